@@ -1,0 +1,9 @@
+"""Data sets in memory and batches of them. `diffjax.data.digits` brings TFDS and is not imported here."""
+
+from diffjax.data.catalog import load as load
+from diffjax.data.pipeline import Batches as Batches
+from diffjax.data.pipeline import batches as batches
+from diffjax.data.pipeline import epoch as epoch
+from diffjax.data.sources import Source as Source
+from diffjax.data.sources import to_model as to_model
+from diffjax.data.sources import to_uint8 as to_uint8

@@ -1,0 +1,144 @@
+"""Batches from a source: shuffled, sharded, and resumable at any step.
+
+The order of training is a stream of positions p = 0, 1, 2, ...; position p shows example
+`shuffle(seed, epoch)[p mod N]` of epoch `p div N`. The global batch k is the positions k B .. (k + 1) B - 1,
+and a shard reads its own contiguous rows of it. So the stream depends neither on the number of processes nor
+on what was read before: a whole run is a function of the seed, and a resumed one of the seed and k.
+"""
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import grain
+import numpy as np
+
+from diffjax.data.sources import Source
+
+_PREFETCH = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
+
+
+class Batches:
+    """Iterate over batches; made by `batches`. The state says which batch comes next, and of which stream."""
+
+    def __init__(self, dataset: grain.MapDataset, stream: dict[str, Any]):
+        self._iterator = iter(dataset.to_iter_dataset(_PREFETCH))
+        self._stream = stream
+
+    def __iter__(self) -> "Batches":
+        return self
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        return next(self._iterator)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the state as a small dict that JSON can hold; the same on every shard."""
+        return {"next_batch": int(self._iterator.get_state()["next_index"])} | self._stream
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on where `get_state` was called, whatever the number of shards was then.
+
+        Args:
+          state: from `get_state` of an iterator with the same source, seed, batch size and switches.
+
+        Raises:
+          ValueError: if the state belongs to another stream; it names the first difference.
+        """
+        for field, value in self._stream.items():
+            if state.get(field) != value:
+                given = state.get(field)
+                raise ValueError(f"{field} is {value!r} here, but {given!r} in the state to resume")
+        self._iterator.set_state({"next_index": int(state["next_batch"])})
+
+
+def batches(
+    source: Source,
+    batch_size: int,
+    *,
+    seed: int,
+    shard_index: int = 0,
+    shard_count: int = 1,
+    shuffle: bool = True,
+    repeat: bool = True,
+    flip: bool = False,
+) -> Batches:
+    """Iterate over a source in batches of fixed size, reading a few ahead in the background.
+
+    Shards stacked in order give the batch that one process would read. With `repeat` no example is ever
+    dropped: a batch may hold the end of one epoch and the start of the next. Without it there is one epoch
+    and the examples that do not fill a batch are dropped, so that all shards make equally many steps.
+
+    Args:
+      source: the data.
+      batch_size: the GLOBAL batch size B; a shard reads B / shard_count examples a step.
+      seed: of order and flips, 0..2**32-1.
+      shard_index: this process, 0..shard_count-1.
+      shard_count: number of processes.
+      shuffle: a new order every epoch; otherwise the source's own.
+      repeat: for ever; otherwise one epoch.
+      flip: mirror images from left to right with probability 1/2, anew every epoch.
+
+    Returns:
+      An iterator over `{"x": float32 [B / shard_count, ...], "label": int32 [B / shard_count]}` with
+      `get_state()` and `set_state(state)`; images in [-1, 1]; no "label" where the source has none.
+
+    Raises:
+      ValueError: if sizes do not divide or fit, or `flip` meets something else than images.
+    """
+    n = len(source)
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be in 0..2**32-1, got {seed}")
+    if not 0 <= shard_index < shard_count:
+        raise ValueError(f"shard_index must be in 0..shard_count-1 = 0..{shard_count - 1}, got {shard_index}")
+    if not 1 <= batch_size <= n:
+        raise ValueError(f"batch_size must be in 1..{n}, the size of {source.name}, got {batch_size}")
+    if batch_size % shard_count:
+        raise ValueError(f"batch_size must be a multiple of shard_count {shard_count}, got {batch_size}")
+    if flip and source.x.ndim != 4:
+        raise ValueError(f"flip needs images [N, H, W, C], but {source.name} has shape {source.x.shape}")
+
+    rows = batch_size // shard_count
+    mine = slice(shard_index * rows, (shard_index + 1) * rows)
+
+    def read(k: int, indices: np.ndarray) -> dict[str, np.ndarray]:
+        mirrored = _mirrored(seed, n, k * batch_size, indices)[mine] if flip else None
+        return source.gather(indices[mine], mirrored)
+
+    dataset = grain.MapDataset.range(n).seed(seed)
+    dataset = dataset.shuffle() if shuffle else dataset
+    dataset = dataset.repeat() if repeat else dataset
+    dataset = dataset.batch(batch_size, drop_remainder=True).map_with_index(read)
+    stream = {"seed": seed, "num_examples": n, "batch_size": batch_size}
+    return Batches(dataset, stream | {"shuffle": shuffle, "repeat": repeat, "flip": flip})
+
+
+def epoch(source: Source, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
+    """Iterate once over a source in its own order, for evaluation.
+
+    Args:
+      source: the data.
+      batch_size: number of examples in a batch; the last one may be shorter.
+
+    Returns:
+      An iterator over batches as of `batches`.
+
+    Raises:
+      ValueError: if `batch_size` is not positive.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    everything = np.arange(len(source))
+    starts = range(0, len(source), batch_size)
+    return (source.gather(everything[start : start + batch_size]) for start in starts)
+
+
+def _mirrored(seed: int, n: int, first: int, indices: np.ndarray) -> np.ndarray:
+    """Toss for the examples `indices` [B], shown at the positions `first`, `first + 1`, ...: bool [B]."""
+    epochs = (first + np.arange(len(indices))) // n
+    return np.array([_coins(seed, n, e)[i] for e, i in zip(epochs.tolist(), indices.tolist())])
+
+
+@functools.lru_cache(maxsize=4)
+def _coins(seed: int, n: int, epoch: int) -> np.ndarray:
+    """Toss one coin for each example of a data set: bool [n]."""
+    return np.random.default_rng([seed, epoch]).random(n, np.float32) < 0.5

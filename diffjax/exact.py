@@ -1,0 +1,190 @@
+"""Gaussian mixtures whose diffusion is known in closed form.
+
+Data p(x_0) = sum_k w_k N(m_k, S_k). At a level (alpha, sigma)
+
+    p(x_t) = sum_k w_k N(alpha m_k, C_k),   C_k = alpha^2 S_k + sigma^2 I,   r_k = p(k | x_t)
+    E[x_0 | x_t] = sum_k r_k (m_k + alpha S_k C_k^-1 (x_t - alpha m_k))
+    E[eps | x_t] = sum_k r_k sigma C_k^-1 (x_t - alpha m_k),     score = -E[eps | x_t] / sigma
+
+so the mixture stands in for a perfect network: to learn with, to debug with, and in most tests.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from diffjax.process.level import NoiseLevel, expand
+from diffjax.process.prediction import Prediction
+
+_CLEAN = NoiseLevel(t=0.0, alpha=1.0, sigma=0.0, log_snr=np.inf)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class GaussianMixture:
+    """A mixture of K Gaussians in D dimensions; make one with `gaussian_mixture`.
+
+    Attributes:
+      weights: `[K]`, positive, sum 1.
+      means: `[K, D]`.
+      spectra: `[K, D]` eigenvalues of the covariances.
+      axes: `[K, D, D]` their eigenvectors, in columns.
+      labels: `[K]` integer class of each component.
+    """
+
+    weights: np.ndarray
+    means: np.ndarray
+    spectra: np.ndarray
+    axes: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def covariances(self):
+        """`[K, D, D]`."""
+        return np.einsum("kij,kj,klj->kil", self.axes, self.spectra, self.axes)
+
+    def sample(self, key, n, label=None):
+        """Draw n points, `[n, D]`; of one class if `label` is given."""
+        key_k, key_x = jax.random.split(key)
+        component = jax.random.categorical(key_k, jnp.asarray(self._log_weights(label)), shape=(n,))
+        z = jax.random.normal(key_x, (n, self.means.shape[1]))
+        scaled = jnp.sqrt(jnp.asarray(self.spectra, z.dtype))[component] * z
+        return jnp.asarray(self.means, z.dtype)[component] + jnp.einsum(
+            "nij,nj->ni", jnp.asarray(self.axes, z.dtype)[component], scaled
+        )
+
+    def component_log_prob(self, x, level=None):
+        """Return log w_k + log N(x; alpha m_k, C_k) of every component, `[B, K]` for x `[B, D]`."""
+        centred, variance = self._in_axes(x, _CLEAN if level is None else level)
+        log_det = jnp.log(variance).sum(-1)
+        distance = (centred**2 / variance).sum(-1)
+        constant = jnp.asarray(np.log(self.weights) - 0.5 * self.means.shape[1] * np.log(2 * np.pi), x.dtype)
+        return constant - 0.5 * (log_det + distance)
+
+    def log_prob(self, x, level=None, label=None):
+        """Return log p(x_t), `[B]` nats at a level (default: clean data), of one class if `label` is given."""
+        joint = self.component_log_prob(x, level)
+        member = self._member(label, x)
+        total = jax.nn.logsumexp(jnp.where(member, joint, -jnp.inf), axis=-1)
+        weight = jnp.where(member, jnp.asarray(self.weights, x.dtype), 0).sum(-1)
+        return total - jnp.log(weight)
+
+    def responsibilities(self, x, level=None, label=None):
+        """Return p(k | x_t), `[B, K]`; among one class's components if `label` is given."""
+        joint = self.component_log_prob(x, level)
+        return jax.nn.softmax(jnp.where(self._member(label, x), joint, -jnp.inf), axis=-1)
+
+    def class_log_prob(self, x, level=None):
+        """Return the exact classifier log p(class | x_t), `[B, number of classes]`."""
+        log_r = jax.nn.log_softmax(self.component_log_prob(x, level), axis=-1)
+        classes = np.arange(self.labels.max() + 1)
+        masks = jnp.asarray(self.labels[None] == classes[:, None])
+        return jax.nn.logsumexp(jnp.where(masks, log_r[:, None, :], -jnp.inf), axis=-1)
+
+    def predict(self, x, level, label=None):
+        """Return the exact Prediction at x_t `[B, D]`; eps without a division by sigma.
+
+        Args:
+          x: `[B, D]`.
+          level: NoiseLevel, scalars or `[B]`.
+          label: None, an int, or `[B]` ints; -1 means no class.
+        """
+        centred, variance = self._in_axes(x, level)
+        r = self.responsibilities(x, level, label)
+        axes = jnp.asarray(self.axes, x.dtype)
+        scaled = centred / variance
+        alpha, sigma = expand(level.alpha, x), expand(level.sigma, x)
+        shrunk = jnp.einsum("kij,bkj->bki", axes, jnp.asarray(self.spectra, x.dtype) * scaled)
+        x0 = r @ jnp.asarray(self.means, x.dtype) + alpha * jnp.einsum("bk,bki->bi", r, shrunk)
+        eps = sigma * jnp.einsum("bk,kij,bkj->bi", r, axes, scaled)
+        return Prediction(x0, eps)
+
+    def posterior(self, x, level, label=None):
+        """Return p(x_0 | x_t) as (weights `[B, K]`, means `[B, K, D]`, covariances `[B, K, D, D]`)."""
+        centred, variance = self._in_axes(x, level)
+        axes, spectra = jnp.asarray(self.axes, x.dtype), jnp.asarray(self.spectra, x.dtype)
+        alpha, sigma = expand(level.alpha, x)[..., None], expand(level.sigma, x)[..., None]
+        means = jnp.asarray(self.means, x.dtype) + jnp.einsum(
+            "kij,bkj->bki", axes, alpha * spectra * centred / variance
+        )
+        covariances = jnp.einsum("kij,bkj,klj->bkil", axes, sigma**2 * spectra / variance, axes)
+        return self.responsibilities(x, level, label), means, covariances
+
+    def score(self, x, level=None, label=None):
+        """Return grad log p(x_t), `[B, D]`; of one class if `label` is given."""
+        centred, variance = self._in_axes(x, _CLEAN if level is None else level)
+        r = self.responsibilities(x, level, label)
+        return -jnp.einsum("bk,kij,bkj->bi", r, jnp.asarray(self.axes, x.dtype), centred / variance)
+
+    def guided_score(self, x, level, label, scale):
+        """Return (1 - scale) grad log p(x_t) + scale grad log p(x_t | label), classifier-free guidance's."""
+        return (1 - scale) * self.score(x, level) + scale * self.score(x, level, label)
+
+    def denoiser(self):
+        """Return the exact Denoiser; cond is None, or `[B]` int labels with -1 for no class."""
+        return self._denoise
+
+    def _denoise(self, x_t, level, cond=None):
+        return self.predict(x_t, level, cond)
+
+    def _in_axes(self, x, level):
+        """Return (x - alpha m_k) in the axes of each component and the variances there, `[B, K, D]` both."""
+        alpha, sigma = expand(level.alpha, x)[..., None], expand(level.sigma, x)[..., None]
+        centred = x[:, None, :] - alpha * jnp.asarray(self.means, x.dtype)
+        variance = alpha**2 * jnp.asarray(self.spectra, x.dtype) + sigma**2
+        return jnp.einsum("kij,bki->bkj", jnp.asarray(self.axes, x.dtype), centred), variance
+
+    def _member(self, label, x):
+        """Return which components a label admits, broadcastable to `[B, K]`."""
+        if label is None:
+            return jnp.ones((1, len(self.weights)), bool)
+        label = jnp.broadcast_to(jnp.asarray(label), x.shape[:1])[:, None]
+        return (jnp.asarray(self.labels) == label) | (label < 0)
+
+    def _log_weights(self, label):
+        member = np.ones(len(self.weights), bool) if label is None else self.labels == label
+        if not member.any():
+            raise ValueError(f"label must be one of {sorted(set(self.labels.tolist()))}, got {label}")
+        with np.errstate(divide="ignore"):
+            return np.log(np.where(member, self.weights, 0.0))
+
+
+def gaussian_mixture(weights, means, covariances, labels=None):
+    """Make a mixture of Gaussians.
+
+    Args:
+      weights: `[K]`, positive; normalised to sum 1.
+      means: `[K, D]`.
+      covariances: `[K, D, D]` full, `[K, D]` diagonal or `[K]` spherical; positive semi-definite.
+      labels: `[K]` ints >= 0, the class of each component; default: each its own.
+
+    Raises:
+      ValueError: if a shape or a value is wrong.
+    """
+    weights, means = np.asarray(weights, np.float64), np.asarray(means, np.float64)
+    covariances = np.asarray(covariances, np.float64)
+    if means.ndim != 2 or weights.shape != means.shape[:1]:
+        raise ValueError(
+            f"weights must be [K] and means [K, D], got {list(weights.shape)} and {list(means.shape)}"
+        )
+    count, dim = means.shape
+    if not (weights > 0).all():
+        raise ValueError(f"weights must be positive, got {weights.min():g}")
+    if covariances.shape == (count,):
+        covariances = covariances[:, None] * np.ones(dim)
+    if covariances.shape == (count, dim):
+        covariances = covariances[:, :, None] * np.eye(dim)
+    if covariances.shape != (count, dim, dim):
+        raise ValueError(
+            f"covariances must be [K, D, D], [K, D] or [K], K={count}, D={dim}; got {list(covariances.shape)}"
+        )
+    if not np.allclose(covariances, covariances.transpose(0, 2, 1)):
+        raise ValueError("covariances must be symmetric")
+    spectra, axes = np.linalg.eigh(covariances)
+    if spectra.min() < -1e-9 * max(spectra.max(), 1e-300):
+        raise ValueError(f"covariances must be positive semi-definite, got an eigenvalue {spectra.min():g}")
+    labels = np.arange(count) if labels is None else np.asarray(labels)
+    if labels.shape != (count,) or labels.min() < 0:
+        raise ValueError(f"labels must be [K] ints >= 0, got shape {list(labels.shape)}")
+    return GaussianMixture(weights / weights.sum(), means, np.maximum(spectra, 0), axes, labels)

@@ -1,0 +1,18 @@
+"""Flax networks, called `module.apply(variables, x, t, cond, train=False, rngs=...)`: no diffusion in
+them."""
+
+from diffjax.models.embeddings import (
+    fourier_features,
+    sincos_2d,
+    timestep_embedding,
+)
+from diffjax.models.mlp import MLP
+from diffjax.models.unet import UNet
+
+__all__ = [
+    "MLP",
+    "UNet",
+    "fourier_features",
+    "sincos_2d",
+    "timestep_embedding",
+]

@@ -1,0 +1,72 @@
+"""The denoising loss of every parameterization, and the outer layer that draws noise and levels."""
+
+import jax
+import jax.numpy as jnp
+
+from diffjax.process import forward, prediction
+
+
+def denoising(network, x0, eps, level, cond=None, *, kind="eps", weighting=None, level_s=None):
+    """Return the mean squared error of a network's own target: L_simple (Ho et al. 2020, eq. 14).
+
+    Args:
+      network: (x_t, t `[B]`, cond) -> output `[B, ..., C or 2C]`; a second half is left alone.
+      x0: `[B, ...]` data.
+      eps: `[B, ...]` unit normal noise.
+      level: NoiseLevel, scalars or `[B]`.
+      cond: condition handed to the network.
+      kind: what the network predicts, one of `prediction.KINDS`.
+      weighting: level -> weight of ||x_0 - x_0_hat||^2, see `objectives.weightings`; None leaves the error
+        of the network's own target unweighted.
+      level_s: the level of the mean, for kind "mean".
+
+    Returns:
+      loss `[B]`, and aux {"x_t", "prediction"}.
+    """
+    x_t = forward.perturb(x0, eps, level)
+    output = network(x_t, prediction.times(level, x_t), cond)
+    y, _ = prediction.split_variance(output, x_t)
+    error = y - prediction.target(kind, x0, eps, level, level_s)
+    loss = jnp.mean(error.reshape(len(x0), -1) ** 2, axis=1)
+    if weighting is not None:
+        loss = loss * weighting(level) * _x0_error(kind, level, level_s) ** 2
+    return loss, {"x_t": x_t, "prediction": prediction.from_output(kind, output, x_t, level, level_s)}
+
+
+def _x0_error(kind, level, level_s):
+    """Return d x_0_hat / dy at fixed x_t, which turns a weight of x_0 into one of the target."""
+    p, q, r = prediction.row(kind, level, level_s)
+    return level.sigma * r / (level.alpha * q - level.sigma * p)
+
+
+def uniform(schedule):
+    """Return (key, n) -> n times, uniform over a chain's 1..T or over [t_min, t_max]."""
+    if hasattr(schedule, "num_steps"):
+        return lambda key, n: jax.random.randint(key, (n,), 1, schedule.num_steps + 1)
+    return lambda key, n: jax.random.uniform(key, (n,), minval=schedule.t_min, maxval=schedule.t_max)
+
+
+def log_normal(mean=-1.2, std=1.2):
+    """Return (key, n) -> n times t = sigma with log sigma ~ N(mean, std^2) (Karras et al. 2022)."""
+    return lambda key, n: jnp.exp(mean + std * jax.random.normal(key, (n,)))
+
+
+def logit_normal(mean=0.0, std=1.0):
+    """Return (key, n) -> n times in (0, 1) with logit t ~ N(mean, std^2) (Esser et al. 2024)."""
+    return lambda key, n: jax.nn.sigmoid(mean + std * jax.random.normal(key, (n,)))
+
+
+def draw(key, x0, schedule, times):
+    """Draw the noise and the levels of a batch.
+
+    Args:
+      key: consumed.
+      x0: `[B, ...]`.
+      schedule: any schedule.
+      times: (key, n) -> `[n]` times, e.g. `uniform(schedule)`.
+
+    Returns:
+      eps `[B, ...]` and a NoiseLevel of `[B]`.
+    """
+    key_eps, key_t = jax.random.split(key)
+    return jax.random.normal(key_eps, x0.shape, x0.dtype), schedule(times(key_t, len(x0)))

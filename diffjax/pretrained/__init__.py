@@ -1,0 +1,5 @@
+"""Published weights as our networks' parameters, and back."""
+
+from diffjax.pretrained.loading import load
+
+__all__ = ["load"]

@@ -1,0 +1,188 @@
+"""guided-diffusion's U-Net (`UNetModel`) and ours: configuration and parameters, one to one both ways.
+
+theirs                                     ours
+time_embed.0, time_embed.2, label_emb      embed/time_0, embed/time_1, embed/label
+input_blocks.3.0.in_layers.2               input_blocks_3_0/in_conv
+input_blocks.3.1.qkv                       input_blocks_3_1/qkv
+out.0, out.2                               out_norm, out_conv
+
+convolution [out, in, h, w]                [h, w, in, out]
+linear [out, in], 1x1 [out, in, 1(, 1)]    [in, out]
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from diffjax.models.unet import UNet
+
+_REQUIRED = (
+    "image_size",
+    "in_channels",
+    "model_channels",
+    "out_channels",
+    "num_res_blocks",
+    "attention_resolutions",
+)
+_DEFAULTS = {
+    "dropout": 0.0,
+    "channel_mult": (1, 2, 4, 8),
+    "conv_resample": True,
+    "dims": 2,
+    "num_classes": None,
+    "use_checkpoint": False,
+    "use_fp16": False,
+    "num_heads": 1,
+    "num_head_channels": -1,
+    "num_heads_upsample": -1,
+    "use_scale_shift_norm": False,
+    "resblock_updown": False,
+    "use_new_attention_order": False,
+}
+
+_TOP = {
+    "embed/time_0": "time_embed.0",
+    "embed/time_1": "time_embed.2",
+    "embed/label": "label_emb",
+    "out_norm": "out.0",
+    "out_conv": "out.2",
+}
+_RESIDUAL = {
+    "in_norm": "in_layers.0",
+    "in_conv": "in_layers.2",
+    "emb": "emb_layers.1",
+    "out_norm": "out_layers.0",
+    "out_conv": "out_layers.3",
+    "skip": "skip_connection",
+}
+# Our matrix products that are 1x1 convolutions there, and the number of their spatial axes.
+_POINTWISE = {"skip": 2, "qkv": 1, "proj_out": 1}
+
+
+def build(config: Mapping[str, Any]) -> UNet:
+    """Make our network from the arguments of guided-diffusion's `UNetModel`.
+
+    Args:
+      config: its arguments by name; the optional ones may be left out. `attention_resolutions` are
+        downsampling rates, as `UNetModel` takes them; the flag of its scripts lists sizes in pixels instead,
+        and the rates are `image_size // size`.
+
+    Returns:
+      The network. Its `t` is the one of guided-diffusion: 0..T-1, fractions allowed.
+
+    Raises:
+      ValueError: for a missing or unknown argument, or a value we have no counterpart of.
+    """
+    unknown = sorted(set(config) - set(_REQUIRED) - set(_DEFAULTS))
+    if unknown:
+        allowed = ", ".join((*_REQUIRED, *_DEFAULTS))
+        raise ValueError(f"config: unknown {unknown[0]!r}; UNetModel takes {allowed}")
+    missing = [key for key in _REQUIRED if key not in config]
+    if missing:
+        raise ValueError(f"config: {missing[0]!r} is missing; required are {', '.join(_REQUIRED)}")
+    config = {**_DEFAULTS, **config}
+    if config["dims"] != 2:
+        raise ValueError(f"config: dims must be 2 (images); got {config['dims']}")
+    for key in ("attention_resolutions", "channel_mult"):
+        if isinstance(config[key], str):
+            raise ValueError(f"config: {key} must be a list of numbers; got the string {config[key]!r}")
+
+    fields = {key: value for key, value in config.items() if key in UNet.__dataclass_fields__}
+    for key in ("attention_resolutions", "channel_mult"):
+        fields[key] = tuple(config[key])
+    for key in ("num_head_channels", "num_heads_upsample"):
+        fields[key] = None if config[key] == -1 else config[key]
+    dtype = jnp.float16 if config["use_fp16"] else None
+    return UNet(**fields, remat=config["use_checkpoint"], dtype=dtype)
+
+
+def convert(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> tuple[UNet, dict]:
+    """Make our network and its parameters from guided-diffusion's.
+
+    Args:
+      tensors: the state dict of a `UNetModel`, as numpy arrays.
+      config: the arguments it was built with; see `build`.
+
+    Returns:
+      (module, {"params": ...}) with float32 parameters.
+
+    Raises:
+      ValueError: if names or shapes are not exactly those that the configuration asks for.
+    """
+    module = build(config)
+    ours = flatten_dict(_abstract_params(module, config), sep="/")
+    shapes = {_name(p): _to_theirs(p, np.broadcast_to(np.float32(0), a.shape)).shape for p, a in ours.items()}
+    _check(tensors, shapes)
+    params = {path: jnp.asarray(_to_ours(path, tensors[_name(path)]), jnp.float32) for path in ours}
+    return module, {"params": unflatten_dict(params, sep="/")}
+
+
+def export(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Make guided-diffusion's state dict from our parameters: the inverse of `convert`.
+
+    Args:
+      variables: {"params": ...} of a `UNet`.
+
+    Returns:
+      numpy arrays by guided-diffusion's names, in its layouts.
+    """
+    params = flatten_dict(variables["params"], sep="/")
+    return {_name(path): np.ascontiguousarray(_to_theirs(path, np.asarray(a))) for path, a in params.items()}
+
+
+def _abstract_params(module, config):
+    size = config["image_size"]
+    x = jax.ShapeDtypeStruct((1, size, size, config["in_channels"]), jnp.float32)
+    t = jax.ShapeDtypeStruct((1,), jnp.float32)
+    cond = None if module.num_classes is None else jax.ShapeDtypeStruct((1,), jnp.int32)
+    return jax.eval_shape(module.init, jax.random.key(0), x, t, cond)["params"]
+
+
+def _name(path):
+    layer, leaf = path.rsplit("/", 1)
+    if layer not in _TOP:
+        block, *inner = layer.split("/")
+        folder, indices = re.fullmatch(r"(\w+_blocks?)_([\d_]+)", block).groups()
+        layer = ".".join([folder, *indices.split("_"), *(_RESIDUAL.get(part, part) for part in inner)])
+    return f"{_TOP.get(layer, layer)}.{'bias' if leaf == 'bias' else 'weight'}"
+
+
+def _to_theirs(path, array):
+    *_, layer, leaf = path.split("/")
+    if leaf != "kernel":
+        return array
+    if array.ndim == 4:
+        return array.transpose(3, 2, 0, 1)
+    return array.T.reshape(*array.T.shape, *[1] * _POINTWISE.get(layer, 0))
+
+
+def _to_ours(path, array):
+    *_, layer, leaf = path.split("/")
+    if leaf != "kernel":
+        return array
+    if layer in _POINTWISE:
+        array = array.reshape(array.shape[:2])
+    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
+
+
+def _check(tensors, shapes):
+    differences = {
+        "missing": [name for name in shapes if name not in tensors],
+        "left over": [name for name in tensors if name not in shapes],
+    }
+    if any(differences.values()):
+        counts = "; ".join(
+            f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' * (len(names) > 3)})"
+            for kind, names in differences.items()
+            if names
+        )
+        raise ValueError(f"checkpoint: its tensors are not those of the config: {counts}")
+    for name, shape in shapes.items():
+        got = tensors[name].shape
+        if got != shape:
+            raise ValueError(f"checkpoint: {name} must have shape {shape} for the config; got {got}")

@@ -1,0 +1,12 @@
+"""The mathematics of noise: levels, schedules, Gaussians, predictions, the bound."""
+
+from diffjax.process import elbo as elbo
+from diffjax.process import forward as forward
+from diffjax.process import gaussian as gaussian
+from diffjax.process import prediction as prediction
+from diffjax.process import schedules as schedules
+from diffjax.process import sde as sde
+from diffjax.process.gaussian import Gaussian as Gaussian
+from diffjax.process.level import NoiseLevel as NoiseLevel
+from diffjax.process.prediction import Denoiser as Denoiser
+from diffjax.process.prediction import Prediction as Prediction

@@ -1,0 +1,169 @@
+"""The forward process and everything that follows from a pair of levels s < t.
+
+One number carries the pair: c = -expm1(log_snr_t - log_snr_s) = 1 - SNR_t / SNR_s. Then
+
+    q(x_t | x_s)      = N(alpha_ts x_s, sigma_t^2 c),                  alpha_ts = alpha_t / alpha_s     (1)
+    q(x_s | x_t, x_0) = N(A x_t + B x_0, sigma_s^2 c),
+                        A = alpha_ts (sigma_s / sigma_t)^2,  B = alpha_s c                              (2)
+
+for any two levels: a step of a chain, a respaced step, a step in continuous time (Kingma et al. 2021,
+app. A). c = 1 at sigma_s = 0 and at zero terminal SNR, without a branch.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from diffjax.process.gaussian import Gaussian
+from diffjax.process.level import Array, expand, namespace
+
+
+class Pair(NamedTuple):
+    """Finished coefficients of a pair of levels s < t: scalars or `[B]`.
+
+    Attributes:
+      alpha_ts, log_var_ts: the transition (1).
+      mean_xt, mean_x0, log_variance: the posterior (2), A, B and its log variance.
+      log_small, log_large: log variances of the model's transition where the papers call it fixed small
+        and large: the posterior's and the transition's, except that both take `floor` at sigma_s = 0.
+    """
+
+    alpha_ts: Array
+    log_var_ts: Array
+    mean_xt: Array
+    mean_x0: Array
+    log_variance: Array
+    log_small: Array
+    log_large: Array
+
+
+def pair(level_s, level_t, floor=-np.inf):
+    """Return the coefficients of two levels: float64 on the host, jnp on device.
+
+    Args:
+      level_s: the less noisy level, s < t.
+      level_t: the noisier level.
+      floor: log variance that the model's transition takes where sigma_s = 0 (see `floor`).
+    """
+    xp = namespace(level_s.alpha, level_t.alpha)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        c = -xp.expm1(level_t.log_snr - level_s.log_snr)
+        alpha_ts = level_t.alpha / level_s.alpha
+        log_var_ts = 2 * xp.log(level_t.sigma) + xp.log(c)
+        log_variance = 2 * xp.log(level_s.sigma) + xp.log(c)
+    at_data = xp.asarray(level_s.sigma) == 0
+    return Pair(
+        alpha_ts=alpha_ts,
+        log_var_ts=log_var_ts,
+        mean_xt=alpha_ts * (level_s.sigma / level_t.sigma) ** 2,
+        mean_x0=level_s.alpha * c,
+        log_variance=log_variance,
+        log_small=xp.where(at_data, floor, log_variance),
+        log_large=xp.where(at_data & (floor > -np.inf), floor, log_var_ts),
+    )
+
+
+def floor(schedule, times):
+    """Return the log posterior variance of a grid's second step, which the references lend to the first.
+
+    The posterior variance of the step that lands on data is 0; Ho et al. 2020 and Nichol & Dhariwal 2021
+    put there the variance of the step before it.
+
+    Args:
+      schedule: any schedule.
+      times: decreasing grid that ends on data.
+
+    Returns:
+      A float; -inf for a grid of one step, which has no second.
+    """
+    if len(times) < 3:
+        return -np.inf
+    times = np.asarray(times, np.float64)
+    return float(pair(schedule(times[-2]), schedule(times[-3])).log_variance)
+
+
+def perturb(x0, eps, level):
+    """Return x_t = alpha x_0 + sigma eps.
+
+    Args:
+      x0: `[B, ...]`, clean data.
+      eps: `[B, ...]`, unit normal noise.
+      level: NoiseLevel of scalars or `[B]`.
+    """
+    _same_shape("eps", eps, "x0", x0)
+    return expand(level.alpha, x0) * x0 + expand(level.sigma, x0) * eps
+
+
+def marginal(x0, level):
+    """Return q(x_t | x_0) = N(alpha x_0, sigma^2)."""
+    xp = namespace(level.sigma)
+    with np.errstate(divide="ignore"):
+        log_variance = 2 * xp.log(level.sigma)
+    return Gaussian(expand(level.alpha, x0) * x0, expand(log_variance, x0))
+
+
+def transition(x_s, level_s, level_t):
+    """Return q(x_t | x_s) for s < t, equation (1)."""
+    both = pair(level_s, level_t)
+    return Gaussian(expand(both.alpha_ts, x_s) * x_s, expand(both.log_var_ts, x_s))
+
+
+def posterior(x_t, x0, level_s, level_t):
+    """Return q(x_s | x_t, x_0) for s < t, equation (2); its log variance is -inf at sigma_s = 0."""
+    return posterior_of(pair(level_s, level_t), x_t, x0)
+
+
+def posterior_of(pair, x_t, x0):
+    """Return q(x_s | x_t, x_0) from finished coefficients."""
+    _same_shape("x0", x0, "x_t", x_t)
+    mean = expand(pair.mean_xt, x_t) * x_t + expand(pair.mean_x0, x_t) * x0
+    return Gaussian(mean, expand(pair.log_variance, x_t))
+
+
+def reverse(prediction, x_t, level_s, level_t, variance="fixed_small", floor=-np.inf):
+    """Return the model's transition p(x_s | x_t): the posterior at the predicted x_0, with a variance.
+
+    Args:
+      prediction: Prediction at level t.
+      x_t: `[B, ...]`.
+      level_s, level_t: the pair, s < t.
+      variance: "fixed_small" (the posterior's, beta tilde), "fixed_large" (the transition's, beta),
+        "learned" (prediction.variance is the log variance) or "learned_range" (prediction.variance in
+        [-1, 1] interpolates the two logarithms; Nichol & Dhariwal 2021, eq. 15).
+      floor: log variance at sigma_s = 0, usually `schedule.floor(times)`.
+
+    Raises:
+      ValueError: for an unknown variance, or a learned one that the prediction does not carry.
+    """
+    return reverse_of(pair(level_s, level_t, floor), prediction, x_t, variance)
+
+
+def reverse_of(pair, prediction, x_t, variance="fixed_small"):
+    """Return p(x_s | x_t) from finished coefficients; see `reverse`."""
+    if variance not in VARIANCES:
+        raise ValueError(f"variance must be one of {', '.join(VARIANCES)}; got {variance!r}")
+    if variance.startswith("learned") and prediction.variance is None:
+        raise ValueError(f"variance={variance!r} needs a network with twice the channels; it predicts none")
+    mean = posterior_of(pair, x_t, prediction.x0).mean
+    return Gaussian(mean, VARIANCES[variance](pair, prediction.variance, x_t))
+
+
+def _learned_range(pair, v, x_t):
+    share = (v + 1) / 2
+    return share * expand(pair.log_var_ts, x_t) + (1 - share) * expand(pair.log_small, x_t)
+
+
+VARIANCES = {
+    "fixed_small": lambda pair, v, x_t: expand(pair.log_small, x_t),
+    "fixed_large": lambda pair, v, x_t: expand(pair.log_large, x_t),
+    "learned": lambda pair, v, x_t: v,
+    "learned_range": _learned_range,
+}
+
+
+def _same_shape(name, value, other_name, other):
+    if jnp.shape(value) != jnp.shape(other):
+        raise ValueError(
+            f"{name} must be shaped like {other_name}, {list(jnp.shape(other))}; got {list(jnp.shape(value))}"
+        )

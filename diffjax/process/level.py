@@ -1,0 +1,75 @@
+"""The one value every method shares: `x_t = alpha x_0 + sigma eps`, `eps ~ N(0, I)`."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Array = Any  # a jax.Array, a numpy array or a Python number
+
+
+class NoiseLevel(NamedTuple):
+    """The corruption at one time: scalars, or arrays `[B]` with one level for each sample.
+
+    Attributes:
+      t: time, always float. Chains: n in 0..T, 0 is clean data. EDM: t = sigma. Others: [0, 1].
+      alpha: signal scale.
+      sigma: noise standard deviation.
+      log_snr: log(alpha^2 / sigma^2), +inf on clean data.
+      d_alpha: d alpha / dt, None on chains.
+      d_sigma: d sigma / dt, None on chains.
+    """
+
+    t: Array
+    alpha: Array
+    sigma: Array
+    log_snr: Array
+    d_alpha: Array | None = None
+    d_sigma: Array | None = None
+
+
+def namespace(*values):
+    """Return `jnp` if any value lives on (or is traced for) a device, else `numpy` (float64 on the host)."""
+    return jnp if any(isinstance(value, jax.Array) for value in values) else np
+
+
+def expand(field, x):
+    """Reshape a level's field to broadcast against `x`, in the dtype of `x`.
+
+    Args:
+      field: scalar, `[B]`, or an array of the rank of `x`.
+      x: `[B, ...]`, floating point.
+
+    Returns:
+      The field as scalar or `[B, 1, ...]`.
+
+    Raises:
+      ValueError: if the field is neither, or `x` is not floating point.
+    """
+    dtype = jnp.result_type(x)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"x must be floating point (images in [-1, 1]), got dtype {dtype}")
+    field = jnp.asarray(field, dtype)
+    rank = jnp.ndim(x)
+    if field.ndim == 1 and rank >= 1 and field.shape[0] == jnp.shape(x)[0]:
+        return field.reshape(field.shape + (1,) * (rank - 1))
+    if field.ndim == 0 or (field.ndim == rank and _broadcasts(field.shape, jnp.shape(x))):
+        return field
+    raise ValueError(
+        f"a level's field must be a scalar or [B], one value for each sample of x {list(jnp.shape(x))}, "
+        f"got shape {list(field.shape)}"
+    )
+
+
+def _broadcasts(shape, onto):
+    return all(a in (1, b) for a, b in zip(shape, onto, strict=True))
+
+
+def require_rates(level, what):
+    """Raise ValueError if `level` carries no d_alpha, d_sigma (it came from a chain)."""
+    if level.d_alpha is None or level.d_sigma is None:
+        raise ValueError(
+            f"{what} needs d alpha/dt and d sigma/dt, and a discrete chain has none: "
+            "use a continuous schedule, or the chain's .continuous()"
+        )

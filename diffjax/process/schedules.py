@@ -1,0 +1,252 @@
+"""Noise schedules: frozen callables `schedule(t) -> NoiseLevel`.
+
+Every schedule has `t_min`, `t_max`, `prior_std` (the noise scale of x at t_max), and the inverses
+`inv_sigma(sigma / alpha) -> t` and `inv_log_snr(log_snr) -> t`. numpy times give float64 numpy levels;
+a jax array or tracer gives jnp levels.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from diffjax.process import forward
+from diffjax.process.level import NoiseLevel, namespace
+
+
+def _check_times(t, lowest, highest):
+    """Raise for host times outside the schedule; traced values cannot be seen."""
+    if isinstance(t, jax.core.Tracer):
+        return
+    values = np.asarray(t)
+    bad = ~((values >= lowest) & (values <= highest))
+    if bad.any():
+        raise ValueError(f"t must be in [{lowest:g}, {highest:g}], got {values[bad].flat[0]:g}")
+
+
+# --- discrete chains -------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Chain:
+    """A variance-preserving Markov chain over n = 0..T (Ho et al. 2020); make one with `from_betas`.
+
+    Attributes:
+      betas: `[T]` float64, betas[n - 1] is the variance that step n adds.
+      alpha, sigma, log_snr: `[T + 1]` float64 tables over n = 0..T; alpha^2 = prod (1 - beta).
+    """
+
+    betas: np.ndarray
+    alpha: np.ndarray
+    sigma: np.ndarray
+    log_snr: np.ndarray
+
+    t_min = 0
+    prior_std = 1.0
+
+    @property
+    def num_steps(self):
+        """T, the number of noising steps."""
+        return len(self.betas)
+
+    @property
+    def t_max(self):
+        return self.num_steps
+
+    def __call__(self, n):
+        """Return the level at time n in 0..T; fractional times are rounded to the nearest step.
+
+        Raises:
+          ValueError: for times outside [0, T] that are known on the host.
+        """
+        _check_times(n, 0, self.num_steps)
+        xp = namespace(n)
+        index = xp.clip(xp.rint(xp.asarray(n)), 0, self.num_steps).astype(int)
+        table = (lambda a: jnp.asarray(a)[index]) if xp is jnp else (lambda a: a[index])
+        alpha = table(self.alpha)
+        return NoiseLevel(index.astype(alpha.dtype), alpha, table(self.sigma), table(self.log_snr))
+
+    def floor(self, times=None):
+        """Log posterior variance of the grid's second step (default: every step), see `forward.floor`."""
+        return forward.floor(self, np.arange(self.num_steps, -1, -1) if times is None else times)
+
+    def inv_sigma(self, ratio):
+        """Return the fractional time n at which sigma / alpha equals `ratio`."""
+        return self.continuous().inv_sigma(ratio)
+
+    def inv_log_snr(self, log_snr):
+        """Return the fractional time n of this log SNR."""
+        return self.continuous().inv_log_snr(log_snr)
+
+    def continuous(self):
+        """Return the same process on real times [0, T]: log(sigma/alpha) linear between the steps.
+
+        Below n = 1, where that logarithm has no end, sigma/alpha itself is linear down to 0.
+
+        Raises:
+          ValueError: on zero terminal SNR, where log(sigma/alpha) of the last step is infinite.
+        """
+        if not np.isfinite(self.log_snr[-1]):
+            raise ValueError("a chain of zero terminal SNR has no continuous form: its last log SNR is -inf")
+        nodes, logs = np.arange(1.0, self.num_steps + 1), -0.5 * self.log_snr[1:]
+        slopes = np.diff(logs) if self.num_steps > 1 else np.ones(1)
+
+        def level(t):
+            xp = namespace(t)
+            knots = xp.asarray(nodes), xp.asarray(logs), xp.asarray(slopes)
+            piece = xp.clip(xp.floor(t).astype(int) - 1, 0, len(slopes) - 1)
+            log_ratio = xp.interp(t, knots[0], knots[1])
+            first = float(np.exp(logs[0]))
+            below = t < 1
+            ratio = xp.where(below, first * t, xp.exp(log_ratio))
+            d_ratio = xp.where(below, first, ratio * knots[2][piece])
+            alpha = 1 / xp.sqrt(1 + ratio**2)
+            log_snr = -2 * xp.where(below, xp.log(first * t), log_ratio)
+            return NoiseLevel(
+                t, alpha, alpha * ratio, log_snr, -(alpha**3) * ratio * d_ratio, alpha**3 * d_ratio
+            )
+
+        def inv_sigma(ratio):
+            xp = namespace(ratio)
+            first = float(np.exp(logs[0]))
+            return xp.where(
+                ratio < first,
+                ratio / first,
+                xp.interp(xp.log(xp.maximum(ratio, first)), xp.asarray(logs), xp.asarray(nodes)),
+            )
+
+        return Continuous(level, inv_sigma, t_min=1.0, t_max=float(self.num_steps), prior_std=1.0)
+
+
+def from_betas(betas):
+    """Return the chain whose n-th step adds variance betas[n - 1].
+
+    Args:
+      betas: `[T]`, each in (0, 1]; a last beta of 1 gives zero terminal SNR.
+
+    Raises:
+      ValueError: if the shape or the range is wrong.
+    """
+    betas = np.array(betas, np.float64)
+    if betas.ndim != 1 or len(betas) == 0:
+        raise ValueError(f"betas must be a non-empty 1-D array, got shape {list(betas.shape)}")
+    bad = ~((betas > 0) & (betas <= 1))
+    if bad.any():
+        raise ValueError(f"betas must be in (0, 1], got betas[{bad.argmax()}] = {betas[bad][0]:g}")
+    with np.errstate(divide="ignore"):
+        log_alpha2 = np.concatenate([[0.0], np.cumsum(np.log1p(-betas))])
+        sigma2 = -np.expm1(log_alpha2)
+        log_snr = log_alpha2 - np.log(sigma2)
+    tables = betas, np.exp(0.5 * log_alpha2), np.sqrt(sigma2), log_snr
+    for table in tables:
+        table.flags.writeable = False
+    return Chain(*tables)
+
+
+def linear_beta(num_steps, beta_start=1e-4, beta_end=0.02):
+    """Return the chain of Ho et al. 2020: betas linear from `beta_start` to `beta_end`.
+
+    The ends are taken as given: for T other than 1000, guided-diffusion scales both by 1000 / T.
+    """
+    return from_betas(np.linspace(beta_start, beta_end, _steps(num_steps)))
+
+
+def scaled_linear(num_steps, beta_start=0.00085, beta_end=0.012):
+    """Return the chain of latent diffusion (Rombach et al. 2022): sqrt(beta) linear."""
+    return from_betas(np.linspace(beta_start**0.5, beta_end**0.5, _steps(num_steps)) ** 2)
+
+
+def cosine_beta(num_steps, max_beta=0.999, s=0.008):
+    """Return the chain of Nichol & Dhariwal 2021, eq. 17: alpha^2 = f(n/T) / f(0), f = cos^2."""
+    u = np.arange(_steps(num_steps) + 1) / num_steps
+    alpha2 = np.cos((u + s) / (1 + s) * np.pi / 2) ** 2
+    return from_betas(np.minimum(1 - alpha2[1:] / alpha2[:-1], max_beta))
+
+
+def sigmoid_beta(num_steps, beta_start=1e-4, beta_end=0.02, reach=6.0):
+    """Return the chain with betas on a sigmoid over [-reach, reach] (Xu et al. 2022, GeoDiff; diffusers)."""
+    u = np.linspace(-reach, reach, _steps(num_steps))
+    return from_betas(beta_start + (beta_end - beta_start) / (1 + np.exp(-u)))
+
+
+def zero_terminal_snr(schedule):
+    """Shift and scale alpha of a chain so that the last step is pure noise (Lin et al. 2023, Alg. 1)."""
+    alpha = schedule.alpha[1:]
+    alpha = (alpha - alpha[-1]) * alpha[0] / (alpha[0] - alpha[-1])
+    previous = np.concatenate([[1.0], alpha[:-1]])
+    return from_betas(1 - (alpha / previous) ** 2)
+
+
+def _steps(num_steps):
+    if isinstance(num_steps, bool) or int(num_steps) != num_steps or num_steps < 1:
+        raise ValueError(f"num_steps must be a positive integer, got {num_steps!r}")
+    return int(num_steps)
+
+
+# --- continuous time -------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Continuous:
+    """A schedule over real time, given by its level and the inverse of sigma / alpha.
+
+    Attributes:
+      level: t -> NoiseLevel with rates.
+      inv_sigma: sigma / alpha -> t.
+      t_min, t_max: where training and integration stay; `schedule(0)` is always clean data.
+      prior_std: standard deviation of x at t_max when the data are forgotten.
+      t_end: largest time the level is defined at (EDM's churn may pass t_max).
+    """
+
+    level: Callable
+    inv_sigma: Callable
+    t_min: float
+    t_max: float
+    prior_std: float
+    t_end: float | None = None
+
+    def __call__(self, t):
+        """Return the level at time(s) t.
+
+        Raises:
+          ValueError: for times outside [0, t_max] (EDM: negative) that are known on the host.
+        """
+        _check_times(t, 0, self.t_max if self.t_end is None else self.t_end)
+        t = jnp.asarray(t, jnp.result_type(float, t)) if namespace(t) is jnp else np.asarray(t, np.float64)
+        with np.errstate(divide="ignore"):
+            return self.level(t)
+
+    def inv_log_snr(self, log_snr):
+        """Return the time of this log SNR."""
+        return self.inv_sigma(namespace(log_snr).exp(-0.5 * log_snr))
+
+
+def edm(sigma_min=0.002, sigma_max=80.0):
+    """Return the schedule of Karras et al. 2022: alpha = 1, sigma = t, t in [sigma_min, sigma_max] and 0."""
+    if not 0 < sigma_min < sigma_max:
+        raise ValueError(f"edm needs 0 < sigma_min < sigma_max, got {sigma_min:g} and {sigma_max:g}")
+
+    def level(t):
+        xp = namespace(t)
+        one = xp.ones_like(t)
+        return NoiseLevel(t, one, t, -2 * xp.log(t), xp.zeros_like(t), one)
+
+    return Continuous(level, lambda ratio: ratio, sigma_min, sigma_max, prior_std=sigma_max, t_end=np.inf)
+
+
+def rectified_flow():
+    """Return the straight path alpha = 1 - t, sigma = t, t in [0, 1] (Lipman 2023; Liu et al. 2023)."""
+
+    def level(t):
+        xp = namespace(t)
+        one = xp.ones_like(t)
+        return NoiseLevel(t, 1 - t, t, 2 * (xp.log1p(-t) - xp.log(t)), -one, one)
+
+    def inv_sigma(ratio):
+        xp = namespace(ratio)
+        big = ratio > 1  # each side is exact where it is used: ratio may be 0 or inf
+        return xp.where(big, 1 / (1 + 1 / xp.where(big, ratio, 1)), ratio / (1 + xp.where(big, 1, ratio)))
+
+    return Continuous(level, inv_sigma, t_min=0.0, t_max=1.0, prior_std=1.0)

@@ -1,0 +1,50 @@
+"""Ancestral sampling: the model's own transitions, step by step."""
+
+import functools
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from diffjax.process import forward
+from diffjax.process.level import Array, NoiseLevel, expand
+from diffjax.samplers.solver import Solver, no_memory, part
+
+
+class _Row(NamedTuple):
+    level: NoiseLevel
+    pair: forward.Pair
+    noisy: Array  # 0 on arrival at sigma = 0, else 1
+
+
+@functools.cache
+def ancestral(variance="fixed_small", mean_shift=None):
+    """Sample x_s ~ p(x_s | x_t) (Ho et al. 2020, Alg. 2), on any grid of any schedule.
+
+    On arrival at sigma = 0 it returns the mean, which there is the predicted x_0.
+
+    Args:
+      variance: "fixed_small" | "fixed_large" | "learned" | "learned_range", see `forward.reverse`.
+      mean_shift: (x_t, level, cond) -> gradient `[B, ...]`; the mean moves by variance * gradient
+        (classifier guidance, Dhariwal & Nichol 2021, Alg. 1).
+
+    Raises:
+      ValueError: for an unknown variance.
+    """
+    if variance not in forward.VARIANCES:
+        raise ValueError(f"variance must be one of {', '.join(forward.VARIANCES)}; got {variance!r}")
+
+    def plan(schedule, times):
+        levels = schedule(times)
+        below, above = part(levels, slice(1, None)), part(levels, slice(-1))
+        pair = forward.pair(below, above, forward.floor(schedule, times))
+        return _Row(above, pair, (below.sigma > 0).astype(np.float64))
+
+    def step(noise, denoise, x, row, cond, state):
+        model = forward.reverse_of(row.pair, denoise(x, row.level, cond), x, variance)
+        mean = model.mean
+        if mean_shift is not None:
+            mean = mean + jnp.exp(model.log_variance) * mean_shift(x, row.level, cond)
+        return mean + expand(row.noisy, x) * jnp.exp(0.5 * model.log_variance) * noise(0), state
+
+    return Solver(no_memory, plan, step, nfe=1, draws=1)

@@ -1,0 +1,51 @@
+"""Denoising diffusion implicit models."""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from diffjax.process import forward
+from diffjax.process.level import Array, NoiseLevel, expand
+from diffjax.samplers.solver import Solver, no_memory, part
+
+
+class _Row(NamedTuple):
+    level: NoiseLevel
+    x0: Array
+    eps: Array
+    noise: Array
+
+
+@functools.cache
+def ddim(eta=0.0):
+    """Step x_s = alpha_s x_0 + sqrt(sigma_s^2 - w^2) eps + w z, w = eta sqrt(posterior variance).
+
+    Song et al. 2020, eq. 12 and 16. eta = 0 is deterministic, first order in the sigma/alpha plane, and
+    can walk upwards (`encode`); eta = 1 is ancestral sampling with the small variance. On arrival at
+    sigma = 0 it returns the predicted x_0.
+
+    Args:
+      eta: in [0, 1].
+
+    Raises:
+      ValueError: for another eta.
+    """
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta must be in [0, 1], got {eta!r}")
+
+    def plan(schedule, times):
+        levels = schedule(times)
+        target, current = part(levels, slice(1, None)), part(levels, slice(-1))
+        # w^2 / sigma_s^2 = eta^2 c; walking upwards (eta = 0) has no c
+        share = (
+            eta**2 * forward.pair(target, current).mean_x0 / target.alpha if eta else np.zeros_like(target.t)
+        )
+        return _Row(current, target.alpha, target.sigma * np.sqrt(1 - share), target.sigma * np.sqrt(share))
+
+    def step(noise, denoise, x, row, cond, state):
+        prediction = denoise(x, row.level, cond)
+        x = expand(row.x0, x) * prediction.x0 + expand(row.eps, x) * prediction.eps
+        return (x + expand(row.noise, x) * noise(0) if eta else x), state
+
+    return Solver(no_memory, plan, step, nfe=1, draws=1 if eta else 0)

@@ -1,0 +1,102 @@
+"""Time grids: plain numpy, decreasing, N + 1 values for N steps.
+
+Choosing times of the same process is all that respacing is; it makes no new betas. A chain takes the
+nearest step of a fractional time.
+"""
+
+import numpy as np
+
+
+def uniform(n, t_min=0.0, t_max=1.0):
+    """Return n equal steps from t_max down to t_min."""
+    return np.linspace(t_max, t_min, _count(n) + 1)
+
+
+def quadratic(n, t_min=0.0, t_max=1.0):
+    """Return n steps whose square roots are equally spaced (Song et al. 2020, app. D.2)."""
+    return np.linspace(t_max**0.5, t_min**0.5, _count(n) + 1) ** 2
+
+
+def log_snr(n, schedule, t_min=None, t_max=None):
+    """Return n steps equal in log SNR (Lu et al. 2022), from t_max to t_min, by default the schedule's.
+
+    On a chain the last time is n = 1 at the least (log SNR has no end at data); append 0 to arrive there.
+
+    Raises:
+      ValueError: if log SNR is infinite at an end.
+    """
+    t_min = max(schedule.t_min, 1) if t_min is None and hasattr(schedule, "betas") else t_min
+    ends = (schedule.t_max if t_max is None else t_max), (schedule.t_min if t_min is None else t_min)
+    top, bottom = (float(schedule(end).log_snr) for end in ends)
+    if not np.isfinite([top, bottom]).all():
+        raise ValueError(
+            f"log_snr needs finite ends; got {top:g} at t = {ends[0]:g} and {bottom:g} at t = {ends[1]:g}"
+        )
+    times = np.array(schedule.inv_log_snr(np.linspace(top, bottom, _count(n) + 1)), np.float64)
+    times[[0, -1]] = ends
+    return times
+
+
+def karras(n, sigma_min, sigma_max, rho=7.0):
+    """Return n noise levels from sigma_max to sigma_min, then 0 (Karras et al. 2022, eq. 5).
+
+    These are values of sigma / alpha: on a schedule other than `edm` the times are
+    `schedule.inv_sigma(karras(...))`.
+    """
+    if not 0 < sigma_min < sigma_max:
+        raise ValueError(f"karras needs 0 < sigma_min < sigma_max, got {sigma_min:g} and {sigma_max:g}")
+    levels = np.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), _count(n)) ** rho
+    levels[0] = sigma_max
+    levels[-1] = sigma_min if n > 1 else sigma_max
+    return np.append(levels, 0.0)
+
+
+def spaced(num_steps, sections):
+    """Return the times of a chain kept by OpenAI's respacing syntax, from high to 0.
+
+    Args:
+      num_steps: T.
+      sections: "ddim50" (50 times of one integer stride), "250", or "10,15,20" / [10, 15, 20]: the chain
+        is cut into equal parts, and each keeps that many equally spaced times.
+
+    Returns:
+      int64 times, decreasing, with 0 at the end.
+
+    Raises:
+      ValueError: if a section cannot keep that many times.
+    """
+    if isinstance(sections, str) and sections.startswith("ddim"):
+        wanted = _count(sections[len("ddim") :])
+        for stride in range(1, num_steps + 1):
+            kept = np.arange(0, num_steps, stride)
+            if len(kept) == wanted:
+                return _descending(kept)
+        raise ValueError(f"no integer stride keeps {wanted} of {num_steps} steps, as {sections!r} asks")
+    if isinstance(sections, int):
+        sections = [sections]
+    counts = [_count(c) for c in (sections.split(",") if isinstance(sections, str) else sections)]
+    sizes = num_steps // len(counts) + (np.arange(len(counts)) < num_steps % len(counts))
+    kept, begin = [], 0
+    for size, count in zip(sizes, counts):
+        if count > size:
+            raise ValueError(f"a section of {size} steps cannot keep {count}, as {sections!r} asks")
+        stride = (size - 1) / (count - 1) if count > 1 else 1.0
+        # added up one by one, as in the reference, so that ties round the same way
+        kept.append(begin + np.rint(np.concatenate([[0.0], np.cumsum(np.full(count - 1, stride))])))
+        begin += size
+    return _descending(np.concatenate(kept))
+
+
+def _descending(indices):
+    """Turn reference indices 0..T-1 into times 1..T, high to low, and append 0."""
+    return np.append(indices.astype(np.int64)[::-1] + 1, 0)
+
+
+def _count(n):
+    try:
+        count = int(n)
+    except (TypeError, ValueError):
+        count = 0
+    if count < 1 or (isinstance(n, float) and n != count):
+        raise ValueError(f"a grid needs a positive integer number of steps, got {n!r}")
+    return count

@@ -1,0 +1,87 @@
+"""What a solver is, and the plan it makes of a time grid on the host.
+
+A solver never sees a schedule on device: `plan` turns (schedule, times) into rows of finished float64
+numbers, and `step` is a few multiply-adds and `nfe` network calls. Rows are arguments of the jitted
+program, so another grid of the same length does not recompile.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from diffjax.process.level import NoiseLevel
+
+
+class Solver(NamedTuple):
+    """A way to walk from noise to data, as pure functions.
+
+    Attributes:
+      init: x -> state of fixed shapes (None for solvers without memory).
+      plan: (schedule, N + 1 times) -> rows, a pytree of float64 numpy arrays with leading axis N.
+      step: (noise, denoise, x, row, cond, state) -> (x, state). `noise(d)` is the d-th unit normal of this
+        step, of the shape of x.
+      nfe: network calls a step.
+      draws: unit normals a step.
+      last: other `step` for the arrival at sigma = 0, or None.
+    """
+
+    init: Callable
+    plan: Callable
+    step: Callable
+    nfe: int
+    draws: int = 1
+    last: Callable | None = None
+
+
+class Rows(NamedTuple):
+    """A planned grid: the rows of the ordinary steps, and that of `Solver.last` where it applies."""
+
+    steps: Any
+    last: Any = None
+
+
+def no_memory(x):
+    """The `init` of a solver that keeps nothing between steps."""
+    return None
+
+
+def part(levels, where):
+    """Return the levels of a slice of a grid."""
+    return NoiseLevel(*(None if field is None else field[where] for field in levels))
+
+
+def plan(schedule, solver, times):
+    """Turn a time grid into rows of finished coefficients.
+
+    Args:
+      schedule: any schedule.
+      solver: Solver.
+      times: N + 1 host numbers, strictly decreasing (sampling), or increasing (encoding, for solvers that
+        draw no noise).
+
+    Returns:
+      Rows of float64 numpy arrays, leading axis N (N - 1 if the solver has an other last step).
+
+    Raises:
+      ValueError: if the times are not strictly monotone (after a chain has rounded them), or run upwards
+        with a stochastic solver.
+    """
+    times = np.asarray(times, np.float64)
+    if times.ndim != 1 or len(times) < 2:
+        raise ValueError(f"times must be a 1-D grid of at least 2 numbers, got shape {list(times.shape)}")
+    levels = schedule(times)
+    steps = np.diff(levels.t)
+    if not ((steps < 0).all() or (steps > 0).all()):
+        at = int(np.argmax(np.sign(steps) != np.sign(steps[0]) if steps[0] else steps == 0))
+        raise ValueError(
+            f"times must be strictly monotone (a chain rounds them first), got "
+            f"{levels.t[at]:g} then {levels.t[at + 1]:g} at position {at}"
+        )
+    if steps[0] > 0 and solver.draws:
+        raise ValueError("times must decrease: a solver that draws noise cannot walk upwards")
+    rows = solver.plan(schedule, times)
+    if solver.last is not None and levels.sigma[-1] == 0:
+        return Rows(jax.tree.map(lambda a: a[:-1], rows), jax.tree.map(lambda a: a[-1], rows))
+    return Rows(rows)

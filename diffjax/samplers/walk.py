@@ -1,0 +1,185 @@
+"""The one loop: every sampler is `walk` over the rows that a solver planned."""
+
+import operator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from diffjax.samplers.solver import Rows, plan
+
+_START = 0  # fold_in tag of the initial noise; step i uses 1 + i
+
+
+def sample(
+    key, denoise, schedule, solver, times, *, shape=None, x_init=None, cond=None, trajectory=False, noise=None
+):  # fmt: skip
+    """Sample by walking a denoiser from noise to data.
+
+    Args:
+      key: one key, or `[B]` keys, one a sample. An image depends on its own key (or on the one key and its
+        position in the batch) and on neither the batch size nor the number of devices.
+      denoise: Denoiser. Inside `jit`, close it over traced parameters; outside, the program is compiled
+        once for each denoiser and solver.
+      schedule: any schedule.
+      solver: Solver, e.g. `samplers.ddim()`.
+      times: N + 1 strictly decreasing host numbers, see `samplers.grids`.
+      shape: `[B, ...]` of the samples; they start from N(0, schedule.prior_std^2).
+      x_init: `[B, ...]` to start from instead.
+      cond: condition handed to the denoiser, a pytree or None.
+      trajectory: also return x after every step.
+      noise: `[N, draws, B, ...]` unit normals to use instead of drawn ones.
+
+    Returns:
+      x `[B, ...]`, or (x, trajectory `[N, B, ...]`).
+
+    Raises:
+      ValueError: for a bad grid, or unless exactly one of `shape` and `x_init` is given.
+    """
+    if (shape is None) == (x_init is None):
+        raise ValueError("give exactly one of shape and x_init")
+    rows = plan(schedule, solver, times)
+    if x_init is None:
+        x_init = start(key, schedule, shape)
+    return _walk(key, denoise, solver, rows, x_init, cond=cond, noise=noise, trajectory=trajectory)
+
+
+def start(key, schedule, shape, dtype=jnp.float32):
+    """Draw N(0, schedule.prior_std^2) noise of shape `[B, ...]` for the noisy end."""
+    keys = _per_sample(key, shape[0])
+    dtype = jnp.result_type(dtype)
+    draw = lambda k: jax.random.normal(jax.random.fold_in(k, _START), tuple(shape[1:]), dtype)
+    return schedule.prior_std * jax.vmap(draw)(keys)
+
+
+def walk(key, denoise, solver, rows, x, *, cond=None, noise=None, trajectory=False):
+    """Walk planned rows; `sample` without the plan, to be jitted with rows and parameters as arguments.
+
+    Args:
+      key: one key, or `[B]` keys.
+      denoise: Denoiser.
+      solver: Solver that planned the rows.
+      rows: of `samplers.plan(schedule, solver, times)`.
+      x: `[B, ...]` at the first time.
+      cond, noise, trajectory: see `sample`.
+
+    Returns:
+      x `[B, ...]`, or (x, trajectory `[N, B, ...]`).
+    """
+    x = jnp.asarray(x)
+    x, _, path = _segment(key, denoise, solver, rows, x, solver.init(x), 0, cond, noise, trajectory)
+    return (x, path) if trajectory else x
+
+
+_walk = jax.jit(walk, static_argnames=("denoise", "solver", "trajectory"))
+
+
+def encode(denoise, schedule, solver, times, x, *, cond=None, trajectory=False):
+    """Walk the same loop upwards: from data to the latent that a deterministic solver would map to it.
+
+    With `ddim()` this is DDIM inversion (Song et al. 2020, sec. 4.3), first order in the step; with
+    `euler()` or `heun()` it integrates the probability-flow ODE.
+
+    Args:
+      denoise: Denoiser.
+      schedule: any schedule.
+      solver: a Solver that draws no noise.
+      times: the grid of the sampler, in either direction. A network that never saw clean data may start
+        at n = 1 instead of 0, as guided-diffusion does.
+      x: `[B, ...]` at the least noisy time.
+      cond, trajectory: see `sample`.
+
+    Returns:
+      x at the noisiest time, or (x, trajectory).
+
+    Raises:
+      ValueError: if the solver is stochastic.
+    """
+    rows = plan(schedule, solver, np.sort(np.asarray(times, np.float64)))
+    return _walk(jax.random.key(0), denoise, solver, rows, x, cond=cond, trajectory=trajectory)
+
+
+def sample_segments(
+    key, segments, schedule, solver, *, shape=None, x_init=None, cond=None, trajectory=False, noise=None
+):  # fmt: skip
+    """Sample with another denoiser from a given time on.
+
+    The grid is planned as a whole and the step index and the solver's state are carried over, so segments
+    that share one denoiser give what `sample` gives. A guidance interval costs one network call outside
+    it when the outer segments hold the unguided denoiser.
+
+    Args:
+      segments: [(times, denoise), ...]; each begins at the time where the one before it ends.
+      key, schedule, solver, shape, x_init, cond, trajectory, noise: see `sample`.
+
+    Raises:
+      ValueError: if the segments do not join.
+    """
+    if (shape is None) == (x_init is None):
+        raise ValueError("give exactly one of shape and x_init")
+    grids = [np.asarray(times, np.float64) for times, _ in segments]
+    for before, after in zip(grids, grids[1:]):
+        if before[-1] != after[0]:
+            raise ValueError(
+                f"a segment must begin where the last one ends, at {before[-1]:g}; got {after[0]:g}"
+            )
+    rows = plan(schedule, solver, np.concatenate([grids[0], *(grid[1:] for grid in grids[1:])]))
+    x = jnp.asarray(start(key, schedule, shape) if x_init is None else x_init)
+    state, offset, paths = solver.init(x), 0, []
+    for i, (grid, (_, denoise)) in enumerate(zip(grids, segments)):
+        stop = offset + len(grid) - 1
+        here = slice(offset, stop)
+        own = Rows(
+            jax.tree.map(operator.itemgetter(here), rows.steps), rows.last if i == len(grids) - 1 else None
+        )
+        recorded = None if noise is None else noise[here]
+        x, state, path = _segment(key, denoise, solver, own, x, state, offset, cond, recorded, trajectory)
+        paths.append(path)
+        offset = stop
+    return (x, jnp.concatenate(paths)) if trajectory else x
+
+
+def _segment(key, denoise, solver, rows, x, state, offset, cond, noise, trajectory):
+    """Scan the rows from step `offset` on, then take the other last step if there is one."""
+    keys = _per_sample(key, x.shape[0])
+    rows = jax.tree.map(lambda a: jnp.asarray(a, x.dtype), rows)
+    count = len(jax.tree.leaves(rows.steps)[0])
+    if noise is not None:
+        noise = jnp.asarray(noise, x.dtype)
+        expected = [count + (rows.last is not None), max(solver.draws, *noise.shape[1:2]), *x.shape]
+        if list(noise.shape) != expected:
+            raise ValueError(f"noise must be [N, draws, B, ...] = {expected}, got {list(noise.shape)}")
+
+    def draws(i, recorded):
+        def drawn(d):
+            one = lambda k: jax.random.normal(
+                jax.random.fold_in(jax.random.fold_in(k, 1 + i), d), x.shape[1:], x.dtype
+            )
+            return jax.vmap(one)(keys)
+
+        return drawn if recorded is None else recorded.__getitem__
+
+    def body(carry, inputs):
+        x, state = carry
+        i, row, recorded = inputs
+        x, state = solver.step(draws(i, recorded), denoise, x, row, cond, state)
+        return (x, state), x if trajectory else None
+
+    inputs = (offset + jnp.arange(count), rows.steps, None if noise is None else noise[:count])
+    (x, state), path = jax.lax.scan(body, (x, state), inputs)
+    if rows.last is not None:
+        recorded = None if noise is None else noise[count]
+        x, state = solver.last(draws(offset + count, recorded), denoise, x, rows.last, cond, state)
+        path = jnp.concatenate([path, x[None]]) if trajectory else None
+    return x, state, path
+
+
+def _per_sample(key, batch):
+    """Return `[B]` keys: the given ones, or one folded out of a single key for each position."""
+    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        key = jax.random.wrap_key_data(key)  # an old-style uint32 key
+    if key.ndim == 0:
+        return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch))
+    if key.shape != (batch,):
+        raise ValueError(f"key must be one key or one a sample [{batch}], got shape {list(key.shape)}")
+    return key

@@ -1,0 +1,197 @@
+"""The training loop: runs any system, loses nothing when it is killed."""
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+import optax
+from jax.sharding import Mesh
+from tqdm import tqdm
+
+from diffjax.training import checkpoints, metrics, sharding
+from diffjax.training import ema as ema_rules
+from diffjax.training import state as states
+from diffjax.training import step as steps
+from diffjax.training.state import TrainState
+from diffjax.training.system import System
+
+_INIT = 2**32 - 1  # the init's key is that of a step no run reaches
+
+
+class Batches(Protocol):
+    """An endless source of batches that knows its position."""
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        """Returns the next batch: arrays with a common leading axis, this process's rows."""
+
+    def get_state(self) -> Any:
+        """Returns the position as JSON data, the same on every process."""
+
+    def set_state(self, state: Any) -> None:
+        """Goes to a position that `get_state` returned."""
+
+
+def fit(
+    system: System,
+    optimizer: optax.GradientTransformation,
+    batches: Batches,
+    *,
+    workdir: str | Path,
+    num_steps: int,
+    seed: int = 0,
+    log_every: int = 100,
+    checkpoint_every: int = 1000,
+    sample_every: int = 0,
+    on_sample: Callable[[int, TrainState, Any], None] | None = None,
+    ema_decay: float | ema_rules.Decay = 0.999,
+    keep: int = 1,
+    best_metric: str = "loss",
+    mesh: Mesh | None = None,
+    rule: sharding.Rule | None = None,
+    writers: Sequence[Callable[[str | Path, int], metrics.Writer]] = (),
+    progress: bool = True,
+) -> TrainState:
+    """Trains until `num_steps` updates are made, from the latest checkpoint in `workdir` on if there is one.
+
+    A run that was killed and started again gives the same parameters, bit for bit, and the same
+    `metrics.jsonl` as one that was not: the key of step n is `fold_in(key(seed), n)`, and batches go on from
+    their saved position.
+
+    Args:
+        system: what is trained.
+        optimizer: how; `optimizer.make` or any optax transformation.
+        batches: source of batches; each splits over the mesh's axes `data` and `fsdp`.
+        workdir: folder for `checkpoints/`, `metrics.jsonl` and `loss.png`.
+        num_steps: updates of the whole run, those made before a restart included.
+        seed: seed of initialisation and of every step.
+        log_every: steps between rows of `metrics.jsonl`; the last step has a row too. A row holds the mean
+            of each metric over the steps since the row before, "steps_per_s" and "time" (Unix, seconds).
+            Only here and at checkpoints does the host wait for the device.
+        checkpoint_every: steps between checkpoints; the last step has one too.
+        sample_every: steps between calls of `on_sample`; 0 for none.
+        on_sample: `on_sample(step, state, frozen)`, on every process. The state is gone after the call.
+        ema_decay: decay of the moving average, a number in [0, 1] or a rule of `ema`.
+        keep: how many of the latest checkpoints stay; the best one stays besides.
+        best_metric: the metric whose lowest mean since the checkpoint before makes a checkpoint the best.
+        mesh: the devices; None: all of them along `data`.
+        rule: how the state is laid out; None: `sharding.fsdp(mesh)`, replicated on a mesh of `data` alone.
+        writers: further places for rows, such as `metrics.tensorboard`.
+        progress: show a progress bar.
+
+    Returns:
+        The state after the last step.
+
+    Raises:
+        ValueError: if a number is out of range, the batches end early, `best_metric` is not among the
+            metrics, or a loss is not finite.
+    """
+    workdir = Path(workdir)
+    _check_counts(num_steps=num_steps, log_every=log_every, checkpoint_every=checkpoint_every)
+    mesh = sharding.make_mesh() if mesh is None else mesh
+    rule = sharding.fsdp(mesh) if rule is None else rule
+    decay = ema_decay if callable(ema_decay) else ema_rules.constant(ema_decay)
+    key = jax.random.key(seed)
+    init_key = jax.random.fold_in(key, _INIT)
+    frozen = states.frozen(system, init_key, mesh, rule)
+    abstract = states.abstract(system, optimizer, init_key, mesh, rule)
+    step = steps.compiled(steps.make(system, optimizer, decay), abstract)
+
+    with contextlib.ExitStack() as stack:
+        manager = stack.enter_context(checkpoints.open_manager(workdir, keep=keep, best_metric=best_metric))
+        start = manager.latest_step() or 0
+        since_log = since_checkpoint = metrics.Running()
+        if start:
+            state, position, meta = checkpoints.restore(manager, abstract)
+            batches.set_state(position)
+            since_log = metrics.Running(**meta["since_log"])
+        else:
+            state = states.create(system, optimizer, init_key, mesh, rule)
+        log = stack.enter_context(contextlib.closing(_log(workdir, start, num_steps, writers, progress)))
+
+        pending = []
+        for n in range(start + 1, num_steps + 1):
+            state, measured = step(state, frozen, key, sharding.put_batch(mesh, _next(batches, n)))
+            pending.append(measured)
+            log.tick()
+            logs = n % log_every == 0 or n == num_steps
+            saves = n % checkpoint_every == 0 or n == num_steps
+            if logs or saves:
+                rows, pending = jax.device_get(pending), []
+                _check_finite(rows, n, manager)
+                since_log = metrics.add(since_log, rows)
+                since_checkpoint = metrics.add(since_checkpoint, rows)
+            if logs:
+                log.write(n, metrics.means(since_log))
+                since_log = metrics.Running()
+            if saves:
+                _save(manager, n, state, batches, since_log, metrics.means(since_checkpoint), best_metric)
+                since_checkpoint = metrics.Running()
+            if on_sample is not None and sample_every and n % sample_every == 0:
+                on_sample(n, state, frozen)
+    if jax.process_index() == 0:
+        metrics.plot_loss(workdir)
+    return state
+
+
+def _next(batches: Batches, n: int) -> dict[str, np.ndarray]:
+    try:
+        return next(batches)
+    except StopIteration:
+        raise ValueError(f"batches ended before step {n}: training needs a source that repeats") from None
+
+
+def _save(manager, n, state, batches, since_log, means, best_metric):
+    if best_metric not in means:
+        raise ValueError(f"best_metric={best_metric!r} is not one of {', '.join(sorted(means))}")
+    meta = {"since_log": since_log._asdict()}
+    checkpoints.save(manager, n, state, data=batches.get_state(), meta=meta, metrics=means)
+
+
+class _Log(NamedTuple):
+    """Where the loop's progress goes: `tick()` each step, `write(step, row)` at log steps, `close()`."""
+
+    tick: Callable[[], None]
+    write: Callable[[int, metrics.Row], None]
+    close: Callable[[], None]
+
+
+def _log(workdir, start, num_steps, writers, progress) -> _Log:
+    first = jax.process_index() == 0
+    bar = tqdm(total=num_steps, initial=start, unit="step", disable=not (progress and first))
+    sinks = [opener(workdir, start) for opener in (metrics.jsonl, *writers)] if first else []
+    last = (start, time.perf_counter())
+
+    def write(n, row):
+        nonlocal last
+        now = time.perf_counter()
+        row = {**row, "steps_per_s": (n - last[0]) / (now - last[1]), "time": time.time()}
+        last = (n, now)
+        for sink in sinks:
+            sink.write(n, row)
+        bar.set_postfix(loss=f"{row['loss']:.4g}")
+
+    def close():
+        bar.close()
+        for sink in sinks:
+            sink.close()
+
+    return _Log(bar.update, write, close)
+
+
+def _check_finite(rows, n, manager):
+    for step, row in enumerate(rows, start=n - len(rows) + 1):
+        for name in ("loss", "param_norm"):
+            if not np.isfinite(row[name]):
+                good = manager.latest_step()
+                good = "no checkpoint yet" if good is None else f"the last good checkpoint is step {good}"
+                raise ValueError(f"{name} is {row[name]} at step {step}; {good} in {manager.directory}")
+
+
+def _check_counts(**counts: int) -> None:
+    for name, value in counts.items():
+        if value < 1:
+            raise ValueError(f"{name}={value} must be at least 1")

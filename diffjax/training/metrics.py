@@ -1,0 +1,188 @@
+"""Metrics of a run: running means, `metrics.jsonl`, optional TensorBoard and wandb, the loss curve."""
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+Row = Mapping[str, float]
+
+FILE = "metrics.jsonl"
+
+
+class Running(NamedTuple):
+    """Sums of metrics over some steps, in double precision.
+
+    Attributes:
+        count: steps summed.
+        sums: a sum for each metric.
+    """
+
+    count: int = 0
+    sums: Mapping[str, float] = {}
+
+
+def add(running: Running, rows: Iterable[Row]) -> Running:
+    """Adds steps one after another, so that where a run was interrupted does not show in the sums.
+
+    Args:
+        running: the sums so far.
+        rows: the metrics of each further step, host scalars.
+
+    Returns:
+        The new sums.
+    """
+    for row in rows:
+        sums = {name: running.sums.get(name, 0.0) + float(value) for name, value in row.items()}
+        running = Running(running.count + 1, sums)
+    return running
+
+
+def means(running: Running) -> dict[str, float]:
+    """Divides the sums by the count.
+
+    Args:
+        running: sums over at least one step.
+
+    Returns:
+        The mean of each metric.
+    """
+    return {name: total / running.count for name, total in running.sums.items()}
+
+
+class Writer(NamedTuple):
+    """Somewhere rows go.
+
+    Attributes:
+        write: `write(step, row)`.
+        close: `close()`.
+    """
+
+    write: Callable[[int, Row], None]
+    close: Callable[[], None]
+
+
+def jsonl(workdir: str | Path, step: int) -> Writer:
+    """Opens `workdir/metrics.jsonl` to go on after `step`.
+
+    Rows beyond `step` belong to work that was lost and will be done again: they are dropped, as is a last
+    line that was cut off. So the file has each step once.
+
+    Args:
+        workdir: the run's folder.
+        step: the step the run goes on from; 0 at its start.
+
+    Returns:
+        The writer. Each row is one line, handed to the operating system at once.
+    """
+    path = Path(workdir) / FILE
+    kept = [row for row in read(workdir) if row["step"] <= step] if path.exists() else []
+    scratch = path.with_suffix(".tmp")
+    scratch.write_text("".join(json.dumps(row) + "\n" for row in kept))
+    os.replace(scratch, path)
+    file = path.open("a", buffering=1)
+    return Writer(lambda step, row: print(json.dumps({"step": step, **row}), file=file), file.close)
+
+
+def tensorboard(workdir: str | Path, step: int) -> Writer:
+    """Opens TensorBoard events in `workdir/tensorboard`.
+
+    Args:
+        workdir: the run's folder.
+        step: the step the run goes on from; later events are hidden.
+
+    Returns:
+        The writer.
+
+    Raises:
+        ValueError: if tensorboardX is not installed.
+    """
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError as error:
+        raise ValueError("TensorBoard needs tensorboardX: pip install 'diffjax[tensorboard]'") from error
+    events = SummaryWriter(str(Path(workdir) / "tensorboard"), purge_step=step + 1)
+
+    def write(step, row):
+        for name, value in row.items():
+            events.add_scalar(name, value, step)
+        events.flush()
+
+    return Writer(write, events.close)
+
+
+def wandb(workdir: str | Path, step: int) -> Writer:
+    """Opens a Weights & Biases run named after the workdir.
+
+    Project, mode and key come from wandb's own settings.
+
+    Args:
+        workdir: the run's folder; its name is the run's name and id, so that a resumed run goes on.
+        step: the step the run goes on from; wandb itself drops what it already has.
+
+    Returns:
+        The writer.
+
+    Raises:
+        ValueError: if wandb is not installed.
+    """
+    try:
+        import wandb as client
+    except ImportError as error:
+        raise ValueError("wandb logging needs wandb: pip install 'diffjax[wandb]'") from error
+    del step
+    name = Path(workdir).absolute().name
+    run = client.init(dir=str(workdir), name=name, id=name, resume="allow")
+    return Writer(lambda step, row: run.log(dict(row), step=step), run.finish)
+
+
+def read(workdir: str | Path) -> list[dict[str, float]]:
+    """Reads `workdir/metrics.jsonl`.
+
+    Args:
+        workdir: the run's folder.
+
+    Returns:
+        Its rows in order; a last line that was cut off is left out.
+
+    Raises:
+        ValueError: if there is no such file, or a line other than the last is not JSON.
+    """
+    path = Path(workdir) / FILE
+    if not path.exists():
+        raise ValueError(f"no {FILE} in workdir {workdir}")
+    # Only a line that ends was written to its end.
+    lines = path.read_text().split("\n")[:-1]
+    try:
+        return [json.loads(line) for line in lines]
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} has a line that is not JSON: {error.doc!r}") from error
+
+
+def plot_loss(workdir: str | Path) -> Path:
+    """Draws the loss against the step into `workdir/loss.png`.
+
+    Args:
+        workdir: the run's folder, with `metrics.jsonl`.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        ValueError: if there is no `metrics.jsonl`.
+    """
+    from matplotlib.figure import Figure  # without pyplot: no window, no global state
+
+    rows = read(workdir)
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([row["step"] for row in rows], [row["loss"] for row in rows], linewidth=1)
+    if rows and all(row["loss"] > 0 and math.isfinite(row["loss"]) for row in rows):
+        axes.set_yscale("log")
+    axes.set(xlabel="step", ylabel="training loss", title=Path(workdir).absolute().name)
+    axes.grid(alpha=0.3)
+    path = Path(workdir) / "loss.png"
+    figure.savefig(path, dpi=120)
+    return path

@@ -1,0 +1,149 @@
+"""Where arrays live: one mesh, rules that lay out a state on it, and batches split over it."""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+Rule = Callable[[str, Any], P]
+
+BATCH_AXES = ("data", "fsdp")
+
+
+def make_mesh(
+    data: int | None = None, fsdp: int = 1, tensor: int = 1, devices: Sequence[jax.Device] | None = None
+) -> Mesh:
+    """Arranges devices in a mesh with axes `data`, `fsdp` and `tensor`.
+
+    The batch is split over `data` and `fsdp`; parameters over `fsdp` and `tensor`, where a rule says so.
+
+    Args:
+        data: devices along `data`; None: all that the other axes leave.
+        fsdp: devices along `fsdp`.
+        tensor: devices along `tensor`.
+        devices: the devices; None: all of all processes.
+
+    Returns:
+        The mesh; its axes are of type Auto, so the compiler places the collectives.
+
+    Raises:
+        ValueError: if the axes do not multiply to the number of devices.
+    """
+    count = len(devices) if devices is not None else jax.device_count()
+    data = max(count // (fsdp * tensor), 1) if data is None else data
+    if data * fsdp * tensor != count:
+        raise ValueError(f"mesh data={data} x fsdp={fsdp} x tensor={tensor} does not use the {count} devices")
+    return jax.make_mesh(
+        (data, fsdp, tensor), (*BATCH_AXES, "tensor"), axis_types=(AxisType.Auto,) * 3, devices=devices
+    )
+
+
+def replicated(path: str, leaf: Any) -> P:
+    """Rule: every device holds the whole array.
+
+    Args:
+        path: the leaf's place in the tree, such as `params/Dense_0/kernel`.
+        leaf: anything with a shape.
+
+    Returns:
+        The empty partition.
+    """
+    del path, leaf
+    return P()
+
+
+def fsdp(mesh: Mesh, min_size: int = 2**14) -> Rule:
+    """Makes the rule that splits each large array along its largest dimension that divides over `fsdp`.
+
+    The rule reads shapes alone, so parameters, their average and the optimizer's moments are laid out alike.
+
+    Args:
+        mesh: mesh with an axis `fsdp`.
+        min_size: arrays of fewer elements are replicated.
+
+    Returns:
+        The rule; on an axis of one device it replicates.
+    """
+    ways = mesh.shape["fsdp"]
+
+    def rule(path: str, leaf: Any) -> P:
+        del path
+        divisible = [i for i, d in enumerate(leaf.shape) if d % ways == 0]
+        if ways == 1 or not divisible or math.prod(leaf.shape) < min_size:
+            return P()
+        largest = max(divisible, key=lambda i: leaf.shape[i])
+        return P(*[None] * largest, "fsdp")
+
+    return rule
+
+
+def by_path(patterns: Sequence[tuple[str, P]], otherwise: Rule = replicated) -> Rule:
+    """Makes a rule of regular expressions, the first that is found in the path deciding.
+
+    The optimizer's moments repeat the paths of the parameters, so that one pattern lays out all of them.
+
+    Args:
+        patterns: pairs of expression and partition, such as `("mlp/up/kernel", P(None, "tensor"))`.
+        otherwise: rule for paths without a match.
+
+    Returns:
+        The rule.
+    """
+
+    def rule(path: str, leaf: Any) -> P:
+        for pattern, spec in patterns:
+            if re.search(pattern, path) and len(spec) <= len(leaf.shape):
+                return spec
+        return otherwise(path, leaf)
+
+    return rule
+
+
+def shardings(mesh: Mesh, tree: Any, rule: Rule) -> Any:
+    """Lays out a tree on the mesh.
+
+    Args:
+        mesh: the mesh.
+        tree: pytree of arrays or `jax.ShapeDtypeStruct`.
+        rule: `rule(path, leaf) -> PartitionSpec`.
+
+    Returns:
+        Pytree of `NamedSharding`, of the same structure.
+    """
+
+    def place(path, leaf):
+        return NamedSharding(mesh, rule(jax.tree_util.keystr(path, simple=True, separator="/"), leaf))
+
+    return jax.tree_util.tree_map_with_path(place, tree)
+
+
+def put_batch(mesh: Mesh, batch: Any) -> Any:
+    """Splits a batch over the mesh.
+
+    Args:
+        mesh: the mesh.
+        batch: pytree of host arrays `[b, ...]`, the rows that this process read.
+
+    Returns:
+        Arrays `[B, ...]` split over `data` and `fsdp`, where B counts the rows of all processes.
+
+    Raises:
+        ValueError: if the rows do not divide over the devices.
+    """
+    sharding = NamedSharding(mesh, P(BATCH_AXES))
+    ways = mesh.shape["data"] * mesh.shape["fsdp"]
+    processes = len({device.process_index for device in mesh.devices.flat})
+
+    def put(rows):
+        if rows.shape[0] * processes % ways:
+            axes = " x ".join(BATCH_AXES)
+            raise ValueError(
+                f"batch of {rows.shape[0] * processes} rows does not divide over the {ways} devices of {axes}"
+            )
+        return jax.make_array_from_process_local_data(sharding, rows)
+
+    return jax.tree.map(put, batch)

@@ -1,0 +1,169 @@
+"""A run's folder that explains itself, and refuses to become another run's."""
+
+import json
+import platform
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+_PACKAGES = ("diffjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+
+_README = """# {name}
+
+{about}
+
+Started with
+
+    {command}
+
+The same command again goes on from the latest checkpoint; a larger `training.num_steps` makes the run longer.
+
+{commands}From Python, without knowing the architecture:
+
+    from diffjax.training import checkpoints
+    params = checkpoints.restore_params({name!r})  # the moving average; as trained: ema=False
+
+| file | what it is |
+|---|---|
+| `config.json` | every number of the run |
+| `environment.json` | versions, devices, command and commit of the latest start |
+| `metrics.jsonl` | one JSON row a logging step: means since the row before |
+| `loss.png` | the training loss |
+| `checkpoints/<step>/` | the whole state after that many steps; the latest and the best are kept |
+"""
+
+
+def prepare(
+    workdir: str | Path,
+    config: Mapping[str, Any],
+    *,
+    about: str = "A training run.",
+    commands: Mapping[str, str] | None = None,
+    growing: tuple[str, ...] = ("training.num_steps",),
+) -> Path:
+    """Makes a run's folder, or checks that it belongs to this configuration, before anything is written.
+
+    Writes `config.json`, `environment.json` and `README.md`, on process 0 alone.
+
+    Args:
+        workdir: the folder; its parents are made.
+        config: nested dict of everything that defines the run, as JSON can hold it.
+        about: what the run is, a sentence or two for the README.
+        commands: further shell commands for the README, such as `{"To sample": "python -m ..."}`.
+        growing: dotted keys of numbers that may be larger than in the folder's `config.json`.
+
+    Returns:
+        The folder's path.
+
+    Raises:
+        ValueError: if the folder cannot be written, belongs to another configuration (the keys are named),
+            or has checkpoints but no `config.json`; if `config` is not JSON.
+    """
+    workdir = Path(workdir)
+    try:
+        text = json.dumps(config, indent=2, sort_keys=True)
+    except TypeError as error:
+        raise ValueError(f"config cannot be written as JSON: {error}") from error
+    _check_config(workdir, json.loads(text), growing)
+    _check_writable(workdir)
+    if jax.process_index() == 0:
+        (workdir / "config.json").write_text(text + "\n")
+        (workdir / "environment.json").write_text(json.dumps(environment(), indent=2) + "\n")
+        lines = "".join(f"{title}:\n\n    {command}\n\n" for title, command in (commands or {}).items())
+        (workdir / "README.md").write_text(
+            _README.format(name=workdir.name, about=about, command=_command(), commands=lines)
+        )
+    return workdir
+
+
+def environment() -> dict[str, Any]:
+    """Describes where the process runs.
+
+    Returns:
+        JSON data: Python, platform, package versions, devices, number of hosts, command line and, for a
+        checkout, the git commit. No environment variables: they may hold secrets.
+    """
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = None
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": versions,
+        "backend": jax.default_backend(),
+        "device": jax.devices()[0].device_kind,
+        "device_count": jax.device_count(),
+        "host_count": jax.process_count(),
+        "command": _command(),
+        "git_commit": _git_commit(),
+    }
+
+
+def _check_config(workdir: Path, config: Any, growing: tuple[str, ...]) -> None:
+    path = workdir / "config.json"
+    if not path.exists():
+        if (workdir / "checkpoints").exists():
+            raise ValueError(f"workdir {workdir} has checkpoints but no config.json to compare with")
+        return
+    old, new = _flat(json.loads(path.read_text())), _flat(config)
+    missing = object()
+    differing = [
+        key
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key, missing) != new.get(key, missing)
+        and not (key in growing and key in old and key in new and new[key] > old[key])
+    ]
+    if differing:
+        told = "; ".join(
+            f"{key} is {old.get(key, 'absent')!r} there, {new.get(key, 'absent')!r} here" for key in differing
+        )
+        allowed = ", ".join(growing)
+        raise ValueError(f"workdir {workdir} belongs to another config: {told} (only {allowed} may grow)")
+
+
+def _check_writable(workdir: Path) -> None:
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=workdir):
+            pass
+    except OSError as error:
+        raise ValueError(f"workdir {workdir} cannot be written: {error}") from error
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict) or not tree:
+        return {prefix: tree}
+    return {
+        path: leaf
+        for key, branch in tree.items()
+        for path, leaf in _flat(branch, f"{prefix}.{key}" if prefix else key).items()
+    }
+
+
+def _command() -> str:
+    return shlex.join(sys.orig_argv)
+
+
+def _git_commit() -> str | None:
+    here = Path(__file__).parent
+
+    def git(*arguments):
+        result = subprocess.run(["git", "-C", here, *arguments], capture_output=True, text=True, check=False)
+        return result.stdout.strip() if result.returncode == 0 else ""
+
+    try:
+        if not git("ls-files", __file__):  # merely installed inside somebody's repository
+            return None
+        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*") or None
+    except OSError:  # no git
+        return None

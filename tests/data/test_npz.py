@@ -1,0 +1,87 @@
+"""Image files: what is read, and what is said when they are wrong."""
+
+import re
+
+import numpy as np
+import pytest
+
+from diffjax.data import npz
+
+RNG = np.random.default_rng(0)
+TRAIN = RNG.integers(256, size=(6, 5, 4), dtype=np.uint8)
+TEST = RNG.integers(256, size=(3, 5, 4), dtype=np.uint8)
+LABELS = np.array([0, 2, 1, 2, 0, 1], np.uint8)
+
+
+@pytest.fixture
+def path(tmp_path):
+    file = tmp_path / "images.npz"
+    arrays = {"train_image": TRAIN, "train_label": LABELS, "test_image": TEST, "test_label": LABELS[:3]}
+    np.savez(file, **arrays, images=np.stack([TRAIN] * 3, -1), labels=LABELS.astype(np.int64))
+    return file
+
+
+def test_split_keys(path):
+    train, test = npz.read(path), npz.read(path, "test")
+    np.testing.assert_array_equal(train.x, TRAIN[..., None])
+    np.testing.assert_array_equal(test.x, TEST[..., None])
+    np.testing.assert_array_equal(train.label, LABELS)
+    assert train.label.dtype == np.int32 and train.num_classes == 3
+    assert train.x.dtype == np.uint8 and train.shape == (5, 4, 1)
+
+
+def test_plain_keys_in_colour(path):
+    source = npz.read(path, images="images", labels="labels", num_classes=10)
+    np.testing.assert_array_equal(source.x[..., 2], TRAIN)
+    assert source.num_classes == 10 and source.label.dtype == np.int32
+
+
+def test_labels_may_be_left_out(path):
+    source = npz.read(path, images="images", labels=None)
+    assert source.label is None and source.num_classes is None
+
+
+def test_a_file_a_split(path, tmp_path):
+    np.savez(tmp_path / "set_test.npz", images=TEST)
+    source = npz.read(tmp_path / "set_{split}.npz", "test", images="images", labels=None)
+    np.testing.assert_array_equal(source.x[..., 0], TEST)
+
+
+def test_plain_keys_have_one_split(path):
+    with pytest.raises(ValueError, match=r'split must be "train" .* got "test"'):
+        npz.read(path, "test", images="images", labels="labels")
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(ValueError, match=r"path must be an existing \.npz file, got .*nothing\.npz"):
+        npz.read(tmp_path / "nothing.npz")
+
+
+def test_other_format(tmp_path):
+    np.save(tmp_path / "array.npy", TRAIN)
+    with pytest.raises(ValueError, match=r"path must be an \.npz file, got a file of another format"):
+        npz.read(tmp_path / "array.npy")
+
+
+@pytest.mark.parametrize("field, key", [("images", "validation_image"), ("labels", "digit")])
+def test_missing_key_lists_those_present(path, field, key):
+    present = "images, labels, test_image, test_label, train_image, train_label"
+    with pytest.raises(ValueError, match=f'{field} "{key}" is not in .*images.npz, which holds {present}'):
+        npz.read(path, **{field: key})
+
+
+@pytest.mark.parametrize(
+    "images, labels, message",
+    [
+        (TRAIN.astype(np.float32), LABELS, "uint8 [N, H, W] or [N, H, W, C], got float32 (6, 5, 4)"),
+        (TRAIN[0], LABELS, "images must be uint8 [N, H, W] or [N, H, W, C], got uint8 (5, 4)"),
+        (TRAIN, LABELS.astype(np.float32), "labels must be integers [6], got float32 (6,)"),
+        (TRAIN, LABELS[:4], "labels must be integers [6], got uint8 (4,)"),
+        (TRAIN, LABELS.astype(np.int64) - 1, "label must be in 0..1, got values from -1 to 1"),
+        (TRAIN[:0], LABELS[:0], "x must hold at least one example"),
+    ],
+)
+def test_wrong_arrays(tmp_path, images, labels, message):
+    np.savez(tmp_path / "bad.npz", train_image=images, train_label=labels)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        npz.read(tmp_path / "bad.npz")

@@ -1,0 +1,85 @@
+"""The embeddings against the arrays that the published codes made, and against closed forms."""
+
+import pathlib
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from diffjax.models import fourier_features, sincos_2d, timestep_embedding
+
+GOLDEN = np.load(pathlib.Path(__file__).parents[1] / "golden/models/embeddings.npz")
+T = GOLDEN["t"]
+
+SINUSOIDS = {
+    "guided": {},
+    "guided_maxperiod": {"max_period": 5000.0},
+    "ldm_ddpm": {"order": "sin_cos", "shift": 1},
+    "diffusers_flip0_shift0": {"order": "sin_cos", "shift": 0},
+    "diffusers_flip0_shift1": {"order": "sin_cos", "shift": 1},
+    "diffusers_flip1_shift0": {"order": "cos_sin", "shift": 0},
+    "diffusers_flip1_shift1": {"order": "cos_sin", "shift": 1},
+    "edm_positional_endpoint0": {"shift": 0},
+    "edm_positional_endpoint1": {"shift": 1},
+}
+CASES = [(name, dim) for name in SINUSOIDS for dim in (8, 32, 33) if f"{name}_{dim}" in GOLDEN]
+
+
+def test_every_golden_array_is_covered():
+    names = {f"{name}_{dim}" for name, dim in CASES} | {"t", "_hyper_json"}
+    names |= {f"edm_fourier_{part}{dim}" for part in ("", "freqs_") for dim in (8, 32)}
+    names |= {"dit_sincos_16_grid4", "dit_sincos_32_grid3"}
+    assert names == set(GOLDEN.files)
+
+
+@pytest.mark.parametrize("name, dim", CASES)
+def test_timestep_embedding_equals_published(name, dim):
+    ours = timestep_embedding(T, dim, **SINUSOIDS[name])
+    np.testing.assert_allclose(ours, GOLDEN[f"{name}_{dim}"], rtol=0, atol=2e-4)
+    assert ours.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("dim", [8, 32])
+def test_fourier_features_equal_published(dim):
+    ours = fourier_features(0.01 * T, GOLDEN[f"edm_fourier_freqs_{dim}"])
+    np.testing.assert_allclose(ours, GOLDEN[f"edm_fourier_{dim}"], rtol=0, atol=2e-4)
+
+
+@pytest.mark.parametrize("dim, grid", [(16, 4), (32, 3)])
+def test_sincos_2d_equals_published(dim, grid):
+    ours = sincos_2d(dim, grid)
+    assert ours.dtype == np.float64
+    np.testing.assert_allclose(ours, GOLDEN[f"dit_sincos_{dim}_grid{grid}"], rtol=1e-7, atol=1e-15)
+
+
+def test_sincos_2d_of_a_rectangle_has_rows_first():
+    table = sincos_2d(8, (2, 3)).reshape(2, 3, 8)
+    np.testing.assert_array_equal(table[0, :, :4], table[1, :, :4])  # the column does not depend on the row
+    np.testing.assert_allclose(table[1, :, 4], np.sin(1))
+    np.testing.assert_allclose(table[:, 2, 0], np.sin(2))
+
+
+def test_last_frequency_is_the_longest_period():
+    embedding = timestep_embedding(np.array([70.0]), 6, max_period=100.0, order="sin_cos", shift=1)
+    np.testing.assert_allclose(embedding[0, 2], np.sin(0.7), rtol=1e-6)
+
+
+def test_integer_times_are_embedded_as_floats():
+    ours = timestep_embedding(jnp.arange(4), 8)
+    np.testing.assert_array_equal(ours, timestep_embedding(jnp.arange(4.0), 8))
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: timestep_embedding(T, 1), "dim: must be at least 2"),
+        (lambda: timestep_embedding(T, 2, shift=1), "shift: must be below dim // 2 = 1"),
+        (lambda: timestep_embedding(T, 8, max_period=1.0), "max_period: must be above 1"),
+        (lambda: timestep_embedding(T, 8, order="cos"), "order: must be one of"),
+        (lambda: fourier_features(T, np.ones(3), order="cos"), "order: must be one of"),
+        (lambda: sincos_2d(6, 4), "dim: must be a positive multiple of 4"),
+    ],
+)
+def test_bad_arguments_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -1,0 +1,89 @@
+"""The MLP: shapes, conditions, errors, and that it learns a known optimum."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from diffjax.models import MLP
+
+X = np.random.default_rng(0).standard_normal((3, 2)).astype("f")
+T = np.array([0.1, 0.5, 0.9], "f")
+LABELS = np.array([0, 1, 2])
+MIDDLE = np.array([0, 1, 0])
+
+
+@pytest.mark.parametrize("out_features, expected", [(None, 2), (4, 4)])
+def test_output_has_the_size_asked_for(out_features, expected):
+    net = MLP(8, 2, out_features)
+    out, variables = net.init_with_output(jax.random.key(0), X, T)
+    assert out.shape == (3, expected) and out.dtype == jnp.float32
+    np.testing.assert_allclose(jax.jit(net.apply)(variables, X, T), out, rtol=1e-5, atol=1e-6)
+
+
+def test_time_and_label_matter_for_their_own_sample_only():
+    net = MLP(8, 2, num_classes=3)
+    out, variables = net.init_with_output(jax.random.key(0), X, T, LABELS)
+    for changed in (
+        net.apply(variables, X, T + MIDDLE, LABELS),
+        net.apply(variables, X, T, LABELS + MIDDLE),
+    ):
+        same = np.isclose(changed, out, rtol=0, atol=1e-7).all(-1)
+        assert same.tolist() == [True, False, True]
+
+
+def test_bfloat16_keeps_parameters_and_output_in_float32():
+    net = MLP(8, 2, num_classes=3, dtype=jnp.bfloat16)
+    out, variables = net.init_with_output(jax.random.key(0), X, T, LABELS)
+    assert {a.dtype for a in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    assert out.dtype == jnp.float32
+
+
+@pytest.mark.parametrize(
+    "net, args, message",
+    [
+        (MLP(), (X, T, LABELS), "cond: the network is unconditional"),
+        (MLP(num_classes=3), (X, T), "cond: the network needs labels"),
+        (MLP(num_classes=3), (X, T, LABELS[:2]), "cond: must be integer labels of shape"),
+        (MLP(num_classes=3), (X, T, LABELS / 1.0), "cond: must be integer labels"),
+        (MLP(), (X[None], T), "x: must be points"),
+        (MLP(), (X, T[:2]), "t: must be a scalar or have shape"),
+        (MLP(depth=0), (X, T), "depth: must be at least 1"),
+    ],
+)
+def test_bad_input_is_named(net, args, message):
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(net.init, jax.random.key(0), *args)
+
+
+def test_learns_the_optimal_noise_prediction_of_two_gaussians():
+    # Class c is N(m_c, 0.5^2 I) and x_t = x_0 + t eps, so E[eps | x_t] = t (x_t - m_c) / (0.25 + t^2).
+    means = jnp.array([[1.0, -1.0], [-0.5, 2.0]])
+    net, optimizer = MLP(64, 3, num_classes=2), optax.adam(optax.cosine_decay_schedule(5e-3, 600))
+
+    def batch(key):
+        label_key, time_key, data_key, noise_key = jax.random.split(key, 4)
+        label = jax.random.randint(label_key, (256,), 0, 2)
+        t = jax.random.uniform(time_key, (256,), minval=0.1, maxval=2.0)
+        eps = jax.random.normal(noise_key, (256, 2))
+        x0 = means[label] + 0.5 * jax.random.normal(data_key, (256, 2))
+        return x0 + t[:, None] * eps, t, label, eps
+
+    def loss(variables, x, t, label, eps):
+        return jnp.mean((net.apply(variables, x, t, label) - eps) ** 2)
+
+    @jax.jit
+    def train(variables, keys):
+        def step(state, key):
+            variables, moments = state
+            updates, moments = optimizer.update(jax.grad(loss)(variables, *batch(key)), moments)
+            return (optax.apply_updates(variables, updates), moments), None
+
+        return jax.lax.scan(step, (variables, optimizer.init(variables)), keys)[0][0]
+
+    x, t, label, _ = batch(jax.random.key(2))
+    variables = train(net.init(jax.random.key(0), x, t, label), jax.random.split(jax.random.key(1), 600))
+    optimum = t[:, None] * (x - means[label]) / (0.25 + t[:, None] ** 2)
+    error = jnp.mean((net.apply(variables, x, t, label) - optimum) ** 2) / jnp.mean(optimum**2)
+    assert error < 0.02

@@ -1,0 +1,195 @@
+"""The U-Net's behaviour when tiny; its numbers are checked against published weights in tests/pretrained."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from diffjax.models import UNet
+from diffjax.models.blocks import AttentionBlock, ResBlock
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((2, 8, 8, 3)).astype("f")
+T = np.array([3.0, 40.5], "f")
+LABELS = np.array([1, 4])
+
+
+def tiny(**fields):
+    defaults = {"model_channels": 8, "channel_mult": (1, 2), "num_res_blocks": 1, "num_groups": 4}
+    defaults["attention_resolutions"] = ()
+    return UNet(**{**defaults, **fields})
+
+
+def shapes(net, x=X, t=T, cond=None):
+    return jax.eval_shape(net.init, jax.random.key(0), x, t, cond)
+
+
+def random_variables(net, cond=None):
+    """Parameters that are nowhere zero, without the cost of compiling `init`."""
+    rng = np.random.default_rng(1)
+
+    def draw(a):
+        return (rng.standard_normal(a.shape) / np.sqrt(max(1, np.prod(a.shape[:-1])))).astype("f")
+
+    return jax.tree.map(draw, shapes(net, cond=cond))
+
+
+def test_output_is_zero_at_initialisation():
+    net = tiny(out_channels=6, resblock_updown=True, use_scale_shift_norm=True, attention_resolutions=(2,))
+    out, variables = jax.jit(net.init_with_output)(jax.random.key(0), X, T)
+    assert out.dtype == jnp.float32
+    np.testing.assert_array_equal(out, np.zeros((2, 8, 8, 6)))
+    kernels = variables["params"]["input_blocks_3_0"]
+    assert 0.5 < kernels["in_conv"]["kernel"].std() * np.sqrt(9 * 8) < 1.5  # variance 1 / fan-in
+    np.testing.assert_array_equal(kernels["out_conv"]["kernel"], 0)
+
+
+def test_jit_agrees_with_eager():
+    net = tiny(channel_mult=(1,), num_classes=5)
+    variables = random_variables(net, LABELS)
+    eager = net.apply(variables, X, T, LABELS)
+    np.testing.assert_allclose(jax.jit(net.apply)(variables, X, T, LABELS), eager, rtol=0, atol=1e-5)
+
+
+def test_dropout_acts_only_in_training():
+    net, plain = tiny(dropout=0.5), tiny()
+    variables = random_variables(net)
+    train = jax.jit(lambda key: net.apply(variables, X, T, train=True, rngs={"dropout": key}))
+    first, again, other = (train(jax.random.key(seed)) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 1e-3
+    evaluated = jax.jit(net.apply)(variables, X, T)
+    np.testing.assert_array_equal(evaluated, jax.jit(plain.apply)(variables, X, T))
+    assert np.abs(first - evaluated).max() > 1e-3
+
+
+def test_bfloat16_computes_blocks_in_bfloat16_and_keeps_the_rest_in_float32():
+    net = tiny(dtype=jnp.bfloat16, attention_resolutions=(1,))
+    variables = random_variables(net)
+    assert {a.dtype for a in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    dtypes = {}
+
+    def record(next_call, args, kwargs, context):
+        out = next_call(*args, **kwargs)
+        if context.method_name == "__call__":
+            dtypes.setdefault(type(context.module).__name__, set()).add(jnp.dtype(out.dtype).name)
+        return out
+
+    with nn.intercept_methods(record):
+        jax.eval_shape(net.apply, variables, X, T)
+    assert dtypes["ResBlock"] == dtypes["AttentionBlock"] == dtypes["Downsample"] == {"bfloat16"}
+    assert dtypes["Conditioning"] == dtypes["UNet"] == {"float32"}
+
+    exact = jax.jit(tiny(attention_resolutions=(1,)).apply)(variables, X, T)
+    rounded = jax.jit(net.apply)(variables, X, T)
+    assert 0 < np.abs(rounded - exact).max() < 0.1 * exact.std()  # bfloat16 has 8 bits
+
+
+def test_resampling_without_convolutions_is_a_choice_of_kernels():
+    # The mean of 2x2 pixels and their repetition are 3x3 convolutions with these kernels.
+    pooled, convolved = tiny(conv_resample=False), tiny()
+    variables = random_variables(convolved)
+    params = dict(variables["params"])
+    quarter, centre = np.zeros((2, 3, 3, 1, 1), "f")
+    quarter[1:, 1:], centre[1, 1] = 0.25, 1.0
+    down, up = "input_blocks_2_0", "output_blocks_1_1"
+    del params[down], params[up]
+    assert jax.tree.structure(params) == jax.tree.structure(shapes(pooled)["params"])
+    kernels = {
+        down: {"op": {"kernel": quarter * np.eye(8, dtype="f"), "bias": np.zeros(8, "f")}},
+        up: {"conv": {"kernel": centre * np.eye(16, dtype="f"), "bias": np.zeros(16, "f")}},
+    }
+    expected = jax.jit(convolved.apply)({"params": {**params, **kernels}}, X, T)
+    np.testing.assert_allclose(jax.jit(pooled.apply)({"params": params}, X, T), expected, rtol=0, atol=1e-5)
+
+
+def heads(net):
+    """Number of heads of every attention block, by name."""
+    found = {}
+
+    def record(next_call, args, kwargs, context):
+        if isinstance(context.module, AttentionBlock):
+            found[context.module.name] = context.module.num_heads
+        return next_call(*args, **kwargs)
+
+    with nn.intercept_methods(record):
+        shapes(net)
+    return found
+
+
+def test_attention_stands_at_the_downsampling_rates_asked_for():
+    net = tiny(channel_mult=(1, 1, 2), attention_resolutions=(1, 4), num_heads=4, num_heads_upsample=2)
+    assert heads(net) == {
+        "input_blocks_1_1": 4,
+        "input_blocks_5_1": 4,
+        "middle_block_1": 4,
+        "output_blocks_0_1": 2,
+        "output_blocks_1_1": 2,
+        "output_blocks_4_1": 2,
+        "output_blocks_5_1": 2,
+    }
+
+
+def test_channels_per_head_decide_the_number_of_heads():
+    net = tiny(attention_resolutions=(1, 2), num_head_channels=4, num_heads=1)
+    assert heads(net) == {
+        "input_blocks_1_1": 2,
+        "input_blocks_3_1": 4,
+        "middle_block_1": 4,
+        "output_blocks_0_1": 4,
+        "output_blocks_1_1": 4,
+        "output_blocks_2_1": 2,
+        "output_blocks_3_1": 2,
+    }
+
+
+def test_every_resampling_halves_or_doubles_the_image():
+    sizes = []
+
+    def record(next_call, args, kwargs, context):
+        out = next_call(*args, **kwargs)
+        if isinstance(context.module, ResBlock):
+            sizes.append(out.shape[1:3])
+        return out
+
+    with nn.intercept_methods(record):
+        shapes(tiny(channel_mult=(1, 1, 1), resblock_updown=True), x=np.zeros((2, 16, 8, 3), "f"))
+    full, half, quarter = (16, 8), (8, 4), (4, 2)
+    down = [full, half, half, quarter, quarter]
+    middle = [quarter, quarter]
+    up = [quarter, quarter, half, half, half, full, full, full]
+    assert sizes == down + middle + up
+
+
+def test_remat_changes_neither_parameters_nor_gradients():
+    plain, remat = tiny(channel_mult=(1,)), tiny(channel_mult=(1,), remat=True)
+    variables = random_variables(plain)
+    assert jax.tree.structure(shapes(remat)) == jax.tree.structure(variables)
+
+    def gradient(net):
+        return jax.jit(jax.grad(lambda v: jnp.mean(net.apply(v, X, T) ** 2)))(variables)
+
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), gradient(remat), gradient(plain)
+    )
+
+
+@pytest.mark.parametrize(
+    "net, kwargs, message",
+    [
+        (tiny(), {"cond": LABELS}, "cond: the network is unconditional"),
+        (tiny(num_classes=5), {}, "cond: the network needs labels"),
+        (tiny(num_classes=5), {"cond": LABELS[:1]}, "cond: must be integer labels of shape"),
+        (tiny(num_groups=3), {}, "num_groups: must divide the 8 channels of input_blocks_1_0/in_norm; got 3"),
+        (tiny(num_heads=3), {}, "num_heads: must divide the 16 channels of middle_block_1; got 3"),
+        (tiny(num_head_channels=3), {}, "num_head_channels: must divide the 16 channels"),
+        (tiny(), {"x": X[:, :7]}, "x: height and width must be divisible by 2"),
+        (tiny(channel_mult=(1, 1, 1, 1, 1)), {}, "x: height and width must be divisible by 16"),
+        (tiny(), {"x": X[0]}, "x: must be images"),
+        (tiny(), {"t": T[:1]}, "t: must be a scalar or have shape"),
+    ],
+)
+def test_bad_input_is_named(net, kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        shapes(net, **kwargs)

@@ -1,0 +1,53 @@
+"""Golden arrays of the reference implementations, and the fake networks they were run with."""
+
+import json
+import pathlib
+
+import jax.numpy as jnp
+import numpy as np
+
+from diffjax.process import prediction
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+
+
+def load(name):
+    """Return (arrays, hyperparameters) of one golden file."""
+    with np.load(GOLDEN / f"{name}.npz") as file:
+        arrays = {key: file[key] for key in file.files}
+    return arrays, json.loads(str(arrays.pop("_hyper_json")))
+
+
+def fake_network(hyper, variance=None):
+    """The references' stand-in: a x cos(t / tau) + b, with channels for a variance if there is one.
+
+    It takes our times n = 1..T and hands the reference's index n - 1 on.
+    """
+    a, b, tau = hyper["a"], hyper["b"], hyper["tau"]
+
+    def network(x, n, cond=None):
+        t = (n - 1).reshape(-1, *[1] * (x.ndim - 1))
+        out = a * x * jnp.cos(t / tau) + b
+        if variance == "learned_range":
+            return jnp.concatenate([out, 0.8 * jnp.sin(2 * x + t / tau)], -1)
+        if variance == "learned":
+            return jnp.concatenate([out, -3 + 0.5 * jnp.sin(2 * x + t / tau)], -1)
+        return out
+
+    return network
+
+
+KINDS = {"EPSILON": "eps", "START_X": "x0", "PREVIOUS_X": "mean"}
+
+
+def fake_denoiser(hyper, kind, variance, schedule):
+    """The fake network as a Denoiser on a chain."""
+    variance = variance if variance.startswith("learned") else None
+    previous = (lambda level: schedule(level.t - 1)) if kind == "mean" else None
+    return prediction.denoiser(fake_network(hyper, variance), kind, previous)
+
+
+def relative(ours, theirs):
+    """Largest difference relative to the largest entry."""
+    theirs = np.asarray(theirs, np.float64)
+    return np.max(np.abs(np.asarray(ours, np.float64) - theirs)) / np.max(np.abs(theirs))

@@ -1,0 +1,85 @@
+"""The same step on one device and on eight."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+from training import toy_training
+
+from diffjax.training import metrics, sharding
+
+MESHES = {"data": (8, 1), "fsdp": (1, 8), "both": (2, 4)}
+
+
+def _losses(workdir):
+    return [row["loss"] for row in metrics.read(workdir)]
+
+
+def _mesh(data, fsdp):
+    return sharding.make_mesh(data=data, fsdp=fsdp, devices=jax.devices()[: data * fsdp])
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("single")
+    state = toy_training.run(workdir, 12, 100, 1, mesh=_mesh(1, 1))
+    return _losses(workdir), jax.device_get(state.params), jax.device_get(state.ema)
+
+
+@pytest.mark.parametrize("axes", MESHES)
+def test_losses_do_not_depend_on_the_mesh(axes, single, tmp_path):
+    mesh = _mesh(*MESHES[axes])
+    rule = sharding.fsdp(mesh, min_size=1)
+    state = toy_training.run(tmp_path, 12, 100, 1, mesh=mesh, rule=rule)
+    losses, params, average = single
+    np.testing.assert_allclose(_losses(tmp_path), losses, rtol=1e-5)
+    # Adam divides by the root of small second moments: parameters are compared less tightly than losses.
+    for got, expected in zip(jax.tree.leaves((state.params, state.ema)), jax.tree.leaves((params, average))):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+    ways = mesh.shape["fsdp"]
+    for tree in (state.params, state.ema, state.opt_state[1].mu):
+        kernel = tree["dense"]["kernel"]
+        assert kernel.addressable_shards[0].data.shape == (toy_training.FEATURES // ways, 1)
+
+
+def test_goes_on_with_other_devices(single, tmp_path):
+    mesh = _mesh(1, 8)
+    toy_training.run(tmp_path, 6, 6, 1, mesh=mesh, rule=sharding.fsdp(mesh, min_size=1))
+    toy_training.run(tmp_path, 12, 6, 1, mesh=_mesh(1, 1))
+    np.testing.assert_allclose(_losses(tmp_path), single[0], rtol=1e-5)
+
+
+def test_fsdp_takes_the_largest_dimension_that_divides():
+    rule = sharding.fsdp(_mesh(2, 4), min_size=8)
+    assert rule("a", jax.ShapeDtypeStruct((3, 3, 8, 16), jnp.float32)) == P(None, None, None, "fsdp")
+    assert rule("a", jax.ShapeDtypeStruct((12, 15), jnp.float32)) == P("fsdp")
+    assert rule("a", jax.ShapeDtypeStruct((5, 7), jnp.float32)) == P()
+    assert rule("a", jax.ShapeDtypeStruct((4,), jnp.float32)) == P()
+    assert rule("a", jax.ShapeDtypeStruct((), jnp.float32)) == P()
+
+
+def test_rules_by_path_reach_the_moments():
+    mesh = sharding.make_mesh(data=4, tensor=2)
+    rule = sharding.by_path([("up/kernel", P(None, "tensor"))])
+    tree = {"mu": {"up": {"kernel": jnp.ones((4, 6)), "bias": jnp.ones(6)}}, "count": jnp.int32(0)}
+    placed = jax.device_put(tree, sharding.shardings(mesh, tree, rule))
+    assert placed["mu"]["up"]["kernel"].addressable_shards[0].data.shape == (4, 3)
+    assert placed["mu"]["up"]["bias"].is_fully_replicated and placed["count"].is_fully_replicated
+
+
+def test_batch_is_split_over_data_and_fsdp():
+    batch = sharding.put_batch(_mesh(2, 4), {"x": np.arange(16.0)})
+    assert batch["x"].shape == (16,)
+    assert [shard.data.shape for shard in batch["x"].addressable_shards] == [(2,)] * 8
+    np.testing.assert_array_equal(batch["x"], np.arange(16.0))
+
+
+def test_batch_that_does_not_divide_is_refused():
+    with pytest.raises(ValueError, match="batch of 6 rows does not divide over the 8 devices of data x fsdp"):
+        sharding.put_batch(_mesh(2, 4), {"x": np.zeros((6, 2))})
+
+
+def test_mesh_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="mesh data=3 x fsdp=1 x tensor=1 does not use the 8 devices"):
+        sharding.make_mesh(data=3)

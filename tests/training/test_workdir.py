@@ -1,0 +1,81 @@
+"""A run's folder: what it says, whom it refuses."""
+
+import json
+
+import jax
+import pytest
+
+from diffjax.training import workdir
+
+CONFIG = {"model": {"channels": 8, "mults": (1, 2)}, "training": {"num_steps": 10, "seed": 0}}
+
+
+def _changed(**training):
+    return {**CONFIG, "training": {**CONFIG["training"], **training}}
+
+
+def test_folder_explains_itself(tmp_path):
+    path = workdir.prepare(
+        tmp_path / "deep" / "run", CONFIG, about="A toy.", commands={"To sample": "python -m thing --n=4"}
+    )
+    assert json.loads((path / "config.json").read_text()) == json.loads(json.dumps(CONFIG))
+    environment = json.loads((path / "environment.json").read_text())
+    assert environment["packages"]["jax"] == jax.__version__
+    assert environment["device_count"] == 8 and environment["host_count"] == 1
+    assert "pytest" in environment["command"]
+    readme = (path / "README.md").read_text()
+    for part in (
+        "A toy.",
+        "To sample:\n\n    python -m thing --n=4",
+        "restore_params",
+        environment["command"],
+    ):
+        assert part in readme
+
+
+def test_secrets_of_the_environment_stay_out(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "hush-hush")
+    workdir.prepare(tmp_path, CONFIG)
+    assert not any("hush-hush" in path.read_text() for path in tmp_path.iterdir())
+
+
+def test_the_same_run_goes_on_and_may_grow(tmp_path):
+    workdir.prepare(tmp_path, CONFIG)
+    workdir.prepare(tmp_path, CONFIG)
+    workdir.prepare(tmp_path, _changed(num_steps=20))
+    assert json.loads((tmp_path / "config.json").read_text())["training"]["num_steps"] == 20
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        (_changed(seed=1), "training.seed is 0 there, 1 here"),
+        (_changed(num_steps=5), "training.num_steps is 10 there, 5 here"),
+        (_changed(rate=1), "training.rate is 'absent' there, 1 here"),
+        ({"training": CONFIG["training"]}, "model.channels is 8 there, 'absent' here; model.mults"),
+    ],
+)
+def test_another_run_is_refused_before_anything_is_written(tmp_path, config, message):
+    workdir.prepare(tmp_path, CONFIG)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match=message):
+        workdir.prepare(tmp_path, config)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_checkpoints_of_an_unknown_run_are_refused(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(ValueError, match="has checkpoints but no config.json"):
+        workdir.prepare(tmp_path, CONFIG)
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="cannot be written"):
+        workdir.prepare(tmp_path / "file" / "run", CONFIG)
+
+
+def test_a_config_that_is_not_json_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="config cannot be written as JSON"):
+        workdir.prepare(tmp_path / "run", {"model": object()})
+    assert not (tmp_path / "run").exists()
