@@ -26,9 +26,10 @@ def _log(workdir):
 
 
 def _same_log(one, two):
-    clocks = ("time", "steps_per_s")
-    without = [{k: v for k, v in row.items() if k not in clocks} for row in (*one.values(), *two.values())]
-    assert without[: len(one)] == without[len(one) :]
+    clocks = {"time": 0, "steps_per_s": 0}
+    assert {step: row | clocks for step, row in one.items()} == {
+        step: row | clocks for step, row in two.items()
+    }
 
 
 def test_logged_loss_is_the_mean_of_the_steps(tmp_path):
@@ -51,22 +52,30 @@ def test_one_trace_for_the_whole_run(tmp_path):
 
 
 def test_going_on_is_the_uninterrupted_run(tmp_path):
+    def interrupt(step, state, frozen):
+        raise KeyboardInterrupt
+
     whole = toy_training.run(tmp_path / "whole", 24, 8, 5)
+    with pytest.raises(KeyboardInterrupt):
+        toy_training.run(tmp_path / "parts", 24, 8, 5, sample_every=11, on_sample=interrupt)
+    assert checkpoints.steps(tmp_path / "parts") == [8]  # between the rows of steps 5 and 10
     calls = []
-    toy_training.run(tmp_path / "parts", 8, 8, 5)
     parts = toy_training.run(tmp_path / "parts", 24, 8, 5, system=toy_training.system(calls))
+    assert len(calls) == 1
     for got, expected in zip(jax.tree.leaves(parts), jax.tree.leaves(whole), strict=True):
         if jnp.issubdtype(got.dtype, jax.dtypes.prng_key):
             got, expected = jax.random.key_data(got), jax.random.key_data(expected)
         np.testing.assert_array_equal(got, expected)
-    parts_log, whole_log = _log(tmp_path / "parts"), _log(tmp_path / "whole")
-    assert list(whole_log) == [5, 10, 15, 20, 24]
-    assert list(parts_log) == [5, 8, 10, 15, 20, 24]  # 8 was the last step once
-    for step in (5, 15, 20, 24):
-        assert parts_log[step]["loss"] == whole_log[step]["loss"]
-    assert len(calls) == 1
-    again = toy_training.run(tmp_path / "parts", 24, 8, 5)
-    jax.tree.map(np.testing.assert_array_equal, again.params, whole.params)
+    _same_log(_log(tmp_path / "parts"), _log(tmp_path / "whole"))
+
+
+def test_a_finished_run_may_be_made_longer(tmp_path):
+    whole = toy_training.run(tmp_path / "whole", 16, 8, 5)
+    toy_training.run(tmp_path / "parts", 8, 8, 5)
+    for _ in range(2):  # the second call has nothing left to do
+        parts = toy_training.run(tmp_path / "parts", 16, 8, 5)
+        jax.tree.map(np.testing.assert_array_equal, parts.params, whole.params)
+    assert list(_log(tmp_path / "parts")) == [5, 8, 10, 15, 16]  # 8 was the last step once
 
 
 def test_seed_changes_the_run(tmp_path):
@@ -155,32 +164,30 @@ def test_batches_that_end_are_named(tmp_path):
 
 
 def test_nothing_is_lost_when_killed(tmp_path):
-    arguments = [str(n) for n in (600, 5, 3)]  # steps, checkpoint_every, log_every
+    num_steps, checkpoint_every, log_every = 201, 5, 3
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
 
     def start(workdir):
-        return subprocess.Popen([sys.executable, SCRIPT, workdir, *arguments], env=environment)
+        numbers = map(str, (num_steps, checkpoint_every, log_every))
+        return subprocess.Popen([sys.executable, SCRIPT, workdir, *numbers], env=environment)
 
     whole, victim = tmp_path / "whole", tmp_path / "victim"
-    assert start(whole).wait(timeout=120) == 0
-    rng, killed = random.Random(), []
-    while len(killed) < 4:
-        begin = checkpoints.latest_step(victim) or 0
-        process = start(victim)
-        while process.poll() is None and (checkpoints.latest_step(victim) or 0) == begin:
+    reference, killed = start(whole), []
+    while len(killed) < 3:
+        process, begin = start(victim), checkpoints.latest_step(victim)
+        while process.poll() is None and checkpoints.latest_step(victim) == begin:
             time.sleep(0.005)
-        time.sleep(rng.uniform(0, 0.4))
+        time.sleep(random.uniform(0, 0.3))
         process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed: make it longer"
+        assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
         killed.append(checkpoints.latest_step(victim))
-    assert start(victim).wait(timeout=120) == 0
+    assert start(victim).wait(timeout=120) == 0 and reference.wait(timeout=120) == 0
 
-    assert killed == sorted(set(killed)) and killed[-1] < 600
-    for ema_or_raw in (True, False):
-        restored = [
-            checkpoints.restore_params(workdir, ema=ema_or_raw, step=600) for workdir in (whole, victim)
+    assert killed == sorted(set(killed)) and killed[-1] < num_steps
+    for average in (True, False):
+        both = [
+            checkpoints.restore_params(workdir, ema=average, step=num_steps) for workdir in (whole, victim)
         ]
-        jax.tree.map(np.testing.assert_array_equal, *restored)
-    assert list(_log(whole)) == list(range(3, 601, 3))
-    assert len((victim / metrics.FILE).read_text().splitlines()) == 200
+        jax.tree.map(np.testing.assert_array_equal, *both)
+    assert [row["step"] for row in metrics.read(victim)] == list(range(3, num_steps + 1, 3))
     _same_log(_log(whole), _log(victim))

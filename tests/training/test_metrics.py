@@ -50,15 +50,14 @@ def test_a_broken_line_inside_is_an_error(tmp_path):
 
 
 def test_no_file_is_named(tmp_path):
-    with pytest.raises(ValueError, match="no metrics.jsonl in workdir"):
+    with pytest.raises(ValueError, match=r"no metrics\.jsonl in workdir"):
         metrics.plot_loss(tmp_path)
 
 
 @pytest.mark.parametrize("loss", [1.0, -1.0])
 def test_loss_curve_is_an_image(tmp_path, loss):
-    (tmp_path / metrics.FILE).write_text(
-        "".join(f'{{"step": {n}, "loss": {loss * n}}}\n' for n in range(1, 5))
-    )
+    lines = [json.dumps({"step": n, "loss": loss * n}) + "\n" for n in range(1, 5)]
+    (tmp_path / metrics.FILE).write_text("".join(lines))
     path = metrics.plot_loss(tmp_path)
     assert path == tmp_path / "loss.png" and path.read_bytes().startswith(b"\x89PNG")
 

@@ -24,13 +24,8 @@ def test_folder_explains_itself(tmp_path):
     assert environment["device_count"] == 8 and environment["host_count"] == 1
     assert "pytest" in environment["command"]
     readme = (path / "README.md").read_text()
-    for part in (
-        "A toy.",
-        "To sample:\n\n    python -m thing --n=4",
-        "restore_params",
-        environment["command"],
-    ):
-        assert part in readme
+    assert "A toy." in readme and "To sample:\n\n    python -m thing --n=4" in readme
+    assert "restore_params" in readme and environment["command"] in readme
 
 
 def test_secrets_of_the_environment_stay_out(tmp_path, monkeypatch):
@@ -65,7 +60,7 @@ def test_another_run_is_refused_before_anything_is_written(tmp_path, config, mes
 
 def test_checkpoints_of_an_unknown_run_are_refused(tmp_path):
     (tmp_path / "checkpoints").mkdir()
-    with pytest.raises(ValueError, match="has checkpoints but no config.json"):
+    with pytest.raises(ValueError, match=r"has checkpoints but no config\.json"):
         workdir.prepare(tmp_path, CONFIG)
 
 

@@ -1,0 +1,185 @@
+"""The one place where the strings of a config become functions."""
+
+import difflib
+import inspect
+
+import numpy as np
+
+from diffjax import data, guidance, models, objectives, samplers
+from diffjax.objectives import weightings
+from diffjax.process import schedules
+from diffjax.systems.ddpm import ddpm
+from diffjax.training import ema, optimizer
+
+_SCHEDULES = {
+    name: getattr(schedules, name)
+    for name in ("linear_beta", "cosine_beta", "scaled_linear", "sigmoid_beta", "edm", "rectified_flow")
+}
+_MODELS = {"unet": models.UNet, "mlp": models.MLP}
+_SOLVERS = {
+    name: getattr(samplers, name)
+    for name in ("ancestral", "ddim", "euler", "heun", "edm_heun", "dpm_solver_pp")
+}
+_WEIGHTINGS = {
+    name: getattr(weightings, name)
+    for name in ("snr", "snr_plus_one", "truncated_snr", "min_snr", "p2", "edm", "sigmoid")
+}
+_TIMES = {"log_normal": objectives.log_normal, "logit_normal": objectives.logit_normal}
+_THRESHOLDS = {"static": guidance.clip, "dynamic": guidance.dynamic_threshold}
+_EMA = {"constant": ema.constant, "warmed_up": ema.warmed_up, "inverse_power": ema.inverse_power}
+
+
+def build(config):
+    """Build the system that a config names.
+
+    Args:
+      config: ConfigDict with `system`, `data`, `schedule`, `model`, `objective` and `sampler`.
+
+    Returns:
+      A System, see `diffjax.training.System`.
+
+    Raises:
+      ValueError: naming the field, for an unknown name or option, or options that do not fit.
+    """
+    return _pick("system", config.system, _SYSTEMS)(config)
+
+
+def _ddpm(config):
+    noise = schedule(config)
+    options = _section(config, "objective")
+    weighting = options.pop("weighting", None)
+    draw_times = options.pop("times", "uniform")
+    num_classes = config.data.num_classes if config.model.get("num_classes") else None
+    _check_model_classes(config, num_classes, options.get("label_dropout", 0.0))
+    solver, times, guidance_weight, threshold = sampler(config, noise)
+    return _call("objective", ddpm, options, _call("model", _pick("model.name", config.model.name, _MODELS),
+                 _section(config, "model", "name")), noise, solver, times, shape=tuple(config.data.shape),
+                 num_classes=num_classes, weighting=_optional("objective.weighting", weighting, _WEIGHTINGS),
+                 draw_times=_draw_times(draw_times), guidance_weight=guidance_weight, threshold=threshold)  # fmt: skip
+
+
+_SYSTEMS = {"ddpm": _ddpm}
+
+
+def schedule(config):
+    """Build the noise schedule of `config.schedule`."""
+    make = _pick("schedule.name", config.schedule.name, _SCHEDULES)
+    return _call("schedule", make, _section(config, "schedule", "name"))
+
+
+def sampler(config, noise):
+    """Build what `config.sampler` names.
+
+    Returns:
+      Solver, time grid, guidance weight, and the thresholding transformation or None.
+    """
+    options = _section(config, "sampler")
+    solver = _pick("sampler.solver", options.pop("solver"), _SOLVERS)
+    times = time_grid(noise, options.pop("steps"), options.pop("grid", "uniform"))
+    weight = options.pop("guidance_weight", 0.0)
+    threshold = _optional("sampler.threshold", options.pop("threshold", None), _THRESHOLDS)
+    return _call("sampler", solver, options), times, weight, threshold
+
+
+def time_grid(noise, steps, grid):
+    """Make the grid of `steps` steps ("uniform", "quadratic", "karras", "log_snr", or chains' "spaced")."""
+    chain = hasattr(noise, "num_steps")
+    t_min, t_max = (0, noise.num_steps) if chain else (0.0, noise.t_max)
+    if chain and grid in ("uniform", "quadratic") and steps > noise.num_steps:
+        raise ValueError(
+            f"sampler.steps must be at most {noise.num_steps}, the steps of the chain; got {steps}"
+        )
+
+    def karras():
+        least, most = (noise(t) for t in ((1, noise.num_steps) if chain else (noise.t_min, noise.t_max)))
+        return noise.inv_sigma(
+            samplers.grids.karras(steps, least.sigma / least.alpha, most.sigma / most.alpha)
+        )
+
+    make = {
+        "uniform": lambda: samplers.grids.uniform(steps, t_min, t_max),
+        "quadratic": lambda: samplers.grids.quadratic(steps, t_min, t_max),
+        "log_snr": lambda: np.append(samplers.grids.log_snr(steps - 1, noise), 0),
+        "karras": karras,
+        "spaced": lambda: samplers.grids.spaced(noise.num_steps, steps),
+    }
+    return _pick("sampler.grid", grid, make)()
+
+
+def make_optimizer(config):
+    """Build the optimizer of `config.optimizer`, for `config.training.num_steps` updates."""
+    options = _section(config, "optimizer")
+    return _call("optimizer", optimizer.make, options, num_steps=config.training.num_steps)
+
+
+def make_ema(config):
+    """Build the decay rule of `config.training.ema`."""
+    options = dict(config.training.ema)
+    return _call("training.ema", _pick("training.ema.name", options.pop("name"), _EMA), options)
+
+
+def load_data(config, split):
+    """Load a split of the data that `config.data` names, and check it against the config.
+
+    Raises:
+      ValueError: if the examples have another shape or more classes than the config says.
+    """
+    options = _section(config, "data", "name", "shape", "num_classes", "flip")
+    source = data.load(config.data.name, split, **options)
+    if tuple(source.shape) != tuple(config.data.shape):
+        raise ValueError(
+            f"data.shape is {tuple(config.data.shape)}, but {source.name} has {tuple(source.shape)}"
+        )
+    if config.data.get("num_classes") and (source.num_classes or 0) > config.data.num_classes:
+        raise ValueError(
+            f"data.num_classes is {config.data.num_classes}, but {source.name} has {source.num_classes}"
+        )
+    return source
+
+
+def _check_model_classes(config, num_classes, label_dropout):
+    if num_classes is None:
+        return
+    wanted = num_classes + (label_dropout > 0)
+    if config.model.num_classes != wanted:
+        null = " (one more for the null label of label_dropout)" if label_dropout > 0 else ""
+        raise ValueError(f"model.num_classes must be {wanted}{null}, got {config.model.num_classes}")
+
+
+def _draw_times(name):
+    return None if name == "uniform" else _pick("objective.times", name, _TIMES)()
+
+
+def _optional(field, name, table):
+    return None if name in (None, "none") else _pick(field, name, table)()
+
+
+def _section(config, name, *without):
+    return {key: _plain(value) for key, value in config[name].items() if key not in without}
+
+
+def _plain(value):
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _pick(field, name, table):
+    if name in table:
+        return table[name]
+    raise ValueError(f"{field} must be one of {', '.join(table)}; got {name!r}{nearest(name, table)}")
+
+
+def _call(field, function, options, *args, **kwargs):
+    """Call a function with the options of a config section; an option it does not have is named."""
+    known = inspect.signature(function).parameters
+    for option in options:
+        if option not in known:
+            raise ValueError(
+                f"{field}.{option} is not an option of {function.__name__}{nearest(option, known)}"
+            )
+    return function(*args, **options, **kwargs)
+
+
+def nearest(name, names):
+    """Return ", did you mean ...?" for a misspelt name, or nothing."""
+    close = difflib.get_close_matches(str(name), list(names), n=2)
+    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
