@@ -63,7 +63,7 @@ class GaussianMixture:
         return constant - 0.5 * (log_det + distance)
 
     def log_prob(self, x, level=None, label=None):
-        """Return log p(x_t), `[B]` nats at a level (default: clean data), of one class if `label` is given."""
+        """Return log p(x_t) in nats, `[B]`, at a level (default: clean data); with `label` of one class."""
         joint = self.component_log_prob(x, level)
         member = self._member(label, x)
         total = jax.nn.logsumexp(jnp.where(member, joint, -jnp.inf), axis=-1)
@@ -108,7 +108,8 @@ class GaussianMixture:
         means = jnp.asarray(self.means, x.dtype) + jnp.einsum(
             "kij,bkj->bki", axes, alpha * spectra * centred / variance
         )
-        covariances = jnp.einsum("kij,bkj,klj->bkil", axes, sigma**2 * spectra / variance, axes)
+        spread = jnp.broadcast_to(sigma**2 * spectra / variance, centred.shape)
+        covariances = jnp.einsum("kij,bkj,klj->bkil", axes, spread, axes)
         return self.responsibilities(x, level, label), means, covariances
 
     def score(self, x, level=None, label=None):

@@ -52,10 +52,13 @@ def _ddpm(config):
     num_classes = config.data.num_classes if config.model.get("num_classes") else None
     _check_model_classes(config, num_classes, options.get("label_dropout", 0.0))
     solver, times, guidance_weight, threshold = sampler(config, noise)
-    return _call("objective", ddpm, options, _call("model", _pick("model.name", config.model.name, _MODELS),
-                 _section(config, "model", "name")), noise, solver, times, shape=tuple(config.data.shape),
-                 num_classes=num_classes, weighting=_optional("objective.weighting", weighting, _WEIGHTINGS),
-                 draw_times=_draw_times(draw_times), guidance_weight=guidance_weight, threshold=threshold)  # fmt: skip
+    make_module = _pick("model.name", config.model.name, _MODELS)
+    module = _call("model", make_module, _section(config, "model", "name"))
+    return _call(
+        "objective", ddpm, options, module, noise, solver, times, shape=tuple(config.data.shape),
+        num_classes=num_classes, weighting=_optional("objective.weighting", weighting, _WEIGHTINGS),
+        draw_times=_draw_times(draw_times), guidance_weight=guidance_weight, threshold=threshold,
+    )  # fmt: skip
 
 
 _SYSTEMS = {"ddpm": _ddpm}

@@ -46,7 +46,8 @@ def ddpm(
         raise ValueError(f"label_dropout must be in [0, 1], got {label_dropout}")
     if guidance_weight and (num_classes is None or not label_dropout):
         raise ValueError(
-            f"guidance_weight={guidance_weight} needs a class-conditional model trained with label_dropout > 0"
+            f"guidance_weight needs a class-conditional model trained with label_dropout > 0, "
+            f"got {guidance_weight} for num_classes={num_classes}, label_dropout={label_dropout}"
         )
     draw_times = draw_times or objectives.uniform(schedule)
     rows = samplers.plan(schedule, solver, times)

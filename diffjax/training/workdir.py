@@ -28,7 +28,7 @@ The same command again goes on from the latest checkpoint; a larger `training.nu
 {commands}From Python, without knowing the architecture:
 
     from diffjax.training import checkpoints
-    params = checkpoints.restore_params({name!r})  # the moving average; as trained: ema=False
+    params = checkpoints.restore_params({folder!r})  # the moving average; as trained: ema=False
 
 | file | what it is |
 |---|---|
@@ -36,6 +36,7 @@ The same command again goes on from the latest checkpoint; a larger `training.nu
 | `environment.json` | versions, devices, command and commit of the latest start |
 | `metrics.jsonl` | one JSON row a logging step: means since the row before |
 | `loss.png` | the training loss |
+| `samples/step_<n>.png` | samples of the moving average on the way |
 | `checkpoints/<step>/` | the whole state after that many steps; the latest and the best are kept |
 """
 
@@ -78,7 +79,9 @@ def prepare(
         (workdir / "environment.json").write_text(json.dumps(environment(), indent=2) + "\n")
         lines = "".join(f"{title}:\n\n    {command}\n\n" for title, command in (commands or {}).items())
         (workdir / "README.md").write_text(
-            _README.format(name=workdir.name, about=about, command=_command(), commands=lines)
+            _README.format(
+                name=workdir.name, folder=str(workdir), about=about, command=_command(), commands=lines
+            )
         )
     return workdir
 

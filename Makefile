@@ -1,0 +1,42 @@
+# `make demo` and `make test` need Python 3.11 or newer and nothing else.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+RUN = runs/digits
+export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.5
+
+.PHONY: demo test slow lint clean
+
+demo: $(VENV)/.demo
+	$(BIN)/python -m diffjax.train --config=configs/digits/ddpm.py --workdir=$(RUN)
+	$(BIN)/python -m diffjax.sample --workdir=$(RUN) --num=100 --solver=ddim --steps=50 --guidance_weight=0.5
+	$(BIN)/python -m diffjax.evaluate --workdir=$(RUN)
+	@echo
+	@echo "the picture:  $(RUN)/samples.png"
+	@echo "the numbers:  $(RUN)/evaluation.md"
+
+test: $(VENV)/.test lint
+	$(BIN)/python -m pytest -m "not slow"
+
+slow: $(VENV)/.test
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(VENV)/bin/python setup.cfg constraints.txt
+	$(BIN)/python -m pip install --quiet --editable . --constraint constraints.txt
+	@touch $@
+
+$(VENV)/.test: $(VENV)/bin/python setup.cfg constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[test]' --constraint constraints.txt
+	@touch $@ $(VENV)/.demo
+
+clean:
+	rm -rf $(VENV) .jax_cache build diffjax.egg-info

@@ -1,0 +1,160 @@
+"""What the commands share: a run's config, samples in batches, and errors a person can read."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import app, flags, logging
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from diffjax.data import to_uint8
+from diffjax.training.system import System
+
+
+class Samples(NamedTuple):
+    """What `sample_in_batches` returns.
+
+    Attributes:
+      x: uint8 images [N, H, W, C], or float32 points [N, D].
+      seconds: the time they took, compilation left out.
+    """
+
+    x: np.ndarray
+    seconds: float
+
+
+def run(main: Callable[[list[str]], None], check: Callable[[list[str]], None] | None = None) -> None:
+    """Run a command: parse flags, call `main`, and end with status 2 on a user's mistake.
+
+    A ValueError or OSError, or a flag that cannot be parsed, becomes one line on stderr; `--verbosity=1`
+    shows the traceback too.
+
+    Args:
+      main: takes the arguments that are no flags; the program's name is the first and only one.
+      check: raises ValueError for a command line that should not even be parsed.
+    """
+
+    def parse(argv):
+        if check is not None:
+            check(argv)
+        return _parse(argv)
+
+    def checked(argv):
+        if not flags.FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.WARNING)  # orbax and tfds tell of every file
+        if len(argv) > 1:
+            raise ValueError(f"unexpected arguments {' '.join(argv[1:])!r}: options look like --name=value")
+        return main(argv)
+
+    try:
+        app.run(checked, flags_parser=parse)
+    except (ValueError, OSError) as error:
+        logging.debug("traceback", exc_info=True)
+        print(f"{Path(sys.argv[0]).name}: error: {_one_line(error)}", file=sys.stderr)
+        sys.exit(2)
+
+
+def load_config(workdir: str | Path) -> ConfigDict:
+    """Read the config that a run was started with.
+
+    Args:
+      workdir: the run's folder.
+
+    Returns:
+      The ConfigDict; JSON's lists are tuples again.
+
+    Raises:
+      ValueError: if there is no such folder, or no readable `config.json` in it.
+    """
+    if not Path(workdir).is_dir():
+        raise ValueError(f"no such workdir: {workdir}")
+    path = Path(workdir) / "config.json"
+    if not path.is_file():
+        raise ValueError(f"workdir {workdir} has no config.json: it is not a run's folder")
+    try:
+        return ConfigDict(_tuples(json.loads(path.read_text())))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+
+
+def sample_in_batches(
+    system: System,
+    params: Any,
+    *,
+    key: jax.Array,
+    num: int,
+    batch_size: int,
+    labels: np.ndarray | None = None,
+    frozen: Any = (),
+    progress: str | None = "samples",
+) -> Samples:
+    """Sample any number of examples, as many at a time as fit.
+
+    Sample i is drawn with `fold_in(key, i)`: it is the same for any batch size and any number of samples.
+    The last batch is filled up to the size of the others, so there is one compilation.
+
+    Args:
+      system: what samples.
+      params: its parameters.
+      key: one key.
+      num: number N of samples.
+      batch_size: samples at a time.
+      labels: int [N] conditions, or None.
+      frozen: of the system, `init(key)[2]`.
+      progress: title of the progress bar, or None for no bar.
+
+    Returns:
+      Samples.
+
+    Raises:
+      ValueError: if a count is below 1, or there is not one label a sample.
+    """
+    for name, count in (("num", num), ("batch_size", batch_size)):
+        if count < 1:
+            raise ValueError(f"{name} must be at least 1, got {count}")
+    if labels is not None and np.shape(labels) != (num,):
+        raise ValueError(f"labels must be [{num}], one a sample, got shape {list(np.shape(labels))}")
+    size = min(batch_size, num)
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(num))
+    draw = jax.jit(lambda params, frozen, keys, cond: system.sample(params, (), frozen, keys, cond, size))
+
+    def arguments(start):
+        rows = np.minimum(np.arange(start, start + size), num - 1)
+        cond = None if labels is None else jnp.asarray(np.asarray(labels, np.int32)[rows])
+        return params, frozen, keys[rows], cond
+
+    draw = draw.lower(*arguments(0)).compile()
+    parts, begin = [], time.perf_counter()
+    with tqdm(total=num, desc=progress, unit="sample", disable=progress is None) as bar:
+        for start in range(0, num, size):
+            x = np.asarray(draw(*arguments(start)))[: num - start]
+            parts.append(to_uint8(x) if x.ndim == 4 else x.astype(np.float32))
+            bar.update(len(x))
+    return Samples(np.concatenate(parts), time.perf_counter() - begin)
+
+
+def _parse(argv):
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        raise ValueError(error) from error
+    except (AttributeError, KeyError) as error:  # what config_flags raises
+        field = error.args[0].args[0] if isinstance(error.args[0], Exception) else error.args[0]
+        raise ValueError(f"config has no field {field}") from error
+
+
+def _one_line(error):
+    return " ".join(str(error).split())
+
+
+def _tuples(tree):
+    if isinstance(tree, dict):
+        return {key: _tuples(value) for key, value in tree.items()}
+    return tuple(map(_tuples, tree)) if isinstance(tree, list) else tree

@@ -1,0 +1,166 @@
+"""Train the system that a config names: `python -m diffjax.train --config=configs/... --workdir=runs/...`.
+
+The same command again goes on from the latest checkpoint. Every number of the config can be set on the
+command line, e.g. `--config.training.num_steps=4000`.
+"""
+
+import importlib.util
+import inspect
+from pathlib import Path
+
+import jax
+import numpy as np
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from diffjax import commands, data, systems
+from diffjax.evaluation import pictures
+from diffjax.training import fit, metrics, sharding, workdir
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "File with get_config(), optionally file.py:argument."
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
+_DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "Join the other hosts (jax.distributed) before anything else."
+)
+
+_SECTIONS = "system data schedule model objective sampler optimizer training evaluation".split()
+_LOOP = "num_steps seed log_every checkpoint_every sample_every keep".split()
+_TRAINING = [*_LOOP, "batch_size", "ema", "mesh", "writers"]
+_WRITERS = {"tensorboard": metrics.tensorboard, "wandb": metrics.wandb}
+
+
+def train(config, folder, about="A training run.", progress=True):
+    """Train, or go on training, until `config.training.num_steps`.
+
+    Everything that can be refused is refused before anything is compiled or written.
+
+    Args:
+      config: ConfigDict, see `configs/`.
+      folder: the run's folder.
+      about: what the run is, for its README.
+      progress: show a progress bar.
+
+    Returns:
+      The final TrainState.
+
+    Raises:
+      ValueError: naming the field of the config that does not fit.
+    """
+    _check_keys("config", config, _SECTIONS)
+    _check_keys("config.training", config.training, _TRAINING)
+    settings = config.training
+    system, optimizer, decay = systems.build(config), systems.make_optimizer(config), systems.make_ema(config)
+    writers = [_writer(name) for name in settings.get("writers", ())]
+    mesh = sharding.make_mesh(**dict(settings.get("mesh", {})))
+    source = systems.load_data(config, "train")
+    batches = data.batches(
+        source, settings.batch_size, seed=settings.seed, flip=config.data.get("flip", False),
+        shard_index=jax.process_index(), shard_count=jax.process_count(),
+    )  # fmt: skip
+    folder = workdir.prepare(folder, config.to_dict(), about=about, commands=_next_commands(folder))
+    loop = {key: settings[key] for key in _LOOP if key in settings}
+    return fit(
+        system, optimizer, batches, workdir=folder, ema_decay=decay, mesh=mesh, writers=writers,
+        on_sample=_sampler(system, config, source, folder), progress=progress, **loop,
+    )  # fmt: skip
+
+
+def _sampler(system, config, source, folder):
+    """Return on_sample: a picture of samples of the moving average in `samples/step_<n>.png`."""
+    image = len(config.data.shape) == 3
+    num_classes = config.data.num_classes if config.model.get("num_classes") else None
+    n = 10 * num_classes if image and num_classes else 100 if image else 2000
+    labels = np.arange(n) * num_classes // n if num_classes else None
+    sample = jax.jit(system.sample, static_argnums=5)
+    key = jax.random.key(config.training.seed)
+
+    def on_sample(step, state, frozen):
+        x = np.asarray(sample(state.ema, state.extra, frozen, key, labels, n))
+        if jax.process_index():
+            return
+        path = Path(folder) / "samples" / f"step_{step:07d}.png"
+        path.parent.mkdir(exist_ok=True)
+        if image:
+            pictures.grid(path, data.to_uint8(x), labels, columns=10)
+        else:
+            pictures.scatter(path, x, source.x[:n])
+
+    return on_sample
+
+
+def _next_commands(folder):
+    return {
+        "To sample": f"python -m diffjax.sample --workdir={folder} --num=64",
+        "To evaluate": f"python -m diffjax.evaluate --workdir={folder}",
+    }
+
+
+def _writer(name):
+    if name not in _WRITERS:
+        raise ValueError(f"training.writers must be among {', '.join(_WRITERS)}; got {name!r}")
+    return _WRITERS[name]
+
+
+def _check_keys(where, section, known):
+    for key in section:
+        if key not in known:
+            raise ValueError(f"{where} has no key {key!r}{systems.nearest(key, known)}")
+
+
+def _check_overrides(argv):
+    """Raise for an override of a key that the config lacks, naming the nearest ones."""
+    overrides = [
+        arg.split("=")[0].lstrip("-")[len("config.") :] for arg in argv if arg.startswith("--config.")
+    ]
+    paths = [arg.partition("=")[2] for arg in argv if arg.startswith("--config=")]
+    if not paths:
+        return
+    file, _, argument = paths[-1].partition(":")
+    module = _module(file)
+    keys = set(_dotted(module.get_config(argument) if argument else module.get_config()))
+    for override in overrides:
+        if override not in keys:
+            raise ValueError(f"config has no key {override!r}{systems.nearest(override, keys)}")
+
+
+def _module(file):
+    if not Path(file).is_file():
+        raise ValueError(
+            f"config must be a Python file with get_config(), got {file!r}, which does not exist"
+        )
+    spec = importlib.util.spec_from_file_location("config_file", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _dotted(config, prefix=""):
+    for key, value in config.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, ConfigDict):
+            yield from _dotted(value, f"{prefix}{key}.")
+
+
+def main(argv):
+    """Run the command."""
+    del argv
+    if _CONFIG.value is None or _WORKDIR.value is None:
+        raise ValueError("give --config=configs/<dataset>/<system>.py and --workdir=runs/<name>")
+    if _DISTRIBUTED.value:
+        jax.distributed.initialize()
+    file = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[0]
+    about = inspect.getdoc(_module(file)) or "A training run."
+    train(_CONFIG.value, _WORKDIR.value, about)
+    if jax.process_index() == 0:
+        print(f"done: {_WORKDIR.value}/README.md says what is in the folder and how to go on")
+
+
+def cli():
+    """Entry point of `diffjax-train`."""
+    commands.run(main, check=_check_overrides)
+
+
+if __name__ == "__main__":
+    cli()

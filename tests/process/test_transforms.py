@@ -1,0 +1,93 @@
+"""The array functions of process/ under jit, vmap, pmap and both precisions."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from diffjax.process import forward, gaussian, prediction, schedules, sde
+
+CHAIN = schedules.linear_beta(1000)
+REAL = CHAIN.continuous()
+
+
+def _pair(n):
+    return CHAIN(n - 1), CHAIN(n)
+
+
+def _read(kind, schedule, x, y, n):
+    level = schedule(n)
+    return prediction.from_output(kind, prediction.target(kind, x, y, level), y, level)
+
+
+def _reverse(variance, x, y, n):
+    below, level = _pair(n)
+    predicted = prediction.Prediction(x, y, jnp.tanh(y))
+    return forward.reverse(predicted, y, below, level, variance, CHAIN.floor())
+
+
+# (x, y, n) -> arrays, for x, y [B, ...] and n [B] in 1..T
+FUNCTIONS = {
+    "perturb": lambda x, y, n: forward.perturb(x, y, CHAIN(n)),
+    "marginal": lambda x, y, n: forward.marginal(x, CHAIN(n)),
+    "transition": lambda x, y, n: forward.transition(x, *_pair(n)),
+    "posterior": lambda x, y, n: forward.posterior(x, y, *_pair(n)).mean,
+    **{v: (lambda x, y, n, v=v: _reverse(v, x, y, n)) for v in forward.VARIANCES},
+    **{k: (lambda x, y, n, k=k: _read(k, CHAIN, x, y, n)) for k in ("x0", "eps", "v", "score")},
+    "velocity": lambda x, y, n: _read("velocity", REAL, x, y, n),
+    "drift": lambda x, y, n: sde.drift(REAL, x, n),
+    "diffusion": lambda x, y, n: sde.diffusion(REAL, n),
+    "kl": lambda x, y, n: gaussian.kl(gaussian.Gaussian(x, y), gaussian.Gaussian(y, x)),
+    "log_prob": lambda x, y, n: gaussian.log_prob(gaussian.Gaussian(x, y), y),
+    "tanh": lambda x, y, n: gaussian.discretized_log_prob(gaussian.Gaussian(x, y - 5), jnp.round(x) / 2),
+    "exact": lambda x, y, n: gaussian.discretized_log_prob(
+        gaussian.Gaussian(x, y - 5), jnp.round(x) / 2, "exact"
+    ),
+}
+# Of the largest entry. Levels of host times are float64; what is left is the division of x_0 by alpha_T,
+# 6e-8 / 0.0064 to a side. On the device log SNR carries 1e-6, and a pair of levels its difference.
+HOST_TOLERANCE, DEVICE_TOLERANCE = 2e-5, 3e-4
+
+
+def _inputs(dtype):
+    x, y = np.random.default_rng(0).uniform(-1, 1, (2, 8, 3, 2))
+    return jnp.asarray(x, dtype), jnp.asarray(y, dtype), jnp.array([2, 5, 40, 300, 500, 800, 999, 1000])
+
+
+def _compare(ours, theirs, tolerance):
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs)):
+        b = np.asarray(b, np.float64)
+        a = np.asarray(a, np.float64).reshape(b.shape)
+        assert np.isfinite(b).all()
+        np.testing.assert_allclose(a, b, atol=tolerance * np.abs(b).max(), rtol=0)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_jit_vmap_and_pmap_are_the_plain_function(name):
+    function, (x, y, n) = FUNCTIONS[name], _inputs(jnp.float32)
+    plain = function(x, y, n)
+    _compare(jax.jit(function)(x, y, n), plain, 1e-4)
+    one = lambda x, y, n: function(x[None], y[None], n)
+    _compare(jax.vmap(one)(x, y, n), plain, 1e-4)
+    shards = jax.tree.map(lambda a: a.reshape(8, 1, *a.shape[1:]), (x, y, n))
+    _compare(jax.pmap(function)(*shards), plain, 1e-4)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_float32_is_float64_within_the_tolerance(name):
+    function, (x, y, n) = FUNCTIONS[name], _inputs(jnp.float32)
+    device, host = function(x, y, n), function(x, y, np.asarray(n))
+    with jax.enable_x64(True):
+        exact = function(x.astype(jnp.float64), y.astype(jnp.float64), np.asarray(n))
+        assert all(a.dtype == jnp.float64 for a in jax.tree.leaves(exact))
+    assert all(a.dtype == jnp.float32 for a in jax.tree.leaves(device))
+    _compare(device, exact, DEVICE_TOLERANCE)
+    _compare(host, exact, HOST_TOLERANCE)
+
+
+def test_same_key_same_sample():
+    g = gaussian.Gaussian(jnp.zeros((4, 3)), 0.0)
+    one, again, other = (gaussian.sample(jax.random.key(s), g) for s in (0, 0, 1))
+    assert (one == again).all() and (one != other).all()
+    np.testing.assert_allclose(jax.jit(gaussian.sample)(jax.random.key(0), g), one, rtol=1e-6)

@@ -1,0 +1,45 @@
+"""Time grids against their formulas."""
+
+import numpy as np
+
+from diffjax.process import schedules
+from diffjax.samplers import grids
+
+
+def test_uniform_and_quadratic():
+    np.testing.assert_allclose(grids.uniform(4, 0.2, 1.0), [1.0, 0.8, 0.6, 0.4, 0.2])
+    np.testing.assert_allclose(grids.quadratic(4, 0.0, 1.0), [1, 9 / 16, 1 / 4, 1 / 16, 0])
+
+
+def test_karras_levels():
+    t = grids.karras(18, 0.002, 80.0)
+    assert len(t) == 19 and t[0] == 80 and t[17] == 0.002 and t[18] == 0
+    i = np.arange(18)
+    expected = (80 ** (1 / 7) + i / 17 * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7
+    np.testing.assert_allclose(t[:-1], expected, rtol=1e-12)
+    np.testing.assert_array_equal(grids.karras(1, 0.002, 80.0), [80, 0])
+
+
+def test_equal_steps_of_log_snr():
+    for schedule, ends in [
+        (schedules.edm(), (0.002, 80.0)),
+        (schedules.rectified_flow(), (0.01, 0.98)),
+        (schedules.linear_beta(1000).continuous(), (1.0, 1000.0)),
+    ]:
+        t = grids.log_snr(20, schedule, *ends)
+        assert len(t) == 21 and (t[-1], t[0]) == ends
+        steps = np.diff(schedule(t).log_snr)
+        np.testing.assert_allclose(steps, steps.mean(), rtol=1e-8)
+    chain = schedules.linear_beta(1000)
+    np.testing.assert_allclose(
+        grids.log_snr(20, chain), grids.log_snr(20, chain.continuous(), 1.0, 1000.0), rtol=1e-12
+    )
+
+
+def test_spaced_keeps_the_last_step_and_lands_on_data():
+    for sections, count in [("ddim50", 50), ("250", 250), ([10, 15, 20], 45), (7, 7)]:
+        t = grids.spaced(1000, sections)
+        assert len(t) == count + 1 and t[-1] == 0 and t[-2] == 1 and (np.diff(t) < 0).all()
+    np.testing.assert_array_equal(grids.spaced(1000, 4), [1000, 667, 334, 1, 0])
+    np.testing.assert_array_equal(grids.spaced(10, "ddim5"), [9, 7, 5, 3, 1, 0])
+    np.testing.assert_array_equal(grids.spaced(5, "5"), [5, 4, 3, 2, 1, 0])

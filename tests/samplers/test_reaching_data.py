@@ -1,0 +1,69 @@
+"""Samplers with exact denoisers reach the data: mode weights, and sliced Wasserstein at its floor."""
+
+import jax
+import jax.numpy as jnp
+import mixtures
+import numpy as np
+import pytest
+
+from diffjax import samplers
+from diffjax.process import schedules
+
+N = 4000
+MIXTURES = {"ring8": mixtures.ring8(), "tilted": mixtures.tilted()}
+CHAIN = schedules.linear_beta(1000)
+COSINE = schedules.cosine_beta(1000)
+FLOW, EDM = schedules.rectified_flow(), schedules.edm()
+# (schedule, solver, times)
+CASES = {
+    "ancestral_250": (CHAIN, samplers.ancestral(), samplers.grids.spaced(1000, "250")),
+    "ancestral_cosine": (COSINE, samplers.ancestral("fixed_large"), samplers.grids.spaced(1000, "250")),
+    "ddim_100": (CHAIN, samplers.ddim(), samplers.grids.quadratic(100, 0, 1000)[[*range(90), -1]]),
+    "ddim_half": (CHAIN, samplers.ddim(0.5), samplers.grids.spaced(1000, "250")),
+    "edm_heun": (EDM, samplers.edm_heun(), samplers.grids.karras(40, 0.002, 80.0)),
+    "edm_churned": (
+        EDM, samplers.edm_heun(s_churn=20, s_min=0.05, s_max=50, s_noise=1.0), samplers.grids.karras(64, 0.002, 80.0),
+    ),
+    "flow_euler": (FLOW, samplers.euler(), samplers.grids.uniform(200)),
+    "flow_heun": (FLOW, samplers.heun(), samplers.grids.uniform(64)),
+    "dpm_solver_pp": (COSINE.continuous(), samplers.dpm_solver_pp(), samplers.grids.quadratic(40, 0.0, 1000.0)),
+}  # fmt: skip
+
+
+def _stratified(mixture, x):
+    """Keep the same number of points of each mode, so that chance weights cannot blur the comparison."""
+    mode = np.asarray(mixture.responsibilities(jnp.asarray(x)).argmax(-1))
+    share = np.bincount(np.asarray(mixture.responsibilities(_true(mixture, 99)).argmax(-1))) / N
+    kept = (N * share - 5 * np.sqrt(N * share * (1 - share))).astype(int)
+    return np.concatenate([np.asarray(x)[mode == k][:count] for k, count in enumerate(kept)])
+
+
+def _true(mixture, seed):
+    return mixture.sample(jax.random.key(seed), N)
+
+
+def _sliced_wasserstein(a, b):
+    angles = np.pi * np.arange(64) / 64
+    directions = np.stack([np.cos(angles), np.sin(angles)])
+    return np.sqrt(np.mean((np.sort(a @ directions, 0) - np.sort(b @ directions, 0)) ** 2))
+
+
+@pytest.fixture(scope="module")
+def floors():
+    """The distance between two independent true sets, averaged over six pairs."""
+    sets = {name: [_stratified(m, _true(m, s)) for s in range(4)] for name, m in MIXTURES.items()}
+    pairs = [(i, j) for i in range(4) for j in range(i)]
+    return {n: (x[0], np.mean([_sliced_wasserstein(x[i], x[j]) for i, j in pairs])) for n, x in sets.items()}
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+@pytest.mark.parametrize("case", CASES)
+def test_samples_are_the_data(floors, name, case):
+    mixture, (schedule, solver, times) = MIXTURES[name], CASES[case]
+    x = samplers.sample(jax.random.key(11), mixture.denoiser(), schedule, solver, times, shape=(N, 2))
+    counts = np.asarray(mixture.responsibilities(x)).sum(0)
+    error = np.sqrt(N * mixture.weights * (1 - mixture.weights))
+    assert (np.abs(counts - N * mixture.weights) < 3.5 * error).all(), (counts - N * mixture.weights) / error
+    truth, floor = floors[name]
+    ratio = _sliced_wasserstein(_stratified(mixture, x), truth) / floor
+    assert ratio < 1.6, ratio
