@@ -25,8 +25,18 @@ _DISTRIBUTED = flags.DEFINE_bool(
     "distributed", False, "Join the other hosts (jax.distributed) before anything else."
 )
 
-_SECTIONS = "system data schedule model objective sampler optimizer training evaluation".split()
-_LOOP = "num_steps seed log_every checkpoint_every sample_every keep".split()
+_SECTIONS = [
+    "system",
+    "data",
+    "schedule",
+    "model",
+    "objective",
+    "sampler",
+    "optimizer",
+    "training",
+    "evaluation",
+]
+_LOOP = ["num_steps", "seed", "log_every", "checkpoint_every", "sample_every", "keep"]
 _TRAINING = [*_LOOP, "batch_size", "ema", "mesh", "writers"]
 _WRITERS = {"tensorboard": metrics.tensorboard, "wandb": metrics.wandb}
 

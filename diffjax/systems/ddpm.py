@@ -28,7 +28,7 @@ def ddpm(
       times: its time grid.
       shape: of one example, e.g. (H, W, C).
       num_classes: None for an unconditional model, which ignores the batch's labels.
-      kind: what the network predicts, one of `prediction.KINDS` but "mean".
+      kind: what the network predicts, one of `prediction.KINDS`; "mean" is that of the chain's own steps.
       weighting: of the loss, see `objectives.weightings`; None is L_simple of the kind.
       draw_times: (key, n) -> times of the loss; default uniform.
       label_dropout: probability of training with the null label.
@@ -49,9 +49,14 @@ def ddpm(
             f"guidance_weight needs a class-conditional model trained with label_dropout > 0, "
             f"got {guidance_weight} for num_classes={num_classes}, label_dropout={label_dropout}"
         )
+    if kind not in prediction.KINDS:
+        raise ValueError(f"kind must be one of {', '.join(prediction.KINDS)}; got {kind!r}")
     draw_times = draw_times or objectives.uniform(schedule)
     rows = samplers.plan(schedule, solver, times)
     null = num_classes
+
+    def previous(level):
+        return schedule(level.t - 1) if kind == "mean" else None
 
     def init(key):
         cond = None if num_classes is None else jnp.zeros(1, int)
@@ -65,7 +70,9 @@ def ddpm(
             cond = jnp.where(dropped, null, batch["label"])
         eps, level = objectives.draw(key_draw, x0, schedule, draw_times)
         network = partial(module.apply, params, train=True, rngs={"dropout": key_network})
-        losses, _ = objectives.denoising(network, x0, eps, level, cond, kind=kind, weighting=weighting)
+        losses, _ = objectives.denoising(
+            network, x0, eps, level, cond, kind=kind, weighting=weighting, level_s=previous(level)
+        )
         return losses.mean(), (extra, {})
 
     guided = [guidance.classifier_free(weight=guidance_weight, null=null)] if guidance_weight else []
@@ -74,7 +81,7 @@ def ddpm(
     def sample(params, extra, frozen, key, cond, n):
         if num_classes is not None and cond is None:
             cond = jnp.full(n, null)
-        denoise = transform(prediction.denoiser(partial(module.apply, params), kind))
+        denoise = transform(prediction.denoiser(partial(module.apply, params), kind, previous))
         x = samplers.start(key, schedule, (n, *shape))
         return samplers.walk(key, denoise, solver, rows, x, cond=cond)
 

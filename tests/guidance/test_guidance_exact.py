@@ -98,7 +98,9 @@ def test_guidance_keeps_the_sharding_of_the_batch():
 
 def test_chain_applies_the_first_transform_first():
     level, x = schedules.edm()(1.0), jnp.zeros((2, 3))
-    double = lambda denoise: lambda x, level, cond=None: denoise(x, level)._replace(x0=2 * denoise(x, level).x0)
+    double = lambda denoise: (
+        lambda x, level, cond=None: denoise(x, level)._replace(x0=2 * denoise(x, level).x0)
+    )
     denoise = _fixed(jnp.full((2, 3), 0.8))
     np.testing.assert_allclose(guidance.chain(double, guidance.clip())(denoise)(x, level).x0, 1)
     np.testing.assert_allclose(guidance.chain(guidance.clip(), double)(denoise)(x, level).x0, 1.6)
@@ -115,7 +117,11 @@ def test_eps_is_recomputed_or_kept(x64, make):
     np.testing.assert_array_equal(kept.x0, recomputed.x0)
     back = level.alpha[:, None] * recomputed.x0 + level.sigma[:, None] * recomputed.eps
     np.testing.assert_allclose(back, x, rtol=1e-10, atol=1e-12)
-    assert (jnp.abs(kept.x0) <= 1).all() and (kept.variance == variance).all() and (recomputed.variance == variance).all()
+    assert (
+        (jnp.abs(kept.x0) <= 1).all()
+        and (kept.variance == variance).all()
+        and (recomputed.variance == variance).all()
+    )
 
 
 def test_static_clip():

@@ -109,7 +109,7 @@ def test_weightings_are_their_formulas(x64):
 
 
 def test_edm_loss_is_the_plain_loss_of_its_network(x64):
-    """lambda c_out^2 = 1: EDM's weighted loss of D is the unweighted loss of F (Karras et al. 2022, eq. 8)."""
+    """lambda c_out^2 = 1: EDM's weighted loss of D is the plain loss of F (Karras et al. 2022, eq. 8)."""
     level, _, x0, eps = _case("edm")
     f = lambda x, t, cond: jnp.sin(3 * x) + t[:, None, None]
     scales = prediction.edm_preconditioning(0.5)
@@ -117,7 +117,9 @@ def test_edm_loss_is_the_plain_loss_of_its_network(x64):
     loss, _ = objectives.denoising(network, x0, eps, level, kind="x0", weighting=weightings.edm(0.5))
     c, y = scales(level), x0 + level.sigma[:, None, None] * eps
     c_in, c_skip, c_out = (np.reshape(a, (-1, 1, 1)) for a in (c.c_in, c.c_skip, c.c_out))
-    np.testing.assert_allclose(loss, _square(f(c_in * y, c.c_noise, None) - (x0 - c_skip * y) / c_out), rtol=1e-9)
+    np.testing.assert_allclose(
+        loss, _square(f(c_in * y, c.c_noise, None) - (x0 - c_skip * y) / c_out), rtol=1e-9
+    )
 
 
 def test_learned_variance_is_left_alone():
@@ -146,4 +148,6 @@ def test_drawn_times_and_noise():
     assert abs(np.log(level.sigma).std() - 1.2) < 4 * 1.2 / np.sqrt(2 * n)
     _, level = objectives.draw(jax.random.key(3), x0, flow, objectives.logit_normal(0.5, 0.8))
     logit = np.log(level.t / (1 - level.t))
-    assert abs(logit.mean() - 0.5) < 4 * 0.8 / np.sqrt(n) and abs(logit.std() - 0.8) < 4 * 0.8 / np.sqrt(2 * n)
+    assert abs(logit.mean() - 0.5) < 4 * 0.8 / np.sqrt(n) and abs(logit.std() - 0.8) < 4 * 0.8 / np.sqrt(
+        2 * n
+    )

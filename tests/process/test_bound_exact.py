@@ -70,7 +70,9 @@ def test_respaced_bound_telescopes_too(x64, sections):
     times = samplers.grids.spaced(1000, sections)
     times[0] = 1000
     nats, bound = _expected_nats(chain, 0.6, times, variance="learned")
-    np.testing.assert_allclose(nats, 0.5 * np.log(2 * np.pi * np.e * 0.6) + _prior_miss(chain, 0.6), atol=1e-9)
+    np.testing.assert_allclose(
+        nats, 0.5 * np.log(2 * np.pi * np.e * 0.6) + _prior_miss(chain, 0.6), atol=1e-9
+    )
     assert bound["terms"].shape == (9, len(times) - 1)
 
 
@@ -83,7 +85,9 @@ def test_stationary_data_need_the_large_variance(x64):
     np.testing.assert_allclose(nats, 1.4189385332 + excess, atol=1e-9)
     # the terms that the other variance misses: KL(N(., beta) || N(., beta tilde)) of each step
     small, _ = _expected_nats(chain, 1.0, np.arange(1000, -1, -1), variance="fixed_small")
-    ratio = chain.betas[1:] / np.exp(forward.pair(chain(np.arange(1, 1000)), chain(np.arange(2, 1001))).log_variance)
+    ratio = chain.betas[1:] / np.exp(
+        forward.pair(chain(np.arange(1, 1000)), chain(np.arange(2, 1001))).log_variance
+    )
     np.testing.assert_allclose(small - nats, 0.5 * (ratio - 1 - np.log(ratio)).sum(), rtol=1e-9)
     # mse columns: E(x_0 - x_0_hat)^2 = sigma^2, E(eps - eps_hat)^2 = alpha^2
     weights = np.outer(*[mixtures.hermite(3)[1]] * 2).ravel()

@@ -90,9 +90,7 @@ def test_posterior_four_ways(x64, name):
     # the eps form, (x_t - var_ts / sigma_t eps) / alpha_ts, Ho et al. 2020, eq. 11
     if t.alpha:
         var_ts = t.sigma**2 - (t.alpha / s.alpha * s.sigma) ** 2
-        np.testing.assert_allclose(
-            ours.mean, (x_t - var_ts / t.sigma * eps) / (t.alpha / s.alpha), rtol=1e-9
-        )
+        np.testing.assert_allclose(ours.mean, (x_t - var_ts / t.sigma * eps) / (t.alpha / s.alpha), rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", PAIRS)
@@ -100,7 +98,9 @@ def test_transition_carries_one_marginal_to_the_next(x64, name):
     s, t = PAIRS[name]()
     pair = forward.pair(s, t)
     np.testing.assert_allclose(pair.alpha_ts * s.alpha, t.alpha, rtol=1e-12)
-    np.testing.assert_allclose(pair.alpha_ts**2 * s.sigma**2 + np.exp(pair.log_var_ts), t.sigma**2, rtol=1e-10)
+    np.testing.assert_allclose(
+        pair.alpha_ts**2 * s.sigma**2 + np.exp(pair.log_var_ts), t.sigma**2, rtol=1e-10
+    )
     # the posterior is unbiased: averaged over q(x_t | x_0) it gives back q(x_s | x_0)
     np.testing.assert_allclose(pair.mean_xt * t.alpha + pair.mean_x0, s.alpha, rtol=1e-10)
     np.testing.assert_allclose(
@@ -126,13 +126,15 @@ def test_reverse_variances_and_the_borrowed_floor(x64):
             ("fixed_small", small), ("fixed_large", large), ("learned", 0.3), ("learned_range", log_range),
         ]:  # fmt: skip
             model = forward.reverse(predicted, x, chain(n - 1), chain(n), name, chain.floor())
-            np.testing.assert_allclose(model.log_variance, np.full_like(model.log_variance, expected), rtol=1e-11)
+            np.testing.assert_allclose(
+                model.log_variance, np.full_like(model.log_variance, expected), rtol=1e-11
+            )
 
 
 def test_bad_input_is_named():
     chain, x = schedules.linear_beta(10), jnp.ones((2, 3))
     predicted = prediction.Prediction(x, x)
-    with pytest.raises(ValueError, match="variance must be one of .*got 'small'"):
+    with pytest.raises(ValueError, match=r"variance must be one of .*got 'small'"):
         forward.reverse(predicted, x, chain(1), chain(2), "small")
     with pytest.raises(ValueError, match="needs a network with twice the channels"):
         forward.reverse(predicted, x, chain(1), chain(2), "learned")

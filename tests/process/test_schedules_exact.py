@@ -30,7 +30,9 @@ def test_chain_is_the_product_of_its_steps(name):
     np.testing.assert_allclose(level.alpha**2, alpha2, rtol=1e-11)
     np.testing.assert_allclose(level.alpha**2 + level.sigma**2, 1, rtol=1e-14)
     with np.errstate(divide="ignore"):
-        np.testing.assert_allclose(level.log_snr, np.log(level.alpha**2 / level.sigma**2), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            level.log_snr, np.log(level.alpha**2 / level.sigma**2), rtol=1e-9, atol=1e-12
+        )
     assert (np.diff(level.log_snr) < 0).all() and level.log_snr[0] == np.inf and level.d_alpha is None
     assert chain.t_min == 0 and chain.t_max == chain.num_steps and chain.prior_std == 1
 
@@ -88,7 +90,9 @@ def test_levels_and_inverses_agree_on_host_and_device(x64, name):
         assert isinstance(ours, np.ndarray) and ours.dtype == np.float64 and isinstance(theirs, jax.Array)
         np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-15)
     for level in (host, device):
-        np.testing.assert_allclose(level.log_snr, np.log(level.alpha**2 / level.sigma**2), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(
+            level.log_snr, np.log(level.alpha**2 / level.sigma**2), rtol=1e-9, atol=1e-9
+        )
         np.testing.assert_allclose(schedule.inv_sigma(level.sigma / level.alpha), times, rtol=1e-9)
         np.testing.assert_allclose(schedule.inv_log_snr(level.log_snr), times, rtol=1e-9)
     assert isinstance(schedule.inv_sigma(host.sigma / host.alpha), np.ndarray)
@@ -118,7 +122,9 @@ def test_host_and_device_dtypes():
             assert not any(isinstance(f, jax.Array) for f in level)
         for time in (jnp.int32(t), jnp.float32(t)):
             for level in (schedule(time), jax.jit(schedule)(time)):
-                assert all(f.dtype == jnp.float32 and isinstance(f, jax.Array) for f in level if f is not None)
+                assert all(
+                    f.dtype == jnp.float32 and isinstance(f, jax.Array) for f in level if f is not None
+                )
 
 
 def test_chain_rounds_times_to_its_steps():
@@ -134,7 +140,9 @@ def test_drift_and_diffusion():
         schedule, t = REAL[name][0], 300.5
         f = sde.drift(schedule, x, t) / x
         np.testing.assert_allclose(sde.diffusion(schedule, t) ** 2, -2 * f[0, 0], rtol=1e-6)
-    np.testing.assert_allclose(sde.drift(REAL["linear"][0], x, 300.5) / x, -CHAINS["linear"].betas[300] / 2, rtol=0.01)
+    np.testing.assert_allclose(
+        sde.drift(REAL["linear"][0], x, 300.5) / x, -CHAINS["linear"].betas[300] / 2, rtol=0.01
+    )
     edm, flow = schedules.edm(), schedules.rectified_flow()
     assert (sde.drift(edm, x, 3.0) == 0).all()
     np.testing.assert_allclose(sde.diffusion(edm, 3.0), np.sqrt(6), rtol=1e-12)

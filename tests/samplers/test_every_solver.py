@@ -65,7 +65,7 @@ def _sample(solver, grid, key=KEY, denoise=_exact, **options):
 @pytest.mark.parametrize(("solver", "grid"), COMBINATIONS)
 def test_float32_stays_float32_and_close_to_float64(solver, grid):
     """The same start and noise in both precisions; the whole walk loses at most 2e-4."""
-    schedule, times = GRIDS[grid]
+    schedule, _ = GRIDS[grid]
     draws = np.random.default_rng(0).normal(size=(6, max(SOLVERS[solver].draws, 1), 8, 2)).astype(np.float32)
     start = samplers.start(KEY, schedule, (8, 2))
     single, path = _sample(solver, grid, x_init=start, noise=draws, trajectory=True)
@@ -196,7 +196,14 @@ def test_encoding_and_sampling_return_with_an_error_that_falls(x64, name, grid):
 
 def test_network_calls_of_a_walk():
     """N calls for one-call solvers; Heun's methods save one on arrival: 2 N - 1."""
-    for name, expected in [("ddim", 6), ("fixed_small", 6), ("dpm_2", 6), ("euler", 6), ("heun", 11), ("churned", 11)]:
+    for name, expected in [
+        ("ddim", 6),
+        ("fixed_small", 6),
+        ("dpm_2", 6),
+        ("euler", 6),
+        ("heun", 11),
+        ("churned", 11),
+    ]:
         calls = []
 
         def denoise(x, level, cond=None, calls=calls):
@@ -235,7 +242,12 @@ def test_condition_reaches_the_denoiser():
         ("heun", "chain", {}, "heun needs .* a discrete chain has none"),
         ("edm_heun", "zero_snr", {}, "infinite at alpha = 0"),
         ("edm_heun", "flow", {}, "infinite at alpha = 0"),
-        ("ddim", "edm", {"x_init": np.ones((8, 2), np.float32), "shape": (8, 2)}, "exactly one of shape and x_init"),
+        (
+            "ddim",
+            "edm",
+            {"x_init": np.ones((8, 2), np.float32), "shape": (8, 2)},
+            "exactly one of shape and x_init",
+        ),
         ("ddim", "edm", {"shape": None}, "exactly one of shape and x_init"),
         ("ddim_half", "edm", {"noise": np.ones((6, 8, 2))}, r"noise must be \[N, draws, B, ...\] = \[6"),
         ("churned", "edm", {"noise": np.ones((5, 1, 8, 2))}, r"= \[6, 1, 8, 2\], got \[5"),
@@ -274,7 +286,9 @@ def test_bad_grids_are_named(solver, times, message):
         (lambda: samplers.ddim(1.5), "eta must be in"),
         (lambda: samplers.dpm_solver_pp(3), "order must be 1 or 2"),
         (lambda: samplers.edm_heun(s_churn=-1), "s_churn >= 0"),
-        (lambda: samplers.encode(_exact, CHAIN, samplers.ddim(0.5), [0, 5], np.ones((2, 2))), "cannot walk upwards"),
+        (lambda: samplers.encode(
+            _exact, CHAIN, samplers.ddim(0.5), [0, 5], np.ones((2, 2))
+        ), "cannot walk upwards"),
         (lambda: samplers.sample_segments(
             KEY, [([5, 3], _exact), ([2, 0], _exact)], CHAIN, samplers.ddim(), shape=(2, 2)
         ), "must begin where the last one ends, at 3; got 2"),

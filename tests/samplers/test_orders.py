@@ -52,7 +52,9 @@ def _flow_map(schedule, times, x):
         return (drift * z - 0.5 * g2 * score).ravel()
 
     span = (times[0], times[-1])
-    return integrate.solve_ivp(slope, span, x.ravel(), "DOP853", rtol=1e-12, atol=1e-12).y[:, -1].reshape(-1, 2)
+    return (
+        integrate.solve_ivp(slope, span, x.ravel(), "DOP853", rtol=1e-12, atol=1e-12).y[:, -1].reshape(-1, 2)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -125,14 +127,14 @@ def test_flow_of_gaussian_data_is_a_scaling(x64, solver):
 def test_solvers_that_are_one_method(x64):
     """On EDM's schedule Euler is DDIM and Heun is EDM's; DPM-Solver++ of order 1 is DDIM everywhere."""
     x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 2)))
-    walk = lambda schedule, solver, times, x: samplers.sample(
+    walk = lambda schedule, times, solver, x: samplers.sample(
         KEY, MIXTURE.denoiser(), schedule, solver, times, x_init=x
     )
     schedule, times = schedules.edm(), samplers.grids.karras(9, 0.05, 20.0)
     same = [(samplers.euler(), samplers.ddim()), (samplers.heun(), samplers.edm_heun())]
     for one, other in same:
-        ends = [walk(schedule, solver, times, 20 * x) for solver in (one, other)]
+        ends = [walk(schedule, times, solver, 20 * x) for solver in (one, other)]
         np.testing.assert_allclose(*ends, rtol=1e-9)
-    for schedule, times in [(schedules.linear_beta(100), [100, 60, 20, 3, 0]), (schedule, times)]:
-        ends = [walk(schedule, solver, times, x) for solver in (samplers.ddim(), samplers.dpm_solver_pp(1))]
+    for place in [(schedules.linear_beta(100), [100, 60, 20, 3, 0]), (schedule, times)]:
+        ends = [walk(*place, solver, x) for solver in (samplers.ddim(), samplers.dpm_solver_pp(1))]
         np.testing.assert_allclose(*ends, rtol=1e-9)

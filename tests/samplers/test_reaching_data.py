@@ -18,15 +18,17 @@ FLOW, EDM = schedules.rectified_flow(), schedules.edm()
 CASES = {
     "ancestral_250": (CHAIN, samplers.ancestral(), samplers.grids.spaced(1000, "250")),
     "ancestral_cosine": (COSINE, samplers.ancestral("fixed_large"), samplers.grids.spaced(1000, "250")),
-    "ddim_100": (CHAIN, samplers.ddim(), samplers.grids.quadratic(100, 0, 1000)[[*range(90), -1]]),
+    "ddim_100": (CHAIN, samplers.ddim(), samplers.grids.spaced(1000, "ddim100")),
     "ddim_half": (CHAIN, samplers.ddim(0.5), samplers.grids.spaced(1000, "250")),
     "edm_heun": (EDM, samplers.edm_heun(), samplers.grids.karras(40, 0.002, 80.0)),
     "edm_churned": (
-        EDM, samplers.edm_heun(s_churn=20, s_min=0.05, s_max=50, s_noise=1.0), samplers.grids.karras(64, 0.002, 80.0),
+        EDM, samplers.edm_heun(s_churn=20, s_min=0.05, s_max=50), samplers.grids.karras(64, 0.002, 80.0),
     ),
     "flow_euler": (FLOW, samplers.euler(), samplers.grids.uniform(200)),
     "flow_heun": (FLOW, samplers.heun(), samplers.grids.uniform(64)),
-    "dpm_solver_pp": (COSINE.continuous(), samplers.dpm_solver_pp(), samplers.grids.quadratic(40, 0.0, 1000.0)),
+    "dpm_solver_pp": (
+        COSINE.continuous(), samplers.dpm_solver_pp(), samplers.grids.quadratic(40, 0.0, 1000.0),
+    ),
 }  # fmt: skip
 
 
@@ -66,4 +68,5 @@ def test_samples_are_the_data(floors, name, case):
     assert (np.abs(counts - N * mixture.weights) < 3.5 * error).all(), (counts - N * mixture.weights) / error
     truth, floor = floors[name]
     ratio = _sliced_wasserstein(_stratified(mixture, x), truth) / floor
-    assert ratio < 1.6, ratio
+    # 100 to 250 steps of a chain end at n = 5 or 11, sigma = 0.02 to 0.04, and narrow a mode of sd 0.1 a little
+    assert ratio < (1.6 if hasattr(schedule, "betas") else 1.25), ratio

@@ -52,7 +52,9 @@ def test_small_variance_carries_a_point_mass_exactly(x64, solver):
     assert (x == np.float32(0.7)).all()
 
 
-@pytest.mark.parametrize("schedule", [schedules.linear_beta(1000), schedules.edm(), schedules.rectified_flow()])
+@pytest.mark.parametrize(
+    "schedule", [schedules.linear_beta(1000), schedules.edm(), schedules.rectified_flow()]
+)
 def test_ddim_at_eta_one_is_ancestral(x64, schedule):
     m = exact.gaussian_mixture([0.3, 0.7], [[-1.0, 0.0], [0.8, 0.4]], [0.2, 0.05])
     times = schedule.t_max * np.linspace(1, 0, 7) ** 2
@@ -107,7 +109,9 @@ def test_guided_flow_and_guided_diffusion_have_their_own_variances(x64, gamma):
     start = top**2
     ode = _variances(_guided(gamma), schedule, samplers.edm_heun(), times, start, noise=None, **cond)[-1]
     # from a finite sigma: sigma^2 (2 / (2 + sigma^2))^(1 - g) (1 / (1 + sigma^2))^g
-    np.testing.assert_allclose(ode, start * (2 / (2 + start)) ** (1 - gamma) / (1 + start) ** gamma, rtol=3e-4)
+    np.testing.assert_allclose(
+        ode, start * (2 / (2 + start)) ** (1 - gamma) / (1 + start) ** gamma, rtol=3e-4
+    )
     np.testing.assert_allclose(ode, 2 ** (1 - gamma), rtol=1e-3)
     expected, errors = (2 - 2 ** (2 - 2 * gamma)) / (2 * gamma - 1), []
     for n in (300, 600):

@@ -1,0 +1,165 @@
+"""The commands as a person runs them, in processes of their own."""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from diffjax.training import checkpoints
+
+ROOT = pathlib.Path(__file__).parents[2]
+ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "XLA_FLAGS"} | {
+    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.3",
+    "JAX_PLATFORMS": "cpu",
+}
+TOY = ["--config=configs/toys/ddpm.py"] + [
+    f"--config.{override}"
+    for override in (
+        "training.num_steps=120", "training.checkpoint_every=20", "training.log_every=10",
+        "training.sample_every=0", "training.batch_size=64", "model.width=16", "data.num_examples=500",
+        "sampler.steps=10", "optimizer.warmup_steps=10",
+    )
+]  # fmt: skip
+
+
+def start(command, *args):
+    argv = [sys.executable, "-m", f"diffjax.{command}", *args]
+    return subprocess.Popen(
+        argv, cwd=ROOT, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def run(command, *args):
+    process = start(command, *args)
+    out, err = process.communicate(timeout=240)
+    return process.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """An uninterrupted run of the toy config."""
+    workdir = tmp_path_factory.mktemp("runs") / "toy"
+    code, _, err = run("train", *TOY, f"--workdir={workdir}")
+    assert code == 0, err
+    return workdir
+
+
+def test_the_run_folder_explains_itself(trained):
+    rows = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(10, 121, 10))
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    config = json.loads((trained / "config.json").read_text())
+    assert config["model"]["width"] == 16 and config["data"]["name"] == "ring8"
+    readme = (trained / "README.md").read_text()
+    assert "ring of eight Gaussians" in readme and f"diffjax.sample --workdir={trained}" in readme
+    assert {"environment.json", "loss.png", "checkpoints"} <= {path.name for path in trained.iterdir()}
+
+
+def test_a_killed_run_ends_with_the_same_bits(trained, tmp_path):
+    workdir = tmp_path / "killed"
+    wait = random.Random()
+    for _ in range(2):
+        process = start("train", *TOY, f"--workdir={workdir}")
+        checkpoint = checkpoints.latest_step(workdir) or 0
+        while process.poll() is None and (checkpoints.latest_step(workdir) or 0) == checkpoint:
+            time.sleep(0.01)  # there is something to lose
+        time.sleep(wait.uniform(0, 0.2))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    code, _, err = run("train", *TOY, f"--workdir={workdir}")
+    assert code == 0, err
+    for ema in (False, True):
+        ours, whole = (checkpoints.restore_params(folder, ema=ema) for folder in (workdir, trained))
+        jax.tree.map(np.testing.assert_array_equal, ours, whole)
+
+
+def test_samples_do_not_depend_on_the_batch(trained, tmp_path):
+    arrays = []
+    for i, batch in enumerate((7, 20)):
+        out = tmp_path / str(i)
+        sampler = "--num=20", f"--batch_size={batch}", "--solver=ddim", "--steps=5", "--option=eta=0.5"
+        code, _, err = run("sample", f"--workdir={trained}", f"--out={out}", *sampler)
+        assert code == 0, err
+        assert (out / "samples.png").stat().st_size > 0
+        arrays.append(np.load(out / "samples.npz")["points"])
+    assert arrays[0].shape == (20, 2) and np.isfinite(arrays[0]).all()
+    np.testing.assert_allclose(*arrays, rtol=1e-5, atol=1e-6)
+
+
+def test_images_with_labels(tmp_path):
+    overrides = (
+        "training.num_steps=2", "training.batch_size=16", "training.sample_every=2", "training.log_every=1",
+        "model.model_channels=8", "sampler.steps=3", "optimizer.warmup_steps=1",
+    )  # fmt: skip
+    code, _, err = run("train", "--config=configs/digits/ddpm.py", f"--workdir={tmp_path}",
+                       *(f"--config.{each}" for each in overrides))  # fmt: skip
+    assert code == 0, err
+    assert (tmp_path / "samples" / "step_0000002.png").exists()
+    code, out, err = run(
+        "sample", f"--workdir={tmp_path}", "--num=5", "--label=3", "--guidance_weight=0.5", "--seed=0"
+    )
+    assert code == 0, err
+    assert "samples.npz" in out
+    samples = np.load(tmp_path / "samples.npz")
+    assert samples["images"].shape == (5, 8, 8, 1) and samples["images"].dtype == np.uint8
+    np.testing.assert_array_equal(samples["labels"], [3] * 5)
+
+
+@pytest.mark.parametrize(
+    ("command", "args", "message"),
+    [
+        ("train", ["--workdir=w", "--config=configs/toys/ddpm.py", "--config.training.num_step=5"],
+         "config has no key 'training.num_step'; did you mean 'training.num_steps'"),
+        ("train", ["--workdir=w", "--config=configs/toys/dddpm.py"], "which does not exist"),
+        ("train", ["--config=configs/toys/ddpm.py"], "give --config=configs/<dataset>/<system>.py and --workdir"),
+        ("train", ["--workdir=w", "--config=configs/toys/ddpm.py:ring9"], "did you mean \"ring8\""),
+        ("train", ["--workdir=w", "--config=configs/toys/ddpm.py", "--config.training.batch_size=99999"],
+         "batch_size must be in 1..20000"),
+        ("train", ["--workdir=w", "--config=configs/toys/ddpm.py", "--config.training.num_steps=abc"], "abc"),
+        ("sample", ["--workdir=nowhere"], "no such workdir: nowhere"),
+        ("sample", ["--workdir=configs"], "has no config.json"),
+        ("sample", [], "give --workdir"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_and_status_2(command, args, message):
+    code, _, err = run(command, *args)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err and len(err.strip().splitlines()[-1]) < 400
+    assert not (ROOT / "w").exists()
+
+
+def test_a_mistaken_sampler_is_named(trained):
+    for args, message in [
+        (["--solver=dimm"], "sampler.solver must be one of"),
+        (["--label=3"], "label must be left out: the model is unconditional"),
+        (["--option=eta"], "option must be name=value"),
+        (["--checkpoint=7"], "no checkpoint of step=7"),
+        (["--solver=euler"], "a discrete chain has none"),
+    ]:
+        code, _, err = run("sample", f"--workdir={trained}", *args)
+        assert code == 2 and message in err and "Traceback" not in err, (args, err)
+
+
+def test_the_core_needs_no_training_stack():
+    forbidden = (
+        "flax",
+        "optax",
+        "orbax",
+        "tensorflow_datasets",
+        "grain",
+        "ml_collections",
+        "matplotlib",
+        "sklearn",
+    )
+    code = f"import sys, diffjax; assert not (set({forbidden!r}) & set(sys.modules)), sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=ENVIRONMENT)
