@@ -143,16 +143,20 @@ def _picture(path, x, labels, train):
 def _write(workdir, result):
     (workdir / "evaluation.json").write_text(json.dumps(result, indent=2) + "\n")
     columns = {} if result["real"] is None else {_HELD_OUT: result["real"]}
-    columns |= {f"w = {each['guidance_weight']:g}": each for each in result["samples"]}
+    columns |= {_title(each): each for each in result["samples"]}
     sampler = ", ".join(f"{key} {value}" for key, value in result["sampler"].items())
     pages = [
         f"# Evaluation of {workdir.absolute().name}",
-        f"The moving average after {result['step']:,} steps; w is the weight of classifier-free guidance.\n"
-        f"Sampler: {sampler}. Device: {result['device']}.",
+        f"The moving average after {result['step']:,} steps. Sampler: {sampler}. Device: {result['device']}.",
         report.table(columns).rstrip(),
-        *(f"w = {each['guidance_weight']:g}\n\n![]({_picture_of(each)})" for each in result["samples"]),
+        *(f"![{_title(each)}]({_picture_of(each)})" for each in result["samples"]),
     ]
     (workdir / "evaluation.md").write_text("\n\n".join(pages) + "\n")
+
+
+def _title(measured):
+    weight = measured["guidance_weight"]
+    return f"guidance weight {weight:g}" if weight else "unguided"
 
 
 def _picture_of(measured):

@@ -31,16 +31,17 @@ def test_density_against_scipy(x64, name, label):
         ).pdf(POINTS)
         for k in members
     ) / sum(m.weights[k] for k in members)
-    np.testing.assert_allclose(m.log_prob(jnp.asarray(POINTS), level, label), np.log(density), rtol=1e-11)
+    ours = jax.jit(lambda x: m.log_prob(x, level, label))(jnp.asarray(POINTS))
+    np.testing.assert_allclose(ours, np.log(density), rtol=1e-11)
 
 
 @pytest.mark.parametrize("name", ["chain", "edm", "rectified_flow"])
 @pytest.mark.parametrize("label", [None, 0, 1])
 def test_score_and_tweedie_are_derivatives_of_the_density(x64, name, label):
     m, level, x = mixtures.tilted(), LEVELS[name](), jnp.asarray(POINTS)
-    predicted = m.predict(x, level, label)
-    score = jax.grad(lambda x: m.log_prob(x, level, label).sum())(x)
-    np.testing.assert_allclose(m.score(x, level, label), score, rtol=1e-11, atol=1e-13)
+    predicted, ours = jax.jit(lambda x: (m.predict(x, level, label), m.score(x, level, label)))(x)
+    score = jax.jit(jax.grad(lambda x: m.log_prob(x, level, label).sum()))(x)
+    np.testing.assert_allclose(ours, score, rtol=1e-11, atol=1e-13)
     np.testing.assert_allclose(prediction.score(predicted, level), score, rtol=1e-11, atol=1e-13)
     np.testing.assert_allclose(predicted.x0, prediction.tweedie(score, x, level), rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(
@@ -55,7 +56,7 @@ def test_posterior_covariance_is_miyasawas_second_order(x64, name):
     r, means, covariances = m.posterior(x, level)
     mean = jnp.einsum("bk,bki->bi", r, means)
     second = jnp.einsum("bk,bkij->bij", r, covariances + means[..., :, None] * means[..., None, :])
-    hessian = jax.vmap(jax.hessian(lambda y: m.log_prob(y[None], level)[0]))(x)
+    hessian = jax.jit(jax.vmap(jax.hessian(lambda y: m.log_prob(y[None], level)[0])))(x)
     expected = (level.sigma / level.alpha) ** 2 * (np.eye(2) + level.sigma**2 * hessian)
     np.testing.assert_allclose(mean, m.predict(x, level).x0, rtol=1e-11, atol=1e-13)
     np.testing.assert_allclose(
@@ -83,7 +84,8 @@ def test_classifier_and_guided_score(x64):
     for label, prior in [(0, 0.7), (1, 0.3)]:
         bayes = m.log_prob(x, level, label) + np.log(prior) - m.log_prob(x, level)
         np.testing.assert_allclose(log_p[:, label], bayes, rtol=1e-9, atol=1e-12)
-    tilted = jax.grad(lambda x: (-2 * m.log_prob(x, level) + 3 * m.log_prob(x, level, 1)).sum())(x)
+    log_tilted = lambda x: -2 * m.log_prob(x, level) + 3 * m.log_prob(x, level, 1)
+    tilted = jax.jit(jax.grad(lambda x: log_tilted(x).sum()))(x)
     np.testing.assert_allclose(m.guided_score(x, level, 1, 3.0), tilted, rtol=1e-10, atol=1e-12)
 
 

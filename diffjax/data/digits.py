@@ -1,5 +1,7 @@
 """Handwritten digits that ship inside scikit-learn, as a TFDS data set that needs no TensorFlow."""
 
+import contextlib
+import io
 import os
 import pathlib
 import tempfile
@@ -97,7 +99,8 @@ def prepare(data_dir: str | os.PathLike) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".digits-", dir=root) as scratch:
         builder = Digits(data_dir=scratch)
-        builder.download_and_prepare(file_format="array_record")
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            builder.download_and_prepare(file_format="array_record")  # its bars are longer than its work
         if target.exists() and not _is_complete(target):
             _move(target, pathlib.Path(scratch, "leftover"))
         _move(pathlib.Path(builder.data_dir), target)

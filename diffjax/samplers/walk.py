@@ -52,7 +52,7 @@ def start(key, schedule, shape, dtype=jnp.float32):
     return schedule.prior_std * jax.vmap(draw)(keys)
 
 
-def walk(key, denoise, solver, rows, x, *, cond=None, noise=None, trajectory=False):
+def walk(key, denoise, solver, rows, x, cond=None, noise=None, trajectory=False):
     """Walk planned rows; `sample` without the plan, to be jitted with rows and parameters as arguments.
 
     Args:

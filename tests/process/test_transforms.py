@@ -26,24 +26,28 @@ def _reverse(variance, x, y, n):
     return forward.reverse(predicted, y, below, level, variance, CHAIN.floor())
 
 
+def _gaussians(x, y, n):
+    g, pixels = gaussian.Gaussian(x, y - 5), jnp.round(x) / 2
+    discretized = [gaussian.discretized_log_prob(g, pixels, cdf) for cdf in ("tanh", "exact")]
+    other = gaussian.Gaussian(y, x)
+    return gaussian.kl(gaussian.Gaussian(x, y), other), gaussian.log_prob(other, x), discretized
+
+
 # (x, y, n) -> arrays, for x, y [B, ...] and n [B] in 1..T
 FUNCTIONS = {
-    "perturb": lambda x, y, n: forward.perturb(x, y, CHAIN(n)),
-    "marginal": lambda x, y, n: forward.marginal(x, CHAIN(n)),
-    "transition": lambda x, y, n: forward.transition(x, *_pair(n)),
-    "posterior": lambda x, y, n: forward.posterior(x, y, *_pair(n)).mean,
-    **{v: (lambda x, y, n, v=v: _reverse(v, x, y, n)) for v in forward.VARIANCES},
-    **{k: (lambda x, y, n, k=k: _read(k, CHAIN, x, y, n)) for k in ("x0", "eps", "v", "score")},
-    "velocity": lambda x, y, n: _read("velocity", REAL, x, y, n),
-    "drift": lambda x, y, n: sde.drift(REAL, x, n),
-    "diffusion": lambda x, y, n: sde.diffusion(REAL, n),
-    "kl": lambda x, y, n: gaussian.kl(gaussian.Gaussian(x, y), gaussian.Gaussian(y, x)),
-    "log_prob": lambda x, y, n: gaussian.log_prob(gaussian.Gaussian(x, y), y),
-    "tanh": lambda x, y, n: gaussian.discretized_log_prob(gaussian.Gaussian(x, y - 5), jnp.round(x) / 2),
-    "exact": lambda x, y, n: gaussian.discretized_log_prob(
-        gaussian.Gaussian(x, y - 5), jnp.round(x) / 2, "exact"
+    "forward": lambda x, y, n: (
+        forward.perturb(x, y, CHAIN(n)),
+        forward.marginal(x, CHAIN(n)),
+        forward.transition(x, *_pair(n)),
+        forward.posterior(x, y, *_pair(n)).mean,
     ),
-}
+    "reverse": lambda x, y, n: [_reverse(variance, x, y, n) for variance in forward.VARIANCES],
+    "chain's kinds": lambda x, y, n: [_read(kind, CHAIN, x, y, n) for kind in ("x0", "eps", "v", "score")],
+    "velocity": lambda x, y, n: (
+        _read("velocity", REAL, x, y, n), sde.drift(REAL, x, n), sde.diffusion(REAL, n)
+    ),
+    "gaussians": _gaussians,
+}  # fmt: skip
 # Of the largest entry. Levels of host times are float64; what is left is the division of x_0 by alpha_T,
 # 6e-8 / 0.0064 to a side. On the device log SNR carries 1e-6, and a pair of levels its difference.
 HOST_TOLERANCE, DEVICE_TOLERANCE = 2e-5, 3e-4

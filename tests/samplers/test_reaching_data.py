@@ -68,5 +68,5 @@ def test_samples_are_the_data(floors, name, case):
     assert (np.abs(counts - N * mixture.weights) < 3.5 * error).all(), (counts - N * mixture.weights) / error
     truth, floor = floors[name]
     ratio = _sliced_wasserstein(_stratified(mixture, x), truth) / floor
-    # 100 to 250 steps of a chain end at n = 5 or 11, sigma = 0.02 to 0.04, and narrow a mode of sd 0.1 a little
+    # 100 to 250 steps of a chain come to data from n = 5 or 11 and narrow a mode of sd 0.1 a little
     assert ratio < (1.6 if hasattr(schedule, "betas") else 1.25), ratio

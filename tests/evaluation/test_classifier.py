@@ -1,0 +1,49 @@
+"""The judge: accurate on digits it has not seen, the same at every training, indifferent to batches."""
+
+import jax
+import numpy as np
+import pytest
+
+from diffjax import data
+from diffjax.evaluation import classifier
+from diffjax.models.classifier import ConvClassifier
+
+
+def test_accurate_on_held_out_digits(judge, digits):
+    test = digits[1]
+    assert judge.accuracy >= 0.95
+    assert judge.accuracy == np.mean(judge.predict(test.x) == test.label)
+
+
+def test_same_seed_same_parameters(digits):
+    source = data.Source(digits[0].x[:200], digits[0].label[:200], 10)
+    first, again, other = (classifier.fit(source, seed=seed, num_steps=5) for seed in (3, 3, 4))
+    assert first.accuracy is None
+    jax.tree.map(np.testing.assert_array_equal, first.params, again.params)
+    assert not np.array_equal(jax.tree.leaves(first.params)[-1], jax.tree.leaves(other.params)[-1])
+
+
+def test_features_and_probabilities(judge, digits):
+    images = digits[0].x
+    features, probabilities = judge.features(images), judge.probabilities(images[:700])
+    assert features.shape == (len(images), 64) and (features >= 0).all()
+    np.testing.assert_allclose(np.mean(np.square(features)), 1, rtol=1e-4)
+    assert (features.max(axis=0) > 0).mean() > 0.9  # alive
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-12)
+    np.testing.assert_array_equal(probabilities.argmax(axis=1), judge.predict(images[:700]))
+    np.testing.assert_allclose(judge.features(images[520:523]), features[520:523], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (32, 32, 3), (9, 64, 3)])
+def test_any_size(shape):
+    module, x = ConvClassifier(7, features=16, channels=4), np.zeros((2, *shape), np.float32)
+    logits, features = jax.eval_shape(lambda: module.apply(module.init(jax.random.key(0), x), x))
+    assert logits.shape == (2, 7) and features.shape == (2, 16)
+
+
+def test_what_cannot_be_classified(digits):
+    with pytest.raises(ValueError, match=r"at least 8 x 8; got shape \[1, 7, 8, 1\]"):
+        ConvClassifier(2).init(jax.random.key(0), np.zeros((1, 7, 8, 1), np.float32))
+    for source in (data.Source(digits[0].x[:3], name="plain"), data.load("ring8", num_examples=3)):
+        with pytest.raises(ValueError, match="labelled images"):
+            classifier.fit(source)

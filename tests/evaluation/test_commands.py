@@ -1,0 +1,116 @@
+"""Samples in batches do not depend on the batches; a user's mistake is one line and status 2."""
+
+import json
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from absl import flags
+
+from diffjax import commands
+from diffjax.training import System
+
+
+def _system(shape, traced):
+    """A system whose sample is its own noise around its label."""
+
+    def sample(params, extra, frozen, key, cond, n):
+        traced.append(n)
+        assert key.shape == (n,)
+        noise = jax.vmap(lambda k: jax.random.normal(k, shape))(key)
+        return params * noise + (0 if cond is None else cond.reshape(n, *[1] * len(shape)))
+
+    return System(None, None, sample)
+
+
+def test_batches_change_nothing():
+    key, labels = jax.random.key(3), np.arange(10)
+    expected = [jax.random.normal(jax.random.fold_in(key, i), (2,)) * 0.1 + i for i in range(10)]
+    for batch_size, size in [(1, 1), (4, 4), (10, 10), (99, 10)]:
+        traced = []
+        x, seconds = commands.sample_in_batches(
+            _system((2,), traced), jnp.float32(0.1), key=key, num=10, batch_size=batch_size, labels=labels,
+            progress=None,
+        )  # fmt: skip
+        np.testing.assert_allclose(x, expected, rtol=1e-6)
+        assert x.dtype == np.float32 and seconds > 0
+        assert traced == [size]  # one program, the last batch included
+
+
+def test_images_are_uint8():
+    x, _ = commands.sample_in_batches(
+        _system((4, 4, 1), []), 0.5, key=jax.random.key(0), num=5, batch_size=2, progress=None
+    )
+    noise = [jax.random.normal(jax.random.fold_in(jax.random.key(0), i), (4, 4, 1)) for i in range(5)]
+    assert x.dtype == np.uint8 and x.shape == (5, 4, 4, 1)
+    exact = 127.5 * (np.clip(0.5 * np.array(noise), -1, 1) + 1)
+    assert np.abs(x - exact).max() <= 0.501
+
+
+def test_counts_and_labels_that_do_not_fit():
+    options = dict(key=jax.random.key(0), progress=None)
+    with pytest.raises(ValueError, match="num must be at least 1, got 0"):
+        commands.sample_in_batches(_system((2,), []), 1.0, num=0, batch_size=2, **options)
+    with pytest.raises(ValueError, match=r"labels must be \[3\], one a sample, got shape \[2\]"):
+        commands.sample_in_batches(
+            _system((2,), []), 1.0, num=3, batch_size=2, labels=np.zeros(2, int), **options
+        )
+
+
+def test_config_of_a_run(tmp_path):
+    config = {"data": {"shape": [8, 8, 1]}, "training": {"num_steps": 3}, "sampler": {"threshold": None}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    read = commands.load_config(tmp_path)
+    assert read.data.shape == (8, 8, 1) and read.training.num_steps == 3 and read.sampler.threshold is None
+
+
+def test_folders_that_are_no_run(tmp_path):
+    with pytest.raises(ValueError, match="no such workdir"):
+        commands.load_config(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match=r"has no config\.json"):
+        commands.load_config(tmp_path)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="is not JSON"):
+        commands.load_config(tmp_path)
+
+
+def _status(monkeypatch, main, *arguments):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/evaluate.py", *arguments])
+    with pytest.raises(SystemExit) as end:
+        commands.run(main)
+    flags.FLAGS.unparse_flags()
+    return end.value.code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "num must be\n at least 1"),
+        (["left", "over"], "unexpected arguments 'left over': options look like --name=value"),
+        (["--verbosty=1"], "Unknown command line flag 'verbosty'. Did you mean: verbosity ?"),
+    ],
+)
+def test_mistakes_are_one_line(monkeypatch, capsys, arguments, said):
+    def main(argv):
+        raise ValueError("num must be\n at least 1")
+
+    assert _status(monkeypatch, main, *arguments) == 2
+    line = " ".join(said.split())
+    assert capsys.readouterr().err.splitlines()[-1] == f"evaluate.py: error: {line}"
+
+
+def test_bugs_keep_their_traceback(monkeypatch):
+    def main(argv):
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(sys, "argv", ["evaluate.py"])
+    with pytest.raises(KeyError, match="a bug"):
+        commands.run(main)
+    flags.FLAGS.unparse_flags()
+
+
+def test_success_is_status_0(monkeypatch, capsys):
+    assert not _status(monkeypatch, lambda argv: None)
+    assert capsys.readouterr().err == ""

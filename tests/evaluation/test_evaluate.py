@@ -1,0 +1,99 @@
+"""The command on whole run folders: everything it promises is written, and mistakes come early."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import pytest
+from ml_collections import ConfigDict
+from PIL import Image
+
+from diffjax import systems
+from diffjax.evaluate import evaluate
+from diffjax.evaluation import classifier
+from diffjax.training import TrainState, checkpoints
+
+
+def _config(data, model, **objective):
+    return ConfigDict(
+        {
+            "system": "ddpm",
+            "data": data,
+            "schedule": {"name": "cosine_beta", "num_steps": 20},
+            "model": model,
+            "objective": {"kind": "v"} | objective,
+            "sampler": {"solver": "edm_heun", "steps": 4},
+            "evaluation": {"num_samples": 40, "batch_size": 16},
+        }
+    )
+
+
+def _digits(**objective):
+    model = {"name": "unet", "model_channels": 8, "channel_mult": (1,), "num_res_blocks": 1, "num_groups": 4,
+             "attention_resolutions": (), "num_classes": 11 if objective else 10}  # fmt: skip
+    return _config({"name": "digits", "shape": (8, 8, 1), "num_classes": 10}, model, **objective)
+
+
+def _points():
+    return _config({"name": "ring8", "shape": (2,)}, {"name": "mlp", "width": 8, "depth": 1})
+
+
+def _run(folder, config):
+    """Write the folder of a run whose network is as it was initialised."""
+    (folder / "config.json").write_text(json.dumps(config.to_dict()))
+    params = systems.build(config).init(jax.random.key(0))[0]
+    state = TrainState(step=jnp.int32(7), params=params, ema=params, opt_state=(), extra=())
+    with checkpoints.open_manager(folder) as manager:
+        checkpoints.save(manager, 7, state, data={}, meta={}, metrics={"loss": 1.0})
+    return folder
+
+
+def test_digits(tmp_path, monkeypatch, judge):
+    monkeypatch.setattr(classifier, "fit", lambda source, seed: judge)
+    folder = _run(tmp_path, _digits(label_dropout=0.5))
+    found = evaluate(folder, steps=3, guidance_weights=(0.0, 0.5), progress=False)
+    assert found == json.loads((folder / "evaluation.json").read_text())
+    assert found["step"] == 7 and found["sampler"] == {"solver": "edm_heun", "steps": 3}
+    assert found["real"]["class_accuracy"] == judge.accuracy
+    plain, guided = found["samples"]
+    assert (plain["count"], plain["network_calls"], guided["network_calls"]) == (
+        40,
+        5,
+        10,
+    )  # the last step is one call
+    assert plain["frechet_ratio"] > 5 and plain["class_accuracy"] < 0.5  # an untrained network
+    text = (folder / "evaluation.md").read_text()
+    assert "| | held-out real | unguided | guidance weight 0.5 |" in text
+    for weight in ("0", "0.5"):
+        path = f"evaluation/samples_w{weight}.png"
+        assert f"({path})" in text and Image.open(folder / path).size[1] == 10 * 50 + 2
+
+
+def test_points(tmp_path):
+    folder = _run(tmp_path, _points())
+    found = evaluate(folder, num=50, progress=False)
+    assert found["real"] is None and found["samples"][0]["count"] == 50
+    assert found["samples"][0]["sliced_wasserstein"] > 0 and len(found["samples"][0]["weights"]) == 8
+    assert "| | unguided |" in (folder / "evaluation.md").read_text()
+    assert (folder / "evaluation" / "samples_w0.png").exists()
+    assert (
+        evaluate(folder, num=50, batch_size=7, progress=False)["samples"][0]["weights"]
+        == (found["samples"][0]["weights"])
+    )
+
+
+def test_mistakes(tmp_path):
+    folder = _run(tmp_path, _points())
+    with pytest.raises(ValueError, match="num must be at least 10 for the metrics to exist, got 3"):
+        evaluate(folder, num=3)
+    with pytest.raises(ValueError, match="guidance_weight needs a class-conditional model"):
+        evaluate(folder, guidance_weights=(1.0,))
+    with pytest.raises(ValueError, match=r"sampler\.steps must be at most 20"):
+        evaluate(folder, steps=21)
+    config = _points()
+    del config.evaluation
+    (folder / "config.json").write_text(json.dumps(config.to_dict()))
+    with pytest.raises(ValueError, match=r"num must be given: .* has no evaluation\.num_samples"):
+        evaluate(folder)
+    with pytest.raises(ValueError, match="no such workdir"):
+        evaluate(tmp_path / "nowhere")
