@@ -15,6 +15,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from diffjax import commands, systems
+from diffjax.data import Source
 from diffjax.evaluation import classifier, pictures, report
 from diffjax.systems import assemble
 from diffjax.training import checkpoints
@@ -45,8 +46,8 @@ def evaluate(
       progress: show progress bars.
 
     Returns:
-      What `evaluation.json` holds: the settings; under "real" the same metrics of held-out images; under
-      "samples" those of the samples, one dict a guidance weight.
+      What `evaluation.json` holds: the settings; under "samples" the metrics of the samples, one dict a
+      guidance weight; under "real" the same of real examples that were not trained on.
 
     Raises:
       ValueError: if the folder is not a run with a checkpoint, or an option does not fit the run.
@@ -122,12 +123,15 @@ def _image_metrics(config, train, num, seed):
 
 
 def _point_metrics(config, train, num, seed):
-    """Return (points, asked) -> metrics, and nothing: their floors are among them."""
+    """Return (points, asked) -> metrics against fresh points, and the metrics of as many other fresh ones."""
     del train
     config = ConfigDict(config.to_dict())
     config.data.num_examples = 2 * num
     fresh = systems.load_data(config, "test")
-    return lambda x, asked: report.measure_points(x, asked, fresh, np.random.default_rng(seed)), None
+    label = None if fresh.label is None else fresh.label[:num]
+    real = Source(fresh.x[:num], label, fresh.num_classes, fresh.name)
+    measure = lambda x, asked: report.measure_points(x, asked, real, np.random.default_rng(seed))
+    return measure, measure(fresh.x[num:], None if label is None else fresh.label[num:])
 
 
 def _picture(path, x, labels, train):
@@ -142,8 +146,7 @@ def _picture(path, x, labels, train):
 
 def _write(workdir, result):
     (workdir / "evaluation.json").write_text(json.dumps(result, indent=2) + "\n")
-    columns = {} if result["real"] is None else {_HELD_OUT: result["real"]}
-    columns |= {_title(each): each for each in result["samples"]}
+    columns = {_HELD_OUT: result["real"]} | {_title(each): each for each in result["samples"]}
     sampler = ", ".join(f"{key} {value}" for key, value in result["sampler"].items())
     pages = [
         f"# Evaluation of {workdir.absolute().name}",

@@ -88,7 +88,7 @@ class GaussianMixture:
         Args:
           x: `[B, D]`.
           level: NoiseLevel, scalars or `[B]`.
-          label: None, an int, or `[B]` ints; -1 means no class.
+          label: None, an int, or `[B]` ints; -1 means no class, one that no component has gives NaN.
         """
         centred, variance = self._in_axes(x, level)
         r = self.responsibilities(x, level, label)
@@ -144,7 +144,7 @@ class GaussianMixture:
         return (jnp.asarray(self.labels) == label) | (label < 0)
 
     def _log_weights(self, label):
-        member = np.ones(len(self.weights), bool) if label is None else self.labels == label
+        member = (self.labels == label) | (label is None or label < 0)
         if not member.any():
             raise ValueError(f"label must be one of {sorted(set(self.labels.tolist()))}, got {label}")
         with np.errstate(divide="ignore"):
@@ -157,7 +157,8 @@ def gaussian_mixture(weights, means, covariances, labels=None):
     Args:
       weights: `[K]`, positive; normalised to sum 1.
       means: `[K, D]`.
-      covariances: `[K, D, D]` full, `[K, D]` diagonal or `[K]` spherical; positive semi-definite.
+      covariances: `[K, D, D]` full, `[K, D]` diagonal or `[K]` spherical; positive semi-definite. A flat
+        direction has no density on clean data, only at sigma > 0.
       labels: `[K]` ints >= 0, the class of each component; default: each its own.
 
     Raises:

@@ -14,22 +14,6 @@ from diffjax import commands, systems
 from diffjax.evaluation import pictures
 from diffjax.training import checkpoints
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
-_NUM = flags.DEFINE_integer("num", 64, "Number of samples.", lower_bound=1)
-_SOLVER = flags.DEFINE_string("solver", None, "Solver, e.g. ddim, ancestral, dpm_solver_pp, edm_heun.")
-_OPTION = flags.DEFINE_multi_string("option", [], "Option of the solver, e.g. --option=eta=0.5 (repeatable).")
-_STEPS = flags.DEFINE_string(
-    "steps", None, "Steps of the grid, or sections such as 10,15,20 with --grid=spaced."
-)
-_GRID = flags.DEFINE_string("grid", None, "Time grid: uniform, quadratic, karras, log_snr, spaced.")
-_WEIGHT = flags.DEFINE_float("guidance_weight", None, "w of classifier-free guidance; 0 is none.")
-_LABEL = flags.DEFINE_list("label", None, "Class or classes, in turn; default: all classes in turn.")
-_SEED = flags.DEFINE_integer("seed", 0, "Sample i depends on the seed and on i alone.", lower_bound=0)
-_BATCH = flags.DEFINE_integer("batch_size", 256, "Samples at a time; changes nothing but memory and speed.")
-_EMA = flags.DEFINE_bool("ema", True, "Use the moving average of the parameters.")
-_CHECKPOINT = flags.DEFINE_integer("checkpoint", None, "Step of the checkpoint; default: the latest.")
-_OUT = flags.DEFINE_string("out", None, "Folder of the output; default: the run's.")
-
 
 def with_sampler(config, solver=None, options=(), steps=None, grid=None, guidance_weight=None):
     """Return the config with another sampler; None keeps what it says.
@@ -89,25 +73,24 @@ def _number(text):
     return text
 
 
-def main(argv):
-    """Run the command."""
+def _main(argv):
     del argv
-    if _WORKDIR.value is None:
+    options = flags.FLAGS
+    workdir, num = options.workdir, options.num
+    if workdir is None:
         raise ValueError("give --workdir=runs/<name>, the folder of a trained run")
-    config = commands.load_config(_WORKDIR.value)
-    config = with_sampler(config, _SOLVER.value, _OPTION.value, _STEPS.value, _GRID.value, _WEIGHT.value)
-    labels = labels_for(config, _NUM.value, _LABEL.value)
+    config = with_sampler(
+        commands.load_config(workdir),
+        options.solver, options.option, options.steps, options.grid, options.guidance_weight,
+    )  # fmt: skip
+    labels = labels_for(config, num, options.label)
     system = systems.build(config)
-    params = checkpoints.restore_params(_WORKDIR.value, ema=_EMA.value, step=_CHECKPOINT.value)
+    params = checkpoints.restore_params(workdir, ema=options.ema, step=options.checkpoint)
+    key = jax.random.key(options.seed)
     x, seconds = commands.sample_in_batches(
-        system,
-        params,
-        key=jax.random.key(_SEED.value),
-        num=_NUM.value,
-        batch_size=_BATCH.value,
-        labels=labels,
+        system, params, key=key, num=num, batch_size=options.batch_size, labels=labels
     )
-    out = Path(_OUT.value or _WORKDIR.value)
+    out = Path(options.out or workdir)
     out.mkdir(parents=True, exist_ok=True)
     arrays = {"images" if x.ndim == 4 else "points": x} | ({} if labels is None else {"labels": labels})
     _save(out / "samples.npz", arrays)
@@ -115,7 +98,7 @@ def main(argv):
         pictures.grid(out / "samples.png", x, labels)
     elif x.shape[1] == 2:
         pictures.scatter(out / "samples.png", x)
-    print(f"{_NUM.value} samples in {seconds:.1f} s: {out / 'samples.npz'} and {out / 'samples.png'}")
+    print(f"{num} samples in {seconds:.1f} s: {out / 'samples.npz'} and {out / 'samples.png'}")
 
 
 def _save(path, arrays):
@@ -130,7 +113,24 @@ def _save(path, arrays):
 
 def cli():
     """Entry point of `diffjax-sample`."""
-    commands.run(main)
+    flags.DEFINE_string("workdir", None, "Folder of the run.")
+    flags.DEFINE_integer("num", 64, "Number of samples.", lower_bound=1)
+    flags.DEFINE_string("solver", None, "Solver, e.g. ddim, ancestral, dpm_solver_pp, edm_heun.")
+    flags.DEFINE_multi_string("option", [], "Option of the solver, e.g. --option=eta=0.5 (repeatable).")
+    flags.DEFINE_string(
+        "steps", None, "Steps of the grid; with --grid=spaced also sections such as 10,15,20."
+    )
+    flags.DEFINE_string("grid", None, "Time grid: uniform, quadratic, karras, log_snr, spaced.")
+    flags.DEFINE_float("guidance_weight", None, "w of classifier-free guidance; 0 is none.")
+    flags.DEFINE_list("label", None, "Class or classes, in turn; default: all classes in turn.")
+    flags.DEFINE_integer("seed", 0, "Sample i depends on the seed and on i alone.", lower_bound=0)
+    flags.DEFINE_integer(
+        "batch_size", 256, "Samples at a time; changes memory and speed only.", lower_bound=1
+    )
+    flags.DEFINE_bool("ema", True, "Use the moving average of the parameters.")
+    flags.DEFINE_integer("checkpoint", None, "Step of the checkpoint; default: the latest.")
+    flags.DEFINE_string("out", None, "Folder of the output; default: the run's.")
+    commands.run(_main)
 
 
 if __name__ == "__main__":

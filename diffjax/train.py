@@ -17,14 +17,6 @@ from diffjax import commands, data, systems
 from diffjax.evaluation import pictures
 from diffjax.training import fit, metrics, sharding, workdir
 
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "File with get_config(), optionally file.py:argument."
-)
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
-_DISTRIBUTED = flags.DEFINE_bool(
-    "distributed", False, "Join the other hosts (jax.distributed) before anything else."
-)
-
 _SECTIONS = [
     "system",
     "data",
@@ -153,23 +145,25 @@ def _dotted(config, prefix=""):
             yield from _dotted(value, f"{prefix}{key}.")
 
 
-def main(argv):
-    """Run the command."""
+def _main(argv):
     del argv
-    if _CONFIG.value is None or _WORKDIR.value is None:
+    options = flags.FLAGS
+    if options.config is None or options.workdir is None:
         raise ValueError("give --config=configs/<dataset>/<system>.py and --workdir=runs/<name>")
-    if _DISTRIBUTED.value:
+    if options.distributed:
         jax.distributed.initialize()
-    file = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[0]
-    about = inspect.getdoc(_module(file)) or "A training run."
-    train(_CONFIG.value, _WORKDIR.value, about)
+    file = config_flags.get_config_filename(options["config"]).partition(":")[0]
+    train(options.config, options.workdir, inspect.getdoc(_module(file)) or "A training run.")
     if jax.process_index() == 0:
-        print(f"done: {_WORKDIR.value}/README.md says what is in the folder and how to go on")
+        print(f"done: {options.workdir}/README.md says what is in the folder and how to go on")
 
 
 def cli():
     """Entry point of `diffjax-train`."""
-    commands.run(main, check=_check_overrides)
+    config_flags.DEFINE_config_file("config", None, "File with get_config(), optionally file.py:argument.")
+    flags.DEFINE_string("workdir", None, "Folder of the run.")
+    flags.DEFINE_bool("distributed", False, "Join the other hosts (jax.distributed) before anything else.")
+    commands.run(_main, check=_check_overrides)
 
 
 if __name__ == "__main__":

@@ -31,9 +31,9 @@ def classifier_free(scale=None, *, weight=None, null):
 
     def transform(denoise):
         def guided(x_t, level, cond=None):
-            if jax.tree.structure(cond) != jax.tree.structure(null):
+            if jax.tree.structure(cond) != jax.tree.structure(null) or not jax.tree.leaves(cond):
                 given, wanted = jax.tree.structure(cond), jax.tree.structure(null)
-                raise ValueError(f"cond must have the structure of null, {wanted}; got {given}")
+                raise ValueError(f"cond must hold arrays in the structure of null, {wanted}; got {given}")
             both = jax.tree.map(_stack, null, cond)
             # A new axis and vmap: the batch axis, and so its sharding, stays as it is.
             pair = jax.vmap(denoise, (None, None, 0))(x_t, level, both)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from diffjax.process import forward, prediction
+from diffjax.process.schedules import Chain
 
 
 def denoising(network, x0, eps, level, cond=None, *, kind="eps", weighting=None, level_s=None):
@@ -16,15 +17,15 @@ def denoising(network, x0, eps, level, cond=None, *, kind="eps", weighting=None,
       level: NoiseLevel, scalars or `[B]`.
       cond: condition handed to the network.
       kind: what the network predicts, one of `prediction.KINDS`.
-      weighting: level -> weight of ||x_0 - x_0_hat||^2, see `objectives.weightings`; None leaves the error
-        of the network's own target unweighted.
+      weighting: level -> weight of ||x_0 - x_0_hat||^2, see `objectives.weightings`, for levels with
+        0 < SNR < inf; None leaves the error of the network's own target unweighted.
       level_s: the level of the mean, for kind "mean".
 
     Returns:
       loss `[B]`, and aux {"x_t", "prediction"}.
     """
     x_t = forward.perturb(x0, eps, level)
-    output = network(x_t, prediction.times(level, x_t), cond)
+    output = network(x_t, prediction.times(level.t, x_t), cond)
     y, _ = prediction.split_variance(output, x_t)
     error = y - prediction.target(kind, x0, eps, level, level_s)
     loss = jnp.mean(error.reshape(len(x0), -1) ** 2, axis=1)
@@ -41,7 +42,7 @@ def _x0_error(kind, level, level_s):
 
 def uniform(schedule):
     """Return (key, n) -> n times, uniform over a chain's 1..T or over [t_min, t_max]."""
-    if hasattr(schedule, "num_steps"):
+    if isinstance(schedule, Chain):
         return lambda key, n: jax.random.randint(key, (n,), 1, schedule.num_steps + 1)
     return lambda key, n: jax.random.uniform(key, (n,), minval=schedule.t_min, maxval=schedule.t_max)
 

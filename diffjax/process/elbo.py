@@ -3,12 +3,14 @@
 -log p(x_0) <= KL(q(x_T|x_0) || p(x_T)) + sum_n KL(q(x_{n-1}|x_n,x_0) || p(x_{n-1}|x_n)) - log p(x_0|x_1)
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from diffjax.process import forward, gaussian
-from diffjax.process.level import NoiseLevel
+from diffjax.process.level import part
 
 _DECODERS = {
     "discretized": lambda g, x0, cdf: -gaussian.discretized_log_prob(g, x0, cdf),
@@ -41,57 +43,58 @@ def bits_per_dim(
       n, the decoder's is column 0), x0_mse and eps_mse `[B, T]`.
 
     Raises:
-      ValueError: for an unknown decoder or variance, or times that do not run from T down to 0.
+      ValueError: for an unknown decoder or variance, times that do not run from T down to 0, or noise of
+        another shape.
     """
     if decoder not in _DECODERS:
         raise ValueError(f"decoder must be one of {', '.join(_DECODERS)}; got {decoder!r}")
     times = np.arange(schedule.t_max, -1, -1) if times is None else np.asarray(times)
     if len(times) < 2 or times[0] != schedule.t_max or times[-1] != 0 or (np.diff(times) >= 0).any():
-        raise ValueError(f"times must decrease from {schedule.t_max} to 0, got {times[:3]}..{times[-1:]}")
-    x0 = jnp.asarray(x0)
+        given = np.array2string(times, threshold=6)
+        raise ValueError(f"times must decrease from {schedule.t_max} to 0, got {given}")
+    if len(times) == 2 and variance != "learned":
+        raise ValueError(f"variance={variance!r} needs at least 2 steps: the decoder borrows the second's")
+    x0, steps = jnp.asarray(x0), len(times) - 1
+    if noise is not None:
+        noise = jnp.asarray(noise, x0.dtype)
+        if noise.shape != (steps, *x0.shape):
+            raise ValueError(f"noise must be [T, B, ...] = {[steps, *x0.shape]}, got {list(noise.shape)}")
     levels = schedule(times[::-1])
-    below, above = (
-        NoiseLevel(*(f if f is None else f[part] for f in levels)) for part in (slice(-1), slice(1, None))
-    )
+    below, above = part(levels, slice(-1)), part(levels, slice(1, None))
     pairs = forward.pair(below, above, forward.floor(schedule, times))
-    # The decoder's own term is chosen below; a finite posterior keeps its unused KL free of infinities.
+    # The decoder's own term is chosen in `_terms`; a finite posterior keeps its unused KL free of infinities.
     pairs = pairs._replace(log_variance=pairs.log_small)
-
-    def term(_, inputs):
-        n, level, pair, recorded = inputs
-        eps = (
-            jax.random.normal(jax.random.fold_in(key, n), x0.shape, x0.dtype)
-            if recorded is None
-            else recorded
-        )
-        x_t = forward.perturb(x0, eps, level)
-        prediction = denoise(x_t, level, cond)
-        model = forward.reverse_of(pair, prediction, x_t, variance)
-        kl = gaussian.kl(forward.posterior_of(pair, x_t, x0), model)
-        nats = jnp.where(n == 0, _DECODERS[decoder](model, x0, cdf), kl)
-        return None, (
-            mean(nats) / np.log(2),
-            mean((prediction.x0 - x0) ** 2),
-            mean((prediction.eps - eps) ** 2),
-        )
-
-    def mean(values):
-        return jnp.broadcast_to(values, x0.shape).reshape(len(x0), -1).mean(1)
-
-    cast = lambda tree: jax.tree.map(lambda a: jnp.asarray(a, x0.dtype), tree)
-    inputs = (
-        jnp.arange(len(times) - 1),
-        cast(above),
-        cast(pairs),
-        None if noise is None else jnp.asarray(noise),
-    )
-    _, (terms, x0_mse, eps_mse) = jax.lax.scan(term, None, inputs)
-    prior = gaussian.Gaussian(jnp.zeros_like(x0), 2 * np.log(schedule.prior_std))
-    prior_bits = mean(gaussian.kl(forward.marginal(x0, schedule(times[0])), prior)) / np.log(2)
+    rows = jax.tree.map(lambda a: jnp.asarray(a, x0.dtype), (above, pairs))
+    terms, x0_mse, eps_mse = _terms(key, denoise, rows, x0, variance, cond, noise, decoder, cdf)
+    standard = gaussian.Gaussian(jnp.zeros_like(x0), 2 * np.log(schedule.prior_std))
+    prior = _mean(gaussian.kl(forward.marginal(x0, schedule(times[0])), standard)) / np.log(2)
+    terms = terms / np.log(2)
     return {
-        "total": prior_bits + terms.sum(0),
-        "prior": prior_bits,
+        "total": prior + terms.sum(0),
+        "prior": prior,
         "terms": terms.T,
         "x0_mse": x0_mse.T,
         "eps_mse": eps_mse.T,
     }
+
+
+@partial(jax.jit, static_argnames=("denoise", "variance", "decoder", "cdf"))
+def _terms(key, denoise, rows, x0, variance, cond, noise, decoder, cdf):
+    """Return the terms in nats per dimension and the errors of x_0 and eps, `[T, B]`, from data upwards."""
+
+    def term(_, inputs):
+        n, (level, pair), eps = inputs
+        if noise is None:
+            eps = jax.random.normal(jax.random.fold_in(key, n), x0.shape, x0.dtype)
+        x_t = forward.perturb(x0, eps, level)
+        predicted = denoise(x_t, level, cond)
+        model = forward.reverse_of(pair, predicted, x_t, variance)
+        kl = gaussian.kl(forward.posterior_of(pair, x_t, x0), model)
+        nats = jnp.where(n == 0, _DECODERS[decoder](model, x0, cdf), kl)
+        return None, (_mean(nats), _mean((predicted.x0 - x0) ** 2), _mean((predicted.eps - eps) ** 2))
+
+    return jax.lax.scan(term, None, (jnp.arange(len(rows[0].t)), rows, noise))[1]
+
+
+def _mean(values):
+    return values.reshape(len(values), -1).mean(1)

@@ -23,12 +23,14 @@ class Pair(NamedTuple):
     """Finished coefficients of a pair of levels s < t: scalars or `[B]`.
 
     Attributes:
+      c: 1 - SNR_t / SNR_s.
       alpha_ts, log_var_ts: the transition (1).
       mean_xt, mean_x0, log_variance: the posterior (2), A, B and its log variance.
       log_small, log_large: log variances of the model's transition where the papers call it fixed small
         and large: the posterior's and the transition's, except that both take `floor` at sigma_s = 0.
     """
 
+    c: Array
     alpha_ts: Array
     log_var_ts: Array
     mean_xt: Array
@@ -45,6 +47,9 @@ def pair(level_s, level_t, floor=-np.inf):
       level_s: the less noisy level, s < t.
       level_t: the noisier level.
       floor: log variance that the model's transition takes where sigma_s = 0 (see `floor`).
+
+    Raises:
+      ValueError: if level_s is not the less noisy one, as far as that is known on the host.
     """
     xp = namespace(level_s.alpha, level_t.alpha)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -53,7 +58,10 @@ def pair(level_s, level_t, floor=-np.inf):
         log_var_ts = 2 * xp.log(level_t.sigma) + xp.log(c)
         log_variance = 2 * xp.log(level_s.sigma) + xp.log(c)
     at_data = xp.asarray(level_s.sigma) == 0
+    if xp is np and not np.all(level_s.log_snr > level_t.log_snr):
+        raise ValueError("level_s must be less noisy than level_t: log SNR must fall from s to t")
     return Pair(
+        c=c,
         alpha_ts=alpha_ts,
         log_var_ts=log_var_ts,
         mean_xt=alpha_ts * (level_s.sigma / level_t.sigma) ** 2,
@@ -151,7 +159,10 @@ def reverse_of(pair, prediction, x_t, variance="fixed_small"):
 
 def _learned_range(pair, v, x_t):
     share = (v + 1) / 2
-    return share * expand(pair.log_var_ts, x_t) + (1 - share) * expand(pair.log_small, x_t)
+    largest = expand(pair.log_var_ts, x_t)
+    smallest = expand(pair.log_small, x_t)
+    # Without a floor there is nothing to interpolate to on data.
+    return share * largest + (1 - share) * jnp.where(jnp.isneginf(smallest), largest, smallest)
 
 
 VARIANCES = {

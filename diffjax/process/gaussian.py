@@ -74,7 +74,8 @@ def _exact_between(z0, z1):
     # by symmetry, on the side where the CDF is small and keeps its digits
     right = z0 + z1 > 0
     z0, z1 = jnp.where(right, -z1, z0), jnp.where(right, -z0, z1)
-    return jnp.log(special.ndtr(z1) - special.ndtr(z0))
+    mass = special.ndtr(z1) - special.ndtr(z0)
+    return jnp.log(jnp.maximum(mass, 1e-30))  # far below the clamp; keeps the gradient finite
 
 
 _CDFS = {

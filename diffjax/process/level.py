@@ -34,6 +34,11 @@ def namespace(*values):
     return jnp if any(isinstance(value, jax.Array) for value in values) else np
 
 
+def at_least_float32(x):
+    """Return the dtype of times and coefficients for `x`: its own, but never half precision."""
+    return jnp.promote_types(jnp.result_type(x), jnp.float32)
+
+
 def expand(field, x):
     """Reshape a level's field to broadcast against `x`, in the dtype of `x`.
 
@@ -64,6 +69,11 @@ def expand(field, x):
 
 def _broadcasts(shape, onto):
     return all(a in (1, b) for a, b in zip(shape, onto, strict=True))
+
+
+def part(level, where):
+    """Return the levels at an index or slice of a grid of levels."""
+    return NoiseLevel(*(None if field is None else field[where] for field in level))
 
 
 def require_rates(level, what):

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from diffjax.process import forward
-from diffjax.process.level import Array, NoiseLevel, expand, namespace, require_rates
+from diffjax.process.level import Array, NoiseLevel, at_least_float32, expand, namespace, require_rates
 
 
 class Prediction(NamedTuple):
@@ -100,8 +100,13 @@ def from_output(kind, output, x_t, level, level_s=None):
       ValueError: if the channels do not match.
     """
     y, variance = split_variance(output, x_t)
+    # Read directly what is the output itself: exact also at the end where the other reading is not.
     if kind == "x0":
         return from_x0(y, x_t, level, variance)
+    if kind == "eps":
+        return from_eps(y, x_t, level, variance)
+    if kind == "score":
+        return from_eps(-expand(level.sigma, x_t) * y, x_t, level, variance)
     p, q, r = row(kind, level, level_s)
     d = level.alpha * q - level.sigma * p
     x0 = expand(q / d, x_t) * x_t - expand(level.sigma * r / d, x_t) * y
@@ -169,15 +174,15 @@ def denoiser(network, kind, previous=None):
         raise ValueError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}")
 
     def denoise(x_t, level, cond=None):
-        output = network(x_t, times(level, x_t), cond)
+        output = network(x_t, times(level.t, x_t), cond)
         return from_output(kind, output, x_t, level, previous(level) if row_needs_pair else None)
 
     return denoise
 
 
-def times(level, x_t):
-    """Return the level's t as `[B]`, one for each sample of `x_t`, as networks take it."""
-    return jnp.broadcast_to(jnp.asarray(level.t, jnp.result_type(x_t)), jnp.shape(x_t)[:1])
+def times(t, x_t):
+    """Return t as `[B]`, one for each sample of `x_t`, as networks take it; in float32 at least."""
+    return jnp.broadcast_to(jnp.asarray(t, at_least_float32(x_t)), jnp.shape(x_t)[:1])
 
 
 class Scales(NamedTuple):
@@ -206,13 +211,14 @@ def preconditioned(network, preconditioning):
 
     Args:
       network: (c_in y `[B, ...]`, c_noise `[B]`, cond) -> F `[B, ...]`.
-      preconditioning: level -> Scales, e.g. `edm_preconditioning(sigma_data=0.5)`.
+      preconditioning: level -> Scales, e.g. `edm_preconditioning(sigma_data=0.5)`. At sigma = 0 its c_noise
+        is infinite: encoding starts from the schedule's t_min instead.
     """
 
     def denoise(x_t, level, cond=None):
         c = preconditioning(level)
         y = x_t / expand(level.alpha, x_t)
-        output = network(expand(c.c_in, x_t) * y, times(level._replace(t=c.c_noise), x_t), cond)
+        output = network(expand(c.c_in, x_t) * y, times(c.c_noise, x_t), cond)
         f, variance = split_variance(output, x_t)
         return from_x0(expand(c.c_skip, x_t) * y + expand(c.c_out, x_t) * f, x_t, level, variance)
 

@@ -135,6 +135,8 @@ def from_betas(betas):
     bad = ~((betas > 0) & (betas <= 1))
     if bad.any():
         raise ValueError(f"betas must be in (0, 1], got betas[{bad.argmax()}] = {betas[bad][0]:g}")
+    if (betas[:-1] == 1).any():
+        raise ValueError(f"only the last beta may be 1, got betas[{(betas == 1).argmax()}] = 1")
     with np.errstate(divide="ignore"):
         log_alpha2 = np.concatenate([[0.0], np.cumsum(np.log1p(-betas))])
         sigma2 = -np.expm1(log_alpha2)
@@ -173,6 +175,8 @@ def sigmoid_beta(num_steps, beta_start=1e-4, beta_end=0.02, reach=6.0):
 
 def zero_terminal_snr(schedule):
     """Shift and scale alpha of a chain so that the last step is pure noise (Lin et al. 2023, Alg. 1)."""
+    if schedule.num_steps < 2:
+        raise ValueError("zero_terminal_snr needs a chain of at least 2 steps, got 1")
     alpha = schedule.alpha[1:]
     alpha = (alpha - alpha[-1]) * alpha[0] / (alpha[0] - alpha[-1])
     previous = np.concatenate([[1.0], alpha[:-1]])
@@ -237,7 +241,9 @@ def edm(sigma_min=0.002, sigma_max=80.0):
 
 
 def rectified_flow():
-    """Return the straight path alpha = 1 - t, sigma = t, t in [0, 1] (Lipman 2023; Liu et al. 2023)."""
+    """Return the straight path alpha = 1 - t, sigma = t, t in [0, 1] (Lipman 2023; Liu et al. 2023).
+
+    Training stays above t_min = 1e-5, where log SNR is finite."""
 
     def level(t):
         xp = namespace(t)
@@ -249,4 +255,4 @@ def rectified_flow():
         big = ratio > 1  # each side is exact where it is used: ratio may be 0 or inf
         return xp.where(big, 1 / (1 + 1 / xp.where(big, ratio, 1)), ratio / (1 + xp.where(big, 1, ratio)))
 
-    return Continuous(level, inv_sigma, t_min=0.0, t_max=1.0, prior_std=1.0)
+    return Continuous(level, inv_sigma, t_min=1e-5, t_max=1.0, prior_std=1.0)

@@ -1,14 +1,13 @@
 """Ancestral sampling: the model's own transitions, step by step."""
 
-import functools
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from diffjax.process import forward
-from diffjax.process.level import Array, NoiseLevel, expand
-from diffjax.samplers.solver import Solver, no_memory, part
+from diffjax.process.level import Array, NoiseLevel, expand, part
+from diffjax.samplers.solver import Solver, no_memory, one_value
 
 
 class _Row(NamedTuple):
@@ -17,7 +16,7 @@ class _Row(NamedTuple):
     noisy: Array  # 0 on arrival at sigma = 0, else 1
 
 
-@functools.cache
+@one_value
 def ancestral(variance="fixed_small", mean_shift=None):
     """Sample x_s ~ p(x_s | x_t) (Ho et al. 2020, Alg. 2), on any grid of any schedule.
 
@@ -45,6 +44,7 @@ def ancestral(variance="fixed_small", mean_shift=None):
         mean = model.mean
         if mean_shift is not None:
             mean = mean + jnp.exp(model.log_variance) * mean_shift(x, row.level, cond)
-        return mean + expand(row.noisy, x) * jnp.exp(0.5 * model.log_variance) * noise(0), state
+        std = jnp.where(expand(row.noisy, x) > 0, jnp.exp(0.5 * model.log_variance), 0)
+        return mean + std * noise(0), state
 
     return Solver(no_memory, plan, step, nfe=1, draws=1)

@@ -1,13 +1,12 @@
 """Denoising diffusion implicit models."""
 
-import functools
 from typing import NamedTuple
 
 import numpy as np
 
 from diffjax.process import forward
-from diffjax.process.level import Array, NoiseLevel, expand
-from diffjax.samplers.solver import Solver, no_memory, part
+from diffjax.process.level import Array, NoiseLevel, expand, part
+from diffjax.samplers.solver import Solver, no_memory, one_value
 
 
 class _Row(NamedTuple):
@@ -17,7 +16,7 @@ class _Row(NamedTuple):
     noise: Array
 
 
-@functools.cache
+@one_value
 def ddim(eta=0.0):
     """Step x_s = alpha_s x_0 + sqrt(sigma_s^2 - w^2) eps + w z, w = eta sqrt(posterior variance).
 
@@ -38,9 +37,7 @@ def ddim(eta=0.0):
         levels = schedule(times)
         target, current = part(levels, slice(1, None)), part(levels, slice(-1))
         # w^2 / sigma_s^2 = eta^2 c; walking upwards (eta = 0) has no c
-        share = (
-            eta**2 * forward.pair(target, current).mean_x0 / target.alpha if eta else np.zeros_like(target.t)
-        )
+        share = eta**2 * forward.pair(target, current).c if eta else np.zeros_like(target.t)
         return _Row(current, target.alpha, target.sigma * np.sqrt(1 - share), target.sigma * np.sqrt(share))
 
     def step(noise, denoise, x, row, cond, state):

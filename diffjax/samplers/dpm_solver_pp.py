@@ -1,13 +1,12 @@
 """DPM-Solver++, multistep."""
 
-import functools
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from diffjax.process.level import Array, NoiseLevel, expand
-from diffjax.samplers.solver import Solver, part
+from diffjax.process.level import Array, NoiseLevel, expand, part
+from diffjax.samplers.solver import Solver, one_value
 
 
 class _Row(NamedTuple):
@@ -17,7 +16,7 @@ class _Row(NamedTuple):
     extrapolate: Array
 
 
-@functools.cache
+@one_value
 def dpm_solver_pp(order=2):
     """Integrate exactly in lambda = log(alpha / sigma) with x_0 held (order 1) or extrapolated (order 2).
 
@@ -30,13 +29,15 @@ def dpm_solver_pp(order=2):
       order: 1 or 2.
 
     Raises:
-      ValueError: for another order.
+      ValueError: for another order; in `plan`, for a grid that starts at sigma = 0.
     """
     if order not in (1, 2):
         raise ValueError(f"order must be 1 or 2, got {order!r}")
 
     def plan(schedule, times):
         levels = schedule(times)
+        if levels.sigma[0] == 0:
+            raise ValueError("dpm_solver_pp cannot start from clean data, where log SNR is infinite")
         target, current = part(levels, slice(1, None)), part(levels, slice(-1))
         h = 0.5 * np.diff(levels.log_snr)
         extrapolate = np.zeros_like(h)

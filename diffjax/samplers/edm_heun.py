@@ -1,13 +1,12 @@
 """The stochastic second-order sampler of EDM."""
 
-import functools
 import math
 from typing import NamedTuple
 
 import numpy as np
 
-from diffjax.process.level import Array, NoiseLevel, expand
-from diffjax.samplers.solver import Solver, no_memory, part
+from diffjax.process.level import Array, NoiseLevel, expand, part
+from diffjax.samplers.solver import Solver, no_memory, one_value
 
 
 class _Row(NamedTuple):
@@ -18,21 +17,22 @@ class _Row(NamedTuple):
     step: Array  # of sigma / alpha
 
 
-@functools.cache
+@one_value
 def edm_heun(s_churn=0.0, s_min=0.0, s_max=math.inf, s_noise=1.0):
     """Heun's method in y = x / alpha over r = sigma / alpha, with churn (Karras et al. 2022, Alg. 2).
 
     dy/dr is the predicted eps, so the step works on any schedule, chains included. The churned level is
     found with the schedule's `inv_sigma`; a chain rounds it to a step. On arrival at sigma = 0 the step is
-    Euler's and returns the predicted x_0: N steps are 2 N - 1 network calls.
+    Euler's and returns the predicted x_0: N steps that end there are 2 N - 1 network calls.
 
     Args:
       s_churn: total churn, shared among the N steps; 0 is the deterministic sampler.
       s_min, s_max: the range of sigma / alpha that is churned.
       s_noise: scale of the churn noise.
 
-    Raises (in `plan`):
-      ValueError: if the grid starts at alpha = 0, where sigma / alpha is infinite.
+    Raises:
+      ValueError: for a negative churn or noise, or s_min > s_max; in `plan`, if the grid starts at alpha = 0,
+        where sigma / alpha is infinite.
     """
     if s_churn < 0 or s_noise < 0 or not s_min <= s_max:
         raise ValueError(

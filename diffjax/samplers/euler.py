@@ -1,13 +1,12 @@
 """Euler's method for the probability-flow ODE, in the schedule's own time."""
 
-import functools
 from typing import NamedTuple
 
 import numpy as np
 
 from diffjax.process import prediction
-from diffjax.process.level import Array, NoiseLevel, expand, require_rates
-from diffjax.samplers.solver import Solver, no_memory, part
+from diffjax.process.level import Array, NoiseLevel, expand, part, require_rates
+from diffjax.samplers.solver import Solver, no_memory, one_value
 
 
 class _Row(NamedTuple):
@@ -15,7 +14,7 @@ class _Row(NamedTuple):
     dt: Array
 
 
-@functools.cache
+@one_value
 def euler():
     """Step x_s = x_t + (s - t) dx/dt, dx/dt = alpha' x_0 + sigma' eps; order 1.
 

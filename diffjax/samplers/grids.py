@@ -6,6 +6,8 @@ nearest step of a fractional time.
 
 import numpy as np
 
+from diffjax.process.schedules import Chain
+
 
 def uniform(n, t_min=0.0, t_max=1.0):
     """Return n equal steps from t_max down to t_min."""
@@ -20,12 +22,14 @@ def quadratic(n, t_min=0.0, t_max=1.0):
 def log_snr(n, schedule, t_min=None, t_max=None):
     """Return n steps equal in log SNR (Lu et al. 2022), from t_max to t_min, by default the schedule's.
 
-    On a chain the last time is n = 1 at the least (log SNR has no end at data); append 0 to arrive there.
+    On a chain the last time is n = 1 at the least (log SNR has no end at data; append 0 to arrive there), and
+    times that round to the same step are merged, so that there may be fewer.
 
     Raises:
       ValueError: if log SNR is infinite at an end.
     """
-    t_min = max(schedule.t_min, 1) if t_min is None and hasattr(schedule, "betas") else t_min
+    chain = isinstance(schedule, Chain)
+    t_min = 1 if t_min is None and chain else t_min
     ends = (schedule.t_max if t_max is None else t_max), (schedule.t_min if t_min is None else t_min)
     top, bottom = (float(schedule(end).log_snr) for end in ends)
     if not np.isfinite([top, bottom]).all():
@@ -34,7 +38,12 @@ def log_snr(n, schedule, t_min=None, t_max=None):
         )
     times = np.array(schedule.inv_log_snr(np.linspace(top, bottom, _count(n) + 1)), np.float64)
     times[[0, -1]] = ends
-    return times
+    return distinct(times) if chain else times
+
+
+def distinct(times):
+    """Round times to the steps of a chain and merge those that fall on one; decreasing."""
+    return np.unique(np.rint(times))[::-1]
 
 
 def karras(n, sigma_min, sigma_max, rho=7.0):
@@ -43,8 +52,8 @@ def karras(n, sigma_min, sigma_max, rho=7.0):
     These are values of sigma / alpha: on a schedule other than `edm` the times are
     `schedule.inv_sigma(karras(...))`.
     """
-    if not 0 < sigma_min < sigma_max:
-        raise ValueError(f"karras needs 0 < sigma_min < sigma_max, got {sigma_min:g} and {sigma_max:g}")
+    if not 0 < sigma_min < sigma_max < np.inf:
+        raise ValueError(f"karras needs 0 < sigma_min < sigma_max < inf, got {sigma_min:g} and {sigma_max:g}")
     levels = np.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), _count(n)) ** rho
     levels[0] = sigma_max
     levels[-1] = sigma_min if n > 1 else sigma_max
@@ -72,7 +81,7 @@ def spaced(num_steps, sections):
             if len(kept) == wanted:
                 return _descending(kept)
         raise ValueError(f"no integer stride keeps {wanted} of {num_steps} steps, as {sections!r} asks")
-    if isinstance(sections, int):
+    if isinstance(sections, int | np.integer):
         sections = [sections]
     counts = [_count(c) for c in (sections.split(",") if isinstance(sections, str) else sections)]
     sizes = num_steps // len(counts) + (np.arange(len(counts)) < num_steps % len(counts))

@@ -1,14 +1,13 @@
 """Heun's method for the probability-flow ODE, in the schedule's own time."""
 
-import functools
 from typing import NamedTuple
 
 import numpy as np
 
 from diffjax.process import prediction
-from diffjax.process.level import Array, NoiseLevel, expand, require_rates
+from diffjax.process.level import Array, NoiseLevel, expand, part, require_rates
 from diffjax.samplers.euler import euler
-from diffjax.samplers.solver import Solver, no_memory, part
+from diffjax.samplers.solver import Solver, no_memory, one_value
 
 
 class _Row(NamedTuple):
@@ -17,7 +16,7 @@ class _Row(NamedTuple):
     target: NoiseLevel
 
 
-@functools.cache
+@one_value
 def heun():
     """Step with the mean of the slopes at both ends; order 2, two network calls.
 

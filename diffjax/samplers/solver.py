@@ -5,13 +5,13 @@ numbers, and `step` is a few multiply-adds and `nfe` network calls. Rows are arg
 program, so another grid of the same length does not recompile.
 """
 
+import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-
-from diffjax.process.level import NoiseLevel
 
 
 class Solver(NamedTuple):
@@ -42,14 +42,23 @@ class Rows(NamedTuple):
     last: Any = None
 
 
+def one_value(make):
+    """Make equal calls of a solver's constructor return one value, so that they share compiled programs."""
+    signature = inspect.signature(make)
+    cached = functools.lru_cache(maxsize=256)(make)
+
+    @functools.wraps(make)
+    def constructor(*args, **kwargs):
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return cached(*bound.arguments.values())
+
+    return constructor
+
+
 def no_memory(x):
     """The `init` of a solver that keeps nothing between steps."""
     return None
-
-
-def part(levels, where):
-    """Return the levels of a slice of a grid."""
-    return NoiseLevel(*(None if field is None else field[where] for field in levels))
 
 
 def plan(schedule, solver, times):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffjax.process.level import at_least_float32
 from diffjax.samplers.solver import Rows, plan
 
 _START = 0  # fold_in tag of the initial noise; step i uses 1 + i
@@ -23,7 +24,8 @@ def sample(
         once for each denoiser and solver.
       schedule: any schedule.
       solver: Solver, e.g. `samplers.ddim()`.
-      times: N + 1 strictly decreasing host numbers, see `samplers.grids`.
+      times: N + 1 strictly decreasing host numbers, see `samplers.grids`; from the noisy end unless `x_init`
+        is given.
       shape: `[B, ...]` of the samples; they start from N(0, schedule.prior_std^2).
       x_init: `[B, ...]` to start from instead.
       cond: condition handed to the denoiser, a pytree or None.
@@ -40,16 +42,27 @@ def sample(
         raise ValueError("give exactly one of shape and x_init")
     rows = plan(schedule, solver, times)
     if x_init is None:
-        x_init = start(key, schedule, shape)
+        x_init = _prior(key, schedule, shape, times)
     return _walk(key, denoise, solver, rows, x_init, cond=cond, noise=noise, trajectory=trajectory)
 
 
-def start(key, schedule, shape, dtype=jnp.float32):
-    """Draw N(0, schedule.prior_std^2) noise of shape `[B, ...]` for the noisy end."""
+def start(key, schedule, shape):
+    """Draw N(0, schedule.prior_std^2) noise of shape `[B, ...]` for the noisy end, in JAX's default dtype."""
     keys = _per_sample(key, shape[0])
-    dtype = jnp.result_type(dtype)
+    dtype = jnp.result_type(float)
     draw = lambda k: jax.random.normal(jax.random.fold_in(k, _START), tuple(shape[1:]), dtype)
     return schedule.prior_std * jax.vmap(draw)(keys)
+
+
+def _prior(key, schedule, shape, times):
+    """Draw the start, unless the grid begins where x is not yet N(0, prior_std^2)."""
+    first, noisiest = schedule(np.float64(times[0])), schedule(np.float64(schedule.t_max))
+    if first.sigma < 0.95 * noisiest.sigma:
+        raise ValueError(
+            f"times must start near the noisy end t_max = {schedule.t_max:g}, where x is pure noise, got "
+            f"{float(times[0]):g}; give x_init to start elsewhere"
+        )
+    return start(key, schedule, shape)
 
 
 def walk(key, denoise, solver, rows, x, cond=None, noise=None, trajectory=False):
@@ -117,14 +130,18 @@ def sample_segments(
     """
     if (shape is None) == (x_init is None):
         raise ValueError("give exactly one of shape and x_init")
+    if not segments:
+        raise ValueError("segments must hold at least one (times, denoise)")
     grids = [np.asarray(times, np.float64) for times, _ in segments]
     for before, after in zip(grids, grids[1:]):
         if before[-1] != after[0]:
             raise ValueError(
                 f"a segment must begin where the last one ends, at {before[-1]:g}; got {after[0]:g}"
             )
-    rows = plan(schedule, solver, np.concatenate([grids[0], *(grid[1:] for grid in grids[1:])]))
-    x = jnp.asarray(start(key, schedule, shape) if x_init is None else x_init)
+    times = np.concatenate([grids[0], *(grid[1:] for grid in grids[1:])])
+    rows = plan(schedule, solver, times)
+    x = jnp.asarray(_prior(key, schedule, shape, times) if x_init is None else x_init)
+    noise = _checked(noise, len(times) - 1, solver, x)
     state, offset, paths = solver.init(x), 0, []
     for i, (grid, (_, denoise)) in enumerate(zip(grids, segments)):
         stop = offset + len(grid) - 1
@@ -133,7 +150,7 @@ def sample_segments(
             jax.tree.map(operator.itemgetter(here), rows.steps), rows.last if i == len(grids) - 1 else None
         )
         recorded = None if noise is None else noise[here]
-        x, state, path = _segment(key, denoise, solver, own, x, state, offset, cond, recorded, trajectory)
+        x, state, path = _jitted(key, denoise, solver, own, x, state, offset, cond, recorded, trajectory)
         paths.append(path)
         offset = stop
     return (x, jnp.concatenate(paths)) if trajectory else x
@@ -142,13 +159,9 @@ def sample_segments(
 def _segment(key, denoise, solver, rows, x, state, offset, cond, noise, trajectory):
     """Scan the rows from step `offset` on, then take the other last step if there is one."""
     keys = _per_sample(key, x.shape[0])
-    rows = jax.tree.map(lambda a: jnp.asarray(a, x.dtype), rows)
+    rows = jax.tree.map(lambda a: jnp.asarray(a, at_least_float32(x)), rows)
     count = len(jax.tree.leaves(rows.steps)[0])
-    if noise is not None:
-        noise = jnp.asarray(noise, x.dtype)
-        expected = [count + (rows.last is not None), max(solver.draws, *noise.shape[1:2]), *x.shape]
-        if list(noise.shape) != expected:
-            raise ValueError(f"noise must be [N, draws, B, ...] = {expected}, got {list(noise.shape)}")
+    noise = _checked(noise, count + (rows.last is not None), solver, x)
 
     def draws(i, recorded):
         def drawn(d):
@@ -172,6 +185,21 @@ def _segment(key, denoise, solver, rows, x, state, offset, cond, noise, trajecto
         x, state = solver.last(draws(offset + count, recorded), denoise, x, rows.last, cond, state)
         path = jnp.concatenate([path, x[None]]) if trajectory else None
     return x, state, path
+
+
+_jitted = jax.jit(_segment, static_argnames=("denoise", "solver", "trajectory"))
+
+
+def _checked(noise, steps, solver, x):
+    """Return recorded noise in the dtype of x; more draws than the solver takes are allowed."""
+    if noise is None:
+        return None
+    noise = jnp.asarray(noise, x.dtype)
+    draws = max(solver.draws, *noise.shape[1:2], 0)
+    if noise.shape != (steps, draws, *x.shape):
+        expected = [steps, solver.draws, *x.shape]
+        raise ValueError(f"noise must be [N, draws, B, ...] = {expected}, got {list(noise.shape)}")
+    return noise
 
 
 def _per_sample(key, batch):

@@ -86,7 +86,7 @@ def sampler(config, noise):
 
 def time_grid(noise, steps, grid):
     """Make the grid of `steps` steps ("uniform", "quadratic", "karras", "log_snr", or chains' "spaced")."""
-    chain = hasattr(noise, "num_steps")
+    chain = isinstance(noise, schedules.Chain)
     t_min, t_max = (0, noise.num_steps) if chain else (0.0, noise.t_max)
     if chain and grid in ("uniform", "quadratic") and steps > noise.num_steps:
         raise ValueError(
@@ -95,10 +95,12 @@ def time_grid(noise, steps, grid):
 
     def karras():
         least, most = (noise(t) for t in ((1, noise.num_steps) if chain else (noise.t_min, noise.t_max)))
-        return noise.inv_sigma(
-            samplers.grids.karras(steps, least.sigma / least.alpha, most.sigma / most.alpha)
-        )
+        ends = least.sigma / least.alpha, most.sigma / most.alpha
+        times = noise.inv_sigma(samplers.grids.karras(steps, *ends))
+        return samplers.grids.distinct(times) if chain else times
 
+    if grid == "spaced" and not chain:
+        raise ValueError("sampler.grid='spaced' respaces a chain, and schedule.name is continuous")
     make = {
         "uniform": lambda: samplers.grids.uniform(steps, t_min, t_max),
         "quadratic": lambda: samplers.grids.quadratic(steps, t_min, t_max),

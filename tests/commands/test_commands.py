@@ -120,7 +120,7 @@ def test_images_with_labels(tmp_path):
         ("train", ["--workdir=w", "--config=configs/toys/ddpm.py", "--config.training.num_step=5"],
          "config has no key 'training.num_step'; did you mean 'training.num_steps'"),
         ("train", ["--workdir=w", "--config=configs/toys/dddpm.py"], "which does not exist"),
-        ("train", ["--config=configs/toys/ddpm.py"], "give --config=configs/<dataset>/<system>.py and --workdir"),
+        ("train", ["--config=configs/toys/ddpm.py"], "give --config=configs/<dataset>/<system>.py and"),
         ("train", ["--workdir=w", "--config=configs/toys/ddpm.py:ring9"], "did you mean \"ring8\""),
         ("train", ["--workdir=w", "--config=configs/toys/ddpm.py", "--config.training.batch_size=99999"],
          "batch_size must be in 1..20000"),

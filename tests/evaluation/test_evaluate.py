@@ -4,14 +4,16 @@ import json
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
 from diffjax import systems
+from diffjax.data import to_model
 from diffjax.evaluate import evaluate
 from diffjax.evaluation import classifier
-from diffjax.training import TrainState, checkpoints
+from diffjax.training import System, TrainState, checkpoints
 
 
 def _config(data, model, **objective):
@@ -28,20 +30,21 @@ def _config(data, model, **objective):
     )
 
 
-def _digits(**objective):
+def _digits():
     model = {"name": "unet", "model_channels": 8, "channel_mult": (1,), "num_res_blocks": 1, "num_groups": 4,
-             "attention_resolutions": (), "num_classes": 11 if objective else 10}  # fmt: skip
-    return _config({"name": "digits", "shape": (8, 8, 1), "num_classes": 10}, model, **objective)
+             "attention_resolutions": (), "num_classes": 11}  # fmt: skip
+    data = {"name": "digits", "shape": (8, 8, 1), "num_classes": 10}
+    return _config(data, model, label_dropout=0.5)
 
 
 def _points():
     return _config({"name": "ring8", "shape": (2,)}, {"name": "mlp", "width": 8, "depth": 1})
 
 
-def _run(folder, config):
-    """Write the folder of a run whose network is as it was initialised."""
+def _run(folder, config, params=None):
+    """Write the folder of a run whose network is as it was initialised, unless parameters are given."""
     (folder / "config.json").write_text(json.dumps(config.to_dict()))
-    params = systems.build(config).init(jax.random.key(0))[0]
+    params = params or systems.build(config).init(jax.random.key(0))[0]
     state = TrainState(step=jnp.int32(7), params=params, ema=params, opt_state=(), extra=())
     with checkpoints.open_manager(folder) as manager:
         checkpoints.save(manager, 7, state, data={}, meta={}, metrics={"loss": 1.0})
@@ -50,7 +53,7 @@ def _run(folder, config):
 
 def test_digits(tmp_path, monkeypatch, judge):
     monkeypatch.setattr(classifier, "fit", lambda source, seed: judge)
-    folder = _run(tmp_path, _digits(label_dropout=0.5))
+    folder = _run(tmp_path, _digits())
     found = evaluate(folder, steps=3, guidance_weights=(0.0, 0.5), progress=False)
     assert found == json.loads((folder / "evaluation.json").read_text())
     assert found["step"] == 7 and found["sampler"] == {"solver": "edm_heun", "steps": 3}
@@ -72,14 +75,31 @@ def test_digits(tmp_path, monkeypatch, judge):
 def test_points(tmp_path):
     folder = _run(tmp_path, _points())
     found = evaluate(folder, num=50, progress=False)
-    assert found["real"] is None and found["samples"][0]["count"] == 50
-    assert found["samples"][0]["sliced_wasserstein"] > 0 and len(found["samples"][0]["weights"]) == 8
-    assert "| | unguided |" in (folder / "evaluation.md").read_text()
+    untrained, real = found["samples"][0], found["real"]
+    assert untrained["count"] == real["count"] == 50 and real["class_accuracy"] > 0.9
+    assert untrained["sliced_wasserstein"] > 2 * real["sliced_wasserstein"]
+    assert "| | held-out real | unguided |" in (folder / "evaluation.md").read_text()
     assert (folder / "evaluation" / "samples_w0.png").exists()
     assert (
         evaluate(folder, num=50, batch_size=7, progress=False)["samples"][0]["weights"]
         == (found["samples"][0]["weights"])
     )
+
+
+def test_images_without_labels(tmp_path, monkeypatch, digits):
+    """Nothing can be classified then, but copies are still found: here every sample is one."""
+    train, test = digits
+    arrays = {"train_image": train.x, "test_image": test.x}
+    np.savez(tmp_path / "digits.npz", **arrays)
+    data = {"name": "npz", "shape": (8, 8, 1), "path": str(tmp_path / "digits.npz"), "labels": None}
+    model = {"name": "unet", "model_channels": 8, "channel_mult": (1,), "num_groups": 4}
+    folder = _run(tmp_path, _config(data, model), params={"x": jnp.asarray(to_model(train.x[5:21]))})
+    repeat = System(None, None, lambda params, extra, frozen, key, cond, n: params["x"][:n])
+    monkeypatch.setattr(systems, "build", lambda config: repeat)
+    found = evaluate(folder, progress=False)
+    assert found["samples"][0]["copies"] == 1 and found["samples"][0]["nearest_median"] == 0
+    assert found["real"]["copies"] == pytest.approx(0.01, abs=0.005)
+    assert "frechet" not in found["real"] and "frechet" not in found["samples"][0]
 
 
 def test_mistakes(tmp_path):

@@ -50,27 +50,44 @@ def test_noise(against):
     assert found["coverage"] < 0.3 and found["copies"] == 0
 
 
-def test_points_of_the_data_and_points_that_miss_a_mode():
-    fresh = data.load("ring8", "test", num_examples=8000)
-    points = data.load("ring8", "train", num_examples=4000)
-    measure = lambda x, asked: report.measure_points(x, asked, fresh, np.random.default_rng(0))
-    good = measure(points.x, points.label)
-    assert 0.3 < good["sliced_wasserstein_ratio"] < 2 and good["class_accuracy"] > 0.99
-    np.testing.assert_allclose(good["weights"], np.arange(1, 9) / 36, atol=0.02)
-    most = points.label != 7  # of weight 8/36
-    bad = measure(np.resize(points.x[most], (4000, 2)), None)
-    assert bad["sliced_wasserstein_ratio"] > 5
-    assert bad["weights_off"] == pytest.approx(8 / 36, abs=0.02) and bad["weights"][7] == 0
+def _points(name, split):
+    return data.load(name, split, num_examples=4000)
+
+
+def _measure_points(x, asked, real):
+    return report.measure_points(x, asked, real, np.random.default_rng(0))
+
+
+def test_points_of_the_data():
+    points, real = _points("ring8", "train"), _points("ring8", "test")
+    found = _measure_points(points.x, points.label, real)
+    assert found["class_accuracy"] > 0.99 and found["sliced_wasserstein"] < 0.06
+    np.testing.assert_allclose(found["weights"], np.arange(1, 9) / 36, atol=0.02)
+    np.testing.assert_allclose(found["density"], 1, atol=0.05)
+
+
+def test_points_that_miss_a_mode():
+    points, real = _points("ring8", "train"), _points("ring8", "test")
+    most = points.x[points.label != 7]  # of weight 8/36
+    found = _measure_points(np.resize(most, points.x.shape), None, real)
+    assert found["weights_off"] == pytest.approx(8 / 36, abs=0.02) and found["weights"][7] < 1e-3
+    assert found["precision"] > 0.95 and found["sliced_wasserstein"] > 0.15
+    assert found["coverage"] == pytest.approx(28 / 36, abs=0.03)
+
+
+def test_points_between_the_modes():
+    """The same mass on every side, but smeared along the ring: density tells."""
+    points, real = _points("ring8", "train"), _points("ring8", "test")
+    turn = np.random.default_rng(0).uniform(-np.pi / 8, np.pi / 8, len(points))
+    smeared = np.stack([np.cos(turn) * points.x[:, 0] - np.sin(turn) * points.x[:, 1],
+                        np.sin(turn) * points.x[:, 0] + np.cos(turn) * points.x[:, 1]], axis=1)  # fmt: skip
+    found = _measure_points(smeared, None, real)
+    assert found["density"] < 0.8 and found["weights_off"] < 0.03
 
 
 def test_points_without_components():
-    fresh = data.load("checkerboard", "test", num_examples=200)
-    found = report.measure_points(fresh.x[100:], None, fresh, np.random.default_rng(0))
-    assert set(found) == {"count"} | {f"sliced_wasserstein{end}" for end in ("", "_floor", "_ratio")}
-    with pytest.raises(
-        ValueError, match="fresh must hold 100 points, twice as many as there are samples; got 200"
-    ):
-        report.measure_points(fresh.x[:50], None, fresh, np.random.default_rng(0))
+    found = _measure_points(_points("checkerboard", "train").x, None, _points("checkerboard", "test"))
+    assert "weights" not in found and 0 < found["sliced_wasserstein"] < 0.06
 
 
 def test_table():

@@ -78,7 +78,7 @@ def test_conditions_are_pytrees_and_the_variance_is_the_conditional_models():
     np.testing.assert_allclose(guided.eps[:, 0], [-10, -12, -14])
     np.testing.assert_allclose(guided.variance[:, 0], [50, 60, 70])
     for wrong in (None, {"label": cond["label"]}, cond["label"]):
-        with pytest.raises(ValueError, match="cond must have the structure of null"):
+        with pytest.raises(ValueError, match="cond must hold arrays in the structure of null"):
             guidance.classifier_free(2.0, null=null)(denoise)(x, level, wrong)
     for scales in ({}, {"scale": 1.0, "weight": 0.0}):
         with pytest.raises(ValueError, match="exactly one of scale"):

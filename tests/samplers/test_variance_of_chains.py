@@ -49,7 +49,7 @@ def test_small_variance_carries_a_point_mass_exactly(x64, solver):
     variance = _variances(_gaussian(0.0), chain, solver, times, at.sigma[0] ** 2)
     np.testing.assert_allclose(variance, at.sigma[1:] ** 2, rtol=1e-9, atol=1e-15)
     x = samplers.sample(KEY, denoise, chain, solver, times, shape=(5, 1))
-    assert (x == np.float32(0.7)).all()
+    assert (x == 0.7).all()
 
 
 @pytest.mark.parametrize(
