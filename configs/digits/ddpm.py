@@ -11,7 +11,7 @@ def get_config():
     config.model = ConfigDict(
         {
             "name": "unet",
-            "model_channels": 32,
+            "model_channels": 24,
             "channel_mult": (1, 2),
             "num_res_blocks": 1,
             "attention_resolutions": (2,),
