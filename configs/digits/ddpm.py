@@ -32,7 +32,7 @@ def get_config():
     )
     config.training = ConfigDict(
         {
-            "num_steps": 1200,
+            "num_steps": 1100,
             "batch_size": 128,
             "seed": 0,
             "log_every": 50,
