@@ -1,4 +1,24 @@
-"""Class-conditional DDPM on scikit-learn's handwritten digits (8x8, ten classes)."""
+"""Class-conditional DDPM on scikit-learn's handwritten digits (8x8, ten classes).
+
+Ho et al. 2020 with the cosine schedule of Nichol & Dhariwal 2021, v-prediction (Salimans & Ho 2022) and
+labels dropped for classifier-free guidance (Ho & Salimans 2022). Trained on the 1,437 images of the training
+split alone; the other 360 are held out.
+
+    python -m diffjax.train --config=configs/digits/ddpm.py --workdir=runs/digits
+    python -m diffjax.evaluate --workdir=runs/digits
+
+Two cores (AMD EPYC): 2.4 minutes of training, 1 minute of evaluation. Expected, and obtained with 1,437
+samples of 50 DDIM steps, judged by a classifier that trained on the real training split (98.6 % right on the
+held-out images):
+
+    guidance weight                                          expected       obtained
+    0      samples of the class asked for                    >= 97 %        98.3 %
+    0      Frechet distance to the training set              <= floor       0.127
+           the floor: distance between its halves                           0.263
+    0.5    samples of the class asked for                    >= 99 %        99.9 %
+    0      median distance to the nearest training image                    1.07
+           the same of held-out real images                                 1.03
+"""
 
 from ml_collections import ConfigDict
 
