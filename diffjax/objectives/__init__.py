@@ -1,8 +1,13 @@
 """What training minimises: pure losses inside, one thin drawing layer outside."""
 
+from diffjax.objectives import second_moment as second_moment
 from diffjax.objectives import weightings as weightings
+from diffjax.objectives.bound import bound as bound
+from diffjax.objectives.bound import hybrid as hybrid
+from diffjax.objectives.bound import step_table as step_table
 from diffjax.objectives.denoising import denoising as denoising
 from diffjax.objectives.denoising import draw as draw
 from diffjax.objectives.denoising import log_normal as log_normal
 from diffjax.objectives.denoising import logit_normal as logit_normal
+from diffjax.objectives.denoising import perturbed_input as perturbed_input
 from diffjax.objectives.denoising import uniform as uniform

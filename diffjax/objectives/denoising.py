@@ -7,7 +7,7 @@ from diffjax.process import forward, prediction
 from diffjax.process.schedules import Chain
 
 
-def denoising(network, x0, eps, level, cond=None, *, kind="eps", weighting=None, level_s=None):
+def denoising(network, x0, eps, level, cond=None, *, kind="eps", weighting=None, level_s=None, x_t=None):
     """Return the mean squared error of a network's own target: L_simple (Ho et al. 2020, eq. 14).
 
     Args:
@@ -20,11 +20,12 @@ def denoising(network, x0, eps, level, cond=None, *, kind="eps", weighting=None,
       weighting: level -> weight of ||x_0 - x_0_hat||^2, see `objectives.weightings`, for levels with
         0 < SNR < inf; None leaves the error of the network's own target unweighted.
       level_s: the level of the mean, for kind "mean".
+      x_t: `[B, ...]` to show the network instead of alpha x_0 + sigma eps, see `perturbed_input`.
 
     Returns:
       loss `[B]`, and aux {"x_t", "prediction"}.
     """
-    x_t = forward.perturb(x0, eps, level)
+    x_t = forward.perturb(x0, eps, level) if x_t is None else x_t
     output = network(x_t, prediction.times(level.t, x_t), cond)
     y, _ = prediction.split_variance(output, x_t)
     error = y - prediction.target(kind, x0, eps, level, level_s)
@@ -38,6 +39,20 @@ def _x0_error(kind, level, level_s):
     """Return d x_0_hat / dy at fixed x_t, which turns a weight of x_0 into one of the target."""
     p, q, r = prediction.row(kind, level, level_s)
     return level.sigma * r / (level.alpha * q - level.sigma * p)
+
+
+def perturbed_input(x0, eps, level, xi, gamma=0.1):
+    """Return x_t = alpha x_0 + sigma (eps + gamma xi) of DDPM-IP; the network's target keeps eps.
+
+    Ning et al. 2023, Alg. 1: an input that is as far from the truth as a sampler's own errors make it.
+
+    Args:
+      x0, eps: `[B, ...]`.
+      level: NoiseLevel, scalars or `[B]`.
+      xi: `[B, ...]`, unit normal noise, drawn apart from eps.
+      gamma: strength; 0 is none, the paper's 0.1.
+    """
+    return forward.perturb(x0, eps + gamma * xi, level)
 
 
 def uniform(schedule):

@@ -62,8 +62,6 @@ def bits_per_dim(
     levels = schedule(times[::-1])
     below, above = part(levels, slice(-1)), part(levels, slice(1, None))
     pairs = forward.pair(below, above, forward.floor(schedule, times))
-    # The decoder's own term is chosen in `_terms`; a finite posterior keeps its unused KL free of infinities.
-    pairs = pairs._replace(log_variance=pairs.log_small)
     rows = jax.tree.map(lambda a: jnp.asarray(a, x0.dtype), (above, pairs))
     terms, x0_mse, eps_mse = _terms(key, denoise, rows, x0, variance, cond, noise, decoder, cdf)
     standard = gaussian.Gaussian(jnp.zeros_like(x0), 2 * np.log(schedule.prior_std))
@@ -78,6 +76,24 @@ def bits_per_dim(
     }
 
 
+def term_of(pair, predicted, x_t, x0, at_data, variance, decoder="discretized", cdf="tanh"):
+    """Return one term of the bound in nats per dimension, `[B]`.
+
+    Args:
+      pair: coefficients of the step s < t with its floor, scalars or `[B]`, see `forward.pair`.
+      predicted: Prediction at level t.
+      x_t, x0: `[B, ...]`.
+      at_data: bool, scalar or `[B]`: s is clean data, and the term is the decoder's -log p(x_0 | x_t) instead
+        of KL(q(x_s | x_t, x_0) || p(x_s | x_t)).
+      variance: of the model's transition, see `forward.reverse`.
+      decoder, cdf: see `bits_per_dim`.
+    """
+    model = forward.reverse_of(pair, predicted, x_t, variance)
+    # A finite posterior variance keeps the KL that is not chosen free of infinities, and its gradient too.
+    posterior = forward.posterior_of(pair._replace(log_variance=pair.log_small), x_t, x0)
+    return jnp.where(at_data, _mean(_DECODERS[decoder](model, x0, cdf)), _mean(gaussian.kl(posterior, model)))
+
+
 @partial(jax.jit, static_argnames=("denoise", "variance", "decoder", "cdf"))
 def _terms(key, denoise, rows, x0, variance, cond, noise, decoder, cdf):
     """Return the terms in nats per dimension and the errors of x_0 and eps, `[T, B]`, from data upwards."""
@@ -88,10 +104,8 @@ def _terms(key, denoise, rows, x0, variance, cond, noise, decoder, cdf):
             eps = jax.random.normal(jax.random.fold_in(key, n), x0.shape, x0.dtype)
         x_t = forward.perturb(x0, eps, level)
         predicted = denoise(x_t, level, cond)
-        model = forward.reverse_of(pair, predicted, x_t, variance)
-        kl = gaussian.kl(forward.posterior_of(pair, x_t, x0), model)
-        nats = jnp.where(n == 0, _DECODERS[decoder](model, x0, cdf), kl)
-        return None, (_mean(nats), _mean((predicted.x0 - x0) ** 2), _mean((predicted.eps - eps) ** 2))
+        nats = term_of(pair, predicted, x_t, x0, n == 0, variance, decoder, cdf)
+        return None, (nats, _mean((predicted.x0 - x0) ** 2), _mean((predicted.eps - eps) ** 2))
 
     return jax.lax.scan(term, None, (jnp.arange(len(rows[0].t)), rows, noise))[1]
 

@@ -1,0 +1,104 @@
+"""The variational bound as a loss: single terms, and the hybrid loss of improved DDPM."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from diffjax.objectives.denoising import denoising
+from diffjax.process import elbo, forward
+
+
+def bound(
+    network,
+    x0,
+    eps,
+    level,
+    cond=None,
+    *,
+    level_s,
+    kind="eps",
+    variance="learned_range",
+    floor=-np.inf,
+    pair=None,
+    x_t=None,
+):
+    """Return one term of the bound for each sample: L_vlb (Ho et al. 2020, eq. 5).
+
+    Times drawn uniformly from a chain of T steps make T times its mean an estimate of the bound less its
+    prior term. Where level_s is clean data the term is the discretized decoder's.
+
+    Args:
+      network: (x_t, t `[B]`, cond) -> output `[B, ..., C or 2C]`.
+      x0: `[B, ...]`, 8-bit images scaled to [-1, 1].
+      eps: `[B, ...]` unit normal noise.
+      level, level_s: levels of the step t -> s, scalars or `[B]`.
+      cond: condition handed to the network.
+      kind: what the network predicts, one of `prediction.KINDS`.
+      variance: of the model's transition, see `forward.reverse`.
+      floor: log variance at sigma_s = 0, usually `schedule.floor()`.
+      pair: the step's coefficients if they are known better than float32 levels give them, see `step_table`.
+      x_t: see `denoising`.
+
+    Returns:
+      Bits per dimension `[B]`, and aux of `denoising`.
+    """
+    _, aux = denoising(network, x0, eps, level, cond, kind=kind, level_s=level_s, x_t=x_t)
+    pair = forward.pair(level_s, level, floor) if pair is None else pair
+    return _bits(aux["prediction"], aux["x_t"], x0, level_s, pair, variance), aux
+
+
+def hybrid(
+    network,
+    x0,
+    eps,
+    level,
+    cond=None,
+    *,
+    level_s,
+    bound_weight,
+    kind="eps",
+    weighting=None,
+    variance="learned_range",
+    floor=-np.inf,
+    pair=None,
+    x_t=None,
+):
+    """Return L_simple + bound_weight L_vlb, the bound teaching the variance alone.
+
+    Nichol & Dhariwal 2021, eq. 16: the gradient of the bound stops at the mean.
+
+    Args:
+      bound_weight: of one term in bits per dimension; the paper's lambda = 0.001 of the bound's sum is
+        T / 1000, guided-diffusion's "rescaled MSE".
+      weighting: of L_simple, see `denoising`.
+      Others: see `bound`.
+
+    Returns:
+      loss `[B]`, and aux of `denoising` with "mse" and "bound" `[B]`.
+    """
+    mse, aux = denoising(
+        network, x0, eps, level, cond, kind=kind, weighting=weighting, level_s=level_s, x_t=x_t
+    )
+    pair = forward.pair(level_s, level, floor) if pair is None else pair
+    predicted = aux["prediction"]
+    fixed = predicted._replace(x0=jax.lax.stop_gradient(predicted.x0))
+    bits = _bits(fixed, aux["x_t"], x0, level_s, pair, variance)
+    return mse + bound_weight * bits, aux | {"mse": mse, "bound": bits}
+
+
+def step_table(chain):
+    """Return n -> Pair of the step n -> n - 1, read from a table made on the host in float64.
+
+    In float32 the difference of two neighbouring log SNRs keeps four digits; the table keeps all seven.
+
+    Args:
+      chain: a Chain; its `floor()` is in the table.
+    """
+    n = np.arange(1, chain.num_steps + 1)
+    table = forward.pair(chain(n - 1), chain(n), chain.floor())
+    return lambda n: jax.tree.map(lambda a: jnp.asarray(a)[jnp.asarray(n).astype(int) - 1], table)
+
+
+def _bits(predicted, x_t, x0, level_s, pair, variance):
+    at_data = jnp.asarray(level_s.sigma) == 0
+    return elbo.term_of(pair, predicted, x_t, x0, at_data, variance) / np.log(2)

@@ -1,0 +1,76 @@
+"""Importance sampling of a chain's times by the second moment of their loss.
+
+Nichol & Dhariwal 2021, sec. 3.3: p_n proportional to sqrt(E[L_n^2]) from the last losses of each time,
+uniform until every time has a full history. Loss values are weighted by 1 / (T p_n), which keeps the
+expectation that of uniform times.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class History(NamedTuple):
+    """The last losses of each time.
+
+    Attributes:
+      losses: `[T, H]`, oldest first; row n - 1 belongs to time n.
+      counts: `[T]`, how many of them are filled.
+    """
+
+    losses: jax.Array
+    counts: jax.Array
+
+
+def init(num_steps, length=10):
+    """Return an empty history of `length` losses for each of the times 1..num_steps."""
+    return History(jnp.zeros((num_steps, length)), jnp.zeros(num_steps, int))
+
+
+def probabilities(history, uniform_share=0.001):
+    """Return p_n, `[T]`, summing to 1.
+
+    Args:
+      history: History.
+      uniform_share: probability mass spread evenly, so that no time is forgotten.
+    """
+    num_steps, length = history.losses.shape
+    root = jnp.sqrt(jnp.mean(history.losses**2, axis=1))
+    p = (1 - uniform_share) * root / jnp.sum(root) + uniform_share / num_steps
+    return jnp.where((history.counts == length).all(), p, 1 / num_steps)
+
+
+def draw(key, history, n, uniform_share=0.001):
+    """Return n times in 1..T and their importance weights 1 / (T p), both `[n]`."""
+    p = probabilities(history, uniform_share)
+    times = 1 + jax.random.categorical(key, jnp.log(p), shape=(n,))
+    return times, importance(history, times, uniform_share)
+
+
+def importance(history, times, uniform_share=0.001):
+    """Return the importance weights 1 / (T p) of times `[n]`."""
+    p = probabilities(history, uniform_share)
+    return 1 / (len(p) * p[times - 1])
+
+
+def update(history, times, losses):
+    """Return the history with a batch of losses, entered one after another.
+
+    Args:
+      history: History.
+      times: `[B]` in 1..T; one may occur several times.
+      losses: `[B]`, unweighted.
+    """
+    length = history.losses.shape[1]
+
+    def enter(history, pair):
+        time, loss = pair
+        row, count = history.losses[time - 1], history.counts[time - 1]
+        full = jnp.concatenate([row[1:], loss[None]])
+        row = jnp.where(count == length, full, row.at[jnp.minimum(count, length - 1)].set(loss))
+        counts = history.counts.at[time - 1].set(jnp.minimum(count + 1, length))
+        return History(history.losses.at[time - 1].set(row), counts), None
+
+    losses = jnp.asarray(losses, history.losses.dtype)
+    return jax.lax.scan(enter, history, (jnp.asarray(times), losses))[0]
