@@ -7,8 +7,8 @@ import numpy as np
 
 from diffjax import data, guidance, models, objectives, samplers
 from diffjax.objectives import weightings
-from diffjax.process import schedules
-from diffjax.systems.ddpm import ddpm
+from diffjax.process import forward, schedules
+from diffjax.systems import ddpm
 from diffjax.training import ema, optimizer
 
 _SCHEDULES = {
@@ -24,6 +24,7 @@ _WEIGHTINGS = {
     name: getattr(weightings, name)
     for name in ("snr", "snr_plus_one", "truncated_snr", "min_snr", "p2", "edm", "sigmoid")
 }
+_LOSSES = {"simple": ddpm.simple, "bound": ddpm.bound, "hybrid": ddpm.hybrid}
 _TIMES = {"log_normal": objectives.log_normal, "logit_normal": objectives.logit_normal}
 _THRESHOLDS = {"static": guidance.clip, "dynamic": guidance.dynamic_threshold}
 _EMA = {"constant": ema.constant, "warmed_up": ema.warmed_up, "inverse_power": ema.inverse_power}
@@ -47,18 +48,36 @@ def build(config):
 def _ddpm(config):
     noise = schedule(config)
     options = _section(config, "objective")
-    weighting = options.pop("weighting", None)
     draw_times = options.pop("times", "uniform")
+    loss = _loss(options, noise)
     num_classes = config.data.num_classes if config.model.get("num_classes") else None
     _check_model_classes(config, num_classes, options.get("label_dropout", 0.0))
     solver, times, guidance_weight, threshold = sampler(config, noise)
     make_module = _pick("model.name", config.model.name, _MODELS)
     module = _call("model", make_module, _section(config, "model", "name"))
     return _call(
-        "objective", ddpm, options, module, noise, solver, times, shape=tuple(config.data.shape),
-        num_classes=num_classes, weighting=_optional("objective.weighting", weighting, _WEIGHTINGS),
-        draw_times=_draw_times(draw_times), guidance_weight=guidance_weight, threshold=threshold,
+        "objective", ddpm.ddpm, options, module, noise, solver, times, shape=tuple(config.data.shape),
+        num_classes=num_classes, loss=loss, draw_times=_draw_times(draw_times),
+        importance=draw_times == "second_moment", guidance_weight=guidance_weight, threshold=threshold,
     )  # fmt: skip
+
+
+def _loss(options, noise):
+    """Take the loss out of the options of `config.objective`."""
+    name, kind = options.pop("loss", "simple"), options.get("kind", "eps")
+    own = {key: options.pop(key) for key in ("weighting", "variance", "bound_weight") if key in options}
+    weighting = _optional("objective.weighting", own.pop("weighting", None), _WEIGHTINGS)
+    own |= {} if weighting is None else {"weighting": weighting}
+    make = _pick("objective.loss", name, _LOSSES)
+    if name == "simple":
+        return _call("objective", make, own, kind)
+    if not isinstance(noise, schedules.Chain):
+        raise ValueError(f"objective.loss={name!r} needs a chain, and schedule.name is continuous")
+    if own.get("variance", "learned_range") not in forward.VARIANCES:
+        raise ValueError(
+            f"objective.variance must be one of {', '.join(forward.VARIANCES)}; got {own['variance']!r}"
+        )
+    return _call("objective", make, {"variance": "learned_range"} | own, kind, num_steps=noise.num_steps)
 
 
 _SYSTEMS = {"ddpm": _ddpm}
@@ -152,7 +171,7 @@ def _check_model_classes(config, num_classes, label_dropout):
 
 
 def _draw_times(name):
-    return None if name == "uniform" else _pick("objective.times", name, _TIMES)()
+    return None if name in ("uniform", "second_moment") else _pick("objective.times", name, _TIMES)()
 
 
 def _optional(field, name, table):

@@ -1,7 +1,8 @@
 """Denoising diffusion: one network, one schedule, any parameterization (Ho et al. 2020).
 
-Covers class-conditional and unconditional models of images and points, trained on L_simple with any
-weighting, with labels dropped for classifier-free guidance (Ho & Salimans 2022).
+Covers class-conditional and unconditional models of images and points: L_simple with any weighting, the
+bound and the hybrid loss with learned variances and importance-sampled times (Nichol & Dhariwal 2021), input
+perturbation (Ning et al. 2023), labels dropped for classifier-free guidance (Ho & Salimans 2022).
 """
 
 from functools import partial
@@ -10,13 +11,15 @@ import jax
 import jax.numpy as jnp
 
 from diffjax import guidance, objectives, samplers
+from diffjax.objectives import second_moment
 from diffjax.process import prediction
+from diffjax.process.schedules import Chain
 from diffjax.training.system import System, from_loss
 
 
 def ddpm(
-    module, schedule, solver, times, *, shape, num_classes=None, kind="eps", weighting=None, draw_times=None,
-    label_dropout=0.0, guidance_weight=0.0, threshold=None,
+    module, schedule, solver, times, *, shape, num_classes=None, kind="eps", loss=None, draw_times=None,
+    importance=False, input_perturbation=0.0, label_dropout=0.0, guidance_weight=0.0, threshold=None,
 ):  # fmt: skip
     """Make the system.
 
@@ -29,8 +32,11 @@ def ddpm(
       shape: of one example, e.g. (H, W, C).
       num_classes: None for an unconditional model, which ignores the batch's labels.
       kind: what the network predicts, one of `prediction.KINDS`; "mean" is that of the chain's own steps.
-      weighting: of the loss, see `objectives.weightings`; None is L_simple of the kind.
+      loss: (network, x0, eps, level, cond, level_s=, pair=, x_t=) -> (loss `[B]`, aux), with level_s and pair
+        of a chain's own step n -> n - 1 (None on other schedules); default L_simple of the kind.
       draw_times: (key, n) -> times of the loss; default uniform.
+      importance: draw a chain's times by the second moment of their loss instead; `extra` holds the history.
+      input_perturbation: gamma of DDPM-IP; 0 is none.
       label_dropout: probability of training with the null label.
       guidance_weight: w of classifier-free guidance in `sample`; 0 is none.
       threshold: a guidance transformation that keeps x_0 in range, or None.
@@ -40,7 +46,8 @@ def ddpm(
       unconditional model (the null label of a conditional one), and one key or `[n]` keys.
 
     Raises:
-      ValueError: if a probability is outside [0, 1], or guidance is asked of a model without a null label.
+      ValueError: if a probability is outside [0, 1], guidance is asked of a model without a null label, or
+        importance sampling of a schedule that is no chain.
     """
     if not 0 <= label_dropout <= 1:
         raise ValueError(f"label_dropout must be in [0, 1], got {label_dropout}")
@@ -51,29 +58,42 @@ def ddpm(
         )
     if kind not in prediction.KINDS:
         raise ValueError(f"kind must be one of {', '.join(prediction.KINDS)}; got {kind!r}")
+    chain = isinstance(schedule, Chain)
+    if importance and not chain:
+        raise ValueError("importance sampling of times needs a chain, and the schedule is continuous")
     draw_times = draw_times or objectives.uniform(schedule)
+    loss = loss or simple(kind)
     rows = samplers.plan(schedule, solver, times)
+    table = objectives.step_table(schedule) if chain else None
     null = num_classes
 
     def previous(level):
-        return schedule(level.t - 1) if kind == "mean" else None
+        return schedule(level.t - 1)
 
     def init(key):
         cond = None if num_classes is None else jnp.zeros(1, int)
-        return module.init(key, jnp.zeros((1, *shape)), jnp.ones(1), cond), (), ()
+        extra = second_moment.init(schedule.num_steps) if importance else ()
+        return module.init(key, jnp.zeros((1, *shape)), jnp.ones(1), cond), extra, ()
 
-    def loss(params, extra, frozen, key, batch, step):
-        key_draw, key_label, key_network = jax.random.split(key, 3)
-        x0, cond = batch["x"], None
-        if num_classes is not None:
-            dropped = jax.random.bernoulli(key_label, label_dropout, batch["label"].shape)
-            cond = jnp.where(dropped, null, batch["label"])
-        eps, level = objectives.draw(key_draw, x0, schedule, draw_times)
+    def labels(key, batch):
+        if num_classes is None:
+            return None
+        dropped = jax.random.bernoulli(key, label_dropout, batch["label"].shape)
+        return jnp.where(dropped, null, batch["label"])
+
+    def total(params, extra, frozen, key, batch, step):
+        key_t, key_eps, key_xi, key_label, key_network = jax.random.split(key, 5)
+        x0, n = batch["x"], len(batch["x"])
+        t, weight = second_moment.draw(key_t, extra, n) if importance else (draw_times(key_t, n), 1)
+        eps, xi = (jax.random.normal(each, x0.shape, x0.dtype) for each in (key_eps, key_xi))
+        level = schedule(t)
+        x_t = objectives.perturbed_input(x0, eps, level, xi, input_perturbation)
         network = partial(module.apply, params, train=True, rngs={"dropout": key_network})
-        losses, _ = objectives.denoising(
-            network, x0, eps, level, cond, kind=kind, weighting=weighting, level_s=previous(level)
-        )
-        return losses.mean(), (extra, {})
+        pair = {"level_s": previous(level), "pair": table(t)} if chain else {"level_s": None, "pair": None}
+        losses, _ = loss(network, x0, eps, level, labels(key_label, batch), x_t=x_t, **pair)
+        if importance:
+            extra = second_moment.update(extra, t, jax.lax.stop_gradient(losses))
+        return (weight * losses).mean(), (extra, {})
 
     guided = [guidance.classifier_free(weight=guidance_weight, null=null)] if guidance_weight else []
     transform = guidance.chain(*guided, *([threshold] if threshold else []))
@@ -81,8 +101,42 @@ def ddpm(
     def sample(params, extra, frozen, key, cond, n):
         if num_classes is not None and cond is None:
             cond = jnp.full(n, null)
-        denoise = transform(prediction.denoiser(partial(module.apply, params), kind, previous))
+        denoise = transform(
+            prediction.denoiser(partial(module.apply, params), kind, previous if chain else None)
+        )
         x = samplers.start(key, schedule, (n, *shape))
         return samplers.walk(key, denoise, solver, rows, x, cond=cond)
 
-    return System(init, from_loss(loss), sample)
+    return System(init, from_loss(total), sample)
+
+
+def simple(kind, weighting=None):
+    """Return the loss `objectives.denoising` in the form that `ddpm` takes."""
+
+    def loss(network, x0, eps, level, cond, *, level_s, pair, x_t):
+        return objectives.denoising(
+            network, x0, eps, level, cond, kind=kind, weighting=weighting, level_s=level_s, x_t=x_t
+        )
+
+    return loss
+
+
+def bound(kind, variance, num_steps):
+    """Return T `objectives.bound`, whose mean over uniform times is the bound less its prior term."""
+
+    def loss(network, x0, eps, level, cond, **step):
+        bits, aux = objectives.bound(network, x0, eps, level, cond, kind=kind, variance=variance, **step)
+        return num_steps * bits, aux
+
+    return loss
+
+
+def hybrid(kind, variance, num_steps, weighting=None, bound_weight=0.001):
+    """Return `objectives.hybrid` with the paper's lambda = 0.001 of the bound's sum."""
+    return partial(
+        objectives.hybrid,
+        kind=kind,
+        variance=variance,
+        weighting=weighting,
+        bound_weight=bound_weight * num_steps,
+    )

@@ -33,7 +33,7 @@ class Recorder:
 def _system(module, **kwargs):
     schedule = schedules.cosine_beta(20)
     options = {"shape": (2,), "num_classes": 4, "kind": "x0"} | kwargs
-    return systems.ddpm(module, schedule, samplers.ddim(), [20, 10, 0], **options)
+    return systems.ddpm.ddpm(module, schedule, samplers.ddim(), [20, 10, 0], **options)
 
 
 @pytest.mark.parametrize(("dropout", "fraction"), [(0.0, 0.0), (0.25, 0.25), (1.0, 1.0)])
@@ -128,3 +128,48 @@ def test_every_solver_and_grid_a_config_can_name(grid, solver):
     params, _, _ = system.init(jax.random.key(0))
     x = system.sample(params, (), (), jax.random.key(1), None, 3)
     assert x.shape == (3, 2) and np.isfinite(x).all()
+
+
+@pytest.mark.parametrize("loss", ["bound", "hybrid"])
+def test_learned_variances_with_importance_sampled_times(loss):
+    config = config_of("toys/ddpm")
+    config.model.update({"out_features": 4, "width": 8})
+    with config.unlocked():
+        config.objective.update({"loss": loss, "variance": "learned_range", "times": "second_moment"})
+        config.sampler.update({"variance": "learned_range", "steps": 5})
+    system = systems.build(config)
+    params, history, _ = system.init(jax.random.key(0))
+    batch = {"x": jax.random.normal(jax.random.key(1), (32, 2)) / 4}
+    grads, history, metrics = jax.jit(system.gradients)(params, history, (), jax.random.key(2), batch, 0)
+    assert int(history.counts.sum()) == 32
+    assert all(np.isfinite(g).all() and np.abs(g).max() > 0 for g in jax.tree.leaves(grads))
+    assert np.isfinite(metrics["loss"])
+    assert np.isfinite(system.sample(params, history, (), jax.random.key(3), None, 3)).all()
+
+
+def test_input_perturbation_reaches_the_network():
+    seen = {}
+
+    def gradient_input(gamma):
+        module = Recorder()
+        system = _system(module, kind="eps", num_classes=None, input_perturbation=gamma)
+        apply = module.apply
+        module.apply = lambda params, x, *a, **k: seen.setdefault(gamma, x) * 0 + apply(params, x, *a, **k)
+        params, _, _ = system.init(jax.random.key(0))
+        system.gradients(params, (), (), jax.random.key(1), {"x": jnp.zeros((4000, 2))}, 0)
+
+    for gamma in (0.0, 1.0):
+        gradient_input(gamma)
+    # with x_0 = 0 the input is sigma (eps + gamma xi): twice the variance at gamma = 1
+    ratio = jax.lax.stop_gradient(seen[1.0]).var() / jax.lax.stop_gradient(seen[0.0]).var()
+    assert abs(ratio - 2) < 0.15
+
+
+def test_a_loss_of_a_pair_needs_a_chain():
+    config = config_of("toys/ddpm")
+    with config.unlocked():
+        config.schedule = {"name": "edm"}
+        config.objective.loss = "hybrid"
+        config.sampler = {"solver": "edm_heun", "steps": 5, "grid": "karras"}
+    with pytest.raises(ValueError, match=r"objective\.loss='hybrid' needs a chain"):
+        systems.build(config)
