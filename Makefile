@@ -17,7 +17,7 @@ demo: $(VENV)/.demo
 	@echo "the numbers:  $(RUN)/evaluation.md"
 
 test: $(VENV)/.test lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow

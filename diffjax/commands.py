@@ -1,20 +1,24 @@
 """What the commands share: a run's config, samples in batches, and errors a person can read."""
 
+import importlib.util
+import itertools
 import json
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import app, flags, logging
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
 from diffjax.data import to_uint8
+from diffjax.systems import nearest
 from diffjax.training.system import System
 
 
@@ -30,7 +34,13 @@ class Samples(NamedTuple):
     seconds: float
 
 
-def run(main: Callable[[list[str]], None], check: Callable[[list[str]], None] | None = None) -> None:
+def define_run_flags() -> None:
+    """Define the flags of every command: `--config`, with an override for each of its keys, and `--workdir`."""
+    config_flags.DEFINE_config_file("config", None, "File with get_config(), optionally file.py:argument.")
+    flags.DEFINE_string("workdir", None, "Folder of the run.")
+
+
+def run(main: Callable[[list[str]], None]) -> None:
     """Run a command: parse flags, call `main`, and end with status 2 on a user's mistake.
 
     A ValueError or OSError, or a flag that cannot be parsed, becomes one line on stderr; `--verbosity=1`
@@ -38,13 +48,7 @@ def run(main: Callable[[list[str]], None], check: Callable[[list[str]], None] | 
 
     Args:
       main: takes the arguments that are no flags; the program's name is the first and only one.
-      check: raises ValueError for a command line that should not even be parsed.
     """
-
-    def parse(argv):
-        if check is not None:
-            check(argv)
-        return _parse(argv)
 
     def checked(argv):
         if not flags.FLAGS["verbosity"].present:
@@ -54,24 +58,26 @@ def run(main: Callable[[list[str]], None], check: Callable[[list[str]], None] | 
         return main(argv)
 
     try:
-        app.run(checked, flags_parser=parse)
+        app.run(checked, flags_parser=_parse)
     except (ValueError, OSError) as error:
         logging.debug("traceback", exc_info=True)
         print(f"{Path(sys.argv[0]).name}: error: {_one_line(error)}", file=sys.stderr)
         sys.exit(2)
 
 
-def load_config(workdir: str | Path) -> ConfigDict:
+def load_config(workdir: str | Path, config: ConfigDict | None = None) -> ConfigDict:
     """Read the config that a run was started with.
 
     Args:
       workdir: the run's folder.
+      config: to use in its place, e.g. with another sampler; None for the run's own.
 
     Returns:
       The ConfigDict; JSON's lists are tuples again.
 
     Raises:
-      ValueError: if there is no such folder, or no readable `config.json` in it.
+      ValueError: if there is no such folder, no readable `config.json` in it, or `config` has another
+        system, data set, schedule or model.
     """
     if not Path(workdir).is_dir():
         raise ValueError(f"no such workdir: {workdir}")
@@ -79,9 +85,16 @@ def load_config(workdir: str | Path) -> ConfigDict:
     if not path.is_file():
         raise ValueError(f"workdir {workdir} has no config.json: it is not a run's folder")
     try:
-        return ConfigDict(_tuples(json.loads(path.read_text())))
+        own = ConfigDict(_tuples(json.loads(path.read_text())))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
+    if config is None:
+        return own
+    for section in ("system", "data", "schedule", "model"):
+        given, there = (json.dumps(each.to_dict().get(section), sort_keys=True) for each in (config, own))
+        if given != there:
+            raise ValueError(f"config.{section} is {given}, but the run in {workdir} has {there}")
+    return config
 
 
 def sample_in_batches(
@@ -140,7 +153,47 @@ def sample_in_batches(
     return Samples(np.concatenate(parts), time.perf_counter() - begin)
 
 
+def config_module(file: str | Path) -> ModuleType:
+    """Load a config file.
+
+    Raises:
+      ValueError: if it does not exist.
+    """
+    if not Path(file).is_file():
+        raise ValueError(
+            f"config must be a Python file with get_config(), got {str(file)!r}, which does not exist"
+        )
+    spec = importlib.util.spec_from_file_location("config_file", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _check_overrides(argv):
+    """Raise for an override of a key that the config lacks, naming the nearest ones."""
+    words = [word.removeprefix("-") for word in argv if word.startswith("-")]
+    overrides = [word[len("-config.") :].split("=")[0] for word in words if word.startswith("-config.")]
+    paths = [word.partition("=")[2] for word in words if word.startswith("-config=")]
+    paths += [after for word, after in itertools.pairwise(argv) if word in ("--config", "-config")]
+    if not paths:
+        return
+    file, _, argument = paths[-1].partition(":")
+    module = config_module(file)
+    keys = set(_dotted(module.get_config(argument) if argument else module.get_config()))
+    for override in overrides:
+        if override not in keys:
+            raise ValueError(f"config has no key {override!r}{nearest(override, keys)}")
+
+
+def _dotted(config, prefix=""):
+    for key, value in config.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, ConfigDict):
+            yield from _dotted(value, f"{prefix}{key}.")
+
+
 def _parse(argv):
+    _check_overrides(argv)
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:

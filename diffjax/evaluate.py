@@ -27,6 +27,7 @@ _FEWEST = 10
 def evaluate(
     workdir: str | Path,
     *,
+    config: ConfigDict | None = None,
     num: int | None = None,
     steps: int | None = None,
     guidance_weights: Sequence[float] | None = None,
@@ -38,6 +39,7 @@ def evaluate(
 
     Args:
       workdir: the run's folder.
+      config: to use in place of the run's own, see `commands.load_config`.
       num: samples for each guidance weight; classes are as frequent as in the training set.
       steps: of the sampler.
       guidance_weights: w of classifier-free guidance, each measured on its own.
@@ -52,7 +54,7 @@ def evaluate(
     Raises:
       ValueError: if the folder is not a run with a checkpoint, or an option does not fit the run.
     """
-    workdir, config = Path(workdir), commands.load_config(workdir)
+    workdir, config = Path(workdir), commands.load_config(workdir, config)
     params = checkpoints.restore_params(workdir)
     num = _setting(config, "num_samples", "num", num)
     if num < _FEWEST:
@@ -174,8 +176,8 @@ def _setting(config, field, flag, value):
 
 
 def _flags():
+    commands.define_run_flags()
     return {
-        "workdir": flags.DEFINE_string("workdir", None, "Folder of the run."),
         "num": flags.DEFINE_integer("num", None, "Samples for each guidance weight."),
         "steps": flags.DEFINE_integer("steps", None, "Steps of the sampler.", lower_bound=1),
         "guidance_weights": flags.DEFINE_list(
@@ -193,6 +195,7 @@ def cli():
     def main(argv):
         del argv
         options = {name: flag.value for name, flag in defined.items()}
+        options |= {"workdir": flags.FLAGS.workdir, "config": flags.FLAGS.config}
         if options["workdir"] is None:
             raise ValueError("give --workdir=runs/<name>, the folder of a trained run")
         if options["guidance_weights"] is not None:

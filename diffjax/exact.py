@@ -56,6 +56,7 @@ class GaussianMixture:
 
     def component_log_prob(self, x, level=None):
         """Return log w_k + log N(x; alpha m_k, C_k) of every component, `[B, K]` for x `[B, D]`."""
+        x = jnp.asarray(x)
         centred, variance = self._in_axes(x, _CLEAN if level is None else level)
         log_det = jnp.log(variance).sum(-1)
         distance = (centred**2 / variance).sum(-1)
@@ -64,6 +65,7 @@ class GaussianMixture:
 
     def log_prob(self, x, level=None, label=None):
         """Return log p(x_t) in nats, `[B]`, at a level (default: clean data); with `label` of one class."""
+        x = jnp.asarray(x)
         joint = self.component_log_prob(x, level)
         member = self._member(label, x)
         total = jax.nn.logsumexp(jnp.where(member, joint, -jnp.inf), axis=-1)
@@ -72,6 +74,7 @@ class GaussianMixture:
 
     def responsibilities(self, x, level=None, label=None):
         """Return p(k | x_t), `[B, K]`; among one class's components if `label` is given."""
+        x = jnp.asarray(x)
         joint = self.component_log_prob(x, level)
         return jax.nn.softmax(jnp.where(self._member(label, x), joint, -jnp.inf), axis=-1)
 
@@ -90,6 +93,7 @@ class GaussianMixture:
           level: NoiseLevel, scalars or `[B]`.
           label: None, an int, or `[B]` ints; -1 means no class, one that no component has gives NaN.
         """
+        x = jnp.asarray(x)
         centred, variance = self._in_axes(x, level)
         r = self.responsibilities(x, level, label)
         axes = jnp.asarray(self.axes, x.dtype)
@@ -102,6 +106,7 @@ class GaussianMixture:
 
     def posterior(self, x, level, label=None):
         """Return p(x_0 | x_t) as (weights `[B, K]`, means `[B, K, D]`, covariances `[B, K, D, D]`)."""
+        x = jnp.asarray(x)
         centred, variance = self._in_axes(x, level)
         axes, spectra = jnp.asarray(self.axes, x.dtype), jnp.asarray(self.spectra, x.dtype)
         alpha, sigma = expand(level.alpha, x)[..., None], expand(level.sigma, x)[..., None]
@@ -114,6 +119,7 @@ class GaussianMixture:
 
     def score(self, x, level=None, label=None):
         """Return grad log p(x_t), `[B, D]`; of one class if `label` is given."""
+        x = jnp.asarray(x)
         centred, variance = self._in_axes(x, _CLEAN if level is None else level)
         r = self.responsibilities(x, level, label)
         return -jnp.einsum("bk,kij,bkj->bi", r, jnp.asarray(self.axes, x.dtype), centred / variance)

@@ -1,6 +1,7 @@
 """Sample from a trained run: `python -m diffjax.sample --workdir=runs/... --num=64 --solver=ddim --steps=50`.
 
-Writes `samples.npz` and, beside it, a picture `samples.png`. Without an option, the run's own config decides.
+Writes `samples.npz` and, beside it, a picture `samples.png`. Without an option, the run's own config decides
+(or the one of `--config`).
 """
 
 import zipfile
@@ -80,7 +81,7 @@ def _main(argv):
     if workdir is None:
         raise ValueError("give --workdir=runs/<name>, the folder of a trained run")
     config = with_sampler(
-        commands.load_config(workdir),
+        commands.load_config(workdir, options.config),
         options.solver, options.option, options.steps, options.grid, options.guidance_weight,
     )  # fmt: skip
     labels = labels_for(config, num, options.label)
@@ -113,7 +114,7 @@ def _save(path, arrays):
 
 def cli():
     """Entry point of `diffjax-sample`."""
-    flags.DEFINE_string("workdir", None, "Folder of the run.")
+    commands.define_run_flags()
     flags.DEFINE_integer("num", 64, "Number of samples.", lower_bound=1)
     flags.DEFINE_string("solver", None, "Solver, e.g. ddim, ancestral, dpm_solver_pp, edm_heun.")
     flags.DEFINE_multi_string("option", [], "Option of the solver, e.g. --option=eta=0.5 (repeatable).")

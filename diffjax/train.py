@@ -4,14 +4,13 @@ The same command again goes on from the latest checkpoint. Every number of the c
 command line, e.g. `--config.training.num_steps=4000`.
 """
 
-import importlib.util
 import inspect
 from pathlib import Path
 
 import jax
 import numpy as np
 from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import config_flags
 
 from diffjax import commands, data, systems
 from diffjax.evaluation import pictures
@@ -111,40 +110,6 @@ def _check_keys(where, section, known):
             raise ValueError(f"{where} has no key {key!r}{systems.nearest(key, known)}")
 
 
-def _check_overrides(argv):
-    """Raise for an override of a key that the config lacks, naming the nearest ones."""
-    overrides = [
-        arg.split("=")[0].lstrip("-")[len("config.") :] for arg in argv if arg.startswith("--config.")
-    ]
-    paths = [arg.partition("=")[2] for arg in argv if arg.startswith("--config=")]
-    if not paths:
-        return
-    file, _, argument = paths[-1].partition(":")
-    module = _module(file)
-    keys = set(_dotted(module.get_config(argument) if argument else module.get_config()))
-    for override in overrides:
-        if override not in keys:
-            raise ValueError(f"config has no key {override!r}{systems.nearest(override, keys)}")
-
-
-def _module(file):
-    if not Path(file).is_file():
-        raise ValueError(
-            f"config must be a Python file with get_config(), got {file!r}, which does not exist"
-        )
-    spec = importlib.util.spec_from_file_location("config_file", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _dotted(config, prefix=""):
-    for key, value in config.items():
-        yield f"{prefix}{key}"
-        if isinstance(value, ConfigDict):
-            yield from _dotted(value, f"{prefix}{key}.")
-
-
 def _main(argv):
     del argv
     options = flags.FLAGS
@@ -153,17 +118,17 @@ def _main(argv):
     if options.distributed:
         jax.distributed.initialize()
     file = config_flags.get_config_filename(options["config"]).partition(":")[0]
-    train(options.config, options.workdir, inspect.getdoc(_module(file)) or "A training run.")
+    about = inspect.getdoc(commands.config_module(file)) or "A training run."
+    train(options.config, options.workdir, about)
     if jax.process_index() == 0:
         print(f"done: {options.workdir}/README.md says what is in the folder and how to go on")
 
 
 def cli():
     """Entry point of `diffjax-train`."""
-    config_flags.DEFINE_config_file("config", None, "File with get_config(), optionally file.py:argument.")
-    flags.DEFINE_string("workdir", None, "Folder of the run.")
+    commands.define_run_flags()
     flags.DEFINE_bool("distributed", False, "Join the other hosts (jax.distributed) before anything else.")
-    commands.run(_main, check=_check_overrides)
+    commands.run(_main)
 
 
 if __name__ == "__main__":

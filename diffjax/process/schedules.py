@@ -174,7 +174,10 @@ def sigmoid_beta(num_steps, beta_start=1e-4, beta_end=0.02, reach=6.0):
 
 
 def zero_terminal_snr(schedule):
-    """Shift and scale alpha of a chain so that the last step is pure noise (Lin et al. 2023, Alg. 1)."""
+    """Shift and scale alpha of a chain so that the last step is pure noise (Lin et al. 2023, Alg. 1).
+
+    There a network must predict v or x_0: eps says nothing of x_0 where alpha = 0.
+    """
     if schedule.num_steps < 2:
         raise ValueError("zero_terminal_snr needs a chain of at least 2 steps, got 1")
     alpha = schedule.alpha[1:]

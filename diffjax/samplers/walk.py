@@ -55,9 +55,11 @@ def start(key, schedule, shape):
 
 
 def _prior(key, schedule, shape, times):
-    """Draw the start, unless the grid begins where x is not yet N(0, prior_std^2)."""
+    """Draw the start, unless the grid begins where x is not yet pure noise."""
     first, noisiest = schedule(np.float64(times[0])), schedule(np.float64(schedule.t_max))
-    if first.sigma < 0.95 * noisiest.sigma:
+    if first.alpha == noisiest.alpha:  # variance exploding: the noise just has another scale there
+        return start(key, schedule, shape) * (first.sigma / noisiest.sigma)
+    if first.sigma < 0.9 * noisiest.sigma:
         raise ValueError(
             f"times must start near the noisy end t_max = {schedule.t_max:g}, where x is pure noise, got "
             f"{float(times[0]):g}; give x_init to start elsewhere"

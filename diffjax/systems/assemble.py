@@ -2,8 +2,10 @@
 
 import difflib
 import inspect
+from collections.abc import Mapping
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from diffjax import data, guidance, models, objectives, samplers
 from diffjax.objectives import weightings
@@ -171,11 +173,14 @@ def _check_model_classes(config, num_classes, label_dropout):
 
 
 def _draw_times(name):
-    return None if name in ("uniform", "second_moment") else _pick("objective.times", name, _TIMES)()
+    return None if name in ("uniform", "second_moment") else _optional("objective.times", name, _TIMES)
 
 
-def _optional(field, name, table):
-    return None if name in (None, "none") else _pick(field, name, table)()
+def _optional(field, value, table):
+    """Make what a name, or {"name": ..., options}, stands for; None for "none"."""
+    options = dict(value) if isinstance(value, Mapping | ConfigDict) else {"name": value}
+    name = options.pop("name", None)
+    return None if name in (None, "none") else _call(field, _pick(field, name, table), options)
 
 
 def _section(config, name, *without):

@@ -58,6 +58,10 @@ def ddpm(
         )
     if kind not in prediction.KINDS:
         raise ValueError(f"kind must be one of {', '.join(prediction.KINDS)}; got {kind!r}")
+    if kind in ("eps", "score") and schedule(times[0]).alpha == 0:
+        raise ValueError(
+            f"kind {kind!r} says nothing of x_0 at alpha = 0, where the grid starts; use 'v' or 'x0'"
+        )
     chain = isinstance(schedule, Chain)
     if importance and not chain:
         raise ValueError("importance sampling of times needs a chain, and the schedule is continuous")
@@ -85,9 +89,10 @@ def ddpm(
         key_t, key_eps, key_xi, key_label, key_network = jax.random.split(key, 5)
         x0, n = batch["x"], len(batch["x"])
         t, weight = second_moment.draw(key_t, extra, n) if importance else (draw_times(key_t, n), 1)
-        eps, xi = (jax.random.normal(each, x0.shape, x0.dtype) for each in (key_eps, key_xi))
-        level = schedule(t)
-        x_t = objectives.perturbed_input(x0, eps, level, xi, input_perturbation)
+        eps, level, x_t = jax.random.normal(key_eps, x0.shape, x0.dtype), schedule(t), None
+        if input_perturbation:
+            xi = jax.random.normal(key_xi, x0.shape, x0.dtype)
+            x_t = objectives.perturbed_input(x0, eps, level, xi, input_perturbation)
         network = partial(module.apply, params, train=True, rngs={"dropout": key_network})
         pair = {"level_s": previous(level), "pair": table(t)} if chain else {"level_s": None, "pair": None}
         losses, _ = loss(network, x0, eps, level, labels(key_label, batch), x_t=x_t, **pair)
@@ -100,6 +105,10 @@ def ddpm(
 
     def sample(params, extra, frozen, key, cond, n):
         if num_classes is not None and cond is None:
+            if not label_dropout:
+                raise ValueError(
+                    "cond must be labels [n]: a model trained without label_dropout has no null label"
+                )
             cond = jnp.full(n, null)
         denoise = transform(
             prediction.denoiser(partial(module.apply, params), kind, previous if chain else None)

@@ -8,7 +8,7 @@ import pytest
 
 from diffjax.models import fourier_features, sincos_2d, timestep_embedding
 
-GOLDEN = np.load(pathlib.Path(__file__).parents[1] / "golden/models/embeddings.npz")
+GOLDEN = np.load(pathlib.Path(__file__).parents[1] / "golden/embeddings.npz")
 T = GOLDEN["t"]
 
 SINUSOIDS = {

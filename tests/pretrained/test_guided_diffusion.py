@@ -1,19 +1,19 @@
 """guided-diffusion's U-Net: its own outputs from its own weights, and the mapping of parameters both ways."""
 
 import json
+import os
 import pathlib
 
 import jax
 import numpy as np
 import pytest
+import safetensors.numpy as safetensors
 
 from diffjax import pretrained
 from diffjax.pretrained import guided_diffusion
 
-safetensors = pytest.importorskip("safetensors.numpy", reason="needs the package safetensors")
-
-SHIPPED = pathlib.Path(__file__).parents[1] / "golden/models"
-BESIDE = pathlib.Path(__file__).parents[3] / "shared/golden"
+SHIPPED = pathlib.Path(__file__).parents[1] / "golden"
+FURTHER = pathlib.Path(os.environ.get("DIFFJAX_GOLDEN", SHIPPED))
 PLAIN = SHIPPED / "gd_unet_plain.safetensors"
 CONFIG = json.loads(str(np.load(SHIPPED / "gd_unet_plain.npz")["_hyper_json"]))["config"]
 
@@ -30,11 +30,10 @@ VARIANTS = {
 
 
 def folder(name):
-    if (SHIPPED / f"{name}.npz").exists():
-        return SHIPPED
-    if not (BESIDE / f"{name}.npz").exists():
-        pytest.skip(f"the weights {name} (3 MB) are not in this repository and not in {BESIDE}")
-    return BESIDE
+    for place in (SHIPPED, FURTHER):
+        if (place / f"{name}.npz").exists():
+            return place
+    pytest.skip(f"{name} (3 MB) is not in this repository; DIFFJAX_GOLDEN may name a folder that has it")
 
 
 @pytest.mark.parametrize("name", ["gd_unet_plain", "gd_unet_adm"])

@@ -16,6 +16,7 @@ from diffjax.process import elbo, forward, prediction, schedules
 
 CHAINS = {
     "linear_1000": schedules.linear_beta(1000),
+    "linear_4000": schedules.linear_beta(4000, 2.5e-5, 5e-3),
     "cosine_50": schedules.cosine_beta(50),
     "short": schedules.from_betas([0.1, 0.5, 0.3]),
     "zero_snr": schedules.zero_terminal_snr(schedules.linear_beta(100)),
@@ -112,6 +113,19 @@ def test_drawn_noise_is_unbiased_and_the_key_decides():
     error = np.std(one) / np.sqrt(len(x0))
     assert abs(one.mean() * np.log(2) - 0.5 * np.log(2 * np.pi * np.e * v)) < 4 * error
     assert (one == again).all() and (one != other).any()
+
+
+def test_every_time_has_its_own_noise(x64):
+    """A network that says eps = 0 is off by the draw itself: eps_mse is eps^2, a column for each time."""
+    x0 = jnp.zeros((4000, 1))
+    denoise = lambda x, level, cond=None: prediction.from_eps(jnp.zeros_like(x), x, level)
+    squares = elbo.bits_per_dim(
+        jax.random.key(0), denoise, CHAINS["cosine_50"], x0, variance="fixed_large", decoder="gaussian"
+    )["eps_mse"]
+    correlation = np.corrcoef(squares.T)
+    np.fill_diagonal(correlation, 0)
+
+    assert np.abs(correlation).max() < 4 / np.sqrt(len(x0))
 
 
 @pytest.mark.parametrize(

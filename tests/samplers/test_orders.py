@@ -138,3 +138,30 @@ def test_solvers_that_are_one_method(x64):
     for place in [(schedules.linear_beta(100), [100, 60, 20, 3, 0]), (schedule, times)]:
         ends = [walk(*place, solver, x) for solver in (samplers.ddim(), samplers.dpm_solver_pp(1))]
         np.testing.assert_allclose(*ends, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "times"),
+    [(schedules.edm(), [20, 9, 7, 1.0, 0.9, 0.1]), (schedules.linear_beta(1000), [1000, 900, 300, 280, 10])],
+)
+def test_dpm_solver_pp_is_its_algorithm_on_an_uneven_grid(x64, schedule, times):
+    """Lu et al. 2022, Alg. 2, with its two steps h told apart; the network's x_0 is sin(lambda)."""
+    levels = schedule(np.array(times, float))
+    lam = levels.log_snr / 2
+    x, previous = 1.3, None
+    for i in range(len(times) - 1):
+        d = x0 = np.sin(lam[i])
+        h = lam[i + 1] - lam[i]
+        if previous is not None:
+            r = (lam[i] - lam[i - 1]) / h
+            d = (1 + 1 / (2 * r)) * x0 - 1 / (2 * r) * previous
+        x = levels.sigma[i + 1] / levels.sigma[i] * x - levels.alpha[i + 1] * np.expm1(-h) * d
+        previous = x0
+
+    def denoise(x, level, cond=None):
+        return prediction.from_x0(jnp.full_like(x, jnp.sin(level.log_snr / 2)), x, level)
+
+    ours = samplers.sample(
+        KEY, denoise, schedule, samplers.dpm_solver_pp(), times, x_init=jnp.full((1, 1), 1.3)
+    )
+    np.testing.assert_allclose(ours[0, 0], x, rtol=1e-12)
