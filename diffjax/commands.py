@@ -35,7 +35,7 @@ class Samples(NamedTuple):
 
 
 def define_run_flags() -> None:
-    """Define the flags of every command: `--config`, with an override for each of its keys, and `--workdir`."""
+    """Define the flags of every command: `--config`, with overrides of its keys, and `--workdir`."""
     config_flags.DEFINE_config_file("config", None, "File with get_config(), optionally file.py:argument.")
     flags.DEFINE_string("workdir", None, "Folder of the run.")
 

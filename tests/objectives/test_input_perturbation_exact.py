@@ -13,7 +13,7 @@ from diffjax.process import schedules
 @pytest.mark.parametrize("gamma", [0.0, 0.3])
 @pytest.mark.parametrize("n", [100, 600])
 def test_the_optimum_is_that_of_a_noisier_level(n, gamma):
-    """eps* = (x_t - alpha D(x_t; alpha, sigma s)) / (sigma s^2), s^2 = 1 + gamma^2, as E[eps | eps + gamma xi]."""
+    """eps* = (x_t - alpha D(x_t; alpha, sigma s)) / (sigma s^2), s^2 = 1 + gamma^2."""
     mixture, level = mixtures.ring8(), schedules.linear_beta(1000)(n)
     noisier = level._replace(sigma=level.sigma * np.sqrt(1 + gamma**2))
 

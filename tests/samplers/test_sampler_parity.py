@@ -32,7 +32,7 @@ def test_single_steps(x64, mean, variance, guided):
     shift = _cond_fn(hyper)
     prefix = f"{mean}__{variance}__"
 
-    def step(solver, denoise, i, upward):
+    def step(solver, denoise, i, upward, noisy):
         # the golden batch has another time for each sample, and `floor` belongs to the whole chain
         n = int(golden["t"][i]) + 1
         times = [n, n + 1] if upward else [n, n - 1]
@@ -41,12 +41,13 @@ def test_single_steps(x64, mean, variance, guided):
             pair = forward.pair(chain(n - 1), chain(n), chain.floor())
             rows = rows._replace(pair=jax.tree.map(lambda a: np.asarray(a)[None], pair))
         x, noise = jnp.asarray(golden["x"][i : i + 1]), jnp.asarray(golden["noise"][i : i + 1], jnp.float64)
+        noise = noise * noisy
         return samplers.walk(KEY, denoise, solver, samplers.Rows(rows), x, noise=noise[None, None])[0]
 
-    def compare(key, solver, denoise, upward=False):
+    def compare(key, solver, denoise, upward=False, noisy=True):
         # the reference steps on from the last time to a level that no chain has (alpha = 0)
         some = [i for i, t in enumerate(golden["t"]) if not (upward and t + 1 == hyper["T"])]
-        ours = jnp.stack([step(solver, denoise, i, upward) for i in some])
+        ours = jnp.stack([step(solver, denoise, i, upward, noisy) for i in some])
         np.testing.assert_allclose(ours, golden[prefix + key][some], rtol=2e-4, atol=1e-4, err_msg=key)
 
     shifted = guidance.classifier(shift)(unguided) if guided == "cond" else unguided
@@ -54,11 +55,15 @@ def test_single_steps(x64, mean, variance, guided):
         compare(f"ddim_sample_eta{eta}__{guided}__sample", samplers.ddim(eta), shifted)
     mean_shift = shift if guided == "cond" else None
     compare(f"p_sample__{guided}__sample", samplers.ancestral(variance.lower(), mean_shift), unguided)
-    if guided == "uncond":
-        compare("ddim_reverse_sample", samplers.ddim(), unguided, upward=True)
     level = chain(golden["t"] + 1)
     x0 = shifted(jnp.asarray(golden["x"]), level, None).x0
     np.testing.assert_allclose(x0, golden[f"{prefix}ddim__{guided}__pred_xstart"], rtol=2e-4, atol=1e-4)
+    if guided == "uncond":
+        compare("ddim_reverse_sample", samplers.ddim(), unguided, upward=True)
+        return
+    np.testing.assert_allclose(x0, golden[prefix + "condition_score__pred_xstart"], rtol=2e-4, atol=1e-4)
+    compare("condition_score__mean", samplers.ancestral(variance.lower()), shifted, noisy=False)
+    compare("condition_mean", samplers.ancestral(variance.lower(), shift), unguided, noisy=False)
 
 
 @pytest.mark.parametrize(
@@ -128,10 +133,13 @@ def test_edm(x64, case):
 
 
 def _diffusers_chain(config):
-    """The chain with diffusers' own float32 table of alpha^2, whose rounding its loops carry along."""
-    alpha2 = reference.load("diffusers_betas")[0][f"{config['beta_schedule']}_1000__alphas_cumprod"]
-    alpha2 = np.concatenate([[1.0], alpha2.astype(np.float64)])
-    return schedules.from_betas(1 - alpha2[1:] / alpha2[:-1])
+    ends = [config[key] for key in ("beta_start", "beta_end") if key in config]
+    make = {
+        "linear": schedules.linear_beta,
+        "scaled_linear": schedules.scaled_linear,
+        "squaredcos_cap_v2": schedules.cosine_beta,
+    }
+    return make[config["beta_schedule"]](1000, *ends)
 
 
 def _diffusers_loop(file, case, solver, last):
@@ -150,6 +158,7 @@ def _diffusers_loop(file, case, solver, last):
         denoise = guidance.clip(keep_eps=True)(denoise)
     last_axis = lambda a: np.moveaxis(a, -3, -1)
     path = last_axis(golden[f"{case}__traj"])
+    starts = path[:-1]
     noise = golden.get(f"{case}__noise", np.zeros((0, *golden["x_init"].shape)))
     noise = last_axis(np.concatenate([noise, np.zeros((len(path) - 1 - len(noise), *noise.shape[1:]))]))
     times = np.append(golden[f"{case}__timesteps"] + 1, last)
@@ -165,6 +174,8 @@ def _diffusers_loop(file, case, solver, last):
         np.testing.assert_allclose(noisy, path[-1], rtol=1e-4, atol=1e-5)
         ours, path = ours[:-1], path[:-1]
     np.testing.assert_allclose(ours, path[1:], rtol=1e-4, atol=1e-5)
+    for x, n, x0 in zip(starts, times, last_axis(golden[f"{case}__pred_x0"])):
+        np.testing.assert_allclose(denoise(jnp.asarray(x), chain(n)).x0, x0, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
