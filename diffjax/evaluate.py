@@ -59,7 +59,7 @@ def evaluate(
     num = _setting(config, "num_samples", "num", num)
     if num < _FEWEST:
         raise ValueError(f"num must be at least {_FEWEST} for the metrics to exist, got {num}")
-    batch_size = _setting(config, "batch_size", "batch_size", batch_size)
+    batch_size = batch_size or config.get("evaluation", {}).get("batch_size") or 256
     weights = guidance_weights or config.get("evaluation", {}).get("guidance_weights") or (0.0,)
     built = [(weight, *_build(config, steps, weight)) for weight in weights]  # refuse before the work begins
 

@@ -1,4 +1,4 @@
-"""DDPM on points in the plane: a ring of eight Gaussians of unequal weights, learned by an MLP.
+"""DDPM on points in the plane, learned by an MLP: by default a ring of eight Gaussians of unequal weights.
 
     python -m diffjax.train --config=configs/toys/ddpm.py --workdir=runs/ring8
     python -m diffjax.sample --workdir=runs/ring8 --num=2000

@@ -46,6 +46,9 @@ class Chain:
     t_min = 0
     prior_std = 1.0
 
+    def __repr__(self):
+        return f"Chain(num_steps={self.num_steps}, betas={self.betas[0]:.3g}..{self.betas[-1]:.3g})"
+
     @property
     def num_steps(self):
         """T, the number of noising steps."""
@@ -141,7 +144,7 @@ def from_betas(betas):
         log_alpha2 = np.concatenate([[0.0], np.cumsum(np.log1p(-betas))])
         sigma2 = -np.expm1(log_alpha2)
         log_snr = log_alpha2 - np.log(sigma2)
-    tables = betas, np.exp(0.5 * log_alpha2), np.sqrt(sigma2), log_snr
+    tables = betas, np.exp(0.5 * log_alpha2), np.sqrt(np.abs(sigma2)), log_snr
     for table in tables:
         table.flags.writeable = False
     return Chain(*tables)
@@ -161,7 +164,13 @@ def scaled_linear(num_steps, beta_start=0.00085, beta_end=0.012):
 
 
 def cosine_beta(num_steps, max_beta=0.999, s=0.008):
-    """Return the chain of Nichol & Dhariwal 2021, eq. 17: alpha^2 = f(n/T) / f(0), f = cos^2."""
+    """Return the chain of Nichol & Dhariwal 2021, eq. 17: alpha^2 = f(n/T) / f(0), f = cos^2.
+
+    Args:
+      num_steps: T.
+      max_beta: where betas are clipped, below 1.
+      s: offset that keeps the first betas from being too small.
+    """
     u = np.arange(_steps(num_steps) + 1) / num_steps
     alpha2 = np.cos((u + s) / (1 + s) * np.pi / 2) ** 2
     return from_betas(np.minimum(1 - alpha2[1:] / alpha2[:-1], max_beta))

@@ -108,15 +108,24 @@ def sampler(config, noise):
 def time_grid(noise, steps, grid):
     """Make the grid of `steps` steps ("uniform", "quadratic", "karras", "log_snr", or chains' "spaced")."""
     chain = isinstance(noise, schedules.Chain)
+    if grid != "spaced" and (not isinstance(steps, int) or steps < 2):
+        raise ValueError(
+            f"sampler.steps must be an integer of at least 2 (sections need grid 'spaced'), got {steps!r}"
+        )
     t_min, t_max = (0, noise.num_steps) if chain else (0.0, noise.t_max)
     if chain and grid in ("uniform", "quadratic") and steps > noise.num_steps:
         raise ValueError(
             f"sampler.steps must be at most {noise.num_steps}, the steps of the chain; got {steps}"
         )
 
+    def quadratic():
+        times = samplers.grids.quadratic(steps, t_min, t_max)
+        return samplers.grids.distinct(times) if chain else times
+
     def karras():
         least, most = (noise(t) for t in ((1, noise.num_steps) if chain else (noise.t_min, noise.t_max)))
-        ends = least.sigma / least.alpha, most.sigma / most.alpha
+        # sigma/alpha of a chain's last steps runs off to 1e4 and more, where x is noise already
+        ends = least.sigma / least.alpha, min(most.sigma / most.alpha, 80.0)
         times = noise.inv_sigma(samplers.grids.karras(steps, *ends))
         return samplers.grids.distinct(times) if chain else times
 
@@ -124,7 +133,7 @@ def time_grid(noise, steps, grid):
         raise ValueError("sampler.grid='spaced' respaces a chain, and schedule.name is continuous")
     make = {
         "uniform": lambda: samplers.grids.uniform(steps, t_min, t_max),
-        "quadratic": lambda: samplers.grids.quadratic(steps, t_min, t_max),
+        "quadratic": quadratic,
         "log_snr": lambda: np.append(samplers.grids.log_snr(steps - 1, noise), 0),
         "karras": karras,
         "spaced": lambda: samplers.grids.spaced(noise.num_steps, steps),
@@ -205,7 +214,14 @@ def _call(field, function, options, *args, **kwargs):
             raise ValueError(
                 f"{field}.{option} is not an option of {function.__name__}{nearest(option, known)}"
             )
-    return function(*args, **options, **kwargs)
+    try:
+        inspect.signature(function).bind(*args, **options, **kwargs)
+    except TypeError as error:
+        raise ValueError(f"{field}: {error} of {function.__name__}") from None
+    try:
+        return function(*args, **options, **kwargs)
+    except TypeError as error:
+        raise ValueError(f"{field} has a value of the wrong type, {options}: {error}") from error
 
 
 def nearest(name, names):

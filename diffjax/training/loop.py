@@ -72,7 +72,7 @@ def fit(
             of each metric over the steps since the row before, "steps_per_s" and "time" (Unix, seconds).
             Only here and at checkpoints does the host wait for the device.
         checkpoint_every: steps between checkpoints; the last step has one too.
-        sample_every: steps between calls of `on_sample`; 0 for none.
+        sample_every: steps between calls of `on_sample`, the last step has one too; 0 for none.
         on_sample: `on_sample(step, state, frozen)`, on every process. The state is gone after the call.
         ema_decay: decay of the moving average, a number in [0, 1] or a rule of `ema`.
         keep: how many of the latest checkpoints stay; the best one stays besides.
@@ -116,6 +116,8 @@ def fit(
         for n in range(start + 1, num_steps + 1):
             state, measured = step(state, frozen, key, sharding.put_batch(mesh, _next(batches, n)))
             pending.append(measured)
+            if n == start + 1:
+                jax.block_until_ready(measured)  # compiled: the bar's clock starts here
             log.tick()
             logs = n % log_every == 0 or n == num_steps
             saves = n % checkpoint_every == 0 or n == num_steps
@@ -130,7 +132,7 @@ def fit(
             if saves:
                 _save(manager, n, state, batches, since_log, metrics.means(since_checkpoint), best_metric)
                 since_checkpoint = metrics.Running()
-            if on_sample is not None and sample_every and n % sample_every == 0:
+            if on_sample is not None and sample_every and (n % sample_every == 0 or n == num_steps):
                 on_sample(n, state, frozen)
     if jax.process_index() == 0:
         metrics.plot_loss(workdir)
@@ -161,7 +163,10 @@ class _Log(NamedTuple):
 
 def _log(workdir, start, num_steps, writers, progress) -> _Log:
     first = jax.process_index() == 0
-    bar = tqdm(total=num_steps, initial=start, unit="step", disable=not (progress and first))
+    bar = tqdm(
+        total=num_steps, initial=start, unit="step", desc="compiling", smoothing=0.05,
+        disable=not (progress and first),
+    )  # fmt: skip
     sinks = [opener(workdir, start) for opener in (metrics.jsonl, *writers)] if first else []
     last = (start, time.perf_counter())
 
@@ -174,12 +179,18 @@ def _log(workdir, start, num_steps, writers, progress) -> _Log:
             sink.write(n, row)
         bar.set_postfix(loss=f"{row['loss']:.4g}")
 
+    def tick():
+        if bar.n == start:
+            bar.unpause()
+            bar.set_description("training")
+        bar.update()
+
     def close():
         bar.close()
         for sink in sinks:
             sink.close()
 
-    return _Log(bar.update, write, close)
+    return _Log(tick, write, close)
 
 
 def _check_finite(rows, n, manager):

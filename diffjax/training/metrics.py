@@ -174,6 +174,7 @@ def plot_loss(workdir: str | Path) -> Path:
         ValueError: if there is no `metrics.jsonl`.
     """
     from matplotlib.figure import Figure  # without pyplot: no window, no global state
+    from matplotlib.ticker import ScalarFormatter
 
     rows = read(workdir)
     figure = Figure(figsize=(7, 4), layout="constrained")
@@ -181,8 +182,10 @@ def plot_loss(workdir: str | Path) -> Path:
     axes.plot([row["step"] for row in rows], [row["loss"] for row in rows], linewidth=1)
     if rows and all(row["loss"] > 0 and math.isfinite(row["loss"]) for row in rows):
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.set(xlabel="step", ylabel="training loss", title=Path(workdir).absolute().name)
-    axes.grid(alpha=0.3)
+    axes.yaxis.set_minor_formatter(axes.yaxis.get_major_formatter())
+    axes.grid(alpha=0.3, which="both")
     path = Path(workdir) / "loss.png"
     figure.savefig(path, dpi=120)
     return path

@@ -38,7 +38,7 @@ def learning_rate_schedule(
     else:
         if num_steps is None or num_steps <= warmup_steps:
             wanted = f"num_steps > warmup_steps={warmup_steps}"
-            raise ValueError(f"schedule={schedule!r} needs {wanted}, got num_steps={num_steps}")
+            raise ValueError(f"optimizer schedule={schedule!r} needs {wanted}, got num_steps={num_steps}")
         decay_steps = num_steps - warmup_steps
         if schedule == "cosine":
             after = optax.cosine_decay_schedule(learning_rate, decay_steps)

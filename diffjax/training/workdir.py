@@ -37,6 +37,8 @@ The same command again goes on from the latest checkpoint; a larger `training.nu
 | `metrics.jsonl` | one JSON row a logging step: means since the row before |
 | `loss.png` | the training loss |
 | `samples/step_<n>.png` | samples of the moving average on the way |
+| `samples.npz`, `samples.png` | the latest output of the sample command |
+| `evaluation.md`, `evaluation.json`, `evaluation/` | the latest output of the evaluate command |
 | `checkpoints/<step>/` | the whole state after that many steps; the latest and the best are kept |
 """
 
@@ -48,6 +50,7 @@ def prepare(
     about: str = "A training run.",
     commands: Mapping[str, str] | None = None,
     growing: tuple[str, ...] = ("training.num_steps",),
+    free: tuple[str, ...] = ("sampler", "evaluation"),
 ) -> Path:
     """Makes a run's folder, or checks that it belongs to this configuration, before anything is written.
 
@@ -59,6 +62,7 @@ def prepare(
         about: what the run is, a sentence or two for the README.
         commands: further shell commands for the README, such as `{"To sample": "python -m ..."}`.
         growing: dotted keys of numbers that may be larger than in the folder's `config.json`.
+        free: sections that do not touch training and may differ.
 
     Returns:
         The folder's path.
@@ -72,7 +76,7 @@ def prepare(
         text = json.dumps(config, indent=2, sort_keys=True)
     except TypeError as error:
         raise ValueError(f"config cannot be written as JSON: {error}") from error
-    _check_config(workdir, json.loads(text), growing)
+    _check_config(workdir, json.loads(text), growing, free)
     _check_writable(workdir)
     if jax.process_index() == 0:
         (workdir / "config.json").write_text(text + "\n")
@@ -112,7 +116,7 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _check_config(workdir: Path, config: Any, growing: tuple[str, ...]) -> None:
+def _check_config(workdir: Path, config: Any, growing: tuple[str, ...], free: tuple[str, ...]) -> None:
     path = workdir / "config.json"
     if not path.exists():
         if (workdir / "checkpoints").exists():
@@ -124,6 +128,7 @@ def _check_config(workdir: Path, config: Any, growing: tuple[str, ...]) -> None:
         key
         for key in sorted(old.keys() | new.keys())
         if old.get(key, missing) != new.get(key, missing)
+        and key.split(".")[0] not in free
         and not (key in growing and key in old and key in new and new[key] > old[key])
     ]
     if differing:
@@ -131,7 +136,10 @@ def _check_config(workdir: Path, config: Any, growing: tuple[str, ...]) -> None:
             f"{key} is {old.get(key, 'absent')!r} there, {new.get(key, 'absent')!r} here" for key in differing
         )
         allowed = ", ".join(growing)
-        raise ValueError(f"workdir {workdir} belongs to another config: {told} (only {allowed} may grow)")
+        raise ValueError(
+            f"workdir {workdir} belongs to another config: {told} (only {allowed} may grow); "
+            "set them as they are there, or give another workdir"
+        )
 
 
 def _check_writable(workdir: Path) -> None:

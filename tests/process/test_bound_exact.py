@@ -124,7 +124,6 @@ def test_every_time_has_its_own_noise(x64):
     )["eps_mse"]
     correlation = np.corrcoef(squares.T)
     np.fill_diagonal(correlation, 0)
-
     assert np.abs(correlation).max() < 4 / np.sqrt(len(x0))
 
 

@@ -29,8 +29,10 @@ def _fields(x, y, n):
     level = REAL(n)
     predicted = prediction.Prediction(x, y)
     return (
-        prediction.score(predicted, level), prediction.tweedie(x, y, level), prediction.velocity(predicted, level)
-    )  # fmt: skip
+        prediction.score(predicted, level),
+        prediction.tweedie(x, y, level),
+        prediction.velocity(predicted, level),
+    )
 
 
 def _reverse(variance, x, y, n):
