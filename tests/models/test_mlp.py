@@ -87,3 +87,18 @@ def test_learns_the_optimal_noise_prediction_of_two_gaussians():
     optimum = t[:, None] * (x - means[label]) / (0.25 + t[:, None] ** 2)
     error = jnp.mean((net.apply(variables, x, t, label) - optimum) ** 2) / jnp.mean(optimum**2)
     assert error < 0.02
+
+
+def test_frequencies_are_sines_and_cosines_beside_the_points():
+    """The first layer sees [x, sin(pi 2^k x), cos(pi 2^k x)], k = -1, 0: read off through its kernel."""
+    module = MLP(width=10, depth=1, frequencies=2)
+    x, t = jnp.array([[0.3, -0.7]]), jnp.ones(1)
+    variables = module.init(jax.random.key(0), x, t)
+    params = jax.tree.map(jnp.zeros_like, variables["params"])
+    assert params["hidden_0"]["kernel"].shape == (10, 10)
+    params["hidden_0"]["kernel"] = jnp.eye(10)
+    params["hidden_0"]["bias"] = jnp.full(10, 20.0)  # silu is the identity there
+    params["out"]["kernel"] = jnp.ones((10, 2))
+    phase = np.outer([0.3, -0.7], np.pi * np.array([0.5, 1.0])).ravel()
+    expected = 0.3 - 0.7 + np.sin(phase).sum() + np.cos(phase).sum() + 10 * 20.0
+    np.testing.assert_allclose(module.apply({"params": params}, x, t), expected, rtol=1e-5)
