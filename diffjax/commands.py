@@ -17,8 +17,9 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
+from diffjax import systems
 from diffjax.data import to_uint8
-from diffjax.systems import nearest
+from diffjax.training import checkpoints
 from diffjax.training.system import System
 
 
@@ -97,6 +98,36 @@ def load_config(workdir: str | Path, config: ConfigDict | None = None) -> Config
     return config
 
 
+def load_params(workdir: str | Path, config: ConfigDict, ema: bool = True, step: int | None = None) -> Any:
+    """Read a run's parameters and check them against the network that the config describes.
+
+    Args:
+      workdir: the run's folder.
+      config: of the run.
+      ema: the moving average, or the parameters as trained.
+      step: of the checkpoint; None for the latest.
+
+    Returns:
+      The parameters.
+
+    Raises:
+      ValueError: as `checkpoints.restore_params`, or if names or shapes differ; it names the first.
+    """
+    params = checkpoints.restore_params(workdir, ema=ema, step=step)
+    expected = jax.eval_shape(systems.build(config).init, jax.random.key(0))[0]
+    found, wanted = (
+        {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+        for tree in (params, expected)
+    )
+    for name in sorted(found.keys() | wanted.keys()):
+        if found.get(name) != wanted.get(name):
+            raise ValueError(
+                f"checkpoint of another model in {workdir}: {name} has shape {found.get(name, 'none')} "
+                f"there and {wanted.get(name, 'none')} in config.model"
+            )
+    return params
+
+
 def sample_in_batches(
     system: System,
     params: Any,
@@ -127,7 +158,7 @@ def sample_in_batches(
       Samples.
 
     Raises:
-      ValueError: if a count is below 1, or there is not one label a sample.
+      ValueError: if a count is below 1, there is not one label a sample, or a sample is not finite.
     """
     for name, count in (("num", num), ("batch_size", batch_size)):
         if count < 1:
@@ -148,6 +179,8 @@ def sample_in_batches(
     with tqdm(total=num, desc=progress, unit="sample", disable=progress is None) as bar:
         for start in range(0, num, size):
             x = np.asarray(draw(*arguments(start)))[: num - start]
+            if not np.isfinite(x).all():
+                raise ValueError(f"{np.sum(~np.isfinite(x))} of {x.size} sampled values are not finite")
             parts.append(to_uint8(x) if x.ndim == 4 else x.astype(np.float32))
             bar.update(len(x))
     return Samples(np.concatenate(parts), time.perf_counter() - begin)
@@ -182,7 +215,7 @@ def _check_overrides(argv):
     keys = set(_dotted(module.get_config(argument) if argument else module.get_config()))
     for override in overrides:
         if override not in keys:
-            raise ValueError(f"config has no key {override!r}{nearest(override, keys)}")
+            raise ValueError(f"config has no key {override!r}{systems.nearest(override, keys)}")
 
 
 def _dotted(config, prefix=""):

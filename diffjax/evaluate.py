@@ -19,6 +19,7 @@ from diffjax.data import Source
 from diffjax.evaluation import classifier, pictures, report
 from diffjax.systems import assemble
 from diffjax.training import checkpoints
+from diffjax.training import workdir as run_folder
 
 _HELD_OUT = "held-out real"
 _FEWEST = 10
@@ -55,7 +56,7 @@ def evaluate(
       ValueError: if the folder is not a run with a checkpoint, or an option does not fit the run.
     """
     workdir, config = Path(workdir), commands.load_config(workdir, config)
-    params = checkpoints.restore_params(workdir)
+    params, step = commands.load_params(workdir, config), checkpoints.latest_step(workdir)
     num = _setting(config, "num_samples", "num", num)
     if num < _FEWEST:
         raise ValueError(f"num must be at least {_FEWEST} for the metrics to exist, got {num}")
@@ -76,7 +77,7 @@ def evaluate(
         samples.append({"guidance_weight": weight, **measure(x, labels), **speed})
         _picture(workdir / _picture_of(samples[-1]), x, labels, train)
     result = {
-        "step": checkpoints.latest_step(workdir),
+        "step": step,
         "seed": seed,
         "sampler": config.sampler.to_dict() | ({} if steps is None else {"steps": steps}),
         "device": jax.devices()[0].device_kind,
@@ -147,7 +148,7 @@ def _picture(path, x, labels, train):
 
 
 def _write(workdir, result):
-    (workdir / "evaluation.json").write_text(json.dumps(result, indent=2) + "\n")
+    run_folder.write(workdir / "evaluation.json", json.dumps(result, indent=2) + "\n")
     columns = {_HELD_OUT: result["real"]} | {_title(each): each for each in result["samples"]}
     sampler = ", ".join(f"{key} {value}" for key, value in result["sampler"].items())
     pages = [
@@ -156,7 +157,7 @@ def _write(workdir, result):
         report.table(columns).rstrip(),
         *(f"![{_title(each)}]({_picture_of(each)})" for each in result["samples"]),
     ]
-    (workdir / "evaluation.md").write_text("\n\n".join(pages) + "\n")
+    run_folder.write(workdir / "evaluation.md", "\n\n".join(pages) + "\n")
 
 
 def _title(measured):

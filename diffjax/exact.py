@@ -137,6 +137,8 @@ class GaussianMixture:
 
     def _in_axes(self, x, level):
         """Return (x - alpha m_k) in the axes of each component and the variances there, `[B, K, D]` both."""
+        if x.ndim != 2 or x.shape[1] != self.means.shape[1]:
+            raise ValueError(f"x must be [B, {self.means.shape[1]}], got {list(x.shape)}")
         alpha, sigma = expand(level.alpha, x)[..., None], expand(level.sigma, x)[..., None]
         centred = x[:, None, :] - alpha * jnp.asarray(self.means, x.dtype)
         variance = alpha**2 * jnp.asarray(self.spectra, x.dtype) + sigma**2

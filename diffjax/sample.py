@@ -13,7 +13,6 @@ from absl import flags
 
 from diffjax import commands, systems
 from diffjax.evaluation import pictures
-from diffjax.training import checkpoints
 
 
 def with_sampler(config, solver=None, options=(), steps=None, grid=None, guidance_weight=None):
@@ -86,7 +85,7 @@ def _main(argv):
     )  # fmt: skip
     labels = labels_for(config, num, options.label)
     system = systems.build(config)
-    params = checkpoints.restore_params(workdir, ema=options.ema, step=options.checkpoint)
+    params = commands.load_params(workdir, config, ema=options.ema, step=options.checkpoint)
     key = jax.random.key(options.seed)
     x, seconds = commands.sample_in_batches(
         system, params, key=key, num=num, batch_size=options.batch_size, labels=labels

@@ -60,12 +60,25 @@ def train(config, folder, about="A training run.", progress=True):
         source, settings.batch_size, seed=settings.seed, flip=config.data.get("flip", False),
         shard_index=jax.process_index(), shard_count=jax.process_count(),
     )  # fmt: skip
+    _trace(system, source, settings)
     folder = workdir.prepare(folder, config.to_dict(), about=about, commands=_next_commands(folder))
     loop = {key: settings[key] for key in _LOOP if key in settings}
-    return fit(
-        system, optimizer, batches, workdir=folder, ema_decay=decay, mesh=mesh, writers=writers,
-        on_sample=_sampler(system, config, source, folder), progress=progress, **loop,
-    )  # fmt: skip
+    with workdir.lock(folder):
+        return fit(
+            system, optimizer, batches, workdir=folder, ema_decay=decay, mesh=mesh, writers=writers,
+            on_sample=_sampler(system, config, source, folder), progress=progress, **loop,
+        )  # fmt: skip
+
+
+def _trace(system, source, settings):
+    """Raise what the system itself refuses, by tracing it: nothing is compiled or written."""
+    for name in ("log_every", "checkpoint_every", "num_steps"):
+        if settings[name] < 1:
+            raise ValueError(f"training.{name} must be at least 1, got {settings[name]}")
+    key = jax.random.key(0)
+    state = jax.eval_shape(system.init, key)
+    batch = source.gather(np.zeros(settings.batch_size, int))
+    jax.eval_shape(system.gradients, *state, key, batch, 0)
 
 
 def _sampler(system, config, source, folder):
@@ -113,7 +126,7 @@ def _check_keys(where, section, known):
 def _main(argv):
     del argv
     options = flags.FLAGS
-    if options.config is None or options.workdir is None:
+    if options.config is None or not options.workdir:
         raise ValueError("give --config=configs/<dataset>/<system>.py and --workdir=runs/<name>")
     if options.distributed:
         jax.distributed.initialize()

@@ -55,6 +55,8 @@ def read(
     if label.dtype.kind not in "iu" or label.shape != (len(x),):
         raise ValueError(f"labels must be integers [{len(x)}], got {label.dtype} {label.shape} in {path}")
     num_classes = int(label.max(initial=0)) + 1 if num_classes is None else num_classes
+    if label.max(initial=0) > np.iinfo(np.int32).max:
+        raise ValueError(f"labels must fit into int32, got {label.max()} in {path}")
     return Source(x, label.astype(np.int32), num_classes, name)
 
 

@@ -34,7 +34,7 @@ def dynamic_threshold(quantile=0.995, max_value=jnp.inf, keep_eps=False):
         raise ValueError(f"max_value must be at least 1, got {max_value}")
 
     def bound(x0):
-        s = jnp.quantile(jnp.abs(x0).reshape(len(x0), -1), quantile, axis=1)
+        s = jnp.quantile(jnp.abs(x0).reshape(len(x0), -1), float(quantile), axis=1)
         s = jnp.clip(s, 1.0, max_value).astype(x0.dtype).reshape(-1, *[1] * (x0.ndim - 1))
         return jnp.clip(x0, -s, s) / s
 

@@ -85,8 +85,9 @@ def plan(schedule, solver, times):
     if not ((steps < 0).all() or (steps > 0).all()):
         at = int(np.argmax(np.sign(steps) != np.sign(steps[0]) if steps[0] else steps == 0))
         raise ValueError(
-            f"times must be strictly monotone, got {levels.t[at]:g} then {levels.t[at + 1]:g} at {at} "
-            f"(a chain rounds them to its steps {schedule.t_max:g}..0; `grids.distinct` merges repeats)"
+            f"times must be strictly monotone, got {levels.t[at]:g} then {levels.t[at + 1]:g} "
+            f"at position {at} (a chain rounds them to its steps {schedule.t_max:g}..0; `grids.distinct` "
+            "merges repeats)"
         )
     if steps[0] > 0 and solver.draws:
         raise ValueError("times must decrease: a solver that draws noise cannot walk upwards")

@@ -59,7 +59,7 @@ def _ddpm(config):
     module = _call("model", make_module, _section(config, "model", "name"))
     return _call(
         "objective", ddpm.ddpm, options, module, noise, solver, times, shape=tuple(config.data.shape),
-        num_classes=num_classes, loss=loss, draw_times=_draw_times(draw_times),
+        num_classes=num_classes, loss=loss, draw_times=_draw_times(draw_times, noise),
         importance=draw_times == "second_moment", guidance_weight=guidance_weight, threshold=threshold,
     )  # fmt: skip
 
@@ -181,8 +181,18 @@ def _check_model_classes(config, num_classes, label_dropout):
         raise ValueError(f"model.num_classes must be {wanted}{null}, got {config.model.num_classes}")
 
 
-def _draw_times(name):
-    return None if name in ("uniform", "second_moment") else _optional("objective.times", name, _TIMES)
+def _draw_times(name, noise):
+    chain = isinstance(noise, schedules.Chain)
+    if name in ("uniform", "second_moment"):
+        return None
+    named = name if isinstance(name, str) else name.get("name")
+    fits = {"log_normal": np.isinf(noise.t_end or 0), "logit_normal": noise.t_max == 1} if not chain else {}
+    if named in _TIMES and not fits.get(named, False):
+        raise ValueError(
+            f"objective.times={named!r} does not fit the schedule: log_normal is for edm, "
+            "logit_normal for t in [0, 1]"
+        )
+    return _optional("objective.times", name, _TIMES)
 
 
 def _optional(field, value, table):

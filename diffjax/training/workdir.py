@@ -1,12 +1,15 @@
 """A run's folder that explains itself, and refuses to become another run's."""
 
+import contextlib
+import fcntl
 import json
+import os
 import platform
 import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -79,15 +82,53 @@ def prepare(
     _check_config(workdir, json.loads(text), growing, free)
     _check_writable(workdir)
     if jax.process_index() == 0:
-        (workdir / "config.json").write_text(text + "\n")
-        (workdir / "environment.json").write_text(json.dumps(environment(), indent=2) + "\n")
+        write(workdir / "config.json", text + "\n")
+        write(workdir / "environment.json", json.dumps(environment(), indent=2) + "\n")
         lines = "".join(f"{title}:\n\n    {command}\n\n" for title, command in (commands or {}).items())
-        (workdir / "README.md").write_text(
+        write(
+            workdir / "README.md",
             _README.format(
                 name=workdir.name, folder=str(workdir), about=about, command=_command(), commands=lines
-            )
+            ),
         )
     return workdir
+
+
+def write(path: Path, text: str) -> None:
+    """Writes a text file that is either whole or as it was before.
+
+    Args:
+        path: the file.
+        text: its new content.
+    """
+    scratch = path.with_name(path.name + ".tmp")
+    try:
+        with scratch.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def lock(workdir: str | Path) -> Iterator[None]:
+    """Keeps other processes of this machine from training in the same folder.
+
+    Args:
+        workdir: the run's folder, made by `prepare`.
+
+    Raises:
+        ValueError: if another process holds it.
+    """
+    with (Path(workdir) / ".lock").open("w") as file:
+        try:
+            if jax.process_index() == 0:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ValueError(f"another process trains in workdir {workdir}") from None
+        yield
 
 
 def environment() -> dict[str, Any]:
@@ -121,6 +162,8 @@ def _check_config(workdir: Path, config: Any, growing: tuple[str, ...], free: tu
     if not path.exists():
         if (workdir / "checkpoints").exists():
             raise ValueError(f"workdir {workdir} has checkpoints but no config.json to compare with")
+        if workdir.is_dir() and any(workdir.iterdir()):
+            raise ValueError(f"workdir {workdir} is not empty and not a run's folder: name a new one")
         return
     old, new = _flat(json.loads(path.read_text())), _flat(config)
     missing = object()

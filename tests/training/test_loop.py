@@ -96,7 +96,7 @@ def test_callbacks_and_writers(tmp_path):
         calls.append((step, sample(state.ema, state.extra, frozen, jax.random.key(0), None, 2).shape))
 
     toy_training.run(tmp_path, 10, 10, 5, sample_every=4, on_sample=on_sample, writers=[writer])
-    assert calls == [(4, (2, 1)), (8, (2, 1))]
+    assert calls == [(4, (2, 1)), (8, (2, 1)), (10, (2, 1))]
     assert rows == [(step, row["loss"]) for step, row in _log(tmp_path).items()] and closed == [0]
 
 

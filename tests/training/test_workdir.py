@@ -1,6 +1,8 @@
 """A run's folder: what it says, whom it refuses."""
 
 import json
+import shlex
+import sys
 
 import jax
 import pytest
@@ -22,7 +24,7 @@ def test_folder_explains_itself(tmp_path):
     environment = json.loads((path / "environment.json").read_text())
     assert environment["packages"]["jax"] == jax.__version__
     assert environment["device_count"] == 8 and environment["host_count"] == 1
-    assert "pytest" in environment["command"]
+    assert environment["command"] == shlex.join(sys.orig_argv)
     readme = (path / "README.md").read_text()
     assert "A toy." in readme and "To sample:\n\n    python -m thing --n=4" in readme
     assert "restore_params" in readme and environment["command"] in readme
