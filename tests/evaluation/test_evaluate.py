@@ -93,8 +93,11 @@ def test_images_without_labels(tmp_path, monkeypatch, digits):
     np.savez(tmp_path / "digits.npz", **arrays)
     data = {"name": "npz", "shape": (8, 8, 1), "path": str(tmp_path / "digits.npz"), "labels": None}
     model = {"name": "unet", "model_channels": 8, "channel_mult": (1,), "num_groups": 4}
-    folder = _run(tmp_path, _config(data, model), params={"x": jnp.asarray(to_model(train.x[5:21]))})
-    repeat = System(None, None, lambda params, extra, frozen, key, cond, n: params["x"][:n])
+    params = {"x": jnp.asarray(to_model(train.x[5:21]))}
+    folder = _run(tmp_path, _config(data, model), params=params)
+    repeat = System(
+        lambda key: (params, (), ()), None, lambda params, extra, frozen, key, cond, n: params["x"][:n]
+    )
     monkeypatch.setattr(systems, "build", lambda config: repeat)
     found = evaluate(folder, progress=False)
     assert found["samples"][0]["copies"] == 1 and found["samples"][0]["nearest_median"] == 0

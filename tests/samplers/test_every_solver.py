@@ -263,9 +263,9 @@ def test_bad_input_is_named(solver, grid, options, message):
 @pytest.mark.parametrize(
     ("solver", "times", "message"),
     [
-        ("ddim", [5, 3, 3, 0], "strictly monotone .* 3 then 3 at position 1"),
-        ("ddim", [5.0, 3.2, 2.9, 0], "strictly monotone .* 3 then 3 at position 1"),
-        ("ddim", [1, 5, 3, 0], "strictly monotone .* 5 then 3 at position 1"),
+        ("ddim", [5, 3, 3, 0], "strictly monotone.* 3 then 3 at position 1"),
+        ("ddim", [5.0, 3.2, 2.9, 0], "strictly monotone.* 3 then 3 at position 1"),
+        ("ddim", [1, 5, 3, 0], "strictly monotone.* 5 then 3 at position 1"),
         ("ddim", [5], "at least 2"),
         ("ddim", [[5, 0]], "1-D"),
         ("ddim", [1001, 0], r"t must be in \[0, 1000\]"),

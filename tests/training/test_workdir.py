@@ -76,3 +76,22 @@ def test_a_config_that_is_not_json_is_refused(tmp_path):
     with pytest.raises(ValueError, match="config cannot be written as JSON"):
         workdir.prepare(tmp_path / "run", {"model": object()})
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "README.md").write_text("precious")
+    with pytest.raises(ValueError, match="is not empty and not a run's folder"):
+        workdir.prepare(tmp_path, {"training": {"num_steps": 1}})
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+    assert (tmp_path / "README.md").read_text() == "precious"
+
+
+def test_one_process_at_a_time(tmp_path):
+    with (
+        workdir.lock(tmp_path),
+        pytest.raises(ValueError, match="another process trains in workdir"),
+        workdir.lock(tmp_path),
+    ):
+        pass
+    with workdir.lock(tmp_path):
+        pass
