@@ -1,7 +1,8 @@
 """Measure a trained run: `python -m diffjax.evaluate --workdir=runs/...`.
 
-Writes `evaluation.json`, `evaluation.md` and pictures in `evaluation/`. Without an option, the run's own
-config decides. Images are judged by a classifier trained on the real training images, in seconds.
+Writes one report, `evaluation.md`, with its figures in `evaluation/` and its numbers in `evaluation.json`.
+Without an option, the run's own config decides. Images are judged by a classifier trained on the real
+training images, or by the extractor that `config.evaluation.features` names.
 """
 
 import json
@@ -16,13 +17,18 @@ from ml_collections import ConfigDict
 
 from diffjax import commands, systems
 from diffjax.data import Source
-from diffjax.evaluation import classifier, pictures, report
+from diffjax.evaluation import bound, classifier, figures, pictures, report
+from diffjax.process.schedules import Chain
 from diffjax.systems import assemble
 from diffjax.training import checkpoints
 from diffjax.training import workdir as run_folder
 
 _HELD_OUT = "held-out real"
 _FEWEST = 10
+_SETTINGS = (
+    "num_samples", "batch_size", "guidance_weights", "bound_images", "bound_variance", "sweep_steps",
+    "features", "reference",
+)  # fmt: skip
 
 
 def evaluate(
@@ -32,11 +38,18 @@ def evaluate(
     num: int | None = None,
     steps: int | None = None,
     guidance_weights: Sequence[float] | None = None,
+    bound_images: int | None = None,
+    sweep_steps: Sequence[int] | None = None,
     batch_size: int | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Sample from the moving average of a run and measure the samples beside real data.
+
+    What is not given is `config.evaluation`'s, whose `features` ("classifier", or a dict of "name" and
+    "path") says in what distances are measured, `reference` against how many training images (default
+    10,000), and `bound_variance` with which variance the bound is taken (default: the learned one, or
+    "fixed_small").
 
     Args:
       workdir: the run's folder.
@@ -44,49 +57,97 @@ def evaluate(
       num: samples for each guidance weight; classes are as frequent as in the training set.
       steps: of the sampler.
       guidance_weights: w of classifier-free guidance, each measured on its own.
+      bound_images: held-out images whose bits/dim are bounded, T network calls each; 0 for none.
+      sweep_steps: numbers of steps to compare, with the first guidance weight; empty for none.
       batch_size: samples at a time.
-      seed: of samples, classifier and subsets.
+      seed: of samples, classifier, noise and subsets.
       progress: show progress bars.
 
     Returns:
       What `evaluation.json` holds: the settings; under "samples" the metrics of the samples, one dict a
-      guidance weight; under "real" the same of real examples that were not trained on.
+      guidance weight; under "real" the same of real examples that were not trained on; and "sweep" and
+      "bound" where they were asked for.
 
     Raises:
       ValueError: if the folder is not a run with a checkpoint, or an option does not fit the run.
     """
     workdir, config = Path(workdir), commands.load_config(workdir, config)
+    settings = _settings(
+        config,
+        num_samples=num,
+        guidance_weights=guidance_weights,
+        bound_images=bound_images,
+        sweep_steps=sweep_steps,
+        batch_size=batch_size,
+    )
     params, step = commands.load_params(workdir, config), checkpoints.latest_step(workdir)
-    num = _setting(config, "num_samples", "num", num)
-    if num < _FEWEST:
-        raise ValueError(f"num must be at least {_FEWEST} for the metrics to exist, got {num}")
-    batch_size = batch_size or config.get("evaluation", {}).get("batch_size") or 256
-    weights = guidance_weights or config.get("evaluation", {}).get("guidance_weights") or (0.0,)
+    weights, num = settings["guidance_weights"], settings["num_samples"]
     built = [(weight, *_build(config, steps, weight)) for weight in weights]  # refuse before the work begins
+    sweep = [(each, *_build(config, each, weights[0])) for each in settings["sweep_steps"]]
+    bounded = _bounded(config, settings)
+    extractor = _extractor(settings["features"])
 
     train = systems.load_data(config, "train")
     labels = _labels(config, train, num)
-    measure, real = (_image_metrics if train.x.ndim == 4 else _point_metrics)(config, train, num, seed)
+    make = _image_metrics if train.x.ndim == 4 else _point_metrics
+    measure, quality, real, conventions = make(config, settings, train, extractor, seed)
+    if sweep and quality is None:
+        raise ValueError("sweep_steps compares Fréchet distances: it needs images and labels or features")
+
+    def draw(system, title):
+        return commands.sample_in_batches(
+            system, params, key=jax.random.key(seed), num=num, batch_size=settings["batch_size"],
+            labels=labels, progress=title if progress else None,
+        )  # fmt: skip
+
     samples = []
     for weight, system, calls in built:
-        x, seconds = commands.sample_in_batches(
-            system, params, key=jax.random.key(seed), num=num, batch_size=batch_size, labels=labels,
-            progress=f"samples, w = {weight:g}" if progress else None,
-        )  # fmt: skip
-        speed = {"samples_per_second": num / seconds, "network_calls": calls}
-        samples.append({"guidance_weight": weight, **measure(x, labels), **speed})
+        x, seconds = draw(system, f"samples, w = {weight:g}")
+        samples.append({"guidance_weight": weight, **measure(x, labels), **_speed(num, calls, seconds)})
         _picture(workdir / _picture_of(samples[-1]), x, labels, train)
     result = {
         "step": step,
         "seed": seed,
         "sampler": config.sampler.to_dict() | ({} if steps is None else {"steps": steps}),
         "device": jax.devices()[0].device_kind,
+        "conventions": conventions,
         "real": real,
         "samples": samples,
     }
     result["sampler"].pop("guidance_weight", None)
+    if sweep:
+        result["sweep"] = []
+        for each, system, calls in sweep:
+            x, seconds = draw(system, f"samples, {each} steps")
+            result["sweep"].append({"steps": each, **quality(x, labels), **_speed(num, calls, seconds)})
+    if bounded:
+        result["bound"] = _bound(config, settings, params, bounded, seed, progress)
     _write(workdir, result)
     return result
+
+
+def _settings(config, **given):
+    """Return `config.evaluation` with the options given, checked."""
+    settings = dict(config.get("evaluation", {}))
+    for key in settings:
+        if key not in _SETTINGS:
+            raise ValueError(f"config.evaluation has no key {key!r}{systems.nearest(key, _SETTINGS)}")
+    settings |= {key: value for key, value in given.items() if value is not None}
+    if "num_samples" not in settings:
+        raise ValueError("num must be given: the run's config has no evaluation.num_samples")
+    defaults = {
+        "batch_size": 256, "guidance_weights": (0.0,), "bound_images": 0, "sweep_steps": (),
+        "features": "classifier", "reference": 10_000,
+    }  # fmt: skip
+    settings = defaults | settings
+    if settings["num_samples"] < _FEWEST:
+        raise ValueError(
+            f"num must be at least {_FEWEST} for the metrics to exist, got {settings['num_samples']}"
+        )
+    for key, least in (("batch_size", 1), ("bound_images", 0), ("reference", _FEWEST)):
+        if settings[key] < least:
+            raise ValueError(f"evaluation.{key} must be at least {least}, got {settings[key]}")
+    return settings
 
 
 def _build(config, steps, weight):
@@ -101,6 +162,61 @@ def _build(config, steps, weight):
     return systems.build(config), calls * (2 if weight else 1)
 
 
+def _speed(num, calls, seconds):
+    return {
+        "samples_per_second": num / seconds,
+        "network_calls": calls,
+        "calls_per_second": num * calls / seconds,
+    }
+
+
+def _bounded(config, settings):
+    """Return the held-out images whose bound is asked for, or None."""
+    count = settings["bound_images"]
+    if not count:
+        return None
+    if not isinstance(assemble.schedule(config), Chain):
+        raise ValueError("bound_images needs a chain, and schedule.name is continuous")
+    held_out = systems.load_data(config, "test")
+    if held_out.x.dtype != np.uint8:
+        raise ValueError(f"bound_images needs images of 8 bits, but {held_out.name} is {held_out.x.dtype}")
+    if not 2 <= count <= len(held_out):
+        raise ValueError(f"bound_images must be in 2..{len(held_out)}, or 0 for none; got {count}")
+    chosen = np.arange(count) * len(held_out) // count  # evenly through the set, whatever its order
+    label = None if held_out.label is None else held_out.label[chosen]
+    return Source(held_out.x[chosen], label, held_out.num_classes, held_out.name)
+
+
+def _bound(config, settings, params, images, seed, progress):
+    learned = config.objective.get("loss", "simple") != "simple"
+    variance = config.objective.get("variance", "learned_range") if learned else "fixed_small"
+    return bound.measure_bound(
+        assemble.denoiser(config), params, assemble.schedule(config), images.x,
+        images.label if config.model.get("num_classes") else None,
+        variance=settings.get("bound_variance", variance), key=jax.random.key(seed),
+        batch_size=settings["batch_size"], progress="bound" if progress else None,
+    )  # fmt: skip
+
+
+def _extractor(features):
+    """Return the Extractor that `config.evaluation.features` names, a Classifier, or None for a new one."""
+    options = {"name": features} if isinstance(features, str) else dict(features)
+    name, path = options.pop("name", None), options.pop("path", None)
+    if name not in _EXTRACTORS or options:
+        raise ValueError(
+            f"evaluation.features must be 'classifier' or a name and a path, the name among "
+            f"{', '.join(_EXTRACTORS)}; got {features!r}"
+        )
+    if path is None and name != "classifier":
+        raise ValueError(f"evaluation.features={name!r} needs a path to its weights")
+    return None if path is None else _EXTRACTORS[name](path)
+
+
+_EXTRACTORS = {
+    "classifier": classifier.load,
+}
+
+
 def _labels(config, train, num):
     """Return int32 [num] labels in the training set's proportions, or None for an unconditional model."""
     if not config.model.get("num_classes"):
@@ -110,31 +226,44 @@ def _labels(config, train, num):
     return np.sort(train.label)[np.arange(num) * len(train) // num]
 
 
-def _image_metrics(config, train, num, seed):
-    """Return (images, asked) -> metrics, and the metrics of the held-out images."""
-    del num
+def _image_metrics(config, settings, train, extractor, seed):
+    """Return (images, asked) -> metrics, the same in brief, the held-out images' metrics, and conventions."""
     held_out = systems.load_data(config, "test")
-    if train.label is None:
+    if train.label is None and extractor is None:
         measure = lambda x, asked: {"count": len(x), **report.measure_copies(x, train, held_out)}
-        return measure, measure(held_out.x, None)
+        return measure, None, measure(held_out.x, None), None
+    judging = extractor if isinstance(extractor, classifier.Classifier) else None
+    if judging is None and train.label is not None:
+        judging = classifier.fit(train, held_out, seed=seed)
+    if extractor is None or extractor is judging:
+        extractor = classifier.extractor(judging)
     conditional = bool(config.model.get("num_classes"))
     judge = report.judge(
-        classifier.fit(train, seed=seed), train, held_out, np.random.default_rng(seed), conditional
+        extractor, judging, train, held_out, np.random.default_rng(seed), conditional, settings["reference"]
     )
     measure = lambda x, asked: report.measure_images(x, asked, judge, np.random.default_rng(seed))
-    return measure, measure(held_out.x, held_out.label)
+    quality = lambda x, asked: report.measure_quality(x, asked, judge)
+    some = _some(held_out, settings["reference"])
+    conventions = f"{extractor.conventions} {report.sizes(judge)}"
+    return measure, quality, measure(some.x, some.label), conventions
 
 
-def _point_metrics(config, train, num, seed):
-    """Return (points, asked) -> metrics against fresh points, and the metrics of as many other fresh ones."""
-    del train
-    config = ConfigDict(config.to_dict())
+def _some(source, most):
+    """Return the first `most` examples, or all of them."""
+    label = None if source.label is None else source.label[:most]
+    return Source(source.x[:most], label, source.num_classes, source.name)
+
+
+def _point_metrics(config, settings, train, extractor, seed):
+    """Return what `_image_metrics` does, of points against fresh points."""
+    del train, extractor
+    config, num = ConfigDict(config.to_dict()), settings["num_samples"]
     config.data.num_examples = 2 * num
     fresh = systems.load_data(config, "test")
     label = None if fresh.label is None else fresh.label[:num]
     real = Source(fresh.x[:num], label, fresh.num_classes, fresh.name)
     measure = lambda x, asked: report.measure_points(x, asked, real, np.random.default_rng(seed))
-    return measure, measure(fresh.x[num:], None if label is None else fresh.label[num:])
+    return measure, None, measure(fresh.x[num:], None if label is None else fresh.label[num:]), None
 
 
 def _picture(path, x, labels, train):
@@ -149,15 +278,32 @@ def _picture(path, x, labels, train):
 
 def _write(workdir, result):
     run_folder.write(workdir / "evaluation.json", json.dumps(result, indent=2) + "\n")
+    run_folder.write(workdir / "evaluation.md", "\n\n".join(_pages(workdir, result)) + "\n")
+
+
+def _pages(workdir, result):
     columns = {_HELD_OUT: result["real"]} | {_title(each): each for each in result["samples"]}
     sampler = ", ".join(f"{key} {value}" for key, value in result["sampler"].items())
-    pages = [
-        f"# Evaluation of {workdir.absolute().name}",
-        f"The moving average after {result['step']:,} steps. Sampler: {sampler}. Device: {result['device']}.",
-        report.table(columns).rstrip(),
-        *(f"![{_title(each)}]({_picture_of(each)})" for each in result["samples"]),
-    ]
-    run_folder.write(workdir / "evaluation.md", "\n\n".join(pages) + "\n")
+    yield f"# Evaluation of {workdir.absolute().name}"
+    made = f"The moving average after {result['step']:,} steps."
+    yield f"{made} Sampler: {sampler}. Device: {result['device']}."
+    yield report.table(columns).rstrip()
+    if result["conventions"]:
+        yield f"Features: {result['conventions']}"
+    yield "Times are of sampling alone, without compilation."
+    yield from (f"![{_title(each)}]({_picture_of(each)})" for each in result["samples"])
+    if "sweep" in result:
+        figures.quality(
+            workdir / "evaluation/sweep.png", result["sweep"], result["sweep"][0]["frechet_floor"]
+        )
+        yield f"## Quality against steps, {_title(result['samples'][0])}"
+        yield report.table({f"{each['steps']} steps": each for each in result["sweep"]}).rstrip()
+        yield "![quality against steps](evaluation/sweep.png)"
+    if "bound" in result:
+        figures.bound_terms(workdir / "evaluation/bound.png", {"held-out images": result["bound"]})
+        yield "## Bits per dimension"
+        yield report.bound_table(result["bound"]).rstrip()
+        yield "![terms of the bound](evaluation/bound.png)"
 
 
 def _title(measured):
@@ -169,13 +315,6 @@ def _picture_of(measured):
     return f"evaluation/samples_w{measured['guidance_weight']:g}.png"
 
 
-def _setting(config, field, flag, value):
-    value = config.get("evaluation", {}).get(field) if value is None else value
-    if value is None:
-        raise ValueError(f"{flag} must be given: the run's config has no evaluation.{field}")
-    return value
-
-
 def _flags():
     commands.define_run_flags()
     return {
@@ -184,6 +323,10 @@ def _flags():
         "guidance_weights": flags.DEFINE_list(
             "guidance_weights", None, "w of guidance, e.g. 0,0.5; 0 is none."
         ),
+        "bound_images": flags.DEFINE_integer(
+            "bound_images", None, "Held-out images whose bits/dim are bounded; 0 for none.", lower_bound=0
+        ),
+        "sweep_steps": flags.DEFINE_list("sweep_steps", None, "Numbers of steps to compare, e.g. 5,10,50."),
         "batch_size": flags.DEFINE_integer("batch_size", None, "Samples at a time.", lower_bound=1),
         "seed": flags.DEFINE_integer("seed", 0, "Of samples, classifier and subsets.", lower_bound=0),
     }
@@ -199,8 +342,9 @@ def cli():
         options |= {"workdir": flags.FLAGS.workdir, "config": flags.FLAGS.config}
         if options["workdir"] is None:
             raise ValueError("give --workdir=runs/<name>, the folder of a trained run")
-        if options["guidance_weights"] is not None:
-            options["guidance_weights"] = [_weight(text) for text in options["guidance_weights"]]
+        for name, kind in (("guidance_weights", float), ("sweep_steps", int)):
+            if options[name] is not None:
+                options[name] = [_number(name, text, kind) for text in options[name]]
         evaluate(**options)
         folder = Path(options["workdir"])
         print((folder / "evaluation.md").read_text())
@@ -209,11 +353,12 @@ def cli():
     commands.run(main)
 
 
-def _weight(text):
+def _number(name, text, kind):
     try:
-        return float(text)
+        return kind(text)
     except ValueError:
-        raise ValueError(f"guidance_weights must be numbers such as 0,0.5; got {text!r}") from None
+        example = "0,0.5" if kind is float else "5,10,50"
+        raise ValueError(f"{name} must be numbers such as {example}; got {text!r}") from None
 
 
 if __name__ == "__main__":

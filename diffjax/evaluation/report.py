@@ -8,6 +8,7 @@ import numpy as np
 from diffjax.data import Source
 from diffjax.evaluation import frechet, neighbours
 from diffjax.evaluation.classifier import Classifier
+from diffjax.evaluation.extractors import Extractor
 from diffjax.evaluation.inception_score import inception_score
 from diffjax.evaluation.kid import kernel_distance
 from diffjax.evaluation.prdc import prdc
@@ -20,14 +21,16 @@ class Judge(NamedTuple):
     """What images are measured against; make it with `judge`.
 
     Attributes:
-      classifier: of real images.
+      extractor: of the features.
+      classifier: of real images, or None.
       train: the images the model saw.
       held_out: the images it did not see.
-      features: [N, F] of `train`.
+      features: [N, F] of the reference: all of `train`, or as many of it as `judge` was told.
       floor: Fréchet distance between halves of `features`.
     """
 
-    classifier: Classifier
+    extractor: Extractor
+    classifier: Classifier | None
     train: Source
     held_out: Source
     features: np.ndarray
@@ -35,24 +38,33 @@ class Judge(NamedTuple):
 
 
 def judge(
-    classifier: Classifier, train: Source, held_out: Source, rng: np.random.Generator, conditional: bool
+    extractor: Extractor,
+    classifier: Classifier | None,
+    train: Source,
+    held_out: Source,
+    rng: np.random.Generator,
+    conditional: bool,
+    most: int = _MOST,
 ) -> Judge:
     """Make a Judge: the features of the training images and their floor are computed once.
 
     Args:
-      classifier, train, held_out: see `Judge`.
-      rng: draws the halves.
+      extractor, classifier, train, held_out: see `Judge`.
+      rng: draws the reference and the halves.
       conditional: the classes of the samples are given, in the proportions of `train`, and not drawn.
+      most: training images of the reference, drawn where there are more.
     """
-    features = classifier.features(train.x)
-    floor = frechet.halves_floor(features, rng, labels=train.label if conditional else None)
-    return Judge(classifier, train, held_out, features, floor)
+    size = min(len(train), most)
+    chosen = np.sort(rng.choice(len(train), size, replace=False)) if size < len(train) else slice(None)
+    features = extractor.features(train.x[chosen])
+    floor = frechet.halves_floor(features, rng, labels=train.label[chosen] if conditional else None)
+    return Judge(extractor, classifier, train, held_out, features, floor)
 
 
 def measure_images(
     images: np.ndarray, asked: np.ndarray | None, judge: Judge, rng: np.random.Generator
 ) -> dict[str, float]:
-    """Measure images by the classifier's features, its classes, and the nearest training images.
+    """Measure images by their features, their classes, and the nearest training images.
 
     Args:
       images: uint8 [N, H, W, C], samples or real.
@@ -63,25 +75,55 @@ def measure_images(
     Returns:
       A flat dict of numbers; "frechet_ratio" is the distance over its floor.
     """
-    features = judge.classifier.features(images)
+    features = judge.extractor.features(images)
     size = min(len(images), len(judge.features), _MOST)
     some = lambda rows: rows[rng.choice(len(rows), size, replace=False)]
-    distance = frechet.frechet_distance(features, judge.features)
     kid, kid_std = kernel_distance(features, judge.features, rng)
+    measured = {
+        **_against(images, features, asked, judge),
+        "kid": kid,
+        "kid_std": kid_std,
+        **prdc(some(judge.features), some(features))._asdict(),
+        **measure_copies(images, judge.train, judge.held_out),
+    }
+    if judge.extractor.probabilities is not None:
+        measured["inception_score"] = inception_score(judge.extractor.probabilities(images))
+    return measured
+
+
+def measure_quality(images: np.ndarray, asked: np.ndarray | None, judge: Judge) -> dict[str, float]:
+    """Measure what a sweep compares: the Fréchet distance, and the classes asked for where there are any.
+
+    Args:
+      images, asked, judge: see `measure_images`.
+
+    Returns:
+      The part of `measure_images` that is quick.
+    """
+    return _against(images, judge.extractor.features(images), asked, judge)
+
+
+def _against(images, features, asked, judge):
+    distance = frechet.frechet_distance(features, judge.features)
     measured = {
         "count": len(images),
         "frechet": distance,
         "frechet_floor": judge.floor,
         "frechet_ratio": distance / judge.floor,
-        "kid": kid,
-        "kid_std": kid_std,
-        **prdc(some(judge.features), some(features))._asdict(),
-        "inception_score": inception_score(judge.classifier.probabilities(images)),
-        **measure_copies(images, judge.train, judge.held_out),
     }
-    if asked is None:
+    if asked is None or judge.classifier is None:
         return measured
     return {"class_accuracy": float(np.mean(judge.classifier.predict(images) == asked)), **measured}
+
+
+def sizes(judge: Judge) -> str:
+    """Say against how many training images the distances of a Judge are, and how large the floor's sets."""
+    count = len(judge.features)
+    return (
+        f"Distances are to {count:,} of the {len(judge.train):,} training images; the floor is between "
+        f"halves of {count // 2:,} of them. Fréchet distances "
+        "fall with the number of images: compare equal numbers."
+    )
 
 
 def measure_copies(images: np.ndarray, train: Source, held_out: Source) -> dict[str, float]:
@@ -143,6 +185,20 @@ def table(columns: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def bound_table(bound: Mapping[str, Any]) -> str:
+    """Write the result of `bound.measure_bound` as a Markdown table in bits per dimension."""
+    steps = len(bound["terms"])
+    rows = (
+        ("prior, KL(q(x_T given x_0), p(x_T))", f"{bound['prior']:.5f}"),
+        (f"{steps - 1:,} transitions, n = 2..{steps:,}", f"{bound['between']:.3f}"),
+        ("decoder, -log p(x_0 given x_1)", f"{bound['decoder']:.3f}"),
+        ("bound on -log p(x_0)", f"{bound['bits_per_dim']:.3f} ± {bound['standard_error']:.3f}"),
+    )
+    title = f"{bound['count']:,} held-out images, variance {bound['variance']}"
+    lines = [f"| {title} | bits/dim |", "|---|---:|", *(f"| {name} | {value} |" for name, value in rows)]
+    return "\n".join(lines) + "\n\nOne draw of noise a step and image; ± is the standard error of the mean.\n"
+
+
 def _cell(value, form):
     return " ".join(form.format(v) for v in value) if isinstance(value, Sequence) else form.format(value)
 
@@ -151,7 +207,7 @@ _ROWS = (
     ("count", "number", "{:,}"),
     ("class_accuracy", "class asked for", "{:.1%}"),
     ("frechet", "Fréchet distance to the training set", "{:.3f}"),
-    ("frechet_floor", "… between halves of the training set", "{:.3f}"),
+    ("frechet_floor", "… the floor: between halves of the training set", "{:.3f}"),
     ("frechet_ratio", "… ratio", "{:.2f}"),
     ("kid", "kernel distance (KID)", "{:.4f}"),
     ("kid_std", "… standard deviation over subsets", "{:.4f}"),
@@ -160,12 +216,13 @@ _ROWS = (
     ("recall", "recall", "{:.3f}"),
     ("density", "density", "{:.3f}"),
     ("coverage", "coverage", "{:.3f}"),
-    ("inception_score", "inception score, by the classifier", "{:.2f}"),
+    ("inception_score", "inception score of the probabilities", "{:.2f}"),
     ("nearest_median", "distance to the nearest training image, median", "{:.3f}"),
     ("nearest_low", "… 1 % quantile", "{:.3f}"),
     ("copies", "nearer than 99 % of held-out images", "{:.1%}"),
     ("weights", "weights of the components", "{:.3f}"),
     ("weights_off", "… total variation from other real points", "{:.4f}"),
     ("samples_per_second", "samples a second", "{:.1f}"),
-    ("network_calls", "network calls a sample", "{:,}"),
+    ("network_calls", "network calls a sample (NFE)", "{:,}"),
+    ("calls_per_second", "network calls a second, of one image each", "{:,.0f}"),
 )

@@ -55,11 +55,10 @@ def _ddpm(config):
     num_classes = config.data.num_classes if config.model.get("num_classes") else None
     _check_model_classes(config, num_classes, options.get("label_dropout", 0.0))
     solver, times, guidance_weight, threshold = sampler(config, noise)
-    make_module = _pick("model.name", config.model.name, _MODELS)
-    module = _call("model", make_module, _section(config, "model", "name"))
     return _call(
-        "objective", ddpm.ddpm, options, module, noise, solver, times, shape=tuple(config.data.shape),
-        num_classes=num_classes, loss=loss, draw_times=_draw_times(draw_times, noise),
+        "objective", ddpm.ddpm, options, network(config), noise, solver, times,
+        shape=tuple(config.data.shape), num_classes=num_classes, loss=loss,
+        draw_times=_draw_times(draw_times, noise),
         importance=draw_times == "second_moment", guidance_weight=guidance_weight, threshold=threshold,
     )  # fmt: skip
 
@@ -83,6 +82,17 @@ def _loss(options, noise):
 
 
 _SYSTEMS = {"ddpm": _ddpm}
+
+
+def denoiser(config):
+    """Build params -> Denoiser, the network that `build` trains, without guidance or thresholds."""
+    return ddpm.denoiser(network(config), schedule(config), config.objective.get("kind", "eps"))
+
+
+def network(config):
+    """Build the Flax module of `config.model`."""
+    make = _pick("model.name", config.model.name, _MODELS)
+    return _call("model", make, _section(config, "model", "name"))
 
 
 def schedule(config):

@@ -71,9 +71,6 @@ def ddpm(
     table = objectives.step_table(schedule) if chain else None
     null = num_classes
 
-    def previous(level):
-        return schedule(level.t - 1)
-
     def init(key):
         cond = None if num_classes is None else jnp.zeros(1, int)
         extra = second_moment.init(schedule.num_steps) if importance else ()
@@ -94,7 +91,7 @@ def ddpm(
             xi = jax.random.normal(key_xi, x0.shape, x0.dtype)
             x_t = objectives.perturbed_input(x0, eps, level, xi, input_perturbation)
         network = partial(module.apply, params, train=True, rngs={"dropout": key_network})
-        pair = {"level_s": previous(level), "pair": table(t)} if chain else {"level_s": None, "pair": None}
+        pair = {"level_s": schedule(t - 1), "pair": table(t)} if chain else {"level_s": None, "pair": None}
         losses, _ = loss(network, x0, eps, level, labels(key_label, batch), x_t=x_t, **pair)
         if importance:
             extra = second_moment.update(extra, t, jax.lax.stop_gradient(losses))
@@ -110,13 +107,21 @@ def ddpm(
                     "cond must be labels [n]: a model trained without label_dropout has no null label"
                 )
             cond = jnp.full(n, null)
-        denoise = transform(
-            prediction.denoiser(partial(module.apply, params), kind, previous if chain else None)
-        )
+        denoise = transform(denoiser(module, schedule, kind)(params))
         x = samplers.start(key, schedule, (n, *shape))
         return samplers.walk(key, denoise, solver, rows, x, cond=cond)
 
     return System(init, from_loss(total), sample)
+
+
+def denoiser(module, schedule, kind):
+    """Return params -> Denoiser, the network of `ddpm` without guidance or thresholds.
+
+    Args:
+      module, schedule, kind: see `ddpm`.
+    """
+    previous = (lambda level: schedule(level.t - 1)) if isinstance(schedule, Chain) else None
+    return lambda params: prediction.denoiser(partial(module.apply, params), kind, previous)
 
 
 def simple(kind, weighting=None):

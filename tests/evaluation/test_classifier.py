@@ -47,3 +47,17 @@ def test_what_cannot_be_classified(digits):
     for source in (data.Source(digits[0].x[:3], name="plain"), data.load("ring8", num_examples=3)):
         with pytest.raises(ValueError, match="labelled images"):
             classifier.fit(source)
+
+
+def test_a_file_holds_the_same_classifier_in_the_same_bytes(tmp_path, digits, judge):
+    path = classifier.save(judge, tmp_path / "folder" / "judge.npz")
+    again = classifier.load(path)
+    assert again.accuracy == judge.accuracy and again.scale == judge.scale
+    np.testing.assert_array_equal(again.features(digits[1].x), judge.features(digits[1].x))
+    assert classifier.save(again, tmp_path / "again.npz").read_bytes() == path.read_bytes()
+    assert sorted(each.name for each in tmp_path.rglob("*.npz")) == ["again.npz", "judge.npz"]
+    (tmp_path / "not.npz").write_bytes(b"PK no classifier")
+    with pytest.raises(ValueError, match=r"not\.npz does not hold a classifier"):
+        classifier.load(tmp_path / "not.npz")
+    with pytest.raises(ValueError, match=r"none\.npz, which does not exist"):
+        classifier.load(tmp_path / "none.npz")

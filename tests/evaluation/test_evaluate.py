@@ -52,9 +52,11 @@ def _run(folder, config, params=None):
 
 
 def test_digits(tmp_path, monkeypatch, judge):
-    monkeypatch.setattr(classifier, "fit", lambda source, seed: judge)
+    monkeypatch.setattr(classifier, "fit", lambda source, held_out, seed: judge)
     folder = _run(tmp_path, _digits())
-    found = evaluate(folder, steps=3, guidance_weights=(0.0, 0.5), progress=False)
+    found = evaluate(
+        folder, steps=3, guidance_weights=(0.0, 0.5), bound_images=6, sweep_steps=(2, 4), progress=False
+    )
     assert found == json.loads((folder / "evaluation.json").read_text())
     assert found["step"] == 7 and found["sampler"] == {"solver": "edm_heun", "steps": 3}
     assert found["real"]["class_accuracy"] == judge.accuracy
@@ -70,6 +72,15 @@ def test_digits(tmp_path, monkeypatch, judge):
     for weight in ("0", "0.5"):
         path = f"evaluation/samples_w{weight}.png"
         assert f"({path})" in text and Image.open(folder / path).size[1] == 10 * 50 + 2
+
+    bound = found["bound"]
+    assert bound["variance"] == "fixed_small" and bound["count"] == 6 and len(bound["terms"]) == 20
+    parts = bound["prior"] + bound["between"] + bound["decoder"]
+    assert bound["bits_per_dim"] == pytest.approx(parts, rel=1e-5)
+    assert [row["steps"] for row in found["sweep"]] == [2, 4]
+    assert [row["network_calls"] for row in found["sweep"]] == [3, 7]
+    for name in ("bound", "sweep"):
+        assert f"(evaluation/{name}.png)" in text and (folder / f"evaluation/{name}.png").is_file()
 
 
 def test_points(tmp_path):
@@ -113,6 +124,23 @@ def test_mistakes(tmp_path):
         evaluate(folder, guidance_weights=(1.0,))
     with pytest.raises(ValueError, match=r"sampler\.steps must be at most 20"):
         evaluate(folder, steps=21)
+    with pytest.raises(ValueError, match="bound_images needs images of 8 bits, but ring8/test is float32"):
+        evaluate(folder, bound_images=4)
+    with pytest.raises(ValueError, match="sweep_steps compares Fréchet distances"):
+        evaluate(folder, sweep_steps=(2, 3), progress=False)
+    config = _points()
+    config.evaluation.features = {"name": "inception"}
+    (folder / "config.json").write_text(json.dumps(config.to_dict()))
+    with pytest.raises(ValueError, match=r"evaluation\.features must be 'classifier' or a name and a path"):
+        evaluate(folder)
+    config.evaluation.features = {"name": "classifier", "path": str(tmp_path / "none.npz")}
+    (folder / "config.json").write_text(json.dumps(config.to_dict()))
+    with pytest.raises(ValueError, match=r"none\.npz, which does not exist"):
+        evaluate(folder)
+    config.evaluation = {"num_samplez": 20}
+    (folder / "config.json").write_text(json.dumps(config.to_dict()))
+    with pytest.raises(ValueError, match="did you mean 'num_samples'"):
+        evaluate(folder)
     config = _points()
     del config.evaluation
     (folder / "config.json").write_text(json.dumps(config.to_dict()))

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from diffjax import data
-from diffjax.evaluation import report
+from diffjax.evaluation import classifier, report
 
 
 @pytest.fixture(scope="module")
 def against(judge, digits):
-    return report.judge(judge, *digits, np.random.default_rng(0), conditional=True)
+    return report.judge(
+        classifier.extractor(judge), judge, *digits, np.random.default_rng(0), conditional=True
+    )
 
 
 def _measure(images, asked, against):

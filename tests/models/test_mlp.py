@@ -47,7 +47,7 @@ def test_bfloat16_keeps_parameters_and_output_in_float32():
         (MLP(num_classes=3), (X, T), "cond: the network needs labels"),
         (MLP(num_classes=3), (X, T, LABELS[:2]), "cond: must be integer labels of shape"),
         (MLP(num_classes=3), (X, T, LABELS / 1.0), "cond: must be integer labels"),
-        (MLP(), (X[None], T), "x: must be points"),
+        (MLP(), (X[:, 0], T), "x: must be points"),
         (MLP(), (X, T[:2]), "t: must be a scalar or have shape"),
         (MLP(depth=0), (X, T), "depth: must be at least 1"),
     ],
@@ -102,3 +102,17 @@ def test_frequencies_are_sines_and_cosines_beside_the_points():
     phase = np.outer([0.3, -0.7], np.pi * np.array([0.5, 1.0])).ravel()
     expected = 0.3 - 0.7 + np.sin(phase).sum() + np.cos(phase).sum() + 10 * 20.0
     np.testing.assert_allclose(module.apply({"params": params}, x, t), expected, rtol=1e-5)
+
+
+def test_images_are_points_of_another_shape():
+    images = jax.random.normal(jax.random.key(3), (5, 2, 3, 1))
+    net, t = MLP(width=8, depth=1), jnp.ones(5)
+    params = net.init(jax.random.key(0), images, t)
+    flat = net.apply(params, images.reshape(5, 6), t)
+    np.testing.assert_array_equal(net.apply(params, images, t), flat.reshape(images.shape))
+    assert MLP(width=8, depth=1, out_features=2).init_with_output(jax.random.key(0), images, t)[0].shape == (
+        5,
+        2,
+        3,
+        2,
+    )
