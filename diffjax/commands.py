@@ -20,6 +20,7 @@ from tqdm import tqdm
 from diffjax import systems
 from diffjax.data import to_uint8
 from diffjax.training import checkpoints
+from diffjax.training import workdir as run_folder
 from diffjax.training.system import System
 
 
@@ -45,7 +46,7 @@ def run(main: Callable[[list[str]], None]) -> None:
     """Run a command: parse flags, call `main`, and end with status 2 on a user's mistake.
 
     A ValueError or OSError, or a flag that cannot be parsed, becomes one line on stderr; `--verbosity=1`
-    shows the traceback too.
+    shows the traceback too. Ctrl-C ends it with status 130.
 
     Args:
       main: takes the arguments that are no flags; the program's name is the first and only one.
@@ -54,12 +55,17 @@ def run(main: Callable[[list[str]], None]) -> None:
     def checked(argv):
         if not flags.FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)  # orbax and tfds tell of every file
+            # What orbax cannot write it logs with tracebacks, from threads; it raises it, too.
+            logging.get_absl_logger().addFilter(lambda record: "/orbax/" not in record.pathname)
         if len(argv) > 1:
             raise ValueError(f"unexpected arguments {' '.join(argv[1:])!r}: options look like --name=value")
         return main(argv)
 
     try:
         app.run(checked, flags_parser=_parse)
+    except KeyboardInterrupt:
+        print(f"{Path(sys.argv[0]).name}: interrupted", file=sys.stderr)
+        sys.exit(130)
     except (ValueError, OSError) as error:
         logging.debug("traceback", exc_info=True)
         print(f"{Path(sys.argv[0]).name}: error: {_one_line(error)}", file=sys.stderr)
@@ -82,13 +88,9 @@ def load_config(workdir: str | Path, config: ConfigDict | None = None) -> Config
     """
     if not Path(workdir).is_dir():
         raise ValueError(f"no such workdir: {workdir}")
-    path = Path(workdir) / "config.json"
-    if not path.is_file():
+    if not (Path(workdir) / "config.json").is_file():
         raise ValueError(f"workdir {workdir} has no config.json: it is not a run's folder")
-    try:
-        own = ConfigDict(_tuples(json.loads(path.read_text())))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
+    own = ConfigDict(_tuples(run_folder.read_config(workdir)))
     if config is None:
         return own
     for section in ("system", "data", "schedule", "model"):
@@ -98,7 +100,9 @@ def load_config(workdir: str | Path, config: ConfigDict | None = None) -> Config
     return config
 
 
-def load_params(workdir: str | Path, config: ConfigDict, ema: bool = True, step: int | None = None) -> Any:
+def load_params(
+    workdir: str | Path, config: ConfigDict, ema: bool = True, step: int | None = None
+) -> tuple[Any, int]:
     """Read a run's parameters and check them against the network that the config describes.
 
     Args:
@@ -108,12 +112,12 @@ def load_params(workdir: str | Path, config: ConfigDict, ema: bool = True, step:
       step: of the checkpoint; None for the latest.
 
     Returns:
-      The parameters.
+      The parameters, and of which step they are.
 
     Raises:
       ValueError: as `checkpoints.restore_params`, or if names or shapes differ; it names the first.
     """
-    params = checkpoints.restore_params(workdir, ema=ema, step=step)
+    params, step = checkpoints.restore_params_and_step(workdir, ema=ema, step=step)
     expected = jax.eval_shape(systems.build(config).init, jax.random.key(0))[0]
     found, wanted = (
         {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
@@ -125,7 +129,7 @@ def load_params(workdir: str | Path, config: ConfigDict, ema: bool = True, step:
                 f"checkpoint of another model in {workdir}: {name} has shape {found.get(name, 'none')} "
                 f"there and {wanted.get(name, 'none')} in config.model"
             )
-    return params
+    return params, step
 
 
 def sample_in_batches(

@@ -85,7 +85,7 @@ def _main(argv):
     )  # fmt: skip
     labels = labels_for(config, num, options.label)
     system = systems.build(config)
-    params = commands.load_params(workdir, config, ema=options.ema, step=options.checkpoint)
+    params, _ = commands.load_params(workdir, config, ema=options.ema, step=options.checkpoint)
     key = jax.random.key(options.seed)
     x, seconds = commands.sample_in_batches(
         system, params, key=key, num=num, batch_size=options.batch_size, labels=labels

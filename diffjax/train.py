@@ -5,6 +5,8 @@ command line, e.g. `--config.training.num_steps=4000`.
 """
 
 import inspect
+import signal
+import sys
 from pathlib import Path
 
 import jax
@@ -15,6 +17,7 @@ from ml_collections import config_flags
 from diffjax import commands, data, systems
 from diffjax.evaluation import pictures
 from diffjax.training import fit, metrics, sharding, workdir
+from diffjax.training.stopping import on_signals
 
 _SECTIONS = [
     "system",
@@ -32,7 +35,7 @@ _TRAINING = [*_LOOP, "batch_size", "ema", "mesh", "writers"]
 _WRITERS = {"tensorboard": metrics.tensorboard, "wandb": metrics.wandb}
 
 
-def train(config, folder, about="A training run.", progress=True):
+def train(config, folder, about="A training run.", progress=True, should_stop=lambda: False):
     """Train, or go on training, until `config.training.num_steps`.
 
     Everything that can be refused is refused before anything is compiled or written.
@@ -42,9 +45,10 @@ def train(config, folder, about="A training run.", progress=True):
       folder: the run's folder.
       about: what the run is, for its README.
       progress: show a progress bar.
+      should_stop: asked between steps, see `training.fit`.
 
     Returns:
-      The final TrainState.
+      The final TrainState; its `step` is less than `num_steps` if it was told to stop.
 
     Raises:
       ValueError: naming the field of the config that does not fit.
@@ -66,7 +70,8 @@ def train(config, folder, about="A training run.", progress=True):
     with workdir.lock(folder):
         return fit(
             system, optimizer, batches, workdir=folder, ema_decay=decay, mesh=mesh, writers=writers,
-            on_sample=_sampler(system, config, source, folder), progress=progress, **loop,
+            on_sample=_sampler(system, config, source, folder), should_stop=should_stop, progress=progress,
+            **loop,
         )  # fmt: skip
 
 
@@ -128,19 +133,37 @@ def _main(argv):
     options = flags.FLAGS
     if options.config is None or not options.workdir:
         raise ValueError("give --config=configs/<dataset>/<system>.py and --workdir=runs/<name>")
+    if options.cpu_devices is not None:
+        jax.config.update("jax_num_cpu_devices", options.cpu_devices)
     if options.distributed:
         jax.distributed.initialize()
     file = config_flags.get_config_filename(options["config"]).partition(":")[0]
     about = inspect.getdoc(commands.config_module(file)) or "A training run."
-    train(options.config, options.workdir, about)
+    with on_signals() as received:
+        state = train(options.config, options.workdir, about, should_stop=received)
     if jax.process_index() == 0:
-        print(f"done: {options.workdir}/README.md says what is in the folder and how to go on")
+        print(_last_words(options.workdir, int(state.step), options.config.training.num_steps, received()))
+    if received() is signal.SIGINT:
+        sys.exit(130)  # what a shell expects of a command ended by Ctrl-C
+
+
+def _last_words(folder, step, num_steps, received):
+    if step == num_steps:
+        return f"done: {folder}/README.md says what is in the folder and how to go on"
+    why = f"stopped by {received.name if received else 'another process'}"
+    if step == 0:
+        return f"{why} before the first step, no checkpoint was saved: the same command starts again"
+    return f"{why} at step {step} of {num_steps}, with a checkpoint: the same command goes on from there"
 
 
 def cli():
     """Entry point of `diffjax-train`."""
     commands.define_run_flags()
     flags.DEFINE_bool("distributed", False, "Join the other hosts (jax.distributed) before anything else.")
+    flags.DEFINE_integer(
+        "cpu_devices", None, "Split each batch over so many devices of one CPU: use its cores better.",
+        lower_bound=1,
+    )  # fmt: skip
     commands.run(_main)
 
 

@@ -58,7 +58,7 @@ def get_config():
             "log_every": 50,
             "checkpoint_every": 500,
             "sample_every": 500,
-            "keep": 1,
+            "keep": 2,
             "ema": ConfigDict({"name": "warmed_up", "decay": 0.995}),
         }
     )

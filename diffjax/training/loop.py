@@ -12,7 +12,7 @@ import optax
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from diffjax.training import checkpoints, metrics, sharding
+from diffjax.training import checkpoints, metrics, sharding, stopping
 from diffjax.training import ema as ema_rules
 from diffjax.training import state as states
 from diffjax.training import step as steps
@@ -48,11 +48,12 @@ def fit(
     sample_every: int = 0,
     on_sample: Callable[[int, TrainState, Any], None] | None = None,
     ema_decay: float | ema_rules.Decay = 0.999,
-    keep: int = 1,
+    keep: int = 2,
     best_metric: str = "loss",
     mesh: Mesh | None = None,
     rule: sharding.Rule | None = None,
     writers: Sequence[Callable[[str | Path, int], metrics.Writer]] = (),
+    should_stop: Callable[[], Any] = lambda: False,
     progress: bool = True,
 ) -> TrainState:
     """Trains until `num_steps` updates are made, from the latest checkpoint in `workdir` on if there is one.
@@ -70,24 +71,30 @@ def fit(
         seed: seed of initialisation and of every step.
         log_every: steps between rows of `metrics.jsonl`; the last step has a row too. A row holds the mean
             of each metric over the steps since the row before, "steps_per_s" and "time" (Unix, seconds).
-            Only here and at checkpoints does the host wait for the device.
+            Only here and at checkpoints does the host wait for the device; else it is two steps ahead.
         checkpoint_every: steps between checkpoints; the last step has one too.
         sample_every: steps between calls of `on_sample`, the last step has one too; 0 for none.
         on_sample: `on_sample(step, state, frozen)`, on every process. The state is gone after the call.
         ema_decay: decay of the moving average, a number in [0, 1] or a rule of `ema`.
-        keep: how many of the latest checkpoints stay; the best one stays besides.
+        keep: how many of the latest checkpoints stay; the best one stays besides. With 2 or more there is
+            one to fall back on should the latest be damaged.
         best_metric: the metric whose lowest mean since the checkpoint before makes a checkpoint the best.
         mesh: the devices; None: all of them along `data`.
         rule: how the state is laid out; None: `sharding.fsdp(mesh)`, replicated on a mesh of `data` alone.
         writers: further places for rows, such as `metrics.tensorboard`.
+        should_stop: asked between steps; a true answer saves a checkpoint and returns. Asked before the
+            first step, when all is compiled, too; then there is nothing to save. Where there are several
+            processes it is asked at log steps and checkpoints only, and one wish stops them all.
         progress: show a progress bar.
 
     Returns:
-        The state after the last step.
+        The state after the last step; `state.step` is less than `num_steps` if it was told to stop.
 
     Raises:
         ValueError: if a number is out of range, the batches end early, `best_metric` is not among the
-            metrics, or a loss is not finite.
+            metrics, no checkpoint can be read, or a loss or the parameters are not finite: these are not
+            saved, and the last good checkpoint is named.
+        OSError: if the disk has not enough room for the checkpoints, or turns out to be full later.
     """
     workdir = Path(workdir)
     _check_counts(num_steps=num_steps, log_every=log_every, checkpoint_every=checkpoint_every)
@@ -99,41 +106,57 @@ def fit(
     frozen = states.frozen(system, init_key, mesh, rule)
     abstract = states.abstract(system, optimizer, init_key, mesh, rule)
     step = steps.compiled(steps.make(system, optimizer, decay), abstract)
+    found = checkpoints.restore(workdir, abstract)
 
     with contextlib.ExitStack() as stack:
-        manager = stack.enter_context(checkpoints.open_manager(workdir, keep=keep, best_metric=best_metric))
-        start = manager.latest_step() or 0
-        since_log = since_checkpoint = metrics.Running()
-        if start:
-            state, position, meta = checkpoints.restore(manager, abstract)
-            batches.set_state(position)
-            since_log = metrics.Running(**meta["since_log"])
+        manager = stack.enter_context(checkpoints.writing(workdir, keep=keep, best_metric=best_metric))
+        checkpoints.check_space(workdir, abstract, keep)  # the manager has removed what was cut off
+        if found is None:
+            start, state = 0, states.create(system, optimizer, init_key, mesh, rule)
+            since_log = since_checkpoint = metrics.Running()
         else:
-            state = states.create(system, optimizer, init_key, mesh, rule)
+            start, state, position, meta = found
+            batches.set_state(position)
+            since_log, since_checkpoint = (
+                metrics.Running(**meta.get(name, {})) for name in ("since_log", "since_checkpoint")
+            )
         log = stack.enter_context(contextlib.closing(_log(workdir, start, num_steps, writers, progress)))
 
         pending = []
         for n in range(start + 1, num_steps + 1):
-            state, measured = step(state, frozen, key, sharding.put_batch(mesh, _next(batches, n)))
-            pending.append(measured)
+            batch = sharding.put_batch(mesh, _next(batches, n))
             if n == start + 1:
-                jax.block_until_ready(measured)  # compiled: the bar's clock starts here
+                step = step.lower(state, frozen, key, batch).compile()
+                if stopping.agree(bool(should_stop())):
+                    break  # told to while the program was made: there is nothing new to save
+            state, measured = step(state, frozen, key, batch)
+            pending.append(measured)
+            jax.block_until_ready(pending[-3:][0])  # not far ahead of the device: a wish is soon granted
             log.tick()
             logs = n % log_every == 0 or n == num_steps
             saves = n % checkpoint_every == 0 or n == num_steps
-            if logs or saves:
+            # Several processes talk to each other only where the host waits anyway.
+            asks = logs or saves or jax.process_count() == 1
+            stops = asks and stopping.agree(bool(should_stop()))
+            if logs or saves or stops:
                 rows, pending = jax.device_get(pending), []
                 _check_finite(rows, n, manager)
                 since_log = metrics.add(since_log, rows)
                 since_checkpoint = metrics.add(since_checkpoint, rows)
             if logs:
+                checkpoints.check_written(manager)
                 log.write(n, metrics.means(since_log))
                 since_log = metrics.Running()
-            if saves:
-                _save(manager, n, state, batches, since_log, metrics.means(since_checkpoint), best_metric)
-                since_checkpoint = metrics.Running()
+            if saves or stops:
+                # The few steps until a signal do not compare with whole intervals: no score for them.
+                score = _score(since_checkpoint, best_metric) if saves else {}
+                since_checkpoint = metrics.Running() if saves else since_checkpoint
+                meta = {"since_log": since_log._asdict(), "since_checkpoint": since_checkpoint._asdict()}
+                checkpoints.save(manager, n, state, data=batches.get_state(), meta=meta, metrics=score)
             if on_sample is not None and sample_every and (n % sample_every == 0 or n == num_steps):
                 on_sample(n, state, frozen)
+            if stops:
+                break
     if jax.process_index() == 0:
         metrics.plot_loss(workdir)
     return state
@@ -146,11 +169,11 @@ def _next(batches: Batches, n: int) -> dict[str, np.ndarray]:
         raise ValueError(f"batches ended before step {n}: training needs a source that repeats") from None
 
 
-def _save(manager, n, state, batches, since_log, means, best_metric):
+def _score(since_checkpoint, best_metric):
+    means = metrics.means(since_checkpoint)
     if best_metric not in means:
         raise ValueError(f"best_metric={best_metric!r} is not one of {', '.join(sorted(means))}")
-    meta = {"since_log": since_log._asdict()}
-    checkpoints.save(manager, n, state, data=batches.get_state(), meta=meta, metrics=means)
+    return means
 
 
 class _Log(NamedTuple):
@@ -163,11 +186,11 @@ class _Log(NamedTuple):
 
 def _log(workdir, start, num_steps, writers, progress) -> _Log:
     first = jax.process_index() == 0
+    sinks = [opener(workdir, start) for opener in (metrics.jsonl, *writers)] if first else []
     bar = tqdm(
         total=num_steps, initial=start, unit="step", desc="compiling", smoothing=0.05,
         disable=not (progress and first),
     )  # fmt: skip
-    sinks = [opener(workdir, start) for opener in (metrics.jsonl, *writers)] if first else []
     last = (start, time.perf_counter())
 
     def write(n, row):
@@ -181,7 +204,7 @@ def _log(workdir, start, num_steps, writers, progress) -> _Log:
 
     def tick():
         if bar.n == start:
-            bar.unpause()
+            bar.unpause()  # compiled: the clock starts here
             bar.set_description("training")
         bar.update()
 
@@ -197,6 +220,7 @@ def _check_finite(rows, n, manager):
     for step, row in enumerate(rows, start=n - len(rows) + 1):
         for name in ("loss", "param_norm"):
             if not np.isfinite(row[name]):
+                checkpoints.check_written(manager, wait=True)
                 good = manager.latest_step()
                 good = "no checkpoint yet" if good is None else f"the last good checkpoint is step {good}"
                 raise ValueError(f"{name} is {row[name]} at step {step}; {good} in {manager.directory}")

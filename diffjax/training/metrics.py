@@ -1,11 +1,13 @@
 """Metrics of a run: running means, `metrics.jsonl`, optional TensorBoard and wandb, the loss curve."""
 
+import contextlib
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+from diffjax.training import workdir as files
 
 Row = Mapping[str, float]
 
@@ -79,11 +81,23 @@ def jsonl(workdir: str | Path, step: int) -> Writer:
     """
     path = Path(workdir) / FILE
     kept = [row for row in read(workdir) if row["step"] <= step] if path.exists() else []
-    scratch = path.with_suffix(".tmp")
-    scratch.write_text("".join(json.dumps(row) + "\n" for row in kept))
-    os.replace(scratch, path)
+    files.write(path, "".join(_line(row) for row in kept))
     file = path.open("a", buffering=1)
-    return Writer(lambda step, row: print(json.dumps({"step": step, **row}), file=file), file.close)
+
+    def write(step, row):
+        with files.naming(path):
+            file.write(_line({"step": step, **row}))
+
+    def close():
+        with contextlib.suppress(OSError):  # it was raised when the line was written
+            file.close()
+
+    return Writer(write, close)
+
+
+def _line(row: Row) -> str:
+    """Write a row as one line of JSON, which has no NaN: null stands for what is not finite."""
+    return json.dumps({name: value if math.isfinite(value) else None for name, value in row.items()}) + "\n"
 
 
 def tensorboard(workdir: str | Path, step: int) -> Writer:
@@ -145,20 +159,27 @@ def read(workdir: str | Path) -> list[dict[str, float]]:
         workdir: the run's folder.
 
     Returns:
-        Its rows in order; a last line that was cut off is left out.
+        Its rows in order; a last line that was cut off is left out. A value that is null there, because it
+        was not finite, is NaN.
 
     Raises:
-        ValueError: if there is no such file, or a line other than the last is not JSON.
+        ValueError: if there is no such file, or a line other than the last is not a row.
     """
     path = Path(workdir) / FILE
     if not path.exists():
         raise ValueError(f"no {FILE} in workdir {workdir}")
     # Only a line that ends was written to its end.
-    lines = path.read_text().split("\n")[:-1]
+    lines = path.read_bytes().split(b"\n")[:-1]
+    return [_row(path, i, line) for i, line in enumerate(lines, start=1)]
+
+
+def _row(path, i, line):
     try:
-        return [json.loads(line) for line in lines]
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} has a line that is not JSON: {error.doc!r}") from error
+        row = {name: math.nan if value is None else value + 0 for name, value in json.loads(line).items()}
+        return {"step": row.pop("step"), **row}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:  # ValueError: no JSON, or no text
+        start = line[:60].decode(errors="replace")
+        raise ValueError(f"{path}, line {i} is not a row of metrics: {start!r}; mend or remove it") from error
 
 
 def plot_loss(workdir: str | Path) -> Path:
@@ -179,13 +200,15 @@ def plot_loss(workdir: str | Path) -> Path:
     rows = read(workdir)
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    axes.plot([row["step"] for row in rows], [row["loss"] for row in rows], linewidth=1)
-    if rows and all(row["loss"] > 0 and math.isfinite(row["loss"]) for row in rows):
+    losses = [row.get("loss", math.nan) for row in rows]
+    axes.plot([row["step"] for row in rows], losses, linewidth=1)
+    if losses and all(0 < loss < math.inf for loss in losses):
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.set(xlabel="step", ylabel="training loss", title=Path(workdir).absolute().name)
     axes.yaxis.set_minor_formatter(axes.yaxis.get_major_formatter())
     axes.grid(alpha=0.3, which="both")
     path = Path(workdir) / "loss.png"
-    figure.savefig(path, dpi=120)
+    with files.naming(path):
+        figure.savefig(path, dpi=120)
     return path

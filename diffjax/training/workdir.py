@@ -18,6 +18,8 @@ import jax
 
 _PACKAGES = ("diffjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
+_SCRATCH = ".tmp"  # a file that was being written when the run was killed; never read
+
 _README = """# {name}
 
 {about}
@@ -42,7 +44,7 @@ The same command again goes on from the latest checkpoint; a larger `training.nu
 | `samples/step_<n>.png` | samples of the moving average on the way |
 | `samples.npz`, `samples.png` | the latest output of the sample command |
 | `evaluation.md`, `evaluation.json`, `evaluation/` | the latest output of the evaluate command |
-| `checkpoints/<step>/` | the whole state after that many steps; the latest and the best are kept |
+| `checkpoints/<step>/` | the whole state after that many steps; the latest ones and the best are kept |
 """
 
 
@@ -53,7 +55,7 @@ def prepare(
     about: str = "A training run.",
     commands: Mapping[str, str] | None = None,
     growing: tuple[str, ...] = ("training.num_steps",),
-    free: tuple[str, ...] = ("sampler", "evaluation"),
+    free: tuple[str, ...] = ("sampler", "evaluation", "training.keep"),
 ) -> Path:
     """Makes a run's folder, or checks that it belongs to this configuration, before anything is written.
 
@@ -65,7 +67,7 @@ def prepare(
         about: what the run is, a sentence or two for the README.
         commands: further shell commands for the README, such as `{"To sample": "python -m ..."}`.
         growing: dotted keys of numbers that may be larger than in the folder's `config.json`.
-        free: sections that do not touch training and may differ.
+        free: sections and dotted keys that do not change what is trained and may differ.
 
     Returns:
         The folder's path.
@@ -94,22 +96,60 @@ def prepare(
     return workdir
 
 
+def read_config(workdir: str | Path) -> dict[str, Any]:
+    """Reads `workdir/config.json`.
+
+    Args:
+        workdir: the run's folder.
+
+    Returns:
+        What `prepare` was given, with JSON's types.
+
+    Raises:
+        ValueError: if the file is damaged; it says where.
+    """
+    path = Path(workdir) / "config.json"
+    try:
+        config = json.loads(path.read_bytes())
+    except ValueError as error:  # no JSON, or no text
+        raise ValueError(f"{path} is not JSON ({error}): mend it, or name a new workdir") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} is no config ({str(config)[:40]!r}): mend it, or name a new workdir")
+    return config
+
+
 def write(path: Path, text: str) -> None:
     """Writes a text file that is either whole or as it was before.
 
     Args:
         path: the file.
         text: its new content.
+
+    Raises:
+        OSError: naming the file, if it could not be written.
     """
-    scratch = path.with_name(path.name + ".tmp")
+    scratch = path.with_name(path.name + _SCRATCH)
     try:
-        with scratch.open("w") as file:
+        with naming(path), scratch.open("w") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Names the file in an OSError, which that of a full disk does not.
+
+    Args:
+        path: what is being written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"could not write {path}: {error.strerror or error}") from error
 
 
 @contextlib.contextmanager
@@ -162,16 +202,16 @@ def _check_config(workdir: Path, config: Any, growing: tuple[str, ...], free: tu
     if not path.exists():
         if (workdir / "checkpoints").exists():
             raise ValueError(f"workdir {workdir} has checkpoints but no config.json to compare with")
-        if workdir.is_dir() and any(workdir.iterdir()):
+        if workdir.is_dir() and any(path.suffix != _SCRATCH for path in workdir.iterdir()):
             raise ValueError(f"workdir {workdir} is not empty and not a run's folder: name a new one")
         return
-    old, new = _flat(json.loads(path.read_text())), _flat(config)
+    old, new = _flat(read_config(workdir)), _flat(config)
     missing = object()
     differing = [
         key
         for key in sorted(old.keys() | new.keys())
         if old.get(key, missing) != new.get(key, missing)
-        and key.split(".")[0] not in free
+        and not {key, key.split(".")[0]} & set(free)
         and not (key in growing and key in old and key in new and new[key] > old[key])
     ]
     if differing:
@@ -186,12 +226,15 @@ def _check_config(workdir: Path, config: Any, growing: tuple[str, ...], free: tu
 
 
 def _check_writable(workdir: Path) -> None:
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=workdir):
-            pass
-    except OSError as error:
-        raise ValueError(f"workdir {workdir} cannot be written: {error}") from error
+    for folder in (workdir, workdir / "checkpoints"):
+        try:
+            if folder == workdir:
+                folder.mkdir(parents=True, exist_ok=True)
+            if folder.exists():
+                with tempfile.TemporaryFile(dir=folder):
+                    pass
+        except OSError as error:
+            raise ValueError(f"workdir {folder} cannot be written: {error.strerror or error}") from error
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:

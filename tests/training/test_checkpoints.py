@@ -83,7 +83,7 @@ def test_latest_and_best_are_kept(tmp_path):
 
     def run(num_steps):
         batches = _Losses(losses)
-        toy_training.run(tmp_path, num_steps, 10, 5, system=_recorded_loss(), batches=batches)
+        toy_training.run(tmp_path, num_steps, 10, 5, system=_recorded_loss(), batches=batches, keep=1)
         return checkpoints.steps(tmp_path)
 
     assert run(30) == [20, 30]
@@ -92,14 +92,16 @@ def test_latest_and_best_are_kept(tmp_path):
 
 def test_a_better_checkpoint_replaces_the_best(tmp_path):
     losses = [2.0] * 10 + [3.0] * 10 + [1.0] * 10 + [3.0] * 10
-    toy_training.run(tmp_path, 40, 10, 10, system=_recorded_loss(), batches=_Losses(losses))
+    toy_training.run(tmp_path, 40, 10, 10, system=_recorded_loss(), batches=_Losses(losses), keep=1)
     assert checkpoints.steps(tmp_path) == [30, 40]
 
 
 def test_other_shapes_are_refused(tmp_path):
     toy_training.run(tmp_path, 5, 5, 5)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"checkpoint .*/5 is damaged or of another model: .*do not match"):
         toy_training.run(tmp_path, 10, 5, 5, system=_recorded_loss(), batches=_Losses([1.0] * 10))
+
+    assert checkpoints.steps(tmp_path) == [5]  # not the checkpoint is wrong but the system
 
 
 def test_keeping_nothing_is_refused(tmp_path):

@@ -45,7 +45,7 @@ def test_going_on_drops_what_will_be_done_again(tmp_path, tail):
 
 def test_a_broken_line_inside_is_an_error(tmp_path):
     (tmp_path / metrics.FILE).write_text('{"step": 1}\noops\n{"step": 2}\n')
-    with pytest.raises(ValueError, match="not JSON"):
+    with pytest.raises(ValueError, match="line 2 is not a row of metrics"):
         metrics.read(tmp_path)
 
 

@@ -72,6 +72,45 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
         workdir.prepare(tmp_path / "file" / "run", CONFIG)
 
 
+def test_checkpoints_that_cannot_be_written_are_refused(tmp_path):
+    workdir.prepare(tmp_path, CONFIG)
+    (tmp_path / "checkpoints").write_text("")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match=r"workdir .*/checkpoints cannot be written: Not a directory"):
+        workdir.prepare(tmp_path, _changed(num_steps=20))
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_what_does_not_change_training_may_differ(tmp_path):
+    workdir.prepare(tmp_path, {**_changed(keep=1), "sampler": {"steps": 10}})
+    workdir.prepare(tmp_path, {**_changed(keep=3), "sampler": {"steps": 20}})
+    assert workdir.read_config(tmp_path)["training"]["keep"] == 3
+
+
+def test_killed_while_writing_its_first_file(tmp_path):
+    (tmp_path / "config.json.tmp").write_text('{"mod')
+    workdir.prepare(tmp_path, CONFIG)
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+@pytest.mark.parametrize("content, message", [
+    (b'{"a": ', r"is not JSON \(Expecting value: line 1"),
+    (b"\x93\x00", "is not JSON"),
+    (b"[1]", "is no config"),
+])  # fmt: skip
+def test_a_damaged_config_is_named_and_kept(tmp_path, content, message):
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"config\.json {message}.*: mend it, or name a new workdir"):
+        workdir.prepare(tmp_path, CONFIG)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+    assert (tmp_path / "config.json").read_bytes() == content
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(OSError, match=r"could not write .*/none/x: No such file"):
+        workdir.write(tmp_path / "none" / "x", "text")
+
+
 def test_a_config_that_is_not_json_is_refused(tmp_path):
     with pytest.raises(ValueError, match="config cannot be written as JSON"):
         workdir.prepare(tmp_path / "run", {"model": object()})

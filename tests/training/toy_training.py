@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffjax import training
+from diffjax.training import stopping
 
 FEATURES = 16
 BATCH = 8
@@ -82,4 +83,6 @@ def run(workdir, num_steps, checkpoint_every, log_every, **options):
 
 
 if __name__ == "__main__":
-    run(sys.argv[1], *map(int, sys.argv[2:5]))
+    with stopping.on_signals() as received:
+        run(sys.argv[1], *map(int, sys.argv[2:5]), should_stop=received)
+    print("stopped by", received() and received().name)

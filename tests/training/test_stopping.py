@@ -1,0 +1,158 @@
+"""Signals: the step in flight is finished and saved, and going on gives the run that was never stopped."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import jax
+import numpy as np
+import pytest
+from training import toy_training
+
+from diffjax.training import checkpoints, metrics, stopping
+
+SCRIPT = pathlib.Path(toy_training.__file__)
+ROOT = SCRIPT.parents[2]
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": str(ROOT),
+    "XLA_FLAGS": "",
+    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.3",
+}
+TRAIN = ["-m", "diffjax.train", "--config=configs/toys/ddpm.py"] + [
+    f"--config.{override}"
+    for override in (
+        "training.num_steps=300", "training.checkpoint_every=25", "training.log_every=7",
+        "training.sample_every=0", "training.batch_size=64", "model.width=16", "data.num_examples=500",
+        "optimizer.warmup_steps=10", "optimizer.schedule=constant", "sampler.steps=10",
+    )
+]  # fmt: skip
+
+
+def _start(*args):
+    pipe = subprocess.PIPE
+    command = [sys.executable, *map(str, args)]
+    return subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=pipe, stderr=pipe, text=True)
+
+
+def _wait_for_a_checkpoint(process, workdir):
+    while process.poll() is None and checkpoints.latest_step(workdir) is None:
+        time.sleep(0.01)
+
+
+def _train(workdir):
+    return _start(*TRAIN, f"--workdir={workdir}")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("never") / "stopped"
+    process = _train(workdir)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return workdir
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_stopped_command_goes_on_as_if_it_never_was(whole, tmp_path, number, status):
+    process = _train(tmp_path / "run")
+    _wait_for_a_checkpoint(process, tmp_path / "run")
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == status, err
+    step = checkpoints.latest_step(tmp_path / "run")
+    assert f"stopped by {number.name} at step {step} of 300" in out and "the same command goes on" in out
+    assert f"{number.name}: ending after this step" in err and "Traceback" not in err
+
+    process = _train(tmp_path / "run")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0 and "done:" in out, err
+    folders = tmp_path / "run", whole
+    for average in (True, False):
+        both = [checkpoints.restore_params(folder, ema=average) for folder in folders]
+        jax.tree.map(np.testing.assert_array_equal, *both)
+    losses = [[(row["step"], row["loss"]) for row in metrics.read(folder)] for folder in folders]
+    assert losses[0] == losses[1] and losses[0][-1][0] == 300
+    assert checkpoints.steps(folders[0]) == checkpoints.steps(folders[1])
+
+
+def test_a_second_signal_ends_the_process_at_once():
+    code = (
+        "import hashlib, os, signal, subprocess, time; from diffjax.training import stopping\n"
+        "with stopping.on_signals() as received:\n"
+        "    os.kill(os.getpid(), signal.SIGTERM); print(received().name, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM); print('an echo', flush=True)\n"
+        "    subprocess.Popen(['sh', '-c', f'sleep 0.3; kill -INT {os.getpid()}'])\n"
+        "    hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)\n"
+    )  # minutes without a return to the interpreter, as in a compilation
+    process = _start("-c", code)
+    begin = time.monotonic()
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT and out == "SIGTERM\nan echo\n", err
+    assert time.monotonic() - begin < 50 and err.count("ending after this step") == 1
+
+
+def test_handlers_are_put_back():
+    before = [signal.getsignal(number) for number in stopping.SIGNALS]
+    threads = threading.active_count()
+    with stopping.on_signals() as received:
+        assert received() is None and [signal.getsignal(number) for number in stopping.SIGNALS] != before
+        assert threading.active_count() == threads + 1
+    assert [signal.getsignal(number) for number in stopping.SIGNALS] == before
+    assert threading.active_count() == threads and signal.set_wakeup_fd(-1) == -1
+
+
+def test_other_threads_change_nothing():
+    seen = []
+
+    def work():
+        with stopping.on_signals() as received:
+            seen.extend([received(), *map(signal.getsignal, stopping.SIGNALS)])
+
+    before = [None, *map(signal.getsignal, stopping.SIGNALS)]
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == before
+
+
+def test_a_wish_to_stop(tmp_path):
+    asked = []
+    state = toy_training.run(tmp_path, 20, 50, 50, should_stop=lambda: asked.append(0) or len(asked) > 5)
+    assert int(state.step) == 5 and checkpoints.steps(tmp_path) == [5]
+    state = toy_training.run(tmp_path, 20, 50, 50, should_stop=lambda: True)  # before a further step
+    assert int(state.step) == 5 and checkpoints.steps(tmp_path) == [5]
+
+
+def test_a_wish_while_compiling_saves_nothing(tmp_path):
+    state = toy_training.run(tmp_path, 20, 5, 5, should_stop=lambda: True)
+    assert int(state.step) == 0 and checkpoints.steps(tmp_path) == []
+    assert metrics.read(tmp_path) == []
+
+
+def test_a_signal_while_compiling_ends_the_command(tmp_path):
+    process = _train(tmp_path / "run")
+    while process.poll() is None and not (tmp_path / "run" / "checkpoints").exists():
+        time.sleep(0.002)  # this is made just before the step is compiled
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in err, err
+    assert "before the first step, no checkpoint was saved" in out
+    assert checkpoints.steps(tmp_path / "run") == []
+
+
+def test_a_stop_does_not_decide_which_is_the_best(tmp_path):
+    asked = []
+    wish = lambda: asked.append(0) or len(asked) == 13 + 1  # after step 13
+    toy_training.run(tmp_path / "parts", 30, 10, 5, keep=1, should_stop=wish)
+    assert checkpoints.steps(tmp_path / "parts")[-1] == 13
+    for name in ("parts", "whole"):
+        toy_training.run(tmp_path / name, 30, 10, 5, keep=1)
+    roots = [tmp_path / name / "checkpoints" for name in ("parts", "whole")]
+    assert len({tuple(sorted(path.name for path in root.iterdir())) for root in roots}) == 1
+    assert len({(root / "30/metrics/metrics").read_text() for root in roots}) == 1  # means of 21 to 30
