@@ -1,6 +1,7 @@
-"""Data sets in memory and batches of them. `diffjax.data.digits` brings TFDS and is not imported here."""
+"""Data sets and batches of them. `digits` and `prepared` bring TFDS and are not imported here."""
 
 from diffjax.data.catalog import load as load
+from diffjax.data.lazy import LazyImages as LazyImages
 from diffjax.data.pipeline import Batches as Batches
 from diffjax.data.pipeline import batches as batches
 from diffjax.data.pipeline import epoch as epoch

@@ -1,6 +1,7 @@
 """Handwritten digits that ship inside scikit-learn, as a TFDS data set that needs no TensorFlow."""
 
 import contextlib
+import dataclasses
 import io
 import os
 import pathlib
@@ -10,6 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from sklearn import datasets
 
+from diffjax.data import prepared
 from diffjax.data.sources import Source
 
 
@@ -69,18 +71,9 @@ def read(split: str = "train", data_dir: str | os.PathLike | None = None) -> Sou
     Raises:
       ValueError: if the split is unknown.
     """
-    data_dir = data_dir or os.environ.get("TFDS_DATA_DIR") or pathlib.Path.home() / "tensorflow_datasets"
-    prepare(data_dir)
-    builder = Digits(data_dir=os.fspath(data_dir))
-    try:
-        records = builder.as_data_source(split)
-    except (ValueError, KeyError) as error:
-        allowed = ", ".join(sorted(builder.info.splits))
-        raise ValueError(f'split must be one of {allowed} or a slice of it, got "{split}"') from error
-    rows = records.__getitems__(range(len(records)))
-    images = np.stack([row["image"] for row in rows])
-    labels = np.array([row["label"] for row in rows], np.int32)
-    return Source(images, labels, num_classes=10, name=f"digits/{split}")
+    prepare(prepared.root(data_dir))
+    source = prepared.read(Digits.name, split, data_dir=data_dir)
+    return dataclasses.replace(source, x=np.asarray(source.x))
 
 
 def prepare(data_dir: str | os.PathLike) -> None:

@@ -7,6 +7,7 @@ on what was read before: a whole run is a function of the seed, and a resumed on
 """
 
 import functools
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,21 +16,36 @@ import numpy as np
 
 from diffjax.data.sources import Source
 
-_PREFETCH = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
+_THREADS = min(8, os.cpu_count() or 1)  # decoding images leaves Python's lock free; more hardly help
+_AHEAD = _THREADS + 2  # batches in memory or being read; neither number changes what is read
 
 
 class Batches:
-    """Iterate over batches; made by `batches`. The state says which batch comes next, and of which stream."""
+    """Iterate over batches; made by `batches`. The state says which batch comes next, and of which stream.
+
+    Threads read ahead. They end when the iterator is closed or dropped. What goes wrong in them is raised by
+    the `next` that wanted the batch, and the same batch comes next again.
+    """
 
     def __init__(self, dataset: grain.MapDataset, stream: dict[str, Any]):
-        self._iterator = iter(dataset.to_iter_dataset(_PREFETCH))
+        options = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD)
+        self._iterator = iter(dataset.to_iter_dataset(options))
         self._stream = stream
 
     def __iter__(self) -> "Batches":
         return self
 
     def __next__(self) -> dict[str, np.ndarray]:
-        return next(self._iterator)
+        here = self._iterator.get_state()
+        try:
+            return next(self._iterator)
+        except Exception:
+            self._iterator.set_state(here)  # its buffer has lost this batch, and only this one
+            raise
+
+    def close(self) -> None:
+        """End the threads; nothing can be read any more."""
+        self._iterator.close()
 
     def get_state(self) -> dict[str, Any]:
         """Return the state as a small dict that JSON can hold; the same on every shard."""

@@ -1,8 +1,10 @@
-"""A data set in memory, and the one rule between pixels outside and numbers inside."""
+"""A data set, and the one rule between pixels outside and numbers inside."""
 
 import dataclasses
 
 import numpy as np
+
+from diffjax.data.lazy import LazyImages
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -10,7 +12,8 @@ class Source:
     """Hold a whole data set: pixels as uint8, anything else as float32.
 
     Attributes:
-      x: uint8 images `[N, H, W, C]`, or float32 `[N, ...]` that a model sees as it is.
+      x: uint8 images `[N, H, W, C]`, in memory or as `LazyImages`, or float32 `[N, ...]` that a model sees as
+        it is.
       label: int32 `[N]` in 0..num_classes-1, or None.
       num_classes: number of classes, or None where there are no labels.
       name: what to call it in messages.
@@ -19,7 +22,7 @@ class Source:
       ValueError: if a dtype, a shape or a label does not fit.
     """
 
-    x: np.ndarray
+    x: np.ndarray | LazyImages
     label: np.ndarray | None = None
     num_classes: int | None = None
     name: str = "data"

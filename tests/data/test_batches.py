@@ -1,12 +1,16 @@
 """Order, shards, flips and resumption of the training stream."""
 
+import gc
 import itertools
 import json
+import threading
+import time
 
 import numpy as np
 import pytest
 
 from diffjax import data
+from diffjax.data import pipeline
 
 N = 23
 IDENTITY = data.Source(np.arange(N, dtype=np.float32)[:, None], np.arange(N, dtype=np.int32), N, "identity")
@@ -202,3 +206,78 @@ def test_bad_arguments_are_refused(options, message):
 def test_epoch_refuses_an_empty_batch():
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         data.epoch(IDENTITY, 0)
+
+
+def _reading(read, n=100):
+    """A source of numbers 0..n-1 that calls `read(first row)` for every batch."""
+
+    def decode(rows):
+        read(int(rows[0]))
+        return np.broadcast_to(rows[:, None, None, None], (len(rows), 1, 1, 1)).astype(np.uint8)
+
+    return data.Source(data.LazyImages(decode, (n, 1, 1, 1)), name="numbers")
+
+
+def _slow(read, count):
+    """Seconds to take and use `count` batches that take 20 ms to read and 20 ms to use."""
+    stream = data.batches(_reading(read), 4, seed=0, shuffle=False)
+    start = time.perf_counter()
+    for _ in range(count):
+        next(stream)
+        time.sleep(0.02)
+    return time.perf_counter() - start
+
+
+def test_the_next_batches_are_read_while_one_is_used():
+    """One after the other, 20 batches would take 0.8 seconds; at the same time, 0.42."""
+    assert min(_slow(lambda first: time.sleep(0.02), 20) for _ in range(3)) < 0.6
+
+
+def test_reading_ahead_is_bounded():
+    started = []
+    stream = data.batches(_reading(started.append), 4, seed=0, shuffle=False)
+    next(stream)
+    deadline = time.monotonic() + 10
+    while len(started) < 1 + pipeline._AHEAD and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.1)  # were there no bound, more would start now
+    assert sorted(started) == [4 * k for k in range(1 + pipeline._AHEAD)]
+
+
+def test_errors_of_the_reading_threads_reach_the_caller_and_lose_no_batch():
+    broken = {12, 20}
+
+    def read(first):
+        if first in broken:
+            raise OSError(f"cannot read {first}")
+
+    stream = data.batches(_reading(read), 4, seed=0, shuffle=False)
+    found = []
+    for _ in range(8):
+        try:
+            found.append(int(data.to_uint8(next(stream)["x"])[0, 0, 0, 0]))
+        except OSError as error:
+            row = int(str(error).removeprefix("cannot read "))
+            assert stream.get_state()["next_batch"] == row // 4 == len(found)
+            broken.remove(row)  # mended: the same batch can be read now
+    assert found == [0, 4, 8, 12, 16, 20] and not broken
+
+
+@pytest.mark.parametrize("end", ["close", "drop", "finish"])
+def test_threads_end_with_the_iterator(end):
+    before = set(threading.enumerate())
+    stream = data.batches(_reading(lambda first: time.sleep(0.01)), 4, seed=0, repeat=end != "finish")
+    next(stream)
+    threads = set(threading.enumerate()) - before
+    assert threads
+    if end == "close":
+        stream.close()
+    else:
+        if end == "finish":
+            list(stream)
+        del stream
+        gc.collect()
+    deadline = time.monotonic() + 10
+    while any(thread.is_alive() for thread in threads) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not any(thread.is_alive() for thread in threads)

@@ -49,8 +49,20 @@ def test_npz_by_name(tmp_path):
 @pytest.mark.parametrize(
     "name, options, message",
     [
-        ("digit", {}, 'one of digits, npz, ring8, .* got "digit", did you mean "digits"?'),
-        ("imagenet", {}, 'got "imagenet"$'),
+        (
+            "digit",
+            {},
+            'one of digits, npz, folder, ring8, .* set of TFDS.* got "digit", did you mean "digits"',
+        ),
+        ("cifar", {}, 'got "cifar", did you mean "cifar10"'),
+        ("", {}, 'set of TFDS such as cifar10; got ""$'),
+        ("xyzzy/8x8", {}, 'got "xyzzy/8x8"$'),
+        ("folder", {"path": "."}, "missing a required argument: 'size'"),
+        (
+            "cifar10",
+            {"path": "x"},
+            "unexpected keyword argument 'path'; its options are data_dir, image, label",
+        ),
         ("npz", {}, "missing a required argument: 'path'"),
         ("ring8", {"n": 5}, "unexpected keyword argument 'n'; its options are num_examples, seed"),
         ("ring8", {"num_examples": 0}, "num_examples must be at least 1, got 0"),
