@@ -20,7 +20,6 @@ from diffjax.data import Source
 from diffjax.evaluation import bound, classifier, figures, pictures, report
 from diffjax.process.schedules import Chain
 from diffjax.systems import assemble
-from diffjax.training import checkpoints
 from diffjax.training import workdir as run_folder
 
 _HELD_OUT = "held-out real"
@@ -80,7 +79,7 @@ def evaluate(
         sweep_steps=sweep_steps,
         batch_size=batch_size,
     )
-    params, step = commands.load_params(workdir, config), checkpoints.latest_step(workdir)
+    params, step = commands.load_params(workdir, config)
     weights, num = settings["guidance_weights"], settings["num_samples"]
     built = [(weight, *_build(config, steps, weight)) for weight in weights]  # refuse before the work begins
     sweep = [(each, *_build(config, each, weights[0])) for each in settings["sweep_steps"]]

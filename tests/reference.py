@@ -5,10 +5,19 @@ import pathlib
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from diffjax.process import prediction
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
+SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data"
+
+
+def optional_data(name):
+    """Return the path of a data file that may lie beside the repository; skip the test without it."""
+    if not (SHARED / name).exists():
+        pytest.skip(f"needs ../shared/data/{name}, which is not part of this repository")
+    return SHARED / name
 
 
 def load(name):

@@ -1,9 +1,16 @@
 """What turns images into the features that distances are measured in."""
 
+import pathlib
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+
+from diffjax import pretrained
+
+_SMALLEST = 64  # of the images that the trunks see
 
 
 class Extractor(NamedTuple):
@@ -20,3 +27,104 @@ class Extractor(NamedTuple):
     features: Callable[[np.ndarray], np.ndarray]
     probabilities: Callable[[np.ndarray], np.ndarray] | None
     conventions: str
+
+
+def inception(path: str | pathlib.Path, batch_size: int = 32) -> Extractor:
+    """Make the extractor that FID, KID and the inception score of the literature are defined by.
+
+    Args:
+      path: `weights-inception-2015-12-05-6726825d.pth` as torch-fidelity publishes it (pytorch-fid's file
+        holds the same tensors), or a `.safetensors` file of it.
+      batch_size: images at a time.
+
+    Returns:
+      Extractor of uint8 images [N, H, W, 1 or 3]: float32 features [N, 2048], and float64 probabilities
+      [N, 1008], the softmax of the logits without bias.
+
+    Raises:
+      FileNotFoundError, ImportError, ValueError: see `diffjax.pretrained.load`.
+
+    Reference:
+      Heusel et al. 2017 (arXiv:1706.08500); `diffjax.models.inception`.
+    """
+    module, variables = pretrained.load(path, "inception_v3_fid")
+    outputs = _batched(jax.jit(module.apply), variables, batch_size)
+    return Extractor(
+        "inception_v3_fid",
+        lambda images: outputs(images).features,
+        lambda images: _softmax(outputs(images).logits_unbiased),
+        "InceptionV3 of 2015 as in FID, 2048 pooled features; uint8 pixels, grey repeated to RGB, resized "
+        "to 299 x 299 by TensorFlow 1's bilinear rule (no antialiasing); weights from "
+        f"{pathlib.Path(path).name}.",
+    )
+
+
+def lpips_trunk(
+    path: str | pathlib.Path, architecture: str = "lpips_alexnet", batch_size: int = 64
+) -> Extractor:
+    """Make an extractor of features that were trained on ImageNet, small enough for a laptop.
+
+    The features are the means over places of the coarsest map, the last rectified convolution: 256 of
+    AlexNet, 512 of VGG16. Sides shorter than 64 pixels are enlarged to 64.
+
+    Args:
+      path: a file for `diffjax.pretrained.load`.
+      architecture: "lpips_alexnet" or "lpips_vgg16".
+      batch_size: images at a time.
+
+    Returns:
+      Extractor of uint8 images [N, H, W, 1 or 3]: float32 features [N, D], no probabilities.
+
+    Raises:
+      FileNotFoundError, ValueError: see `diffjax.pretrained.load`.
+    """
+    module, variables = pretrained.load(path, architecture)
+    pooled = jax.jit(lambda v, images: module.apply(v, _enlarge(images))[-1].mean(axis=(1, 2)))
+    width = module.stages[-1][-1].features
+    return Extractor(
+        architecture,
+        _batched(pooled, variables, batch_size),
+        None,
+        f"{width} features, the last convolution of {architecture.removeprefix('lpips_')} averaged over "
+        f"places; uint8 pixels, grey repeated to RGB, sides below {_SMALLEST} enlarged to {_SMALLEST} "
+        f"bilinearly (pixel centres aligned); weights from {pathlib.Path(path).name}.",
+    )
+
+
+def _enlarge(images):
+    x = images.astype(jnp.float32) / 127.5 - 1
+    height, width = (max(side, _SMALLEST) for side in x.shape[1:3])
+    return jax.image.resize(x, (len(x), height, width, 3), "linear")
+
+
+def _batched(apply: Callable, variables: Any, batch_size: int) -> Callable[[np.ndarray], Any]:
+    """Return images -> apply(variables, RGB images), in batches of one size and in full float32."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size: must be 1 or more; got {batch_size}")
+
+    def run(batch):
+        batch = np.resize(batch, (batch_size, *batch.shape[1:]))  # repeats the last, smaller one
+        with jax.default_matmul_precision("highest"):  # accelerators would round the factors
+            return jax.device_get(apply(variables, np.broadcast_to(batch, (*batch.shape[:-1], 3))))
+
+    def run_all(images):
+        images = _checked(images)
+        parts = [run(images[i : i + batch_size]) for i in range(0, len(images), batch_size)]
+        return jax.tree.map(lambda *arrays: np.concatenate(arrays)[: len(images)], *parts)
+
+    return run_all
+
+
+def _checked(images):
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
+        raise ValueError(
+            f"images: must be uint8 [N, H, W, 1 or 3], N at least 1; got {images.dtype} of shape "
+            f"{list(images.shape)}"
+        )
+    return images
+
+
+def _softmax(logits):
+    odds = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    return odds / odds.sum(axis=1, keepdims=True)

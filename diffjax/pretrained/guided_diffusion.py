@@ -20,6 +20,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from diffjax.models.unet import UNet
+from diffjax.pretrained.files import check_tensors
 
 _REQUIRED = (
     "image_size",
@@ -117,7 +118,7 @@ def convert(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> tup
     module = build(config)
     ours = flatten_dict(_abstract_params(module, config), sep="/")
     shapes = {_name(p): _to_theirs(p, np.broadcast_to(np.float32(0), a.shape)).shape for p, a in ours.items()}
-    _check(tensors, shapes)
+    check_tensors(tensors, shapes)
     params = {path: jnp.asarray(_to_ours(path, tensors[_name(path)]), jnp.float32) for path in ours}
     return module, {"params": unflatten_dict(params, sep="/")}
 
@@ -168,21 +169,3 @@ def _to_ours(path, array):
     if layer in _POINTWISE:
         array = array.reshape(array.shape[:2])
     return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
-
-
-def _check(tensors, shapes):
-    differences = {
-        "missing": [name for name in shapes if name not in tensors],
-        "left over": [name for name in tensors if name not in shapes],
-    }
-    if any(differences.values()):
-        counts = "; ".join(
-            f"{len(names)} {kind} ({', '.join(names[:3])}{', ...' * (len(names) > 3)})"
-            for kind, names in differences.items()
-            if names
-        )
-        raise ValueError(f"checkpoint: its tensors are not those of the config: {counts}")
-    for name, shape in shapes.items():
-        got = tensors[name].shape
-        if got != shape:
-            raise ValueError(f"checkpoint: {name} must have shape {shape} for the config; got {got}")

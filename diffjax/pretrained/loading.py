@@ -2,14 +2,21 @@
 
 import pathlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
 
-from diffjax.pretrained import guided_diffusion
+from diffjax.pretrained import guided_diffusion, inception, lpips
 from diffjax.pretrained.files import read_tensors
 
-_CONVERT = {"guided_diffusion_unet": guided_diffusion.convert}
+# (tensors, config) for networks that the tensors do not describe in full, (tensors) for the others.
+_CONFIGURED = {"guided_diffusion_unet": guided_diffusion.convert}
+_FIXED = {
+    "inception_v3_fid": inception.convert,
+    "lpips_alexnet": partial(lpips.convert, "lpips_alexnet"),
+    "lpips_vgg16": partial(lpips.convert, "lpips_vgg16"),
+}
 
 
 def load(
@@ -18,13 +25,19 @@ def load(
     """Load a published checkpoint as one of our networks.
 
     Args:
-      path: a `.safetensors` file, a torch `.pt` or `.pth` state dict, or a folder with exactly one such file.
-      architecture: "guided_diffusion_unet" (OpenAI's `UNetModel`).
-      config: the arguments the original network was built with, under their original names: the tensors do
-        not say all of them, such as the number of attention heads.
+      path: a `.safetensors` or `.npz` file, a torch `.pt` or `.pth` state dict, or a folder with exactly one
+        such file.
+      architecture: one of
+        - "guided_diffusion_unet": OpenAI's `UNetModel`; `module.apply(variables, x, t, cond)`.
+        - "inception_v3_fid": the InceptionV3 of FID; `module.apply(variables, images)`.
+        - "lpips_alexnet", "lpips_vgg16": feature maps and the weights of `diffjax.evaluation.lpips`;
+          `module.apply(variables, x)`.
+      config: of "guided_diffusion_unet", the arguments the original network was built with, under their
+        original names: the tensors do not say all of them, such as the number of attention heads. None for
+        the others.
 
     Returns:
-      (module, variables): `module.apply(variables, x, t, cond)` on NHWC images equals the original network.
+      (module, variables), which on NHWC images equal the original network.
 
     Raises:
       FileNotFoundError: if there is nothing at `path`.
@@ -35,8 +48,13 @@ def load(
       >>> config = {"image_size": 64, "in_channels": 3, "model_channels": 192, ...}  # doctest: +SKIP
       >>> unet, variables = load("64x64_diffusion.pt", "guided_diffusion_unet", config)  # doctest: +SKIP
     """
-    if architecture not in _CONVERT:
-        raise ValueError(f"architecture: must be one of {', '.join(_CONVERT)}; got {architecture!r}")
+    if architecture in _FIXED:
+        if config is not None:
+            raise ValueError(f"config: {architecture} takes none; got {config!r}")
+        return _FIXED[architecture](read_tensors(path))
+    if architecture not in _CONFIGURED:
+        allowed = ", ".join((*_CONFIGURED, *_FIXED))
+        raise ValueError(f"architecture: must be one of {allowed}; got {architecture!r}")
     if config is None:
         raise ValueError(f"config: {architecture} needs the arguments its network was built with; got None")
-    return _CONVERT[architecture](read_tensors(path), config)
+    return _CONFIGURED[architecture](read_tensors(path), config)
