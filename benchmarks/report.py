@@ -1,0 +1,105 @@
+"""The table of `results.json`, on the screen and between two comment lines of the README."""
+
+from statistics import median
+
+BEGIN, END = "<!-- table: python -m benchmarks.run --write -->", "<!-- end of table -->"
+
+_TASKS = {
+    "train": ("training step", "ms", 1e3),
+    "sample": ("{ddim_steps} DDIM steps", "s", 1.0),
+}
+
+
+def table(results):
+    """Make the Markdown.
+
+    Args:
+      results: what `benchmarks.run.measure` returned.
+
+    Returns:
+      Markdown with a line at its end.
+    """
+    machine, versions = results["machine"], results["versions"]
+    parameters = {row["network"]: row["parameters"] for row in results["parity"]}
+    told = ", ".join(f"{name} {version}" for name, version in versions.items())
+    lines = [
+        f"{results['date']}, {machine['cpu']}, {machine['cores']} cores, load {machine['load_before']} "
+        f"before; {told}. {results['threads']} threads each, float32, batch {results['batch']}, medians of "
+        f"{results['rounds']} rounds.",
+        "",
+        *_comparisons(results, parameters),
+        "",
+        *_parity(results["parity"]),
+        "",
+        *_loop(results["loop"]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def write(path, results):
+    """Replace what stands between the two comment lines.
+
+    Args:
+      path: the README.
+      results: what `benchmarks.run.measure` returned.
+
+    Raises:
+      ValueError: if the lines are not there, once each.
+    """
+    text = path.read_text()
+    if text.count(BEGIN) != 1 or text.count(END) != 1:
+        raise ValueError(f"{path} must have the lines {BEGIN!r} and {END!r} once each")
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    path.write_text(f"{before}{BEGIN}\n{table(results)}{END}{after}")
+
+
+def _comparisons(results, parameters):
+    variants = {side: list(times) for side, times in results["comparisons"][0]["seconds"].items()}
+    names = [f"diffusers, {name}" for name in variants["theirs"]]
+    names += [f"diffjax, {name}" for name in variants["ours"]]
+    yield f"| task | parameters | {' | '.join(names)} | diffjax / diffusers |"
+    yield "|---|---:|" + "---:|" * (len(names) + 1)
+    for row in results["comparisons"]:
+        name, unit, scale = _TASKS[row["task"]]
+        seconds = row["seconds"]
+        cells = [
+            f"{scale * median(seconds[side][variant]['wall']):.{0 if unit == 'ms' else 2}f} {unit}"
+            for side in variants
+            for variant in variants[side]
+        ]
+        count = parameters[row["network"]]
+        ratio = f"**{_ratio(seconds):.2f}**"
+        yield f"| {' | '.join([name.format(**results), f'{count:,}', *cells, ratio])} |"
+
+
+def _ratio(seconds):
+    """Return the median over rounds of the best variant of ours over the best of theirs."""
+    best = {
+        side: min((times["wall"] for times in variants.values()), key=median)
+        for side, variants in seconds.items()
+    }
+    return median(ours / theirs for ours, theirs in zip(best["ours"], best["theirs"], strict=True))
+
+
+def _parity(parity):
+    yield (
+        "Same computation: with diffusers' weights the outputs differ by at most "
+        f"{max(row['output'] for row in parity):.0e} of their standard deviation, the images after all DDIM "
+        f"steps by {max(row['images'] for row in parity):.0e}."
+    )
+
+
+def _loop(loop):
+    bare = [(before + after) / 2 for before, after in zip(loop["bare"], loop["bare"][1:])]
+    segments, steps = len(loop["loop"]), len(loop["loop"]) * loop["segment"]
+    overhead = [looped / alone - 1 for looped, alone in zip(loop["loop"], bare, strict=True)]
+    end_bare = loop["end_steps"] * sum(bare) / steps
+    yield (
+        f"The loop: {steps} steps of the digits config in `training.fit` took "
+        f"**{sum(loop['loop']) / sum(bare) - 1:+.1%}** longer than the same compiled steps alone "
+        f"({1e3 * sum(bare) / steps:.1f} ms each; median of {segments} segments of {loop['segment']} steps "
+        f"{median(overhead):+.1%}), a row of the log every {loop['log_every']} and a checkpoint every "
+        f"{loop['checkpoint_every']} steps included. The last checkpoint and the loss curve add "
+        f"{loop['end'] - end_bare:.1f} s once."
+    )
