@@ -1,7 +1,7 @@
 """Time diffjax beside PyTorch diffusers, and its training loop beside its own bare steps.
 
-    python -m benchmarks.run            measures everything into results.json
-    python -m benchmarks.run --write    puts the table of results.json into the README
+python -m benchmarks.run            measures everything into results.json
+python -m benchmarks.run --write    puts the table of results.json into the README
 """
 
 import argparse
