@@ -37,16 +37,21 @@ class Samples(NamedTuple):
 
 
 def define_run_flags() -> None:
-    """Define the flags of every command: `--config`, with overrides of its keys, and `--workdir`."""
-    config_flags.DEFINE_config_file("config", None, "File with get_config(), optionally file.py:argument.")
+    """Define the flags of the commands on runs: `--config` and `--workdir`."""
+    define_config_flag()
     flags.DEFINE_string("workdir", None, "Folder of the run.")
+
+
+def define_config_flag() -> None:
+    """Define `--config`, with overrides of its keys."""
+    config_flags.DEFINE_config_file("config", None, "File with get_config(), optionally file.py:argument.")
 
 
 def run(main: Callable[[list[str]], None]) -> None:
     """Run a command: parse flags, call `main`, and end with status 2 on a user's mistake.
 
-    A ValueError or OSError, or a flag that cannot be parsed, becomes one line on stderr; `--verbosity=1`
-    shows the traceback too. Ctrl-C ends it with status 130.
+    A ValueError or OSError, a missing package, or a flag that cannot be parsed, becomes one line on stderr;
+    `--verbosity=1` shows the traceback too. Ctrl-C ends it with status 130.
 
     Args:
       main: takes the arguments that are no flags; the program's name is the first and only one.
@@ -66,7 +71,7 @@ def run(main: Callable[[list[str]], None]) -> None:
     except KeyboardInterrupt:
         print(f"{Path(sys.argv[0]).name}: interrupted", file=sys.stderr)
         sys.exit(130)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         logging.debug("traceback", exc_info=True)
         print(f"{Path(sys.argv[0]).name}: error: {_one_line(error)}", file=sys.stderr)
         sys.exit(2)

@@ -2,11 +2,12 @@
 
 Writes one report, `evaluation.md`, with its figures in `evaluation/` and its numbers in `evaluation.json`.
 Without an option, the run's own config decides. Images are judged by a classifier trained on the real
-training images, or by the extractor that `config.evaluation.features` names.
+training images, or by the extractor that `--features` or `config.evaluation.features` names.
 """
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ml_collections import ConfigDict
 
 from diffjax import commands, systems
 from diffjax.data import Source
-from diffjax.evaluation import bound, classifier, figures, pictures, report
+from diffjax.evaluation import bound, classifier, extractors, figures, pictures, report
 from diffjax.process.schedules import Chain
 from diffjax.systems import assemble
 from diffjax.training import workdir as run_folder
@@ -39,16 +40,16 @@ def evaluate(
     guidance_weights: Sequence[float] | None = None,
     bound_images: int | None = None,
     sweep_steps: Sequence[int] | None = None,
+    features: str | None = None,
     batch_size: int | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Sample from the moving average of a run and measure the samples beside real data.
 
-    What is not given is `config.evaluation`'s, whose `features` ("classifier", or a dict of "name" and
-    "path") says in what distances are measured, `reference` against how many training images (default
-    10,000), and `bound_variance` with which variance the bound is taken (default: the learned one, or
-    "fixed_small").
+    What is not given is `config.evaluation`'s, whose `reference` says against how many training images
+    distances are measured (default 10,000), and `bound_variance` with which variance the bound is taken
+    (default: the learned one, or "fixed_small").
 
     Args:
       workdir: the run's folder.
@@ -58,6 +59,9 @@ def evaluate(
       guidance_weights: w of classifier-free guidance, each measured on its own.
       bound_images: held-out images whose bits/dim are bounded, T network calls each; 0 for none.
       sweep_steps: numbers of steps to compare, with the first guidance weight; empty for none.
+      features: in what distances are measured: "classifier", trained anew, or "<name>:<path>" of a file of
+        weights: "classifier" (of `python -m diffjax.classifier`), "inception", "lpips_alexnet" or
+        "lpips_vgg16" (for `diffjax.pretrained.load`).
       batch_size: samples at a time.
       seed: of samples, classifier, noise and subsets.
       progress: show progress bars.
@@ -77,6 +81,7 @@ def evaluate(
         guidance_weights=guidance_weights,
         bound_images=bound_images,
         sweep_steps=sweep_steps,
+        features=features,
         batch_size=batch_size,
     )
     params, step = commands.load_params(workdir, config)
@@ -99,7 +104,7 @@ def evaluate(
             labels=labels, progress=title if progress else None,
         )  # fmt: skip
 
-    samples = []
+    samples, own_steps = [], config.sampler.steps if steps is None else steps
     for weight, system, calls in built:
         x, seconds = draw(system, f"samples, w = {weight:g}")
         samples.append({"guidance_weight": weight, **measure(x, labels), **_speed(num, calls, seconds)})
@@ -117,6 +122,9 @@ def evaluate(
     if sweep:
         result["sweep"] = []
         for each, system, calls in sweep:
+            if each == own_steps:  # these samples are there
+                result["sweep"].append({"steps": each, **samples[0]})
+                continue
             x, seconds = draw(system, f"samples, {each} steps")
             result["sweep"].append({"steps": each, **quality(x, labels), **_speed(num, calls, seconds)})
     if bounded:
@@ -197,23 +205,25 @@ def _bound(config, settings, params, images, seed, progress):
     )  # fmt: skip
 
 
-def _extractor(features):
-    """Return the Extractor that `config.evaluation.features` names, a Classifier, or None for a new one."""
-    options = {"name": features} if isinstance(features, str) else dict(features)
-    name, path = options.pop("name", None), options.pop("path", None)
-    if name not in _EXTRACTORS or options:
-        raise ValueError(
-            f"evaluation.features must be 'classifier' or a name and a path, the name among "
-            f"{', '.join(_EXTRACTORS)}; got {features!r}"
-        )
-    if path is None and name != "classifier":
-        raise ValueError(f"evaluation.features={name!r} needs a path to its weights")
-    return None if path is None else _EXTRACTORS[name](path)
-
-
 _EXTRACTORS = {
     "classifier": classifier.load,
+    "inception": extractors.inception,
+    "lpips_alexnet": partial(extractors.lpips_trunk, architecture="lpips_alexnet"),
+    "lpips_vgg16": partial(extractors.lpips_trunk, architecture="lpips_vgg16"),
 }
+
+
+def _extractor(features):
+    """Return the Extractor, or the Classifier, in a file; None for a classifier yet to be trained."""
+    name, _, path = str(features).partition(":")
+    if name not in _EXTRACTORS:
+        raise ValueError(
+            f"evaluation.features must be 'classifier' or '<name>:<path>', the name among "
+            f"{', '.join(_EXTRACTORS)}; got {features!r}{systems.nearest(name, _EXTRACTORS)}"
+        )
+    if not path and name != "classifier":
+        raise ValueError(f"evaluation.features={name!r} needs a path to its weights, '{name}:<path>'")
+    return _EXTRACTORS[name](path) if path else None
 
 
 def _labels(config, train, num):
@@ -326,6 +336,9 @@ def _flags():
             "bound_images", None, "Held-out images whose bits/dim are bounded; 0 for none.", lower_bound=0
         ),
         "sweep_steps": flags.DEFINE_list("sweep_steps", None, "Numbers of steps to compare, e.g. 5,10,50."),
+        "features": flags.DEFINE_string(
+            "features", None, "Of the distances: classifier, or <name>:<path>, e.g. inception:weights.pth."
+        ),
         "batch_size": flags.DEFINE_integer("batch_size", None, "Samples at a time.", lower_bound=1),
         "seed": flags.DEFINE_integer("seed", 0, "Of samples, classifier and subsets.", lower_bound=0),
     }

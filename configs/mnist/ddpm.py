@@ -37,7 +37,7 @@ def get_config(path="../shared/data/mnist.npz"):
     )
     config.training = ConfigDict(
         {
-            "num_steps": 5000,
+            "num_steps": 7000,
             "batch_size": 64,
             "seed": 0,
             "log_every": 100,
@@ -47,5 +47,7 @@ def get_config(path="../shared/data/mnist.npz"):
             "ema": ConfigDict({"name": "warmed_up", "decay": 0.999}),
         }
     )
-    config.evaluation = ConfigDict({"num_samples": 5000, "batch_size": 250, "guidance_weights": (0.0, 0.5)})
+    config.evaluation = ConfigDict(
+        {"num_samples": 5000, "batch_size": 250, "bound_images": 200, "sweep_steps": (5, 10, 20, 50)}
+    )
     return config

@@ -1,12 +1,17 @@
 """The judge: accurate on digits it has not seen, the same at every training, indifferent to batches."""
 
+import pathlib
+
 import jax
 import numpy as np
 import pytest
 
-from diffjax import data
+from diffjax import commands, data
+from diffjax.classifier import train
 from diffjax.evaluation import classifier
 from diffjax.models.classifier import ConvClassifier
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def test_accurate_on_held_out_digits(judge, digits):
@@ -61,3 +66,20 @@ def test_a_file_holds_the_same_classifier_in_the_same_bytes(tmp_path, digits, ju
         classifier.load(tmp_path / "not.npz")
     with pytest.raises(ValueError, match=r"none\.npz, which does not exist"):
         classifier.load(tmp_path / "none.npz")
+
+
+def test_the_command_trains_and_writes_the_same_file_twice(tmp_path):
+    config = commands.config_module(ROOT / "configs/digits/ddpm.py").get_config()
+    first, again = (train(config, tmp_path / name / "judge.npz", num_steps=20) for name in ("a", "b"))
+    assert 0.2 < first.accuracy == again.accuracy < 1
+    assert (tmp_path / "a/judge.npz").read_bytes() == (tmp_path / "b/judge.npz").read_bytes()
+    assert classifier.load(tmp_path / "a/judge.npz").accuracy == first.accuracy
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_training(tmp_path):
+    config = commands.config_module(ROOT / "configs/digits/ddpm.py").get_config()
+    with pytest.raises(ValueError, match=r"out must be an \.npz file, got 'judge'"):
+        train(config, "judge")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        train(config, tmp_path / "file" / "judge.npz")

@@ -129,14 +129,14 @@ def test_mistakes(tmp_path):
     with pytest.raises(ValueError, match="sweep_steps compares Fréchet distances"):
         evaluate(folder, sweep_steps=(2, 3), progress=False)
     config = _points()
-    config.evaluation.features = {"name": "inception"}
-    (folder / "config.json").write_text(json.dumps(config.to_dict()))
-    with pytest.raises(ValueError, match=r"evaluation\.features must be 'classifier' or a name and a path"):
-        evaluate(folder)
-    config.evaluation.features = {"name": "classifier", "path": str(tmp_path / "none.npz")}
-    (folder / "config.json").write_text(json.dumps(config.to_dict()))
-    with pytest.raises(ValueError, match=r"none\.npz, which does not exist"):
-        evaluate(folder)
+    for features, message in [
+        ("inceptoin:x.pth", r"must be 'classifier' or '<name>:<path>', .* did you mean 'inception'"),
+        ("inception", r"evaluation\.features='inception' needs a path to its weights"),
+        (f"classifier:{tmp_path}/none.npz", r"none\.npz, which does not exist"),
+        (f"lpips_vgg16:{tmp_path}/none.npz", r"none\.npz"),
+    ]:
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
+            evaluate(folder, features=features)
     config.evaluation = {"num_samplez": 20}
     (folder / "config.json").write_text(json.dumps(config.to_dict()))
     with pytest.raises(ValueError, match="did you mean 'num_samples'"):
