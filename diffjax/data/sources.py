@@ -12,14 +12,14 @@ class Source:
     """Hold a whole data set: pixels as uint8, anything else as float32.
 
     Attributes:
-      x: uint8 images `[N, H, W, C]`, in memory or as `LazyImages`, or float32 `[N, ...]` that a model sees as
-        it is.
+      x: uint8 images `[N, H, W, C]`, in memory or as `LazyImages`, or finite float32 that a model sees as it
+        is: images `[N, H, W, C]` in [-1, 1], or anything else `[N, ...]`.
       label: int32 `[N]` in 0..num_classes-1, or None.
       num_classes: number of classes, or None where there are no labels.
       name: what to call it in messages.
 
     Raises:
-      ValueError: if a dtype, a shape or a label does not fit.
+      ValueError: if a dtype, a shape, a range or a label does not fit.
     """
 
     x: np.ndarray | LazyImages
@@ -34,6 +34,8 @@ class Source:
             raise ValueError(f"{self.name}: uint8 images must be [N, H, W, C], got shape {self.x.shape}")
         if len(self.x) == 0:
             raise ValueError(f"{self.name}: x must hold at least one example, got shape {self.x.shape}")
+        if self.x.dtype == np.float32:
+            self._check_range()
         if (self.label is None) != (self.num_classes is None):
             raise ValueError(f"{self.name}: label and num_classes must be given together or not at all")
         if self.label is None:
@@ -45,6 +47,16 @@ class Source:
         if low < 0 or high >= self.num_classes:
             allowed = f"0..{self.num_classes - 1}"
             raise ValueError(f"{self.name}: label must be in {allowed}, got values from {low} to {high}")
+
+    def _check_range(self):
+        low, high = float(self.x.min()), float(self.x.max())
+        if not np.isfinite([low, high]).all():
+            raise ValueError(f"{self.name}: x must be finite, got values from {low:g} to {high:g}")
+        if self.x.ndim == 4 and (low < -1 or high > 1):
+            raise ValueError(
+                f"{self.name}: float images must be in [-1, 1] (uint8 ones are scaled), "
+                f"got values from {low:g} to {high:g}"
+            )
 
     def __len__(self) -> int:
         return len(self.x)

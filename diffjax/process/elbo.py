@@ -43,8 +43,8 @@ def bits_per_dim(
       n, the decoder's is column 0), x0_mse and eps_mse `[B, T]`.
 
     Raises:
-      ValueError: for an unknown decoder or variance, times that do not run from T down to 0, or noise of
-        another shape.
+      ValueError: for an unknown decoder or variance, times that do not run from T down to 0, noise of
+        another shape, or, outside `jit`, values of x0 outside [-1, 1] under the discretized decoder.
     """
     if decoder not in _DECODERS:
         raise ValueError(f"decoder must be one of {', '.join(_DECODERS)}; got {decoder!r}")
@@ -55,6 +55,8 @@ def bits_per_dim(
     if len(times) == 2 and variance != "learned":
         raise ValueError(f"variance={variance!r} needs at least 2 steps: the decoder borrows the second's")
     x0, steps = jnp.asarray(x0), len(times) - 1
+    if decoder == "discretized":
+        _check_range(x0)
     if noise is not None:
         noise = jnp.asarray(noise, x0.dtype)
         if noise.shape != (steps, *x0.shape):
@@ -74,6 +76,15 @@ def bits_per_dim(
         "x0_mse": x0_mse.T,
         "eps_mse": eps_mse.T,
     }
+
+
+def _check_range(x0):
+    """Raise for host-known pixels that no bin of the decoder holds: such as 0..255, or not finite."""
+    if isinstance(x0, jax.core.Tracer):
+        return
+    low, high = float(x0.min()), float(x0.max())
+    if not (low >= -1 and high <= 1):
+        raise ValueError(f"x0 must be 8-bit images scaled to [-1, 1], got values from {low:g} to {high:g}")
 
 
 def term_of(pair, predicted, x_t, x0, at_data, variance, decoder="discretized", cdf="tanh"):

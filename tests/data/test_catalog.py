@@ -101,6 +101,11 @@ def test_conversions_refuse_the_wrong_side():
     [
         ({"x": np.zeros((4, 2))}, "toy: x must be uint8 or float32, got float64"),
         ({"x": np.zeros((4, 2, 2), np.uint8)}, r"images must be \[N, H, W, C\], got shape \(4, 2, 2\)"),
+        ({"x": np.full((4, 2), np.nan, np.float32)}, "toy: x must be finite, got values from nan to nan"),
+        (
+            {"x": np.array([0, 255], np.float32).reshape(1, 2, 1, 1)},
+            r"float images must be in \[-1, 1\] .*, got values from 0 to 255",
+        ),
         ({"label": np.zeros(4, np.int32)}, "label and num_classes must be given together"),
         ({"label": np.zeros(4), "num_classes": 1}, r"label must be int32 of shape \(4,\), got float64"),
         ({"label": np.zeros(3, np.int32), "num_classes": 1}, r"shape \(4,\), got int32 \(3,\)"),

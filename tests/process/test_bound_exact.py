@@ -141,3 +141,12 @@ def test_bad_options_are_named(options, message):
     denoise = _denoiser(CHAINS["short"], 1.0, np.arange(3, -1, -1))
     with pytest.raises(ValueError, match=message):
         elbo.bits_per_dim(jax.random.key(0), denoise, CHAINS["short"], jnp.ones((2, 1)), **options)
+
+
+@pytest.mark.parametrize("worst", [255.0, -1.01, np.nan])
+def test_images_outside_their_range_are_refused(worst):
+    denoise = _denoiser(CHAINS["short"], 1.0, np.arange(3, -1, -1))
+    x0 = jnp.array([[0.0], [worst]])
+    with pytest.raises(ValueError, match=r"x0 must be 8-bit images scaled to \[-1, 1\], got values from"):
+        elbo.bits_per_dim(jax.random.key(0), denoise, CHAINS["short"], x0)
+    elbo.bits_per_dim(jax.random.key(0), denoise, CHAINS["short"], x0, decoder="gaussian")  # any density
