@@ -6,7 +6,7 @@ RUN = runs/digits
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.5
 
-.PHONY: demo test slow lint clean
+.PHONY: demo test slow bench lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m diffjax.train --config=configs/digits/ddpm.py --workdir=$(RUN)
@@ -22,6 +22,11 @@ test: $(VENV)/.test lint
 slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow
 
+# Wants a quiet machine. Brings PyTorch; see benchmarks/README.md.
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m benchmarks.run --write
+
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -36,6 +41,10 @@ $(VENV)/.demo: $(VENV)/bin/python setup.cfg constraints.txt
 
 $(VENV)/.test: $(VENV)/bin/python setup.cfg constraints.txt
 	$(BIN)/python -m pip install --quiet --editable '.[test]' --constraint constraints.txt
+	@touch $@ $(VENV)/.demo
+
+$(VENV)/.bench: $(VENV)/bin/python setup.cfg constraints.txt
+	$(BIN)/python -m pip install --quiet --editable '.[bench]' --constraint constraints.txt
 	@touch $@ $(VENV)/.demo
 
 clean:

@@ -16,15 +16,15 @@ NUM = 1437  # as many as there are training digits
 CLIPPED, UNCLIPPED = guidance.clip(-1, 1), guidance.chain()
 
 
-def config(**overrides) -> ConfigDict:
+def config(num_steps: int = 6000, **overrides) -> ConfigDict:
     """Return the config of an unconditional MLP on digits, see `study.config_of` for the overrides."""
     model = {"name": "mlp", "width": 256, "depth": 3} | overrides.pop("model", {})
-    settings = {"num_steps": 6000, "batch_size": 128, "ema": ConfigDict({"name": "constant", "decay": 0.999})}
+    ema = ConfigDict({"name": "constant", "decay": 0.999})
     return study.config_of(
         "digits/ddpm.py",
         model_=model,
         optimizer={"learning_rate": 1e-3, "schedule": "constant"},
-        training=settings,
+        training={"num_steps": num_steps, "batch_size": 128, "ema": ema},
         **overrides,
     )
 

@@ -139,7 +139,8 @@ def run(study, out: Path, seeds: Sequence[int]) -> dict[str, Any]:
       seeds: at least 3 for a report.
 
     Returns:
-      "seeds"; "minutes" that all of it took, whenever that was; "results": arm -> one dict of metrics a seed.
+      "seeds"; "minutes" of processor time that all of it took, whenever that was; "results": arm -> one dict
+      of metrics a seed.
 
     Raises:
       ValueError: if a file is of another config of its arm, or a metric is not finite.
@@ -155,13 +156,13 @@ def run(study, out: Path, seeds: Sequence[int]) -> dict[str, Any]:
             if _identity(found["config"]) != _identity(plain):
                 raise ValueError(f"{path} is of another config of arm {name!r}: remove it to run it again")
         else:
-            begin = time.perf_counter()
+            begin = time.process_time()
             if config is not None and trained[0] != (_identity(plain), seed):
                 trained = (_identity(plain), seed), train(config, seed, progress=f"{name}, seed {seed}")
-            between = time.perf_counter()
+            between = time.process_time()
             metrics = study.measure(name, config, trained[1] if config is not None else None, seed)
             _check_finite(name, metrics)
-            seconds = {"training": between - begin, "measuring": time.perf_counter() - between}
+            seconds = {"training": between - begin, "measuring": time.process_time() - between}
             found = {"config": plain, "seed": seed, "seconds": seconds, "metrics": metrics}
             path.parent.mkdir(parents=True, exist_ok=True)
             workdir.write(path, json.dumps(found, indent=1) + "\n")
@@ -226,7 +227,7 @@ def report(study, found: Mapping[str, Any], folder: Path) -> None:
         "## Remarks",
         study.REMARKS.strip(),
         "## Results",
-        f"Mean ± standard deviation over {count} seeds; {found['minutes']:.0f} minutes of one core in all.",
+        f"Mean ± standard deviation over {count} seeds; {found['minutes']:.0f} minutes of processor time.",
         table(results),
         "![figure](figure.png)",
     ]

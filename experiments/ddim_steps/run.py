@@ -12,8 +12,6 @@ The crossing, where sigma-hat with all 1000 steps is best, is claimed of the rin
 need a better network than this one.
 
     python -m experiments.ddim_steps.run --out=runs/ddim_steps
-
-About 20 minutes on one core (AMD EPYC).
 """
 
 import sys

@@ -14,8 +14,6 @@ their weights. "width": of the modes, 1 is right. Samples are clipped to [-2, 2]
 are to [-1, 1]. The arm "data" measures fresh points of the ring: the floor.
 
     python -m experiments.ddpm_table2.run --out=runs/ddpm_table2
-
-About 25 minutes on one core (AMD EPYC).
 """
 
 import sys

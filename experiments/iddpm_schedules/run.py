@@ -14,8 +14,6 @@ wasted (figure 4); "loss of skip 20" is the distance with 20 left out over that 
 paper's numbers are those of CIFAR-10; ImageNet 64.
 
     python -m experiments.iddpm_schedules.run --out=runs/iddpm_schedules
-
-About 40 minutes on one core (AMD EPYC).
 """
 
 import sys
