@@ -7,7 +7,7 @@ A loss in another parameterization is one of these: where alpha^2 + sigma^2 = 1,
 import jax
 import jax.numpy as jnp
 
-from diffjax.process.level import require_rates
+from diffjax.process.level import log_snr_rate
 
 
 def snr():
@@ -57,9 +57,4 @@ def likelihood():
     Needs a schedule with rates.
     """
 
-    def weight(level):
-        require_rates(level, "the likelihood weighting")
-        falls = 2 * (level.d_sigma / level.sigma - level.d_alpha / level.alpha)
-        return falls * jnp.exp(level.log_snr)
-
-    return weight
+    return lambda level: -log_snr_rate(level) * jnp.exp(level.log_snr)

@@ -164,13 +164,14 @@ def velocity(prediction, level):
     )
 
 
-def denoiser(network, kind, previous=None):
+def denoiser(network, kind, previous=None, label=lambda level: level.t):
     """Make a Denoiser of a network.
 
     Args:
       network: (x_t `[B, ...]`, t `[B]`, cond) -> output, e.g. `partial(module.apply, params)`.
       kind: what it predicts, one of KINDS.
       previous: level -> level_s, for kind "mean".
+      label: level -> what the network is told as t, e.g. VDM's gamma, `lambda level: -level.log_snr`.
     """
     row_needs_pair = kind == "mean"
     if row_needs_pair and previous is None:
@@ -179,7 +180,7 @@ def denoiser(network, kind, previous=None):
         raise ValueError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}")
 
     def denoise(x_t, level, cond=None):
-        output = network(x_t, times(level.t, x_t), cond)
+        output = network(x_t, times(label(level), x_t), cond)
         return from_output(kind, output, x_t, level, previous(level) if row_needs_pair else None)
 
     return denoise

@@ -68,7 +68,7 @@ def test_smooth_minimum_of_snr():
     level = schedules.vp_linear()(np.array([0.001, 0.3, 1.0]))
     snr = np.exp(level.log_snr)
     np.testing.assert_allclose(weightings.soft_min_snr(4.0)(level), 4 * snr / (4 + snr), rtol=1e-5)
-    with pytest.raises(ValueError, match="the likelihood weighting needs"):
+    with pytest.raises(ValueError, match="d log SNR / dt needs"):
         weightings.likelihood()(schedules.linear_beta(10)(3))
 
 

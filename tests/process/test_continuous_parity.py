@@ -1,13 +1,11 @@
 """Continuous schedules and their equations against score_sde, k-diffusion, EDM, VDM and latent diffusion."""
 
-import functools
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
 
-from diffjax.process import forward, gaussian, learned, prediction, schedules, sde
+from diffjax.process import forward, gaussian, prediction, schedules, sde
 from diffjax.process.gaussian import Gaussian
 
 # sde_lib's N = 1000; its DDPM chain has beta_i from 0.1 / N to 20 / N
@@ -111,22 +109,11 @@ IMAGEN = {
 @pytest.mark.parametrize("kind", ["learnable_nnet", "learnable_scalar", "fixed"])
 def test_vdm_gamma(kind):
     golden, _ = reference.load("vdm")
-    level = vdm_schedule(golden, kind)(golden["gamma_times"])
+    level = reference.vdm_schedule(golden, kind)(golden["gamma_times"])
     # float32 sums of terms up to 18 there
     np.testing.assert_allclose(-level.log_snr, golden[f"{kind}__gamma_t"], rtol=1e-5, atol=2e-6)
     for end, key in [(level.sigma[0] ** 2, "var_0"), (level.sigma[-1] ** 2, "var_1")]:
         np.testing.assert_allclose(end, golden[f"{kind}__T0__iid__{key}"][0], rtol=2e-5)
-
-
-def vdm_schedule(golden, kind):
-    """The golden file's schedule with its recorded parameters."""
-    if kind == "fixed":
-        return schedules.log_snr_linear(13.3, -5.0)
-    names = {"w": "w", "b": "b"}
-    if kind == "learnable_nnet":
-        names = {"w": "l1/kernel", "b": "l1/bias", "w2": "l2/kernel", "b2": "l2/bias", "w3": "l3/kernel"}
-    params = {ours: jnp.ravel(golden[f"{kind}__param__{theirs}"]) for ours, theirs in names.items()}
-    return schedules.learned(functools.partial(learned.monotone, params))
 
 
 def test_k_diffusion_times():
