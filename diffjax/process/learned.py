@@ -111,7 +111,7 @@ def _either(function):
     def call(value):
         if namespace(value) is jnp:
             return function(value)
-        with jax.enable_x64(True):
+        with jax.ensure_compile_time_eval(), jax.enable_x64(True):
             result = function(jnp.asarray(value, jnp.float64))
             return jax.tree.map(lambda a: np.asarray(a, np.float64), result)
 

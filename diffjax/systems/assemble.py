@@ -138,19 +138,29 @@ def time_grid(noise, steps, grid):
         times = samplers.grids.quadratic(steps, t_min, t_max)
         return samplers.grids.distinct(times) if chain else times
 
+    # a schedule that starts at a noise level of its own ends there, not on data one step below
+    ends_noisy = not chain and noise.t_min == 0
+
     def karras():
         least, most = (noise(t) for t in ((1, noise.num_steps) if chain else (noise.t_min, noise.t_max)))
         # sigma/alpha of a chain's last steps runs off to 1e4 and more, where x is noise already
         ends = least.sigma / least.alpha, min(most.sigma / most.alpha, 80.0)
-        times = noise.inv_sigma(samplers.grids.karras(steps, *ends))
+        levels = samplers.grids.karras(steps + ends_noisy, *ends)
+        times = np.minimum(noise.inv_sigma(levels[:-1] if ends_noisy else levels), noise.t_max)
+        times[-1] = 0
         return samplers.grids.distinct(times) if chain else times
+
+    def log_snr():
+        if ends_noisy:
+            return samplers.grids.log_snr(steps, noise)
+        return np.append(samplers.grids.log_snr(steps - 1, noise), 0)
 
     if grid == "spaced" and not chain:
         raise ValueError("sampler.grid='spaced' respaces a chain, and schedule.name is continuous")
     make = {
         "uniform": lambda: samplers.grids.uniform(steps, t_min, t_max),
         "quadratic": quadratic,
-        "log_snr": lambda: np.append(samplers.grids.log_snr(steps - 1, noise), 0),
+        "log_snr": log_snr,
         "karras": karras,
         "spaced": lambda: samplers.grids.spaced(noise.num_steps, steps),
     }

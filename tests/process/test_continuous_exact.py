@@ -39,9 +39,13 @@ def test_moments_follow_the_equation(name):
     schedule, start, end = SCHEDULES[name]
     first, last = schedule(start), schedule(end)
 
+    @jax.jit
+    def coefficients(t):
+        return sde.drift(schedule, jnp.ones(1), t)[0], sde.diffusion(schedule, t) ** 2
+
     def rate(t, moments):
-        f, g2 = sde.drift(schedule, np.ones(1), t), sde.diffusion(schedule, t) ** 2
-        return [float(f[0]) * moments[0], 2 * float(f[0]) * moments[1] + g2]
+        f, g2 = (float(a) for a in coefficients(jnp.float64(t)))
+        return [f * moments[0], 2 * f * moments[1] + g2]
 
     with jax.enable_x64(True):
         solution = integrate.solve_ivp(
@@ -161,6 +165,13 @@ def test_learned_schedule_follows_its_parameters():
     np.testing.assert_allclose(
         jax.jit(jax.jacobian(sigma2))(line["b"])[0], level.sigma**2 * level.alpha**2, rtol=1e-4
     )
+
+
+def test_learned_schedule_on_the_host_inside_jit():
+    """Concrete parameters give float64 levels also while something else is traced."""
+    inside = jax.jit(lambda x: x * float(LEARNED(0.3).sigma))
+    np.testing.assert_allclose(inside(jnp.float32(1)), LEARNED(0.3).sigma, rtol=1e-6)
+    assert LEARNED(0.3).sigma.dtype == np.float64
 
 
 def test_geometric_levels_are_a_chain():
