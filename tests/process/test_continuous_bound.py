@@ -105,6 +105,16 @@ def test_decoder_is_a_distribution_over_the_values(x64):
     np.testing.assert_allclose(np.exp(ours), density / density.sum(), rtol=1e-10)
 
 
+def test_bad_options_are_named():
+    schedule, x = schedules.linear_beta(10), jnp.ones((2, 1))
+    ends = {"eps_0": x, "level_0": schedule(1), "level_1": schedule(10)}
+    denoise = exact.gaussian_mixture([1.0], [[0.0]], [1.0]).denoiser()
+    with pytest.raises(ValueError, match="level_s and num_steps go together"):
+        continuous_elbo.terms(denoise, x, x, schedule(5), level_s=schedule(4), **ends)
+    with pytest.raises(ValueError, match="d log SNR / dt needs"):
+        continuous_elbo.terms(denoise, x, x, schedule(5), **ends)
+
+
 def test_gradient_in_the_schedule_is_that_of_the_squared_loss(x64):
     """In what is between the ends; in the ends and the network it is the plain one."""
     params = learned.init(jax.random.key(0), width=4) | {"w2": jnp.arange(1.0, 5.0), "w3": jnp.ones(4) * 9}
