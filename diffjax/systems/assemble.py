@@ -15,7 +15,10 @@ from diffjax.training import ema, optimizer
 
 _SCHEDULES = {
     name: getattr(schedules, name)
-    for name in ("linear_beta", "cosine_beta", "scaled_linear", "sigmoid_beta", "edm", "rectified_flow")
+    for name in (
+        *("linear_beta", "cosine_beta", "scaled_linear", "sigmoid_beta", "geometric"),
+        *("vp_linear", "sub_vp", "vp_cosine", "log_snr_linear", "ve", "edm", "rectified_flow"),
+    )
 }
 _MODELS = {"unet": models.UNet, "mlp": models.MLP}
 _SOLVERS = {
@@ -24,7 +27,10 @@ _SOLVERS = {
 }
 _WEIGHTINGS = {
     name: getattr(weightings, name)
-    for name in ("snr", "snr_plus_one", "truncated_snr", "min_snr", "p2", "edm", "sigmoid")
+    for name in (
+        *("snr", "snr_plus_one", "truncated_snr", "min_snr", "soft_min_snr", "p2", "edm", "sigmoid"),
+        "likelihood",
+    )
 }
 _LOSSES = {"simple": ddpm.simple, "bound": ddpm.bound, "hybrid": ddpm.hybrid}
 _TIMES = {"log_normal": objectives.log_normal, "logit_normal": objectives.logit_normal}
@@ -132,19 +138,29 @@ def time_grid(noise, steps, grid):
         times = samplers.grids.quadratic(steps, t_min, t_max)
         return samplers.grids.distinct(times) if chain else times
 
+    # a schedule that starts at a noise level of its own ends there, not on data one step below
+    ends_noisy = not chain and noise.t_min == 0
+
     def karras():
         least, most = (noise(t) for t in ((1, noise.num_steps) if chain else (noise.t_min, noise.t_max)))
         # sigma/alpha of a chain's last steps runs off to 1e4 and more, where x is noise already
         ends = least.sigma / least.alpha, min(most.sigma / most.alpha, 80.0)
-        times = noise.inv_sigma(samplers.grids.karras(steps, *ends))
+        levels = samplers.grids.karras(steps + ends_noisy, *ends)
+        times = np.minimum(noise.inv_sigma(levels[:-1] if ends_noisy else levels), noise.t_max)
+        times[-1] = 0
         return samplers.grids.distinct(times) if chain else times
+
+    def log_snr():
+        if ends_noisy:
+            return samplers.grids.log_snr(steps, noise)
+        return np.append(samplers.grids.log_snr(steps - 1, noise), 0)
 
     if grid == "spaced" and not chain:
         raise ValueError("sampler.grid='spaced' respaces a chain, and schedule.name is continuous")
     make = {
         "uniform": lambda: samplers.grids.uniform(steps, t_min, t_max),
         "quadratic": quadratic,
-        "log_snr": lambda: np.append(samplers.grids.log_snr(steps - 1, noise), 0),
+        "log_snr": log_snr,
         "karras": karras,
         "spaced": lambda: samplers.grids.spaced(noise.num_steps, steps),
     }
@@ -195,6 +211,8 @@ def _draw_times(name, noise):
     chain = isinstance(noise, schedules.Chain)
     if name in ("uniform", "second_moment"):
         return None
+    if name == "low_discrepancy":
+        return objectives.low_discrepancy(noise)
     named = name if isinstance(name, str) else name.get("name")
     fits = {"log_normal": np.isinf(noise.t_end or 0), "logit_normal": noise.t_max == 1} if not chain else {}
     if named in _TIMES and not fits.get(named, False):

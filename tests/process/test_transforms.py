@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diffjax.process import forward, gaussian, prediction, schedules, sde
+from diffjax.process import forward, gaussian, preconditioning, prediction, schedules, sde
 
 CHAIN = schedules.linear_beta(1000)
 REAL = CHAIN.continuous()
@@ -48,6 +48,19 @@ def _gaussians(x, y, n):
     return gaussian.kl(gaussian.Gaussian(x, y), other), gaussian.log_prob(other, x), discretized
 
 
+CONTINUOUS = [schedules.vp_linear(), schedules.sub_vp(), schedules.ve(), schedules.vp_cosine(s=0.008)]
+
+
+def _equation(schedule, x, y, t):
+    level = schedule(0.9 * t)
+    scales = prediction.edm_preconditioning()(level)
+    return (
+        sde.reverse_drift(schedule, y, x, 0.9 * t),
+        sde.probability_flow(schedule, y, x, 0.9 * t),
+        preconditioning.target(x, y, level, scales),
+    )
+
+
 # (x, y, n) -> arrays, for x, y [B, ...] and n [B] in 1..T
 FUNCTIONS = {
     "forward": lambda x, y, n: (
@@ -64,6 +77,7 @@ FUNCTIONS = {
         _read("velocity", REAL, x, y, n), sde.drift(REAL, x, n), sde.diffusion(REAL, n)
     ),
     "gaussians": _gaussians,
+    "continuous time": lambda x, y, n: [_equation(schedule, x, y, n / 1000) for schedule in CONTINUOUS],
 }  # fmt: skip
 # Of the largest entry. Levels of host times are float64; what is left is the division of x_0 by alpha_T,
 # 6e-8 / 0.0064 to a side. On the device log SNR carries 1e-6, and a pair of levels its difference.

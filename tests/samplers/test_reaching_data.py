@@ -15,6 +15,7 @@ CHAIN = schedules.linear_beta(1000)
 COSINE = schedules.cosine_beta(1000)
 ALL = np.arange(1000, -1, -1)
 FLOW, EDM = schedules.rectified_flow(), schedules.edm()
+SUB_VP, VE = schedules.sub_vp(), schedules.ve()
 # (schedule, solver, times)
 CASES = {
     "ancestral": (CHAIN, samplers.ancestral(), ALL),
@@ -30,6 +31,14 @@ CASES = {
     "dpm_solver_pp": (
         COSINE.continuous(), samplers.dpm_solver_pp(), samplers.grids.quadratic(40, 0.0, 1000.0),
     ),
+    "vp_ancestral": (schedules.vp_linear(), samplers.ancestral(), samplers.grids.uniform(1000)),
+    "sub_vp_ddim": (SUB_VP, samplers.ddim(), SUB_VP.inv_sigma(samplers.grids.karras(200, 0.002, 80.0))),
+    "ve_heun": (VE, samplers.edm_heun(), VE.inv_sigma(samplers.grids.karras(40, 0.011, 49.9))),
+    "vp_cosine_shifted": (
+        schedules.shifted(schedules.vp_cosine(), 2.0), samplers.dpm_solver_pp(),
+        samplers.grids.uniform(100, 0.0, 0.999),
+    ),
+    "ncsn": (schedules.geometric(20.0, 0.005, 1000), samplers.ancestral(), ALL),
 }  # fmt: skip
 
 
