@@ -19,13 +19,13 @@ class _Row(NamedTuple):
 def annealed_langevin(step_size=2e-5, steps=100, denoise_last=True):
     """At each level take T steps x <- x + a_i/2 score + sqrt(a_i) z, a_i = step_size sigma_i^2 / sigma_L^2.
 
-    Song & Ermon 2019, Alg. 1 (step_size 2e-5, T = 100, ten levels) and Song & Ermon 2020, Alg. 3. sigma_L is
-    the smallest noise of the grid. The levels are all times but the last, which is where the walk arrives:
+    Song & Ermon 2019, Alg. 1 (step_size 2e-5, T = 100, ten levels) and 2020. sigma_L is the smallest
+    noise of the grid. The levels are all times but the last, which is where the walk arrives:
     a grid ends with 0 so that sigma_L has its turn. A grid of one level is plain Langevin dynamics. For
     networks of variance-exploding levels: x is not rescaled where alpha changes.
 
-    On arrival at sigma = 0 it returns the predicted x_0 (Song & Ermon 2020, sec. 3.5; one more network call),
-    or with denoise_last=False the last x of sigma_L, which keeps that much noise (Song & Ermon 2019).
+    On arrival at sigma = 0 it returns the predicted x_0 (Jolicoeur-Martineau et al. 2020; one more network
+    call), or with denoise_last=False the last x of sigma_L, which keeps that much noise (Song & Ermon 2019).
 
     Args:
       step_size: epsilon of the papers, a_i at the smallest level.

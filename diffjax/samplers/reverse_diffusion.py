@@ -20,7 +20,7 @@ class _Row(NamedTuple):
 def reverse_diffusion(eta=1.0):
     """Step x_s = (2 - a) x_t + (1 + eta^2)/2 G^2 score + eta G z, q(x_t | x_s) = N(a x_s, G^2).
 
-    Song et al. 2021, eq. 46, for any two levels of any schedule: a = alpha_t / alpha_s, G^2 is the variance
+    Song et al. 2021, app. E, for any two levels of any schedule: a = alpha_t / alpha_s, G^2 is the variance
     of the transition. On a chain a = sqrt(1 - beta), G^2 = beta; variance exploding has a = 1,
     G^2 = sigma_t^2 - sigma_s^2. eta = 0 is score_sde's probability-flow predictor. Sub-VP has no such
     discretisation in score_sde, which takes `euler_maruyama` there.
