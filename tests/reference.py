@@ -1,5 +1,6 @@
 """Golden arrays of the reference implementations, and the fake networks they were run with."""
 
+import functools
 import json
 import pathlib
 
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diffjax.process import prediction
+from diffjax.process import learned, prediction, schedules
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data"
@@ -60,3 +61,14 @@ def relative(ours, theirs):
     """Largest difference relative to the largest entry."""
     theirs = np.asarray(theirs, np.float64)
     return np.max(np.abs(np.asarray(ours, np.float64) - theirs)) / np.max(np.abs(theirs))
+
+
+def vdm_schedule(golden, kind):
+    """The VDM schedule "fixed", "learnable_scalar" or "learnable_nnet", with recorded parameters."""
+    if kind == "fixed":
+        return schedules.log_snr_linear(13.3, -5.0)
+    names = {"w": "w", "b": "b"}
+    if kind == "learnable_nnet":
+        names = {"w": "l1/kernel", "b": "l1/bias", "w2": "l2/kernel", "b2": "l2/bias", "w3": "l3/kernel"}
+    params = {ours: jnp.ravel(golden[f"{kind}__param__{theirs}"]) for ours, theirs in names.items()}
+    return schedules.learned(functools.partial(learned.monotone, params))

@@ -4,11 +4,14 @@ import jax
 import jax.numpy as jnp
 
 from diffjax.process import forward, prediction
-from diffjax.process.schedules import Chain
 
 
 def denoising(network, x0, eps, level, cond=None, *, kind="eps", weighting=None, level_s=None, x_t=None):
     """Return the mean squared error of a network's own target: L_simple (Ho et al. 2020, eq. 14).
+
+    Kind "velocity" on `rectified_flow` is flow matching, ||u - (eps - x_0)||^2 (Lipman et al. 2023; Liu et
+    al. 2023). Kind "score" is denoising score matching; `weightings.snr` multiplies it by sigma^2 and
+    `weightings.likelihood` by g^2 (Song et al. 2021). Where their code sums, it is 0.5 D times this mean.
 
     Args:
       network: (x_t, t `[B]`, cond) -> output `[B, ..., C or 2C]`; a second half is left alone.
@@ -53,23 +56,6 @@ def perturbed_input(x0, eps, level, xi, gamma=0.1):
       gamma: strength; 0 is none, the paper's 0.1.
     """
     return forward.perturb(x0, eps + gamma * xi, level)
-
-
-def uniform(schedule):
-    """Return (key, n) -> n times, uniform over a chain's 1..T or over [t_min, t_max]."""
-    if isinstance(schedule, Chain):
-        return lambda key, n: jax.random.randint(key, (n,), 1, schedule.num_steps + 1)
-    return lambda key, n: jax.random.uniform(key, (n,), minval=schedule.t_min, maxval=schedule.t_max)
-
-
-def log_normal(mean=-1.2, std=1.2):
-    """Return (key, n) -> n times t = sigma with log sigma ~ N(mean, std^2) (Karras et al. 2022)."""
-    return lambda key, n: jnp.exp(mean + std * jax.random.normal(key, (n,)))
-
-
-def logit_normal(mean=0.0, std=1.0):
-    """Return (key, n) -> n times in (0, 1) with logit t ~ N(mean, std^2) (Esser et al. 2024)."""
-    return lambda key, n: jax.nn.sigmoid(mean + std * jax.random.normal(key, (n,)))
 
 
 def draw(key, x0, schedule, times):

@@ -7,6 +7,8 @@ A loss in another parameterization is one of these: where alpha^2 + sigma^2 = 1,
 import jax
 import jax.numpy as jnp
 
+from diffjax.process.level import log_snr_rate
+
 
 def snr():
     """The weight of an eps loss (L_simple of Ho et al. 2020): SNR."""
@@ -41,3 +43,18 @@ def edm(sigma_data=0.5):
 def sigmoid(bias=2.0):
     """SNR sigmoid(bias - log SNR), Kingma & Gao 2023 (there on the eps loss)."""
     return lambda level: jnp.exp(level.log_snr) * jax.nn.sigmoid(bias - level.log_snr)
+
+
+def soft_min_snr(gamma=4.0):
+    """SNR gamma / (SNR + gamma), a smooth min(SNR, gamma) (Crowson et al. 2024; gamma = sigma_data^-2)."""
+    return lambda level: gamma / (1 + gamma * jnp.exp(-level.log_snr))
+
+
+def likelihood():
+    """-d SNR / dt, the weight of the bound in continuous time (Kingma et al. 2021, eq. 17).
+
+    It is g^2 on ||score + eps / sigma||^2 (Song et al. 2021b), and half of it is the integrand of the bound.
+    Needs a schedule with rates.
+    """
+
+    return lambda level: -log_snr_rate(level) * jnp.exp(level.log_snr)

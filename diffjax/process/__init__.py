@@ -1,8 +1,11 @@
 """The mathematics of noise: levels, schedules, Gaussians, predictions, the bound."""
 
+from diffjax.process import continuous_elbo as continuous_elbo
 from diffjax.process import elbo as elbo
 from diffjax.process import forward as forward
 from diffjax.process import gaussian as gaussian
+from diffjax.process import learned as learned
+from diffjax.process import preconditioning as preconditioning
 from diffjax.process import prediction as prediction
 from diffjax.process import schedules as schedules
 from diffjax.process import sde as sde

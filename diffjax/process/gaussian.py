@@ -112,3 +112,19 @@ def discretized_log_prob(g, x, cdf="tanh"):
         x < -0.999, normal.below(z1), jnp.where(x > 0.999, normal.above(z0), normal.between(z0, z1))
     )
     return jnp.maximum(log_mass, math.log(1e-12))
+
+
+def categorical_log_prob(g, x, values):
+    """Return the log probability of each element of `x` among `values`, proportional to their densities.
+
+    Args:
+      g: Gaussian.
+      x: `[B, ...]`, each the nearest of `values`.
+      values: `[K]`, every value there is.
+    """
+    x = jnp.asarray(x)
+    values = jnp.asarray(values, x.dtype)
+    scale = jnp.exp(-0.5 * expand(g.log_variance, x))
+    logits = -0.5 * ((jnp.asarray(g.mean)[..., None] - values) * jnp.asarray(scale)[..., None]) ** 2
+    chosen = jnp.argmin(jnp.abs(x[..., None] - values), axis=-1)
+    return jnp.take_along_axis(jax.nn.log_softmax(logits, axis=-1), chosen[..., None], axis=-1)[..., 0]

@@ -47,6 +47,34 @@ def monotone(params, t):
     return gamma + (2 * hidden - 1) @ jnp.abs(params["w3"]) / len(params["w3"])
 
 
+def position(params, t):
+    """Return what lies between the ends, w(t) = (gamma(t) - gamma(0)) / (gamma(1) - gamma(0)), and w'(t).
+
+    Args:
+      params: of `monotone`.
+      t: scalar or `[B]`, jax array.
+    """
+    gamma = lambda t: monotone(params, t)
+    value, rate = jax.jvp(gamma, (t,), (jnp.ones_like(t),))
+    first, last = gamma(jnp.zeros_like(t)), gamma(jnp.ones_like(t))
+    return (value - first) / (last - first), rate / (last - first)
+
+
+def anchored(ends, w, d_w, t):
+    """Return the level with gamma = ends[0] + (ends[1] - ends[0]) w, ends and what is between them apart.
+
+    The bound in continuous time depends on the ends alone; what is between them is free to reduce the
+    variance of its estimate (Kingma et al. 2021, app. I.2, `objectives.reducing_variance`).
+
+    Args:
+      ends: `[2]`, gamma at t = 0 and 1.
+      w, d_w: of `position`.
+      t: scalar or `[B]`.
+    """
+    reach = ends[1] - ends[0]
+    return preserving(t, -(ends[0] + reach * w), -reach * d_w)
+
+
 def learned(gamma):
     """Return the variance-preserving schedule with log SNR = -gamma(t), t in [0, 1].
 

@@ -83,3 +83,9 @@ def require_rates(level, what):
             f"{what} needs d alpha/dt and d sigma/dt, and a discrete chain has none: "
             "use a continuous schedule, or the chain's .continuous()"
         )
+
+
+def log_snr_rate(level):
+    """Return d log SNR / dt = 2 (alpha' / alpha - sigma' / sigma), negative; needs a level with rates."""
+    require_rates(level, "d log SNR / dt")
+    return 2 * (level.d_alpha / level.alpha - level.d_sigma / level.sigma)

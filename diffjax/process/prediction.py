@@ -22,7 +22,12 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from diffjax.process import forward
-from diffjax.process.level import Array, NoiseLevel, at_least_float32, expand, namespace, require_rates
+from diffjax.process.level import Array, NoiseLevel, at_least_float32, expand, require_rates
+from diffjax.process.preconditioning import Scales as Scales
+from diffjax.process.preconditioning import edm_preconditioning as edm_preconditioning
+from diffjax.process.preconditioning import iddpm_preconditioning as iddpm_preconditioning
+from diffjax.process.preconditioning import ve_preconditioning as ve_preconditioning
+from diffjax.process.preconditioning import vp_preconditioning as vp_preconditioning
 
 
 class Prediction(NamedTuple):
@@ -159,13 +164,14 @@ def velocity(prediction, level):
     )
 
 
-def denoiser(network, kind, previous=None):
+def denoiser(network, kind, previous=None, label=lambda level: level.t):
     """Make a Denoiser of a network.
 
     Args:
       network: (x_t `[B, ...]`, t `[B]`, cond) -> output, e.g. `partial(module.apply, params)`.
       kind: what it predicts, one of KINDS.
       previous: level -> level_s, for kind "mean".
+      label: level -> what the network is told as t, e.g. VDM's gamma, `lambda level: -level.log_snr`.
     """
     row_needs_pair = kind == "mean"
     if row_needs_pair and previous is None:
@@ -174,7 +180,7 @@ def denoiser(network, kind, previous=None):
         raise ValueError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}")
 
     def denoise(x_t, level, cond=None):
-        output = network(x_t, times(level.t, x_t), cond)
+        output = network(x_t, times(label(level), x_t), cond)
         return from_output(kind, output, x_t, level, previous(level) if row_needs_pair else None)
 
     return denoise
@@ -185,41 +191,30 @@ def times(t, x_t):
     return jnp.broadcast_to(jnp.asarray(t, at_least_float32(x_t)), jnp.shape(x_t)[:1])
 
 
-class Scales(NamedTuple):
-    """Preconditioning of Karras et al. 2022, eq. 7: D(y) = c_skip y + c_out F(c_in y, c_noise)."""
-
-    c_skip: Array
-    c_out: Array
-    c_in: Array
-    c_noise: Array
-
-
-def edm_preconditioning(sigma_data=0.5):
-    """Return level -> Scales of EDM (Karras et al. 2022, table 1), for y = x_t / alpha at sigma / alpha."""
-
-    def scales(level):
-        xp = namespace(level.sigma, level.alpha)
-        sigma = level.sigma / level.alpha
-        total = xp.sqrt(sigma**2 + sigma_data**2)
-        return Scales(sigma_data**2 / total**2, sigma * sigma_data / total, 1 / total, xp.log(sigma) / 4)
-
-    return scales
-
-
 def preconditioned(network, preconditioning):
     """Make a Denoiser of a network inside a preconditioning.
 
     Args:
-      network: (c_in y `[B, ...]`, c_noise `[B]`, cond) -> F `[B, ...]`.
+      network: (c_in y `[B, ...]`, c_noise `[B]`, cond) -> F `[B, ...]`, y = x_t / alpha.
       preconditioning: level -> Scales, e.g. `edm_preconditioning(sigma_data=0.5)`. At sigma = 0 its c_noise
         is infinite: encoding starts from the schedule's t_min instead.
     """
 
     def denoise(x_t, level, cond=None):
-        c = preconditioning(level)
-        y = x_t / expand(level.alpha, x_t)
-        output = network(expand(c.c_in, x_t) * y, times(c.c_noise, x_t), cond)
-        f, variance = split_variance(output, x_t)
-        return from_x0(expand(c.c_skip, x_t) * y + expand(c.c_out, x_t) * f, x_t, level, variance)
+        scales = preconditioning(level)
+        return from_preconditioned(raw_output(network, scales, x_t, level, cond), scales, x_t, level)
 
     return denoise
+
+
+def raw_output(network, scales, x_t, level, cond=None):
+    """Return F(c_in y, c_noise), the network's own output `[B, ..., C or 2C]`."""
+    y = x_t / expand(level.alpha, x_t)
+    return network(expand(scales.c_in, x_t) * y, times(scales.c_noise, x_t), cond)
+
+
+def from_preconditioned(output, scales, x_t, level):
+    """Read F, `[B, ..., C or 2C]`: x_0 = c_skip y + c_out F."""
+    f, variance = split_variance(output, x_t)
+    y = x_t / expand(level.alpha, x_t)
+    return from_x0(expand(scales.c_skip, x_t) * y + expand(scales.c_out, x_t) * f, x_t, level, variance)

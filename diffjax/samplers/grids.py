@@ -6,7 +6,7 @@ nearest step of a fractional time.
 
 import numpy as np
 
-from diffjax.process.schedules import Chain
+from diffjax.process.schedules import Chain, vp_linear
 
 
 def uniform(n, t_min=0.0, t_max=1.0):
@@ -58,6 +58,32 @@ def karras(n, sigma_min, sigma_max, rho=7.0):
     levels[0] = sigma_max
     levels[-1] = sigma_min if n > 1 else sigma_max
     return np.append(levels, 0.0)
+
+
+def exponential(n, sigma_min, sigma_max):
+    """Return n noise levels equal in log sigma from sigma_max to sigma_min, then 0 (sigma / alpha)."""
+    return polyexponential(n, sigma_min, sigma_max, rho=1.0)
+
+
+def polyexponential(n, sigma_min, sigma_max, rho=1.0):
+    """Return n noise levels, then 0, with log sigma a power of a straight line (k-diffusion).
+
+    log sigma_i = log sigma_min + (1 - i / (n - 1))^rho log(sigma_max / sigma_min); rho above 1 puts more
+    levels near sigma_min.
+    """
+    if not 0 < sigma_min < sigma_max < np.inf:
+        raise ValueError(f"a grid needs 0 < sigma_min < sigma_max < inf, got {sigma_min:g} and {sigma_max:g}")
+    ramp = np.linspace(1, 0, _count(n)) ** rho
+    return np.append(sigma_min * (sigma_max / sigma_min) ** ramp, 0.0)
+
+
+def vp(n, beta_min=0.1, beta_max=20.0, t_min=1e-3):
+    """Return n noise levels sigma / alpha of equal steps in the time of `vp_linear`, from 1 to t_min, then 0.
+
+    These are Song et al. 2021's steps in the units of `karras` (k-diffusion: beta_d = beta_max - beta_min).
+    """
+    level = vp_linear(beta_min, beta_max)(np.linspace(1, t_min, _count(n)))
+    return np.append(level.sigma / level.alpha, 0.0)
 
 
 def spaced(num_steps, sections):

@@ -31,7 +31,10 @@ _SOLVERS = {
 _CORRECTORS = {"langevin": samplers.langevin, "ald": samplers.ald}
 _WEIGHTINGS = {
     name: getattr(weightings, name)
-    for name in ("snr", "snr_plus_one", "truncated_snr", "min_snr", "p2", "edm", "sigmoid")
+    for name in (
+        *("snr", "snr_plus_one", "truncated_snr", "min_snr", "soft_min_snr", "p2", "edm", "sigmoid"),
+        "likelihood",
+    )
 }
 _LOSSES = {"simple": ddpm.simple, "bound": ddpm.bound, "hybrid": ddpm.hybrid}
 _TIMES = {"log_normal": objectives.log_normal, "logit_normal": objectives.logit_normal}
@@ -206,6 +209,8 @@ def _draw_times(name, noise):
     chain = isinstance(noise, schedules.Chain)
     if name in ("uniform", "second_moment"):
         return None
+    if name == "low_discrepancy":
+        return objectives.low_discrepancy(noise)
     named = name if isinstance(name, str) else name.get("name")
     fits = {"log_normal": np.isinf(noise.t_end or 0), "logit_normal": noise.t_max == 1} if not chain else {}
     if named in _TIMES and not fits.get(named, False):

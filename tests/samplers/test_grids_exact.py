@@ -1,8 +1,10 @@
 """Time grids against their formulas."""
 
 import numpy as np
+import pytest
+import reference
 
-from diffjax.process import schedules
+from diffjax.process import forward, schedules
 from diffjax.samplers import grids
 
 
@@ -18,6 +20,36 @@ def test_karras_levels():
     expected = (80 ** (1 / 7) + i / 17 * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7
     np.testing.assert_allclose(t[:-1], expected, rtol=1e-12)
     np.testing.assert_array_equal(grids.karras(1, 0.002, 80.0), [80, 0])
+
+
+def test_grids_of_k_diffusion():
+    golden, hyper = reference.load("kdiff_schedules")
+    ends = hyper["sigma_min"], hyper["sigma_max"]
+    beta_min, beta_d = hyper["vp"]["beta_min"], hyper["vp"]["beta_d"]
+    for n in (10, 25):
+        ours = {
+            "karras": grids.karras(n, *ends, hyper["rho"]),
+            "exponential": grids.exponential(n, *ends),
+            "polyexponential": grids.polyexponential(n, *ends, hyper["polyexp_rho"]),
+            "vp": grids.vp(n, beta_min, beta_min + beta_d, hyper["vp"]["eps_s"]),
+        }
+        for name, values in ours.items():
+            np.testing.assert_allclose(values, golden[f"{name}_{n}"], rtol=1e-9, err_msg=name)
+    bent = np.log10(grids.polyexponential(5, 0.1, 10.0, rho=2.0)[:-1])
+    np.testing.assert_allclose(bent, -1 + 2 * np.array([1, 9 / 16, 1 / 4, 1 / 16, 0]), atol=1e-12)
+    with pytest.raises(ValueError, match="a grid needs 0 < sigma_min"):
+        grids.exponential(5, 0.0, 1.0)
+
+
+def test_ancestral_steps_of_k_diffusion():
+    """sigma_up is eta times the posterior's standard deviation; sigma_down is the rest of the new level."""
+    golden, _ = reference.load("kdiff_schedules")
+    edm, eta = schedules.edm(), golden["ancestral_eta"]
+    pair = forward.pair(edm(golden["ancestral_to"]), edm(golden["ancestral_from"]))
+    up = eta * np.exp(0.5 * pair.log_variance)
+    np.testing.assert_allclose(up, golden["ancestral_up"], rtol=1e-9)
+    down = np.sqrt(golden["ancestral_to"] ** 2 - up**2)
+    np.testing.assert_allclose(down, golden["ancestral_down"], rtol=1e-9)
 
 
 def test_equal_steps_of_log_snr():

@@ -1,0 +1,39 @@
+"""Times of the training levels: functions (key, n) -> `[n]` times."""
+
+import jax
+import jax.numpy as jnp
+
+from diffjax.process.schedules import Chain
+
+
+def uniform(schedule):
+    """Return (key, n) -> n times, uniform over a chain's 1..T or over [t_min, t_max]."""
+    if isinstance(schedule, Chain):
+        return lambda key, n: jax.random.randint(key, (n,), 1, schedule.num_steps + 1)
+    return lambda key, n: jax.random.uniform(key, (n,), minval=schedule.t_min, maxval=schedule.t_max)
+
+
+def low_discrepancy(schedule):
+    """Return (key, n) -> n times spread evenly over the schedule from one uniform number u.
+
+    Kingma et al. 2021, app. I.1: (u + i / n) mod 1, i = 0..n - 1. Each time alone is uniform, as in
+    `uniform`, but the mean over the batch varies less. On a chain: ceil(T ((u + i / n) mod 1)).
+    """
+
+    def unit(key, n):
+        return (jax.random.uniform(key) + jnp.arange(n) / n) % 1
+
+    if isinstance(schedule, Chain):
+        steps = schedule.num_steps
+        return lambda key, n: jnp.clip(jnp.ceil(steps * unit(key, n)), 1, steps).astype(int)
+    return lambda key, n: schedule.t_min + (schedule.t_max - schedule.t_min) * unit(key, n)
+
+
+def log_normal(mean=-1.2, std=1.2):
+    """Return (key, n) -> n times t = sigma with log sigma ~ N(mean, std^2) (Karras et al. 2022)."""
+    return lambda key, n: jnp.exp(mean + std * jax.random.normal(key, (n,)))
+
+
+def logit_normal(mean=0.0, std=1.0):
+    """Return (key, n) -> n times in (0, 1) with logit t ~ N(mean, std^2) (Esser et al. 2024)."""
+    return lambda key, n: jax.nn.sigmoid(mean + std * jax.random.normal(key, (n,)))

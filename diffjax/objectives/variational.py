@@ -1,0 +1,56 @@
+"""The bound of a continuous schedule as a loss, and the gradient that quiets it (Kingma et al. 2021)."""
+
+import jax
+import numpy as np
+
+from diffjax.process import continuous_elbo
+
+
+def variational(denoise, x0, eps, level, cond=None, **options):
+    """Return one draw of the bound on -log2 p(x) per dimension for each sample.
+
+    Args:
+      denoise: Denoiser, e.g. `prediction.denoiser(network, "eps", label=lambda level: -level.log_snr)`.
+      x0, eps: `[B, ...]` data and unit normal noise.
+      level: NoiseLevel `[B]` at times uniform over the schedule, best `low_discrepancy`.
+      cond: condition handed to the denoiser.
+      options: eps_0, level_0, level_1 and the others of `continuous_elbo.terms`.
+
+    Returns:
+      Bits per dimension `[B]`, and aux with the terms, `[B]` each.
+    """
+    nats = continuous_elbo.terms(denoise, x0, eps, level, cond, **options)
+    bits = {name: value / np.log(2) for name, value in nats.items()}
+    return sum(bits.values()), bits
+
+
+def reducing_variance(losses):
+    """Let what is between a learned schedule's ends lower the loss's variance, in the same backward pass.
+
+    Kingma et al. 2021, app. I.2: the expected loss does not depend on it, so the variance falls with
+    E[loss^2], whose gradient is 2 loss times the loss's own, sample by sample.
+
+    Args:
+      losses: (shared, own) -> losses `[B]`; loss i depends on the pytree `own` of `[B, ...]` leaves through
+        their entries i alone, e.g. `learned.position` at its time. All else that is trained is in `shared`.
+
+    Returns:
+      (shared, own) -> the same losses; their gradient is the plain one in `shared`, that of loss^2 in `own`.
+    """
+
+    @jax.custom_vjp
+    def quiet(shared, own):
+        return losses(shared, own)
+
+    def forwards(shared, own):
+        values, pull = jax.vjp(losses, shared, own)
+        return values, (values, pull)
+
+    def backwards(saved, cotangent):
+        values, pull = saved
+        of_shared, of_own = pull(cotangent)
+        twice = lambda a: a * (2 * values).reshape(-1, *[1] * (a.ndim - 1))
+        return of_shared, jax.tree.map(twice, of_own)
+
+    quiet.defvjp(forwards, backwards)
+    return quiet

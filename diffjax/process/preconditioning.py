@@ -1,0 +1,97 @@
+"""Preconditionings: how a network F is scaled into a denoiser (Karras et al. 2022, eq. 7 and table 1).
+
+    D(y, s) = c_skip y + c_out F(c_in y, c_noise),        y = x_t / alpha,   s = sigma / alpha
+
+Each function here makes level -> Scales, for levels of any schedule. `prediction.preconditioned` applies it
+and `objectives.preconditioned` trains under it, so that sigma_data is said once.
+"""
+
+from typing import NamedTuple
+
+from diffjax.process.level import Array, expand, namespace
+
+
+class Scales(NamedTuple):
+    """c_skip, c_out, c_in, c_noise of one level: scalars or `[B]`."""
+
+    c_skip: Array
+    c_out: Array
+    c_in: Array
+    c_noise: Array
+
+
+def edm_preconditioning(sigma_data=0.5):
+    """Return level -> Scales of EDM: what goes into F and out of it has unit variance.
+
+    For data of standard deviation sd = sigma_data and any noise level,
+    c_skip = sd^2 / (s^2 + sd^2), c_out = s sd / sqrt(s^2 + sd^2), c_in = 1 / sqrt(s^2 + sd^2),
+    c_noise = log(s) / 4.
+    """
+
+    def scales(level):
+        xp = namespace(level.sigma, level.alpha)
+        sigma = level.sigma / level.alpha
+        total = xp.sqrt(sigma**2 + sigma_data**2)
+        return Scales(sigma_data**2 / total**2, sigma * sigma_data / total, 1 / total, xp.log(sigma) / 4)
+
+    return scales
+
+
+def vp_preconditioning(schedule, num_steps=1000):
+    """Return level -> Scales of a network that predicts eps on a VP schedule: F = -(D - y) / s.
+
+    c_skip = 1, c_out = -s, c_in = 1 / sqrt(s^2 + 1), c_noise = (num_steps - 1) t with t the schedule's time.
+
+    Args:
+      schedule: the continuous schedule the network was trained on, e.g. `schedules.vp_linear()`.
+      num_steps: M; the network's times run from 0 to M - 1.
+    """
+    return _of_eps(lambda s: (num_steps - 1) * schedule.inv_sigma(s))
+
+
+def iddpm_preconditioning(chain):
+    """Return level -> Scales of a network that predicts eps on a chain, which knows whole steps only.
+
+    As `vp_preconditioning`, with c_noise = n - 1 for the step n >= 1 of the nearest sigma / alpha. A sampler
+    should stay on the chain's own levels: `chain(chain.round_sigma(s))`.
+
+    Args:
+      chain: e.g. `schedules.cosine_beta(1000)`.
+    """
+    return _of_eps(lambda s: namespace(s).maximum(chain.round_sigma(s), 1) - 1)
+
+
+def _of_eps(c_noise):
+    def scales(level):
+        xp = namespace(level.sigma, level.alpha)
+        sigma = level.sigma / level.alpha
+        return Scales(xp.ones_like(sigma), -sigma, 1 / xp.sqrt(sigma**2 + 1), c_noise(sigma))
+
+    return scales
+
+
+def ve_preconditioning():
+    """Return level -> Scales of a network of the score times s: c_skip = 1, c_out = s, c_in = 1.
+
+    c_noise = log(s / 2) (Song et al. 2021's NCSN++).
+    """
+
+    def scales(level):
+        xp = namespace(level.sigma, level.alpha)
+        sigma = level.sigma / level.alpha
+        return Scales(xp.ones_like(sigma), sigma, xp.ones_like(sigma), xp.log(0.5 * sigma))
+
+    return scales
+
+
+def target(x0, eps, level, scales):
+    """Return what F should output: (x_0 - c_skip y) / c_out, y = x_0 + s eps (Karras et al. 2022, eq. 8).
+
+    Args:
+      x0, eps: `[B, ...]`.
+      level: NoiseLevel with sigma > 0, scalars or `[B]`.
+      scales: Scales of this level.
+    """
+    of_data = (1 - scales.c_skip) / scales.c_out
+    of_noise = scales.c_skip / scales.c_out * (level.sigma / level.alpha)
+    return expand(of_data, x0) * x0 - expand(of_noise, x0) * eps

@@ -1,0 +1,84 @@
+"""Samplers of training times against their distributions, and the weights of continuous time."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from diffjax import objectives
+from diffjax.objectives import weightings
+from diffjax.process import schedules, sde
+
+
+@pytest.mark.parametrize(
+    ("times", "distribution"),
+    [
+        (objectives.uniform(schedules.vp_linear()), stats.uniform(1e-5, 1 - 1e-5)),
+        (objectives.uniform(schedules.edm(0.002, 80.0)), stats.uniform(0.002, 80 - 0.002)),
+        (objectives.log_normal(-1.2, 1.2), stats.lognorm(1.2, scale=np.exp(-1.2))),
+        (objectives.logit_normal(0.5, 0.7), None),
+    ],
+)
+def test_distributions(times, distribution):
+    t = np.float64(times(jax.random.key(0), 4000))
+    if distribution is None:
+        t, distribution = np.log(t / (1 - t)), stats.norm(0.5, 0.7)
+    assert stats.kstest(t, distribution.cdf).pvalue > 1e-3
+    assert (times(jax.random.key(0), 5) == times(jax.random.key(0), 5)).all()
+
+
+def test_low_discrepancy_times_are_evenly_spread():
+    """Every time alone is uniform; a batch has one time in each n-th of the schedule."""
+    schedule, n = schedules.log_snr_linear(), 8
+    keys = jax.random.split(jax.random.key(1), 2000)
+    t = np.asarray(jax.vmap(lambda key: objectives.low_discrepancy(schedule)(key, n))(keys))
+    gaps = np.diff(np.sort(t, 1), axis=1)
+    np.testing.assert_allclose(gaps, 1 / n, atol=1e-6)
+    assert stats.kstest(t[:, 3], stats.uniform.cdf).pvalue > 1e-3
+    # the mean over a batch of t^2 varies less than that of independent times
+    assert np.var((t**2).mean(1)) < 0.2 * np.var(np.random.default_rng(0).uniform(size=(2000, n)) ** 2) / n
+    part = objectives.low_discrepancy(schedules.vp_linear())(jax.random.key(0), 100)
+    assert part.min() >= 1e-5 and part.max() <= 1
+
+
+def test_low_discrepancy_times_of_a_chain():
+    chain = schedules.linear_beta(10)
+    keys = jax.random.split(jax.random.key(2), 500)
+    n = np.asarray(jax.vmap(lambda key: objectives.low_discrepancy(chain)(key, 10))(keys))
+    np.testing.assert_array_equal(np.sort(n, 1), np.tile(np.arange(1, 11), (500, 1)))
+    few = np.asarray(jax.vmap(lambda key: objectives.low_discrepancy(chain)(key, 3))(keys))
+    assert stats.chisquare(np.bincount(few[:, 0], minlength=11)[1:]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    "schedule", [schedules.vp_linear(), schedules.sub_vp(), schedules.ve(), schedules.edm()]
+)
+def test_likelihood_weight_is_the_fall_of_snr(x64, schedule):
+    t = np.array([0.01, 0.3, 0.9])
+    level = schedule(t)
+    slope = jax.vmap(jax.grad(lambda t: jnp.exp(schedule(t).log_snr)))(jnp.asarray(t))
+    np.testing.assert_allclose(weightings.likelihood()(level), -slope, rtol=1e-9)
+    # g^2 on the score: ||score error||^2 = SNR / sigma^2 ||x_0 error||^2
+    of_score = sde.diffusion(schedule, t) ** 2 * np.exp(level.log_snr) / level.sigma**2
+    np.testing.assert_allclose(weightings.likelihood()(level), of_score, rtol=1e-9)
+
+
+def test_smooth_minimum_of_snr():
+    level = schedules.vp_linear()(np.array([0.001, 0.3, 1.0]))
+    snr = np.exp(level.log_snr)
+    np.testing.assert_allclose(weightings.soft_min_snr(4.0)(level), 4 * snr / (4 + snr), rtol=1e-5)
+    with pytest.raises(ValueError, match="d log SNR / dt needs"):
+        weightings.likelihood()(schedules.linear_beta(10)(3))
+
+
+def test_flow_matching_is_the_velocity_loss(x64):
+    """||u - (eps - x_0)||^2 at x_t = (1 - t) x_0 + t eps; its minimiser is E[eps - x_0 | x_t]."""
+    x0, eps = jnp.asarray(np.random.default_rng(0).normal(size=(2, 5, 3)))
+    t = np.array([0.0, 0.2, 0.5, 0.9, 1.0])
+    network = lambda x, t, cond: jnp.sin(x) + t[:, None]
+    loss, aux = objectives.denoising(network, x0, eps, schedules.rectified_flow()(t), kind="velocity")
+    x_t = (1 - t[:, None]) * x0 + t[:, None] * eps
+    np.testing.assert_allclose(loss, ((jnp.sin(x_t) + t[:, None] - eps + x0) ** 2).mean(1), rtol=1e-12)
+    # x_0 = x_t - t u and eps = x_t + (1 - t) u
+    np.testing.assert_allclose(aux["prediction"].x0, x_t - t[:, None] * network(x_t, t, None), atol=1e-12)
