@@ -107,11 +107,11 @@ def _share_of_the_first_mode(solver, times, key):
 
 
 def test_annealing_finds_the_weights_of_the_modes_and_plain_dynamics_do_not():
-    annealed = samplers.annealed_langevin(step_size=0.1 * 0.3**2, steps=40)
+    annealed = samplers.annealed_langevin(step_size=0.2 * 0.3**2, steps=100)
     share = _share_of_the_first_mode(annealed, np.append(np.geomspace(20, 0.3, 20), 0), KEY)
     assert abs(share - 0.2) < 0.03, share
     # as many network calls at the smallest level alone, from the same start
-    plain = samplers.annealed_langevin(step_size=0.1, steps=800)
+    plain = samplers.annealed_langevin(step_size=0.1, steps=2000)
     share = _share_of_the_first_mode(plain, [0.3, 0], KEY)
     assert abs(share - 0.2) > 0.2, share
 
