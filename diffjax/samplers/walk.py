@@ -42,20 +42,20 @@ def sample(
         raise ValueError("give exactly one of shape and x_init")
     rows = plan(schedule, solver, times)
     if x_init is None:
-        x_init = _prior(key, schedule, shape, times)
+        x_init = start_of(key, schedule, shape, times)
     return _walk(key, denoise, solver, rows, x_init, cond=cond, noise=noise, trajectory=trajectory)
 
 
 def start(key, schedule, shape):
     """Draw N(0, schedule.prior_std^2) noise of shape `[B, ...]` for the noisy end, in JAX's default dtype."""
-    keys = _per_sample(key, shape[0])
+    keys = per_sample(key, shape[0])
     dtype = jnp.result_type(float)
     draw = lambda k: jax.random.normal(jax.random.fold_in(k, _START), tuple(shape[1:]), dtype)
     return schedule.prior_std * jax.vmap(draw)(keys)
 
 
-def _prior(key, schedule, shape, times):
-    """Draw the start, unless the grid begins where x is not yet pure noise."""
+def start_of(key, schedule, shape, times):
+    """Draw the start of a grid; ValueError if the grid begins where x is not yet pure noise."""
     first, noisiest = schedule(np.float64(times[0])), schedule(np.float64(schedule.t_max))
     if first.alpha == noisiest.alpha:  # variance exploding: the noise just has another scale there
         return start(key, schedule, shape) * (first.sigma / noisiest.sigma)
@@ -142,7 +142,7 @@ def sample_segments(
             )
     times = np.concatenate([grids[0], *(grid[1:] for grid in grids[1:])])
     rows = plan(schedule, solver, times)
-    x = jnp.asarray(_prior(key, schedule, shape, times) if x_init is None else x_init)
+    x = jnp.asarray(start_of(key, schedule, shape, times) if x_init is None else x_init)
     noise = _checked(noise, len(times) - 1, solver, x)
     state, offset, paths = solver.init(x), 0, []
     for i, (grid, (_, denoise)) in enumerate(zip(grids, segments)):
@@ -160,7 +160,7 @@ def sample_segments(
 
 def _segment(key, denoise, solver, rows, x, state, offset, cond, noise, trajectory):
     """Scan the rows from step `offset` on, then take the other last step if there is one."""
-    keys = _per_sample(key, x.shape[0])
+    keys = per_sample(key, x.shape[0])
     rows = jax.tree.map(lambda a: jnp.asarray(a, at_least_float32(x)), rows)
     count = len(jax.tree.leaves(rows.steps)[0])
     noise = _checked(noise, count + (rows.last is not None), solver, x)
@@ -204,7 +204,7 @@ def _checked(noise, steps, solver, x):
     return noise
 
 
-def _per_sample(key, batch):
+def per_sample(key, batch):
     """Return `[B]` keys: the given ones, or one folded out of a single key for each position."""
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         key = jax.random.wrap_key_data(key)  # an old-style uint32 key

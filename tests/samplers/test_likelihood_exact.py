@@ -1,0 +1,271 @@
+"""Likelihoods of mixtures whose density is known: by the ODE, by Hutchinson's probes, by I-MMSE; and bits."""
+
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+import mixtures
+import numpy as np
+import pytest
+
+from diffjax import exact, samplers
+from diffjax.process import prediction, schedules
+
+KEY = jax.random.key(0)
+# Centred, as data are: the prior knows no mean.
+MIXTURE = exact.gaussian_mixture(
+    [0.4, 0.6], [[-0.9, 0.6], [0.6, -0.4]], [[[0.3, 0.1], [0.1, 0.2]], [[0.2, 0.0], [0.0, 0.1]]]
+)
+SCHEDULES = {
+    "vp": schedules.vp_linear(),
+    "sub_vp": schedules.sub_vp(),
+    "ve": schedules.ve(0.001, 50.0),
+    "edm": schedules.edm(),
+    "flow": schedules.rectified_flow(),
+    "cosine": schedules.vp_cosine(),
+}
+
+
+def _data(n=16):
+    return MIXTURE.sample(KEY, n)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_the_density_of_the_data(x64, name):
+    """Within 1e-3 nats a dimension: the noise at t_min, the prior's mismatch, and 64 steps."""
+    x, schedule = _data(), SCHEDULES[name]
+    log_p = samplers.log_likelihood(None, MIXTURE.denoiser(), schedule, x)
+    np.testing.assert_allclose(log_p / 2, MIXTURE.log_prob(x) / 2, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["vp", "sub_vp", "ve", "flow"])
+def test_the_ode_itself(x64, name):
+    """From the exact density at the last time to that at the first, both noisy: only the ODE is tested."""
+    x, schedule = _data(), SCHEDULES[name]
+    times = samplers.likelihood_grid(1, schedule)
+    log_p = samplers.log_likelihood(
+        None, MIXTURE.denoiser(), schedule, x, times=times,
+        prior=lambda y: MIXTURE.log_prob(y, schedule(times[-1])),
+        integrator=samplers.adaptive.integrator(1e-9, 1e-9),
+    )  # fmt: skip
+    np.testing.assert_allclose(log_p, MIXTURE.log_prob(x, schedule(times[0])), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("integrator", "order"), [(samplers.integrators.heun(), 2), (samplers.integrators.rk4(), 4)]
+)
+def test_order_of_the_fixed_steps(x64, integrator, order):
+    x, schedule = _data(), SCHEDULES["edm"]
+    prior = lambda y: MIXTURE.log_prob(y, schedule(80.0))
+    errors = []
+    for n in (96, 192):
+        log_p = samplers.log_likelihood(
+            None, MIXTURE.denoiser(), schedule, x, prior=prior, integrator=integrator,
+            times=samplers.likelihood_grid(n, schedule),
+        )  # fmt: skip
+        errors.append(float(jnp.sqrt(jnp.mean((log_p - MIXTURE.log_prob(x, schedule(0.002))) ** 2))))
+    assert abs(np.log2(errors[0] / errors[1]) - order) < 0.35, errors
+
+
+@pytest.mark.parametrize("probe", ["rademacher", "gaussian"])
+def test_hutchinson_is_unbiased(x64, probe):
+    """Many walks with one probe each, of one full-covariance x: the mean is the exact value's."""
+    x, schedule, n = _data(1), SCHEDULES["vp"], 2000
+    times = samplers.likelihood_grid(24, schedule)
+    options = {"times": times, "integrator": samplers.integrators.heun()}
+    wanted = samplers.log_likelihood(None, MIXTURE.denoiser(), schedule, x, **options)[0]
+    drawn = samplers.log_likelihood(
+        KEY,
+        MIXTURE.denoiser(),
+        schedule,
+        jnp.repeat(x, n, 0),
+        divergence="hutchinson",
+        probe=probe,
+        **options,
+    )
+    error = np.std(drawn) / np.sqrt(n)
+    assert error > 1e-4 and abs(drawn.mean() - wanted) < 3 * error
+    # more probes: the same mean, less spread
+    many = samplers.log_likelihood(
+        KEY, MIXTURE.denoiser(), schedule, jnp.repeat(x, 200, 0), divergence="hutchinson", probe=probe,
+        probes=16, **options,
+    )  # fmt: skip
+    assert abs(many.mean() - wanted) < 3 * np.std(many) / np.sqrt(200)
+    np.testing.assert_allclose(np.std(many) / np.std(drawn), 0.25, rtol=0.25)
+
+
+def test_rademacher_probes_are_exact_on_a_diagonal_jacobian(x64):
+    """In one dimension, and for independent coordinates, e^T J e is the trace."""
+    x, schedule = _data()[:, :1], SCHEDULES["flow"]
+    mixture = exact.gaussian_mixture([0.5, 0.5], [[-1.0], [1.0]], [0.2, 0.2])
+    run = lambda **options: samplers.log_likelihood(KEY, mixture.denoiser(), schedule, x, **options)
+    np.testing.assert_allclose(run(divergence="hutchinson"), run(), rtol=1e-10)
+
+
+def test_a_likelihood_depends_on_its_own_key_alone():
+    keys, x, times = jax.random.split(KEY, 6), _data(6), samplers.likelihood_grid(16, SCHEDULES["vp"])
+    run = lambda key, x: samplers.log_likelihood(
+        key, MIXTURE.denoiser(), SCHEDULES["vp"], x, divergence="hutchinson", probe="gaussian", times=times
+    )
+    whole = run(keys, x)
+    np.testing.assert_allclose(run(keys[2:4], x[2:4]), whole[2:4], rtol=1e-4)
+    np.testing.assert_allclose(run(KEY, x[:3]), run(KEY, x)[:3], rtol=1e-4)
+    assert (jnp.abs(run(jax.random.key(9), x) - whole) > 1e-5).all()
+
+
+def test_float32_is_close_to_float64():
+    x = np.asarray(_data(), np.float32)
+    single = samplers.log_likelihood(None, MIXTURE.denoiser(), SCHEDULES["vp"], x)
+    assert single.dtype == jnp.float32
+    with jax.enable_x64(True):
+        double = samplers.log_likelihood(None, MIXTURE.denoiser(), SCHEDULES["vp"], x.astype(np.float64))
+    np.testing.assert_allclose(single, double, atol=2e-3)
+
+
+def test_images_conditions_and_chunks_of_directions(x64):
+    """100 independent dimensions of an image, more than one chunk, given a label that moves the mean."""
+    shape, label = (2, 10, 10, 1), jnp.array([0.0, 0.5])
+    x = jax.random.normal(KEY, shape)
+
+    def denoise(x, level, cond):
+        mean = cond.reshape(-1, 1, 1, 1)
+        shrink = (x - level.alpha * mean) / (level.alpha**2 * 0.3 + level.sigma**2)
+        return prediction.Prediction(mean + level.alpha * 0.3 * shrink, level.sigma * shrink)
+
+    schedule = SCHEDULES["edm"]
+    end = schedule(80.0)
+    total = 0.3 + end.sigma**2
+    prior = lambda y: (
+        -0.5 * ((y - label.reshape(-1, 1, 1, 1)) ** 2 / total + np.log(2 * np.pi * total)).sum((1, 2, 3))
+    )
+    log_p = samplers.log_likelihood(None, denoise, schedule, x, cond=label, prior=prior)
+    v = 0.3 + 0.002**2
+    wanted = -0.5 * ((x - label.reshape(-1, 1, 1, 1)) ** 2 / v + np.log(2 * np.pi * v)).sum((1, 2, 3))
+    np.testing.assert_allclose(log_p / 100, wanted / 100, atol=1e-4)
+
+
+# --- the I-MMSE identity ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["edm", "vp"])
+def test_likelihood_from_errors_alone(x64, name):
+    """EXACT pointwise identity in one dimension, 301 Gauss-Hermite nodes."""
+    mixture = exact.gaussian_mixture([0.3, 0.7], [[-1.0], [0.8]], [0.15, 0.3])
+    schedule = {"edm": schedules.edm(1e-4, 1e4), "vp": schedules.vp_linear(0.1, 40.0)}[name]
+    x = jnp.linspace(-2.0, 2.0, 9)[:, None]
+    ours = samplers.log_likelihood_mmse(
+        None, mixture.denoiser(), schedule, x, num_levels=400, nodes=301, t_min=schedule.inv_sigma(1e-4)
+    )
+    np.testing.assert_allclose(ours, mixture.log_prob(x), atol=1e-6)
+
+
+def test_likelihood_from_errors_agrees_with_the_ode(x64):
+    x, schedule = _data(4), schedules.edm(1e-3, 1e3)
+    by_error = samplers.log_likelihood_mmse(None, MIXTURE.denoiser(), schedule, x, num_levels=128, nodes=48)
+    by_ode = samplers.log_likelihood(None, MIXTURE.denoiser(), schedule, x)
+    np.testing.assert_allclose(by_error, by_ode, atol=1e-3)
+
+
+def test_likelihood_from_sampled_errors():
+    """32 independent estimates of each of 4 points: unbiased within 3.5 standard errors."""
+    x = _data(4)
+    drawn = samplers.log_likelihood_mmse(
+        KEY, MIXTURE.denoiser(), schedules.edm(1e-3, 1e3), jnp.repeat(x, 32, 0), expectation="monte_carlo",
+        nodes=32,
+    ).reshape(4, 32)  # fmt: skip
+    error = drawn.std(1) / np.sqrt(32)
+    assert (jnp.abs(drawn.mean(1) - MIXTURE.log_prob(x)) < 3.5 * error).all() and (error < 0.1).all()
+
+
+# --- bits of discrete data -------------------------------------------------------------------------
+
+
+def test_uniform_density_is_eight_bits_and_the_offset_is_seven():
+    codes = jnp.arange(256).reshape(4, 8, 8, 1)
+    x = samplers.dequantisation.uniform(KEY, codes)
+    assert x.shape == codes.shape and (x >= -1).all() and (x < 1).all()
+    np.testing.assert_array_equal(jnp.floor((x + 1) * 128).astype(int), codes)
+    log_p = jnp.full(4, -64 * math.log(2))  # density 1/2 on [-1, 1]
+    np.testing.assert_allclose(samplers.dequantisation.bits_per_dim(log_p, 64), 8, rtol=1e-6)
+    np.testing.assert_allclose(samplers.dequantisation.bits_per_dim(0.0, 64), 7)
+    np.testing.assert_allclose(samplers.dequantisation.bits_per_dim(0.0, 64, low=0.0), 8)
+    # bins centred on x / 127.5 - 1
+    ends = {"low": -1 - 1 / 255, "high": 1 + 1 / 255}
+    x = samplers.dequantisation.uniform(KEY, codes, **ends)
+    assert (jnp.abs(x - (codes / 127.5 - 1)) <= 1 / 255 + 1e-6).all()
+
+
+def _masses(edges):
+    """Probabilities of the bins under N(-0.5, 0.1) 0.4 + N(0.3, 0.2) 0.6."""
+    parts = ((0.4, -0.5, 0.1), (0.6, 0.3, 0.2))
+    cdf = lambda v: sum(w * 0.5 * (1 + math.erf((v - m) / math.sqrt(2 * s))) for w, m, s in parts)
+    return np.array([cdf(b) - cdf(a) for a, b in itertools.pairwise(edges)])
+
+
+def test_dequantised_densities_bound_the_probability_of_a_code(x64):
+    """E_u p(x) is the mass of the bin, and E[log p - log q] is below its logarithm for any q."""
+    n, mass = 20000, _masses(np.linspace(-1, 1, 5))
+    mixture = exact.gaussian_mixture([0.4, 0.6], [[-0.5], [0.3]], [0.1, 0.2])
+    codes = jnp.repeat(jnp.arange(4), n)[:, None]
+    x = samplers.dequantisation.uniform(KEY, codes, levels=4)
+    bits = samplers.dequantisation.bits_per_dim(mixture.log_prob(x), 1, levels=4).reshape(4, n)
+    ratio = 2.0**-bits
+    assert (np.abs(ratio.mean(1) - mass) < 4 * ratio.std(1) / np.sqrt(n)).all()
+    assert (bits.mean(1) > -np.log2(mass)).all()
+    for mean, log_scale in ((0.0, 0.5), (0.7, -0.3)):
+        x, log_q = samplers.dequantisation.logit_normal(KEY, codes, mean, log_scale, levels=4)
+        bits = samplers.dequantisation.bits_per_dim(mixture.log_prob(x), 1, log_q, levels=4).reshape(4, n)
+        assert (bits.mean(1) > -np.log2(mass) + 0.01).all()
+
+
+def test_density_of_logit_normal_noise(x64):
+    """log q is the normal's log density less log |du/dz|, here by automatic differentiation."""
+    mean, log_scale = jnp.array([0.3, -0.4]), jnp.array([-0.2, 0.6])
+    x, log_q = samplers.dequantisation.logit_normal(KEY, jnp.array([[3, 200], [0, 255]]), mean, log_scale)
+    u = jnp.mod((x + 1) * 128, 1)
+    z = (jnp.log(u / (1 - u)) - mean) / jnp.exp(log_scale)
+    rate = jax.vmap(
+        jax.vmap(jax.grad(lambda z, m, s: jax.nn.sigmoid(m + jnp.exp(s) * z)), (0, 0, 0)), (0, None, None)
+    )
+    wanted = (jax.scipy.stats.norm.logpdf(z) - jnp.log(rate(z, mean, log_scale))).sum(1)
+    np.testing.assert_allclose(log_q, wanted, rtol=1e-8)
+    np.testing.assert_array_equal(jnp.floor((x + 1) * 128), [[3, 200], [0, 255]])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"divergence": "trace"}, "divergence must be one of exact, hutchinson; got 'trace'"),
+        ({"divergence": "hutchinson", "probe": "normal"}, "probe must be one of rademacher, gaussian"),
+        ({"divergence": "hutchinson", "probes": 0}, "probes must be a positive integer, got 0"),
+        (
+            {"divergence": "hutchinson", "noise": np.ones((1, 2, 2))},
+            r"noise must be \[probes, B, ...\] for x \[3, 2\]",
+        ),
+        ({"noise": np.ones((1, 3, 2))}, "the exact divergence has none"),
+        ({"times": [0.002, 1.0, 1.0]}, "strictly monotone"),
+        ({"times": [0.002, 1.0]}, "must end at the noisy end t_max = 80.* got 1; give prior"),
+        ({"schedule": schedules.linear_beta(10)}, r"or the chain's \.continuous\(\)"),
+        ({"schedule": schedules.linear_beta(10), "times": [1, 10]}, "a discrete chain has none"),
+    ],
+)  # fmt: skip
+def test_bad_options_are_named(options, message):
+    options = {"schedule": SCHEDULES["edm"]} | options
+    schedule = options.pop("schedule")
+    with pytest.raises(ValueError, match=message):
+        samplers.log_likelihood(KEY, MIXTURE.denoiser(), schedule, np.ones((3, 2), np.float32), **options)
+
+
+def test_bad_options_of_the_identity_are_named():
+    run = lambda schedule, **options: samplers.log_likelihood_mmse(
+        None, mixtures.ring8().denoiser(), schedule, np.ones((3, 2), np.float32), **options
+    )
+    with pytest.raises(ValueError, match="expectation must be one of quadrature, monte_carlo; got 'mc'"):
+        run(SCHEDULES["edm"], expectation="mc")
+    with pytest.raises(ValueError, match="take expectation='monte_carlo'"):
+        run(SCHEDULES["edm"], nodes=2000)
+    with pytest.raises(ValueError, match="log SNR must be finite at both ends"):
+        run(SCHEDULES["flow"])
+    with pytest.raises(ValueError, match="codes must be integers"):
+        samplers.dequantisation.uniform(KEY, jnp.ones((2, 2)))
