@@ -3,13 +3,17 @@
 from diffjax.samplers import grids as grids
 from diffjax.samplers.ancestral import ancestral as ancestral
 from diffjax.samplers.ddim import ddim as ddim
+from diffjax.samplers.dpm_solver import dpm_solver as dpm_solver
 from diffjax.samplers.dpm_solver_pp import dpm_solver_pp as dpm_solver_pp
+from diffjax.samplers.dpm_solver_single import dpm_solver_pp_single as dpm_solver_pp_single
+from diffjax.samplers.dpm_solver_single import dpm_solver_single as dpm_solver_single
 from diffjax.samplers.edm_heun import edm_heun as edm_heun
 from diffjax.samplers.euler import euler as euler
 from diffjax.samplers.heun import heun as heun
 from diffjax.samplers.solver import Rows as Rows
 from diffjax.samplers.solver import Solver as Solver
 from diffjax.samplers.solver import plan as plan
+from diffjax.samplers.unipc import unipc as unipc
 from diffjax.samplers.walk import encode as encode
 from diffjax.samplers.walk import sample as sample
 from diffjax.samplers.walk import sample_segments as sample_segments
