@@ -3,6 +3,8 @@
 from diffjax.samplers import grids as grids
 from diffjax.samplers.ancestral import ancestral as ancestral
 from diffjax.samplers.ddim import ddim as ddim
+from diffjax.samplers.deis import deis as deis
+from diffjax.samplers.deis import lms as lms
 from diffjax.samplers.dpm_solver import dpm_solver as dpm_solver
 from diffjax.samplers.dpm_solver_pp import dpm_solver_pp as dpm_solver_pp
 from diffjax.samplers.dpm_solver_single import dpm_solver_pp_single as dpm_solver_pp_single
@@ -10,6 +12,7 @@ from diffjax.samplers.dpm_solver_single import dpm_solver_single as dpm_solver_s
 from diffjax.samplers.edm_heun import edm_heun as edm_heun
 from diffjax.samplers.euler import euler as euler
 from diffjax.samplers.heun import heun as heun
+from diffjax.samplers.pndm import pndm as pndm
 from diffjax.samplers.solver import Rows as Rows
 from diffjax.samplers.solver import Solver as Solver
 from diffjax.samplers.solver import plan as plan

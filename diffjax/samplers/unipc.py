@@ -25,7 +25,7 @@ class _Row(NamedTuple):
 
 
 @one_value
-def unipc(order=2, variant="bh2", kind="x0", lower_order_final=True, disable_corrector=()):
+def unipc(order=2, variant="bh2", kind="x0", lower_order_final="few", disable_corrector=()):
     """Correct x_t with the output just made at it, then predict x_s (Zhao et al. 2023, Alg. 1 and 2).
 
     From x_t to x_s, with h the step of lambda = log(alpha / sigma), z = -h (x_0) or h (eps), and r_k the
@@ -43,7 +43,8 @@ def unipc(order=2, variant="bh2", kind="x0", lower_order_final=True, disable_cor
       order: p, 1, 2 or 3.
       variant: B, "bh1" or "bh2"; "bh1" for few unguided steps.
       kind: "x0" or "eps", what is interpolated. Guidance wants "x0".
-      lower_order_final: lower the order to the number of steps left, so that the last one is of order 1.
+      lower_order_final: lower the order to the number of steps left, so that the last one is of order 1: True
+        always (diffusers; it costs the order on fine grids), "few" on grids of fewer than 15 steps, or False.
       disable_corrector: steps, 0 for the first, after which the corrector rests (guidance at few steps).
 
     Raises:
@@ -53,6 +54,8 @@ def unipc(order=2, variant="bh2", kind="x0", lower_order_final=True, disable_cor
     exponential.check("unipc", order, 3, variant, _VARIANTS, 0.0, 1.0)
     if kind not in _KINDS:
         raise ValueError(f"unipc: kind must be x0 or eps, got {kind!r}")
+    if lower_order_final not in (True, False, "few"):
+        raise ValueError(f"unipc: lower_order_final must be True, False or 'few', got {lower_order_final!r}")
     read = operator.attrgetter(kind)
     rests = frozenset(disable_corrector)
 
@@ -63,7 +66,7 @@ def unipc(order=2, variant="bh2", kind="x0", lower_order_final=True, disable_cor
             exponential.require_signal(levels, "unipc")
         steps = len(lam) - 1
         p = exponential.orders(lam, order)
-        if lower_order_final:
+        if lower_order_final is True or (lower_order_final == "few" and steps < exponential.FEW_STEPS):
             p = np.minimum(p, np.arange(steps, 0, -1))
         current = part(levels, slice(-1))
         c = _KINDS[kind](current, part(levels, slice(1, None)))

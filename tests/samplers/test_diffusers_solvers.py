@@ -93,3 +93,43 @@ def test_unipc(x64, case, solver):
     denoise = reference.fake_denoiser(hyper, "eps", "", chain)
     ours = _walk(golden, case, denoise, chain, solver, times, path[0])
     np.testing.assert_allclose(ours, path[1:], rtol=1e-3 if "o3" in case else 1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("case", "warm_up"), [("pndm_prk", "runge_kutta"), ("plms", "multistep")])
+def test_pndm(x64, case, warm_up):
+    """Its last step ends on the chain's first level, n = 1; where it also begins there, nothing moves."""
+    golden, hyper, config = _case("diffusers_unipc_pndm", case)
+    chain = _chain(config)
+    path = _last_axis(golden[f"{case}__traj"])
+    times = samplers.grids.distinct(np.append(100 * np.arange(10) + config.get("steps_offset", 0) + 1, 1))
+    denoise = reference.fake_denoiser(hyper, "eps", "", chain)
+    ours = _walk(golden, case, denoise, chain, samplers.pndm(warm_up), times, path[0])
+    np.testing.assert_allclose(ours, path[1 : len(ours) + 1], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(path[-1], path[len(ours)], rtol=1e-6)
+
+
+def _sigma_case(case):
+    """Sigma-based schedulers walk y = x / alpha, and hand x = y / sqrt(1 + sigma^2) to the network."""
+    golden, hyper, config = _case("diffusers_sigma_based", case)
+    chain = _chain(config)
+    kind = KINDS[config.get("prediction_type", "epsilon")]
+    denoise = reference.fake_denoiser(hyper, kind, "", chain)
+    path = _last_axis(golden[f"{case}__traj"])
+    return golden, chain, denoise, path
+
+
+def _check_sigma_path(ours, path, schedule, times):
+    alpha = schedule(np.asarray(times)).alpha[1:, None, None, None, None]
+    np.testing.assert_allclose(ours / alpha, path, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("case", "solver"),
+    [("euler", samplers.ddim()), ("euler_vpred_trailing", samplers.ddim()),
+     ("euler_ancestral", samplers.ddim(1.0)), ("lms", samplers.lms())],
+)  # fmt: skip
+def test_sigma_based(x64, case, solver):
+    golden, chain, denoise, path = _sigma_case(case)
+    times = np.append(golden[f"{case}__timesteps"] + 1, 0)
+    ours = _walk(golden, case, denoise, chain, solver, times, path[0] * chain(times[0]).alpha)
+    _check_sigma_path(ours, path[1:], chain, times)
