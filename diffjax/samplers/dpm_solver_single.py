@@ -107,7 +107,7 @@ def _weights(lam, p, base, c, solver_type, inner):
     h = np.where(np.isfinite(lam[1:]), lam[1:], 0.0) - lam[base]
     with np.errstate(divide="ignore", invalid="ignore"):
         r0, r1 = (lam[here] - lam[base]) / h, (lam[np.maximum(here - 1, 0)] - lam[base]) / h
-    r0, r1 = np.where(p > 1, r0, 1.0), np.where(p > 2, r1, 0.5)
+    r0, r1 = np.where(p > 1, r0, 1.0), np.where(p > 2, r1, 2.0)
     halved = (p == 2) & ((solver_type == "midpoint") | ((solver_type == "dpm_solver") & ~inner))
     slope = np.where(p > 1, np.where(halved, 0.5 * c.c1, c.c2), 0.0)
     # order 3, "heun": c_2 h m' + c_3 h^2 m'' from both differences; else the newest stands for the slope

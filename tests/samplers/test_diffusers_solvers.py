@@ -133,3 +133,37 @@ def test_sigma_based(x64, case, solver):
     times = np.append(golden[f"{case}__timesteps"] + 1, 0)
     ours = _walk(golden, case, denoise, chain, solver, times, path[0] * chain(times[0]).alpha)
     _check_sigma_path(ours, path[1:], chain, times)
+
+
+def test_sigma_based_on_karras_levels(x64):
+    golden, chain, denoise, path = _sigma_case("euler_karras")
+    schedule = chain.continuous()
+    times = schedule.inv_sigma(golden["euler_karras__sigmas"])
+    np.testing.assert_allclose(times[:-1], golden["euler_karras__timesteps"] + 1, atol=0.05)
+    x = path[0] * schedule(times[0]).alpha
+    ours = _walk(golden, "euler_karras", denoise, schedule, samplers.edm_euler(), times, x)
+    _check_sigma_path(ours, path[1:], schedule, times)
+
+
+@pytest.mark.parametrize(("case", "solver"), [("heun", samplers.edm_heun()), ("kdpm2", samplers.dpm_2())])
+def test_sigma_based_of_two_calls(x64, case, solver):
+    """diffusers counts calls, so that every second of its samples is the end of a step of ours."""
+    golden, chain, denoise, path = _sigma_case(case)
+    schedule = chain.continuous()
+    times = np.append(golden[f"{case}__timesteps"][::2] + 1, 0)
+    ours = _walk(golden, case, denoise, schedule, solver, times, path[0] * chain(times[0]).alpha)
+    _check_sigma_path(ours, np.concatenate([path[2::2], path[-1:]]), schedule, times)
+
+
+@pytest.mark.parametrize(("case", "shift"), [("shift1", 1.0), ("shift3", 3.0)])
+def test_flow_matching_euler(x64, case, shift):
+    """x + (sigma' - sigma) v; the network is told 1000 sigma. diffusers shifts its smallest time twice."""
+    golden, hyper, _ = _case("diffusers_flow_match", case)
+    shifted = lambda t: shift * t / (1 + (shift - 1) * t)
+    times = np.append(shifted(np.linspace(1.0, shifted(0.001), 10)), 0)
+    np.testing.assert_allclose(times, golden[f"{case}__sigmas"], rtol=1e-6)
+    network = reference.fake_network(hyper)
+    denoise = prediction.denoiser(lambda x, t, cond: network(x, 1000 * t + 1), "velocity")
+    path = _last_axis(golden[f"{case}__traj"])
+    ours = _walk(golden, case, denoise, schedules.rectified_flow(), samplers.euler(), times, path[0])
+    np.testing.assert_allclose(ours, path[1:], rtol=1e-4, atol=1e-5)
