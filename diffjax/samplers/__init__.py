@@ -19,6 +19,7 @@ from diffjax.samplers.edm_heun import edm_heun as edm_heun
 from diffjax.samplers.euler import euler as euler
 from diffjax.samplers.heun import heun as heun
 from diffjax.samplers.pndm import pndm as pndm
+from diffjax.samplers.slerp import slerp as slerp
 from diffjax.samplers.solver import Rows as Rows
 from diffjax.samplers.solver import Solver as Solver
 from diffjax.samplers.solver import plan as plan
@@ -27,4 +28,5 @@ from diffjax.samplers.walk import encode as encode
 from diffjax.samplers.walk import sample as sample
 from diffjax.samplers.walk import sample_segments as sample_segments
 from diffjax.samplers.walk import start as start
+from diffjax.samplers.walk import start_from as start_from
 from diffjax.samplers.walk import walk as walk

@@ -30,7 +30,8 @@ def dpm_solver_pp_2s(eta=0.0, s_noise=1.0):
       s_noise: scale of the noise.
 
     Raises:
-      ValueError: for a negative eta or s_noise; in `plan`, for a grid that touches alpha = 0.
+      ValueError: for a negative eta or s_noise; in `plan`, for a grid that touches alpha = 0
+        or starts at sigma = 0.
     """
     renoise.check("dpm_solver_pp_2s", eta, s_noise)
 
@@ -61,7 +62,8 @@ def dpm_solver_pp_sde(eta=1.0, s_noise=1.0, r=0.5):
       r: in (0, 1], place of the middle.
 
     Raises:
-      ValueError: for a negative eta or s_noise, or another r; in `plan`, for a grid that touches alpha = 0.
+      ValueError: for a negative eta or s_noise, or another r; in `plan`, for a grid that touches alpha = 0
+        or starts at sigma = 0.
     """
     renoise.check("dpm_solver_pp_sde", eta, s_noise)
     if not 0 < r <= 1:
@@ -80,6 +82,7 @@ def dpm_solver_pp_sde(eta=1.0, s_noise=1.0, r=0.5):
 
 def _ends(name, schedule, times):
     levels = schedule(times)
+    exponential.half_log_snr(levels, name)
     exponential.require_signal(levels, name)
     rho = levels.sigma / levels.alpha
     return levels, rho[:-1], rho[1:]

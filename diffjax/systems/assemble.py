@@ -23,7 +23,11 @@ _SCHEDULES = {
 _MODELS = {"unet": models.UNet, "mlp": models.MLP}
 _SOLVERS = {
     name: getattr(samplers, name)
-    for name in ("ancestral", "ddim", "euler", "heun", "edm_heun", "dpm_solver_pp")
+    for name in (
+        *("ancestral", "ddim", "euler", "heun", "edm_heun", "dpm_solver_pp"),
+        *("dpm_solver", "dpm_solver_pp_single", "dpm_solver_single", "dpm_solver_pp_2s", "dpm_solver_pp_sde"),
+        *("dpm_2", "dpm_2_ancestral", "unipc", "deis", "lms", "pndm", "edm_euler", "euler_ancestral"),
+    )
 }
 _WEIGHTINGS = {
     name: getattr(weightings, name)
