@@ -23,8 +23,8 @@ def heun(alpha=1.0, s_churn=0.0, s_min=0.0, s_max=math.inf, s_noise=1.0):
     """Step with a mean of the slopes at the start and at the share alpha of the step; order 2, two calls.
 
     x_s = x_t + dt [(1 - 1 / 2 alpha) v(t) + 1 / 2 alpha v(t + alpha dt)] (Karras et al. 2022, Alg. 3):
-    alpha = 1 is Heun's method, 2/3 Ralston's, 1/2 the midpoint rule. On arrival at sigma = 0, where the second slope
-    may have no meaning, the step is Euler's.
+    alpha = 1 is Heun's method, 2/3 Ralston's, 1/2 the midpoint rule. On arrival at sigma = 0, where the
+    second slope may have no meaning, the step is Euler's.
 
     Args:
       alpha: in (0, 1].

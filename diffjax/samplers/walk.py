@@ -58,8 +58,8 @@ def start(key, schedule, shape):
 def start_from(key, schedule, x0, t):
     """Noise data to time t: where editing starts (Meng et al. 2022, SDEdit, eq. 5).
 
-    Hand the result to `sample` as `x_init`, with times from t down. Sampling then keeps what the noise of that
-    level left of x0, and makes up the rest.
+    Hand the result to `sample` as `x_init`, with times from t down. Sampling then keeps what the noise of
+    that level left of x0, and makes up the rest.
 
     Args:
       key: one key, or `[B]` keys, as in `sample`.
