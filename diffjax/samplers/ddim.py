@@ -17,7 +17,7 @@ class _Row(NamedTuple):
 
 
 @one_value
-def ddim(eta=0.0):
+def ddim(eta=0.0, s_noise=1.0):
     """Step x_s = alpha_s x_0 + sqrt(sigma_s^2 - w^2) eps + w z, w = eta sqrt(posterior variance).
 
     Song et al. 2020, eq. 12 and 16. eta = 0 is deterministic, first order in the sigma/alpha plane, and
@@ -26,19 +26,23 @@ def ddim(eta=0.0):
 
     Args:
       eta: in [0, 1].
+      s_noise: scale of the noise z.
 
     Raises:
-      ValueError: for another eta.
+      ValueError: for another eta, or a negative s_noise.
     """
     if not 0 <= eta <= 1:
         raise ValueError(f"eta must be in [0, 1], got {eta!r}")
+    if not s_noise >= 0:
+        raise ValueError(f"s_noise must be at least 0, got {s_noise!r}")
 
     def plan(schedule, times):
         levels = schedule(times)
         target, current = part(levels, slice(1, None)), part(levels, slice(-1))
         # w^2 / sigma_s^2 = eta^2 c; walking upwards (eta = 0) has no c
         share = eta**2 * forward.pair(target, current).c if eta else np.zeros_like(target.t)
-        return _Row(current, target.alpha, target.sigma * np.sqrt(1 - share), target.sigma * np.sqrt(share))
+        noise = s_noise * target.sigma * np.sqrt(share)
+        return _Row(current, target.alpha, target.sigma * np.sqrt(1 - share), noise)
 
     def step(noise, denoise, x, row, cond, state):
         prediction = denoise(x, row.level, cond)
@@ -46,3 +50,8 @@ def ddim(eta=0.0):
         return (x + expand(row.noise, x) * noise(0) if eta else x), state
 
     return Solver(no_memory, plan, step, nfe=1, draws=1 if eta else 0)
+
+
+def euler_ancestral(eta=1.0, s_noise=1.0):
+    """k-diffusion's `euler_ancestral`: it is `ddim(eta, s_noise)`, written in sigma / alpha."""
+    return ddim(eta, s_noise)

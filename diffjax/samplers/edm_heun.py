@@ -1,11 +1,10 @@
-"""The stochastic second-order sampler of EDM."""
+"""The stochastic second-order sampler of EDM, and its first-order sibling."""
 
 import math
 from typing import NamedTuple
 
-import numpy as np
-
 from diffjax.process.level import Array, NoiseLevel, expand, part
+from diffjax.samplers import churn, exponential
 from diffjax.samplers.solver import Solver, no_memory, one_value
 
 
@@ -34,50 +33,51 @@ def edm_heun(s_churn=0.0, s_min=0.0, s_max=math.inf, s_noise=1.0):
       ValueError: for a negative churn or noise, or s_min > s_max; in `plan`, if the grid starts at alpha = 0,
         where sigma / alpha is infinite.
     """
-    if s_churn < 0 or s_noise < 0 or not s_min <= s_max:
-        raise ValueError(
-            f"edm_heun needs s_churn >= 0, s_noise >= 0 and s_min <= s_max; "
-            f"got {s_churn}, {s_noise}, {s_min}, {s_max}"
-        )
-
-    def plan(schedule, times):
-        levels = schedule(times)
-        if (levels.alpha == 0).any():
-            raise ValueError(
-                "edm_heun walks sigma / alpha, which is infinite at alpha = 0: start at a smaller time"
-            )
-        target, current = part(levels, slice(1, None)), part(levels, slice(-1))
-        ratio = current.sigma / current.alpha
-        gamma = np.where(
-            (ratio >= s_min) & (ratio <= s_max), min(s_churn / len(ratio), math.sqrt(2) - 1), 0.0
-        )
-        if s_churn > 0:
-            level = schedule(schedule.inv_sigma(ratio * (1 + gamma)))
-            level = type(level)(*(_keep(gamma, old, new) for old, new in zip(current, level)))
-            gamma = level.sigma / level.alpha / ratio - 1  # as the schedule has it
-        else:
-            level = current
-        churn = level.alpha * ratio * np.sqrt(np.maximum(gamma * (2 + gamma), 0)) * s_noise
-        step = target.sigma / target.alpha - level.sigma / level.alpha
-        return _Row(level, target, level.alpha / current.alpha, churn, step)
-
-    def euler(noise, denoise, x, row, cond):
-        x = expand(row.scale, x) * x + (expand(row.churn, x) * noise(0) if s_churn > 0 else 0)
-        slope = denoise(x, row.level, cond).eps
-        y = x / expand(row.level.alpha, x)
-        return y, slope, expand(row.target.alpha, x) * (y + expand(row.step, x) * slope)
+    churn.check("edm_heun", s_churn, s_min, s_max, s_noise)
 
     def step(noise, denoise, x, row, cond, state):
-        y, first, x = euler(noise, denoise, x, row, cond)
+        y, first, x = _euler(noise, denoise, x, row, cond, s_churn)
         second = denoise(x, row.target, cond).eps
         return expand(row.target.alpha, x) * (y + expand(row.step, x) * 0.5 * (first + second)), state
 
     def last(noise, denoise, x, row, cond, state):
-        return euler(noise, denoise, x, row, cond)[2], state
+        return _euler(noise, denoise, x, row, cond, s_churn)[2], state
 
+    plan = _planned("edm_heun", s_churn, s_min, s_max, s_noise)
     return Solver(no_memory, plan, step, nfe=2, draws=1 if s_churn > 0 else 0, last=last)
 
 
-def _keep(gamma, old, new):
-    """Return the churned field where there is churn, else the grid's own, bit for bit."""
-    return None if old is None else np.where(gamma > 0, new, old)
+@one_value
+def edm_euler(s_churn=0.0, s_min=0.0, s_max=math.inf, s_noise=1.0):
+    """Euler's method where `edm_heun` takes Heun's: order 1, one network call a step.
+
+    Without churn it is `ddim()`; with it, k-diffusion's `euler`. On arrival at sigma = 0 it returns the
+    predicted x_0. Arguments and errors as there.
+    """
+    churn.check("edm_euler", s_churn, s_min, s_max, s_noise)
+
+    def step(noise, denoise, x, row, cond, state):
+        return _euler(noise, denoise, x, row, cond, s_churn)[2], state
+
+    plan = _planned("edm_euler", s_churn, s_min, s_max, s_noise)
+    return Solver(no_memory, plan, step, nfe=1, draws=1 if s_churn > 0 else 0)
+
+
+def _planned(name, *options):
+    def plan(schedule, times):
+        levels = schedule(times)
+        exponential.require_signal(levels, name)
+        target, current = part(levels, slice(1, None)), part(levels, slice(-1))
+        up = churn.churned(schedule, current, *options)
+        step = target.sigma / target.alpha - up.level.sigma / up.level.alpha
+        return _Row(up.level, target, up.scale, up.noise, step)
+
+    return plan
+
+
+def _euler(noise, denoise, x, row, cond, s_churn):
+    """Return y after the churn, the slope there, and x of Euler's step."""
+    x = churn.apply(noise, x, row, s_churn)
+    slope = denoise(x, row.level, cond).eps
+    y = x / expand(row.level.alpha, x)
+    return y, slope, expand(row.target.alpha, x) * (y + expand(row.step, x) * slope)

@@ -41,6 +41,29 @@ def log_snr(n, schedule, t_min=None, t_max=None):
     return distinct(times) if chain else times
 
 
+def subdivide(times, schedule, parts):
+    """Return the grid with points between, equal in log SNR: the inner points of singlestep solvers.
+
+    Args:
+      times: N + 1 times.
+      schedule: any schedule; a chain takes the nearest steps.
+      parts: into how many each interval is cut, one number or N of them.
+
+    Raises:
+      ValueError: if log SNR is infinite at an end of an interval that is to be cut.
+    """
+    times = np.asarray(times, np.float64)
+    parts = np.broadcast_to(parts, len(times) - 1)
+    values = schedule(times).log_snr
+    if not np.isfinite(values[:-1][parts > 1]).all() or not np.isfinite(values[1:][parts > 1]).all():
+        raise ValueError("subdivide needs finite log SNR at both ends of an interval that it cuts")
+    between = [
+        schedule.inv_log_snr(np.linspace(values[i], values[i + 1], n + 1)[1:-1]) if n > 1 else []
+        for i, n in enumerate(parts)
+    ]
+    return np.concatenate([np.append(a, b) for a, b in zip(times, between)] + [times[-1:]])
+
+
 def distinct(times):
     """Round times to the steps of a chain and merge those that fall on one; decreasing."""
     return np.unique(np.rint(times))[::-1]

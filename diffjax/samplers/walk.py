@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffjax.process import forward
 from diffjax.process.level import at_least_float32
 from diffjax.samplers.solver import Rows, plan
 
@@ -52,6 +53,27 @@ def start(key, schedule, shape):
     dtype = jnp.result_type(float)
     draw = lambda k: jax.random.normal(jax.random.fold_in(k, _START), tuple(shape[1:]), dtype)
     return schedule.prior_std * jax.vmap(draw)(keys)
+
+
+def start_from(key, schedule, x0, t):
+    """Noise data to time t: where editing starts (Meng et al. 2022, SDEdit, eq. 5).
+
+    Hand the result to `sample` as `x_init`, with times from t down. Sampling then keeps what the noise of
+    that level left of x0, and makes up the rest.
+
+    Args:
+      key: one key, or `[B]` keys, as in `sample`.
+      schedule: any schedule.
+      x0: `[B, ...]` data, floating point.
+      t: the time, a host number.
+
+    Returns:
+      alpha x0 + sigma eps, `[B, ...]`.
+    """
+    x0 = jnp.asarray(x0)
+    keys, level = per_sample(key, x0.shape[0]), schedule(np.float64(t))
+    draw = lambda k: jax.random.normal(jax.random.fold_in(k, _START), x0.shape[1:], x0.dtype)
+    return forward.perturb(x0, jax.vmap(draw)(keys), level)
 
 
 def start_of(key, schedule, shape, times):
@@ -128,7 +150,7 @@ def sample_segments(
       key, schedule, solver, shape, x_init, cond, trajectory, noise: see `sample`.
 
     Raises:
-      ValueError: if the segments do not join.
+      ValueError: if the segments do not join, or for a solver that plans more rows than steps (`pndm`).
     """
     if (shape is None) == (x_init is None):
         raise ValueError("give exactly one of shape and x_init")
@@ -142,6 +164,11 @@ def sample_segments(
             )
     times = np.concatenate([grids[0], *(grid[1:] for grid in grids[1:])])
     rows = plan(schedule, solver, times)
+    count = len(jax.tree.leaves(rows.steps)[0]) + (rows.last is not None)
+    if count != len(times) - 1:
+        raise ValueError(
+            f"segments need one row a step; this solver planned {count} rows for {len(times) - 1} steps"
+        )
     x = jnp.asarray(start_of(key, schedule, shape, times) if x_init is None else x_init)
     noise = _checked(noise, len(times) - 1, solver, x)
     state, offset, paths = solver.init(x), 0, []

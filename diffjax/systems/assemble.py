@@ -24,10 +24,12 @@ _MODELS = {"unet": models.UNet, "mlp": models.MLP}
 _SOLVERS = {
     name: getattr(samplers, name)
     for name in (
-        "ancestral", "ddim", "euler", "heun", "edm_heun", "dpm_solver_pp",
-        "euler_maruyama", "reverse_diffusion", "annealed_langevin",
+        *("ancestral", "ddim", "euler", "heun", "edm_heun", "dpm_solver_pp"),
+        *("dpm_solver", "dpm_solver_pp_single", "dpm_solver_single", "dpm_solver_pp_2s", "dpm_solver_pp_sde"),
+        *("dpm_2", "dpm_2_ancestral", "unipc", "deis", "lms", "pndm", "edm_euler", "euler_ancestral"),
+        *("euler_maruyama", "reverse_diffusion", "annealed_langevin"),
     )
-}  # fmt: skip
+}
 _CORRECTORS = {"langevin": samplers.langevin, "ald": samplers.ald}
 _WEIGHTINGS = {
     name: getattr(weightings, name)

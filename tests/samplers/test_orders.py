@@ -22,13 +22,38 @@ def _flow(n):
     return schedules.rectified_flow(), samplers.grids.uniform(n, 0.05, 0.95)
 
 
+# (name, solver, grid, N of the coarser grid, order)
 CASES = [
-    ("euler", samplers.euler(), _edm, 1), ("euler", samplers.euler(), _flow, 1),
-    ("ddim", samplers.ddim(), _edm, 1), ("ddim", samplers.ddim(), _flow, 1),
-    ("dpm_1", samplers.dpm_solver_pp(1), _edm, 1),
-    ("heun", samplers.heun(), _edm, 2), ("heun", samplers.heun(), _flow, 2),
-    ("edm_heun", samplers.edm_heun(), _edm, 2), ("edm_heun", samplers.edm_heun(), _flow, 2),
-    ("dpm_2m", samplers.dpm_solver_pp(2), _edm, 2), ("dpm_2m", samplers.dpm_solver_pp(2), _flow, 2),
+    ("euler", samplers.euler(), _edm, 128, 1), ("euler", samplers.euler(), _flow, 128, 1),
+    ("ddim", samplers.ddim(), _edm, 128, 1), ("ddim", samplers.ddim(), _flow, 128, 1),
+    ("dpm_1", samplers.dpm_solver_pp(1), _edm, 128, 1),
+    ("heun", samplers.heun(), _edm, 128, 2), ("heun", samplers.heun(), _flow, 128, 2),
+    ("ralston", samplers.heun(2 / 3), _flow, 128, 2), ("midpoint", samplers.heun(0.5), _flow, 128, 2),
+    ("edm_heun", samplers.edm_heun(), _edm, 128, 2), ("edm_heun", samplers.edm_heun(), _flow, 128, 2),
+    ("dpm_2", samplers.dpm_2(), _edm, 128, 2), ("dpm_2", samplers.dpm_2(), _flow, 128, 2),
+    ("dpm_pp_2m", samplers.dpm_solver_pp(2), _edm, 128, 2),
+    ("dpm_pp_2m", samplers.dpm_solver_pp(2), _flow, 128, 2),
+    ("dpm_pp_2m_heun", samplers.dpm_solver_pp(2, "heun"), _edm, 128, 2),
+    ("dpm_2m", samplers.dpm_solver(2), _edm, 128, 2),
+    ("dpm_2m_heun", samplers.dpm_solver(2, "heun"), _flow, 128, 2),
+    ("dpm_pp_3m", samplers.dpm_solver_pp(3, "taylor"), _edm, 192, 3),
+    ("dpm_3m", samplers.dpm_solver(3, "taylor"), _edm, 192, 3),
+    ("dpm_pp_3m_as_published", samplers.dpm_solver_pp(3), _edm, 128, 2),
+    ("dpm_pp_2s", samplers.dpm_solver_pp_2s(), _edm, 128, 2),
+    ("dpm_pp_2s", samplers.dpm_solver_pp_2s(), _flow, 128, 2),
+    ("dpm_pp_2s_anywhere", samplers.dpm_solver_pp_sde(eta=0.0, r=0.4), _edm, 128, 2),
+    ("dpm_pp_2s_grid", samplers.dpm_solver_pp_single(2), _flow, 128, 2),
+    ("dpm_pp_3s_grid", samplers.dpm_solver_pp_single(3, "heun", False), _edm, 192, 3),
+    ("dpm_pp_3s_grid", samplers.dpm_solver_pp_single(3, "midpoint", False), _flow, 192, 3),
+    ("dpm_3s_grid", samplers.dpm_solver_single(3, "dpm_solver", False), _edm, 192, 3),
+    ("unipc_1", samplers.unipc(1), _edm, 128, 2),
+    ("unipc_2", samplers.unipc(2), _edm, 192, 3), ("unipc_2", samplers.unipc(2), _flow, 192, 3),
+    ("unipc_2_eps", samplers.unipc(2, "bh1", "eps"), _flow, 192, 3),
+    ("unipc_3", samplers.unipc(3), _flow, 192, 4),
+    ("deis_2", samplers.deis(2), _edm, 128, 2), ("deis_2", samplers.deis(2), _flow, 128, 2),
+    ("deis_3", samplers.deis(3), _edm, 128, 3), ("deis_log_rho_3", samplers.deis(3, "log_rho"), _edm, 128, 3),
+    ("lms_2", samplers.lms(2), _edm, 128, 2), ("lms_4", samplers.lms(4), _edm, 96, 4),
+    ("pndm", samplers.pndm(), _edm, 128, 2), ("plms", samplers.pndm("multistep"), _flow, 128, 2),
 ]  # fmt: skip
 
 
@@ -64,11 +89,11 @@ def exact_ends():
     return {grid: (start, _flow_map(*grid(2), start)) for grid, start in starts.items()}
 
 
-@pytest.mark.parametrize(("name", "solver", "grid", "order"), CASES)
-def test_order(x64, exact_ends, name, solver, grid, order):
+@pytest.mark.parametrize(("name", "solver", "grid", "steps", "order"), CASES)
+def test_order(x64, exact_ends, name, solver, grid, steps, order):
     start, end = exact_ends[grid]
     errors = []
-    for n in (128, 256):
+    for n in (steps, 2 * steps):
         schedule, times = grid(n)
         x = samplers.sample(KEY, MIXTURE.denoiser(), schedule, solver, times, x_init=jnp.asarray(start))
         errors.append(np.sqrt(np.mean((x - end) ** 2)))
@@ -161,7 +186,6 @@ def test_dpm_solver_pp_is_its_algorithm_on_an_uneven_grid(x64, schedule, times):
     def denoise(x, level, cond=None):
         return prediction.from_x0(jnp.full_like(x, jnp.sin(level.log_snr / 2)), x, level)
 
-    ours = samplers.sample(
-        KEY, denoise, schedule, samplers.dpm_solver_pp(), times, x_init=jnp.full((1, 1), 1.3)
-    )
+    solver = samplers.dpm_solver_pp(lower_order_final=False)
+    ours = samplers.sample(KEY, denoise, schedule, solver, times, x_init=jnp.full((1, 1), 1.3))
     np.testing.assert_allclose(ours[0, 0], x, rtol=1e-12)

@@ -121,3 +121,24 @@ def test_guided_flow_and_guided_diffusion_have_their_own_variances(x64, gamma):
         errors.append(variance / expected - 1)
     assert abs(errors[1]) < 0.03
     assert abs(2 * errors[1] - errors[0]) < 1e-3, errors  # extrapolated to no step at all
+
+
+@pytest.mark.parametrize(
+    ("solver", "order"),
+    [(samplers.ancestral(), 1), (samplers.dpm_solver_pp(1, eta=1.0), 1), (samplers.dpm_solver_pp_sde(), 1),
+     (samplers.dpm_solver_pp(2, eta=1.0), 2), (samplers.dpm_solver_pp(2, "heun", eta=0.5), 2),
+     (samplers.dpm_solver(2, eta=1.0), 2), (samplers.dpm_2_ancestral(), 2),
+     (samplers.dpm_solver_pp_2s(eta=1.0), 2)],
+)  # fmt: skip
+def test_order_of_the_variance(x64, solver, order):
+    """From N(0, v + 20^2) to N(0, v + 0.05^2): the error falls with the solver's order."""
+    v, errors = 0.25, []
+    for n in (128, 256):
+        times = samplers.grids.karras(n + 1, 0.05, 20.0)[:-1]
+        sources = n * solver.draws
+        x = jnp.zeros((sources + 1, 1)).at[0].set(np.sqrt(v + times[0] ** 2))
+        noise = np.eye(sources, sources + 1, 1).reshape(n, solver.draws, sources + 1, 1)
+        x = samplers.sample(KEY, _gaussian(v), schedules.edm(), solver, times, x_init=x, noise=noise)
+        errors.append(float((x**2).sum()) / (v + times[-1] ** 2) - 1)
+    assert abs(np.log2(errors[0] / errors[1]) - order) < 0.15, errors
+    assert abs(errors[1]) < 0.1

@@ -1,0 +1,35 @@
+"""Interpolation on the sphere, between latents."""
+
+import jax.numpy as jnp
+
+from diffjax.process.level import expand
+
+
+def slerp(x, y, share):
+    """Return the point at `share` of the way from x to y along the great circle (Song et al. 2020, eq. 67).
+
+    sin((1 - share) theta) / sin(theta) x + sin(share theta) / sin(theta) y, theta the angle between the two,
+    each sample for itself: unit normal latents keep their norm, which a straight line between them loses.
+
+    Args:
+      x, y: `[B, ...]` latents.
+      share: scalar or `[B]`, in [0, 1].
+
+    Returns:
+      `[B, ...]`; x or y at the ends, and the straight line between parallel latents. Opposite ones have no
+      shortest way: the result is not finite, or huge.
+
+    Raises:
+      ValueError: if the shapes differ.
+    """
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    if x.shape != y.shape:
+        raise ValueError(f"y must be shaped like x, {list(x.shape)}; got {list(y.shape)}")
+    share = expand(share, x)
+    axes = tuple(range(1, x.ndim))
+    norm = lambda a: jnp.sqrt(jnp.sum(a**2, axes, keepdims=True))
+    u, v = x / norm(x), y / norm(y)
+    turns = 2 * jnp.arctan2(norm(u - v), norm(u + v)) / jnp.pi  # exact also near 0, unlike arccos
+    # sin(a theta) / sin(theta) without 0 / 0 at theta = 0
+    weight = lambda a: a * jnp.sinc(a * turns) / jnp.sinc(turns)
+    return weight(1 - share) * x + weight(share) * y
