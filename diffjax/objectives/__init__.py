@@ -1,5 +1,6 @@
 """What training minimises: pure losses inside, one thin drawing layer outside."""
 
+from diffjax.objectives import score_matching as score_matching
 from diffjax.objectives import second_moment as second_moment
 from diffjax.objectives import weightings as weightings
 from diffjax.objectives.bound import bound as bound

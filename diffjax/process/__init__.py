@@ -1,6 +1,7 @@
 """The mathematics of noise: levels, schedules, Gaussians, predictions, the bound."""
 
 from diffjax.process import elbo as elbo
+from diffjax.process import energy as energy
 from diffjax.process import forward as forward
 from diffjax.process import gaussian as gaussian
 from diffjax.process import prediction as prediction
