@@ -1,10 +1,10 @@
 """Score matching: estimates of the Fisher divergence between a model's score s and the data's.
 
     explicit     1/2 ||s - grad log p||^2                       where the score is known                  (1)
-    implicit     1/2 ||s||^2 + tr(grad s)                       Hyvarinen 2005, eq. 4                     (2)
-    sliced       1/2 (v.s)^2 + v.(grad s) v                     Song et al. 2019, eq. 7; E[v v^T] = I     (3)
-    sliced_vr    1/2 ||s||^2 + v.(grad s) v                     the same, eq. 8: less variance            (4)
-    denoising    1/2 ||s + eps / sigma||^2                      Vincent 2011, eq. 11                      (5)
+    implicit     1/2 ||s||^2 + tr(grad s)                       Hyvarinen 2005, theorem 1                (2)
+    sliced       1/2 (v.s)^2 + v.(grad s) v                     Song et al. 2019; E[v v^T] = I            (3)
+    sliced_vr    1/2 ||s||^2 + v.(grad s) v                     the same: less variance                   (4)
+    denoising    1/2 ||s + eps / sigma||^2                      Vincent 2011                              (5)
 
 (2) to (4) have the expectation of (1) less that of 1/2 ||grad log p||^2, (5) that of (1) at p(x_t) plus a
 constant too, so all have one minimum. As elsewhere a loss is `[B]` and a mean over dimensions: each line is

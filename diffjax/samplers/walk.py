@@ -48,7 +48,7 @@ def sample(
 
 def start(key, schedule, shape):
     """Draw N(0, schedule.prior_std^2) noise of shape `[B, ...]` for the noisy end, in JAX's default dtype."""
-    keys = _per_sample(key, shape[0])
+    keys = per_sample(key, shape[0])
     dtype = jnp.result_type(float)
     draw = lambda k: jax.random.normal(jax.random.fold_in(k, _START), tuple(shape[1:]), dtype)
     return schedule.prior_std * jax.vmap(draw)(keys)
@@ -160,7 +160,7 @@ def sample_segments(
 
 def _segment(key, denoise, solver, rows, x, state, offset, cond, noise, trajectory):
     """Scan the rows from step `offset` on, then take the other last step if there is one."""
-    keys = _per_sample(key, x.shape[0])
+    keys = per_sample(key, x.shape[0])
     rows = jax.tree.map(lambda a: jnp.asarray(a, at_least_float32(x)), rows)
     count = len(jax.tree.leaves(rows.steps)[0])
     noise = _checked(noise, count + (rows.last is not None), solver, x)
@@ -204,7 +204,7 @@ def _checked(noise, steps, solver, x):
     return noise
 
 
-def _per_sample(key, batch):
+def per_sample(key, batch):
     """Return `[B]` keys: the given ones, or one folded out of a single key for each position."""
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         key = jax.random.wrap_key_data(key)  # an old-style uint32 key
