@@ -1,6 +1,8 @@
-"""The stochastic differential equation dx = f x dt + g dw that any schedule solves.
+"""The stochastic differential equation dx = f x dt + g dw that any schedule solves, and its ways back.
 
 f = alpha' / alpha,      g^2 = 2 sigma sigma' - 2 f sigma^2         (Kingma et al. 2021; Song et al. 2021)
+
+Schedules give f and g^2 in closed form where that is 0 / 0 (`Continuous.sde`).
 """
 
 from diffjax.process.level import expand, namespace, require_rates
@@ -17,9 +19,7 @@ def drift(schedule, x, t):
     Raises:
       ValueError: for a chain, which has no rates.
     """
-    level = schedule(t)
-    require_rates(level, "the drift")
-    return expand(level.d_alpha / level.alpha, x) * x
+    return expand(_coefficients(schedule, t, "the drift")[0], x) * x
 
 
 def diffusion(schedule, t):
@@ -28,8 +28,43 @@ def diffusion(schedule, t):
     Raises:
       ValueError: for a chain, which has no rates.
     """
+    g2 = _coefficients(schedule, t, "the diffusion")[1]
+    return namespace(g2).sqrt(g2)
+
+
+def reverse_drift(schedule, score, x, t):
+    """Return f x - g^2 score, the drift of the reverse-time SDE (Song et al. 2021, eq. 6).
+
+    Its diffusion is the forward one's, and it is solved with negative dt.
+
+    Args:
+      schedule: a schedule with rates.
+      score: `[B, ...]`, grad log p(x_t), e.g. `prediction.score(denoise(x, level, cond), level)`.
+      x: `[B, ...]`.
+      t: scalar or `[B]`, inside [t_min, t_max].
+
+    Raises:
+      ValueError: for a chain, which has no rates.
+    """
+    f, g2 = _coefficients(schedule, t, "the reverse drift")
+    return expand(f, x) * x - expand(g2, x) * score
+
+
+def probability_flow(schedule, score, x, t):
+    """Return dx/dt = f x - g^2 score / 2, the ODE with the same marginals (Song et al. 2021, eq. 13).
+
+    From a denoiser `prediction.velocity` gives the same without a division by sigma. Arguments and errors
+    are those of `reverse_drift`.
+    """
+    f, g2 = _coefficients(schedule, t, "the probability flow")
+    return expand(f, x) * x - expand(0.5 * g2, x) * score
+
+
+def _coefficients(schedule, t, what):
+    """Return f(t) and g(t)^2, scalars or `[B]`."""
     level = schedule(t)
-    require_rates(level, "the diffusion")
-    xp = namespace(level.sigma)
-    g2 = 2 * level.sigma * (level.d_sigma - level.d_alpha / level.alpha * level.sigma)
-    return xp.sqrt(g2)
+    require_rates(level, what)
+    if schedule.sde is not None:
+        return schedule.sde(level.t)
+    f = level.d_alpha / level.alpha
+    return f, 2 * level.sigma * (level.d_sigma - f * level.sigma)

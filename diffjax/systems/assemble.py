@@ -15,7 +15,10 @@ from diffjax.training import ema, optimizer
 
 _SCHEDULES = {
     name: getattr(schedules, name)
-    for name in ("linear_beta", "cosine_beta", "scaled_linear", "sigmoid_beta", "edm", "rectified_flow")
+    for name in (
+        *("linear_beta", "cosine_beta", "scaled_linear", "sigmoid_beta", "geometric"),
+        *("vp_linear", "sub_vp", "vp_cosine", "log_snr_linear", "ve", "edm", "rectified_flow"),
+    )
 }
 _MODELS = {"unet": models.UNet, "mlp": models.MLP}
 _SOLVERS = {

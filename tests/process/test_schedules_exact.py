@@ -1,11 +1,13 @@
 """Schedules against their definitions, their own inverses and automatic differentiation."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diffjax.process import schedules, sde
+from diffjax.process import learned, schedules, sde
 
 CHAINS = {
     "linear": schedules.linear_beta(1000),
@@ -14,11 +16,37 @@ CHAINS = {
     "sigmoid": schedules.sigmoid_beta(200),
     "zero_snr": schedules.zero_terminal_snr(schedules.linear_beta(1000)),
 }
+CUT = schedules.vp_cosine(log_snr_min=-15, log_snr_max=15)
+_INSIDE = [1e-5, 0.01, 0.3, 0.5, 0.9, 1.0]
 REAL = {
+    "vp_linear": (schedules.vp_linear(), _INSIDE),
+    "vp_offset": (schedules.vp_linear(0.0, 20.0, offset=1e-4), _INSIDE[1:]),
+    "vp_constant": (schedules.vp_linear(3.0, 3.0), _INSIDE),
+    "sub_vp": (schedules.sub_vp(), _INSIDE),
+    "vp_cosine": (schedules.vp_cosine(), _INSIDE[:-1]),
+    "vp_cosine_s": (schedules.vp_cosine(s=0.008), [0.0, *_INSIDE[:-1]]),
+    "vp_cosine_cut": (CUT, [0.0, *_INSIDE]),
+    "log_snr_linear": (schedules.log_snr_linear(), [0.0, *_INSIDE]),
+    "learned": (
+        schedules.learned(functools.partial(learned.monotone, learned.init(jax.random.key(0), width=7))),
+        _INSIDE[1:],
+    ),
+    "ve": (schedules.ve(), _INSIDE),
+    "shifted_vp": (schedules.shifted(schedules.vp_linear(), 3.0), _INSIDE),
+    "shifted_flow": (schedules.shifted(schedules.rectified_flow(), 3.0), _INSIDE[:-1]),
+    "shifted_edm": (schedules.shifted(schedules.edm(), 0.5), [0.002, 0.5, 80.0]),
     "edm": (schedules.edm(), [0.002, 0.5, 3.0, 80.0]),
     "rectified_flow": (schedules.rectified_flow(), [0.01, 0.3, 0.5, 0.9]),
     "linear": (CHAINS["linear"].continuous(), [0.3, 1.0, 17.4, 500.5, 999.9]),
     "cosine": (CHAINS["cosine"].continuous(), [0.3, 17.4, 500.5, 999.9]),
+}
+# log SNR at t = 0 of the schedules that start at a noise level of their own
+STARTS_NOISY = {
+    "vp_offset": -np.log(np.expm1(1e-4)),
+    "vp_cosine_s": -2 * np.log(np.tan(0.004 * np.pi / 1.008)),
+    "vp_cosine_cut": 15.0,
+    "log_snr_linear": 13.3,
+    "learned": 13.3,
 }
 
 
@@ -93,10 +121,15 @@ def test_levels_and_inverses_agree_on_host_and_device(x64, name):
         np.testing.assert_allclose(
             level.log_snr, np.log(level.alpha**2 / level.sigma**2), rtol=1e-9, atol=1e-9
         )
-        np.testing.assert_allclose(schedule.inv_sigma(level.sigma / level.alpha), times, rtol=1e-9)
-        np.testing.assert_allclose(schedule.inv_log_snr(level.log_snr), times, rtol=1e-9)
+        np.testing.assert_allclose(
+            schedule.inv_sigma(level.sigma / level.alpha), times, rtol=1e-9, atol=1e-15
+        )
+        np.testing.assert_allclose(schedule.inv_log_snr(level.log_snr), times, rtol=1e-9, atol=1e-15)
     assert isinstance(schedule.inv_sigma(host.sigma / host.alpha), np.ndarray)
     clean = schedule(0.0)
+    if name in STARTS_NOISY:
+        np.testing.assert_allclose(clean.log_snr, STARTS_NOISY[name], rtol=1e-3)
+        return
     assert clean.alpha == 1 and clean.sigma == 0 and clean.log_snr == np.inf
 
 

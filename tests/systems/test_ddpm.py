@@ -88,7 +88,7 @@ def config_of(name, *args):
         (
             "schedule.name",
             "cosine",
-            "schedule.name must be one of .*; got 'cosine'; did you mean 'cosine_beta'",
+            "schedule.name must be one of .*; got 'cosine'; did you mean 'vp_cosine' or 'cosine_beta'",
         ),
         ("model.num_classes", 10, "model.num_classes must be 11 .*got 10"),
         ("model.widht", 3, "model.widht is not an option of UNet"),

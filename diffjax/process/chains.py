@@ -1,0 +1,251 @@
+"""Discrete chains over n = 0..T: n = 0 is clean data, n = T noise.
+
+Most preserve variance and are given by their betas (Ho et al. 2020); `geometric` adds noise to unscaled
+data (Song & Ermon 2019). numpy times give float64 numpy levels; a jax array or tracer gives jnp levels.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+
+from diffjax.process import forward
+from diffjax.process.continuous import Continuous, check_times
+from diffjax.process.level import NoiseLevel, namespace
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Chain:
+    """A Markov chain over n = 0..T; make one with `from_betas` or `geometric`.
+
+    Attributes:
+      betas: `[T]` float64, betas[n - 1] is the variance that step n adds.
+      alpha, sigma, log_snr: `[T + 1]` float64 tables over n = 0..T.
+      scale: sigma / alpha -> alpha, and its derivative: what is kept between the steps.
+      prior_std: standard deviation of x_T when the data are forgotten.
+    """
+
+    betas: np.ndarray
+    alpha: np.ndarray
+    sigma: np.ndarray
+    log_snr: np.ndarray
+    scale: Callable
+    prior_std: float = 1.0
+
+    t_min = 0
+
+    def __repr__(self):
+        return f"Chain(num_steps={self.num_steps}, betas={self.betas[0]:.3g}..{self.betas[-1]:.3g})"
+
+    @property
+    def num_steps(self):
+        """T, the number of noising steps."""
+        return len(self.betas)
+
+    @property
+    def t_max(self):
+        return self.num_steps
+
+    def __call__(self, n):
+        """Return the level at time n in 0..T; fractional times are rounded to the nearest step.
+
+        Raises:
+          ValueError: for times outside [0, T] that are known on the host.
+        """
+        check_times(n, 0, self.num_steps)
+        xp = namespace(n)
+        index = xp.clip(xp.rint(xp.asarray(n)), 0, self.num_steps).astype(int)
+        table = (lambda a: jnp.asarray(a)[index]) if xp is jnp else (lambda a: a[index])
+        alpha = table(self.alpha)
+        return NoiseLevel(index.astype(alpha.dtype), alpha, table(self.sigma), table(self.log_snr))
+
+    def floor(self, times=None):
+        """Log posterior variance of the grid's second step (default: every step), see `forward.floor`."""
+        return forward.floor(self, np.arange(self.num_steps, -1, -1) if times is None else times)
+
+    def inv_sigma(self, ratio):
+        """Return the fractional time n at which sigma / alpha equals `ratio`."""
+        return self.continuous().inv_sigma(ratio)
+
+    def inv_log_snr(self, log_snr):
+        """Return the fractional time n of this log SNR."""
+        return self.continuous().inv_log_snr(log_snr)
+
+    def round_sigma(self, ratio):
+        """Return the integer time n in 0..T of the nearest sigma / alpha (Karras et al. 2022, app. C.3.4)."""
+        return _nearest(namespace(ratio).asarray(ratio), self._ratios, first=0)
+
+    def round_log_sigma(self, ratio):
+        """Return the integer time n in 1..T of the nearest log(sigma / alpha) (k-diffusion's quantize)."""
+        with np.errstate(divide="ignore"):
+            return _nearest(namespace(ratio).log(ratio), np.log(self._ratios[1:]), first=1)
+
+    @property
+    def _ratios(self):
+        """sigma / alpha of every step, `[T + 1]`."""
+        with np.errstate(divide="ignore"):
+            return self.sigma / self.alpha
+
+    def continuous(self):
+        """Return the same process on real times [0, T]: log(sigma/alpha) linear between the steps.
+
+        Below n = 1, where that logarithm has no end, sigma/alpha itself is linear down to 0.
+
+        Raises:
+          ValueError: on zero terminal SNR, where log(sigma/alpha) of the last step is infinite.
+        """
+        if not np.isfinite(self.log_snr[-1]):
+            raise ValueError("a chain of zero terminal SNR has no continuous form: its last log SNR is -inf")
+        nodes, logs = np.arange(1.0, self.num_steps + 1), -0.5 * self.log_snr[1:]
+        slopes = np.diff(logs) if self.num_steps > 1 else np.ones(1)
+
+        def level(t):
+            xp = namespace(t)
+            knots = xp.asarray(nodes), xp.asarray(logs), xp.asarray(slopes)
+            piece = xp.clip(xp.floor(t).astype(int) - 1, 0, len(slopes) - 1)
+            log_ratio = xp.interp(t, knots[0], knots[1])
+            first = float(np.exp(logs[0]))
+            below = t < 1
+            ratio = xp.where(below, first * t, xp.exp(log_ratio))
+            d_ratio = xp.where(below, first, ratio * knots[2][piece])
+            alpha, slope = self.scale(ratio)
+            log_snr = -2 * xp.where(below, xp.log(first * t), log_ratio)
+            d_sigma = (alpha + ratio * slope) * d_ratio
+            return NoiseLevel(t, alpha, alpha * ratio, log_snr, slope * d_ratio, d_sigma)
+
+        def inv_sigma(ratio):
+            xp = namespace(ratio)
+            first = float(np.exp(logs[0]))
+            return xp.where(
+                ratio < first,
+                ratio / first,
+                xp.interp(xp.log(xp.maximum(ratio, first)), xp.asarray(logs), xp.asarray(nodes)),
+            )
+
+        return Continuous(level, inv_sigma, t_min=1.0, t_max=float(self.num_steps), prior_std=self.prior_std)
+
+
+def _nearest(value, table, first):
+    """Return first + the index of the entry of an increasing table that is nearest to each value."""
+    xp = namespace(value)
+    middles = xp.asarray(0.5 * (table[1:] + table[:-1]))
+    return first + xp.searchsorted(middles, value)
+
+
+def _preserve(ratio):
+    """alpha = 1 / sqrt(1 + r^2): alpha^2 + sigma^2 = 1."""
+    alpha = 1 / namespace(ratio).sqrt(1 + ratio**2)
+    return alpha, -(alpha**3) * ratio
+
+
+def _explode(ratio):
+    """alpha = 1 at every level."""
+    xp = namespace(ratio)
+    return xp.ones_like(ratio), xp.zeros_like(ratio)
+
+
+def from_betas(betas):
+    """Return the variance-preserving chain of betas, alpha^2 = prod (1 - beta) (Ho et al. 2020, eq. 4).
+
+    Args:
+      betas: `[T]`, each in (0, 1]; a last beta of 1 gives zero terminal SNR.
+
+    Raises:
+      ValueError: if the shape or the range is wrong.
+    """
+    betas = np.array(betas, np.float64)
+    if betas.ndim != 1 or len(betas) == 0:
+        raise ValueError(f"betas must be a non-empty 1-D array, got shape {list(betas.shape)}")
+    bad = ~((betas > 0) & (betas <= 1))
+    if bad.any():
+        raise ValueError(f"betas must be in (0, 1], got betas[{bad.argmax()}] = {betas[bad][0]:g}")
+    if (betas[:-1] == 1).any():
+        raise ValueError(f"only the last beta may be 1, got betas[{(betas == 1).argmax()}] = 1")
+    with np.errstate(divide="ignore"):
+        log_alpha2 = np.concatenate([[0.0], np.cumsum(np.log1p(-betas))])
+        sigma2 = -np.expm1(log_alpha2)
+        log_snr = log_alpha2 - np.log(sigma2)
+    tables = betas, np.exp(0.5 * log_alpha2), np.sqrt(np.abs(sigma2)), log_snr
+    return _chain(tables, _preserve, prior_std=1.0)
+
+
+def geometric(sigma_max=50.0, sigma_min=0.01, num_levels=1000):
+    """Return the noise levels of Song & Ermon 2019: alpha = 1, sigma a geometric sequence.
+
+    A chain as every other: n = 0 is clean data, n = 1 has sigma_min, n = T = num_levels has sigma_max, and
+    step n adds variance sigma_n^2 - sigma_{n-1}^2. The papers count the same levels downwards: their
+    sigma_i, i = 1..L, is `sigma[T + 1 - i]`, and `sigma[:0:-1]` is their whole descending sequence.
+
+    Raises:
+      ValueError: unless 0 < sigma_min < sigma_max and num_levels is an integer of at least 2.
+    """
+    if not 0 < sigma_min < sigma_max < np.inf:
+        raise ValueError(f"geometric needs 0 < sigma_min < sigma_max, got {sigma_min:g} and {sigma_max:g}")
+    if _steps(num_levels) < 2:
+        raise ValueError("geometric needs num_levels of at least 2, got 1")
+    log_sigma = np.linspace(np.log(sigma_min), np.log(sigma_max), num_levels)
+    sigma = np.concatenate([[0.0], np.exp(log_sigma)])
+    # sigma_n^2 - sigma_{n-1}^2 without the difference of two squares
+    betas = -(sigma[1:] ** 2) * np.expm1(np.append(-np.inf, -2 * np.diff(log_sigma)))
+    log_snr = np.concatenate([[np.inf], -2 * log_sigma])
+    return _chain((betas, np.ones_like(sigma), sigma, log_snr), _explode, prior_std=float(sigma_max))
+
+
+def _chain(tables, scale, prior_std):
+    for table in tables:
+        table.flags.writeable = False
+    return Chain(*tables, scale, prior_std)
+
+
+def linear_beta(num_steps, beta_start=1e-4, beta_end=0.02):
+    """Return the chain of Ho et al. 2020: betas linear from `beta_start` to `beta_end`.
+
+    The ends are taken as given: for T other than 1000, guided-diffusion scales both by 1000 / T.
+    """
+    return from_betas(np.linspace(beta_start, beta_end, _steps(num_steps)))
+
+
+def scaled_linear(num_steps, beta_start=0.00085, beta_end=0.012):
+    """Return the chain of latent diffusion (Rombach et al. 2022): sqrt(beta) linear."""
+    return from_betas(np.linspace(beta_start**0.5, beta_end**0.5, _steps(num_steps)) ** 2)
+
+
+def cosine_beta(num_steps, max_beta=0.999, s=0.008):
+    """Return the chain of Nichol & Dhariwal 2021, eq. 17: alpha^2 = f(n/T) / f(0), f = cos^2.
+
+    Args:
+      num_steps: T.
+      max_beta: where betas are clipped, below 1.
+      s: offset that keeps the first betas from being too small.
+    """
+    u = np.arange(_steps(num_steps) + 1) / num_steps
+    alpha2 = np.cos((u + s) / (1 + s) * np.pi / 2) ** 2
+    return from_betas(np.minimum(1 - alpha2[1:] / alpha2[:-1], max_beta))
+
+
+def sigmoid_beta(num_steps, beta_start=1e-4, beta_end=0.02, reach=6.0):
+    """Return the chain with betas on a sigmoid over [-reach, reach] (Xu et al. 2022, GeoDiff; diffusers)."""
+    u = np.linspace(-reach, reach, _steps(num_steps))
+    return from_betas(beta_start + (beta_end - beta_start) / (1 + np.exp(-u)))
+
+
+def zero_terminal_snr(schedule):
+    """Shift and scale alpha of a chain so that the last step is pure noise (Lin et al. 2023, Alg. 1).
+
+    There a network must predict v or x_0: eps says nothing of x_0 where alpha = 0.
+    """
+    if schedule.num_steps < 2:
+        raise ValueError("zero_terminal_snr needs a chain of at least 2 steps, got 1")
+    alpha = schedule.alpha[1:]
+    if alpha[0] == alpha[-1]:
+        raise ValueError("zero_terminal_snr needs a chain that scales the data; this one's alpha is constant")
+    alpha = (alpha - alpha[-1]) * alpha[0] / (alpha[0] - alpha[-1])
+    previous = np.concatenate([[1.0], alpha[:-1]])
+    return from_betas(1 - (alpha / previous) ** 2)
+
+
+def _steps(num_steps):
+    if isinstance(num_steps, bool) or int(num_steps) != num_steps or num_steps < 1:
+        raise ValueError(f"num_steps must be a positive integer, got {num_steps!r}")
+    return int(num_steps)
