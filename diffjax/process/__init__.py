@@ -1,5 +1,6 @@
 """The mathematics of noise: levels, schedules, Gaussians, predictions, the bound."""
 
+from diffjax.process import annealing as annealing
 from diffjax.process import elbo as elbo
 from diffjax.process import energy as energy
 from diffjax.process import forward as forward

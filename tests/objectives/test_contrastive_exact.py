@@ -19,7 +19,7 @@ def _energy(params, x, t=None, cond=None):
 
 
 def _log_z(params):
-    m, low, b = params
+    _, low, b = params
     return jnp.log(2 * jnp.pi) - jnp.linalg.slogdet(low)[1] - b
 
 
