@@ -61,6 +61,13 @@ def no_memory(x):
     return None
 
 
+def count(name, value):
+    """Return a number of steps as int; ValueError unless it is a positive integer."""
+    if isinstance(value, bool) or value != int(value) or value < 1:
+        raise ValueError(f"{name} must be a positive integer, got {value!r}")
+    return int(value)
+
+
 def plan(schedule, solver, times):
     """Turn a time grid into rows of finished coefficients.
 

@@ -23,8 +23,12 @@ _SCHEDULES = {
 _MODELS = {"unet": models.UNet, "mlp": models.MLP}
 _SOLVERS = {
     name: getattr(samplers, name)
-    for name in ("ancestral", "ddim", "euler", "heun", "edm_heun", "dpm_solver_pp")
-}
+    for name in (
+        "ancestral", "ddim", "euler", "heun", "edm_heun", "dpm_solver_pp",
+        "euler_maruyama", "reverse_diffusion", "annealed_langevin",
+    )
+}  # fmt: skip
+_CORRECTORS = {"langevin": samplers.langevin, "ald": samplers.ald}
 _WEIGHTINGS = {
     name: getattr(weightings, name)
     for name in ("snr", "snr_plus_one", "truncated_snr", "min_snr", "p2", "edm", "sigmoid")
@@ -115,7 +119,11 @@ def sampler(config, noise):
     times = time_grid(noise, options.pop("steps"), options.pop("grid", "uniform"))
     weight = options.pop("guidance_weight", 0.0)
     threshold = _optional("sampler.threshold", options.pop("threshold", None), _THRESHOLDS)
-    return _call("sampler", solver, options), times, weight, threshold
+    corrector = _optional("sampler.corrector", options.pop("corrector", None), _CORRECTORS)
+    solver = _call("sampler", solver, options)
+    if corrector is not None:
+        solver = samplers.predictor_corrector(solver, corrector)
+    return solver, times, weight, threshold
 
 
 def time_grid(noise, steps, grid):

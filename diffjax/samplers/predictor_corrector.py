@@ -1,0 +1,36 @@
+"""Predictor-corrector sampling of any two solvers."""
+
+from diffjax.samplers.solver import Solver, one_value
+
+
+@one_value
+def predictor_corrector(predictor, corrector):
+    """At each level let the corrector act first, then the predictor step to the next level.
+
+    Song et al. 2021, Alg. 1, in the order of score_sde. Draws add up, the corrector's come first; so do
+    network calls. On arrival at sigma = 0 it returns what the predictor returns there.
+
+    Args:
+      predictor: Solver that moves from level to level, e.g. `reverse_diffusion()`, `ddim()`.
+      corrector: Solver that stays at its level, e.g. `langevin()`, `ald()`.
+    """
+
+    def init(x):
+        return corrector.init(x), predictor.init(x)
+
+    def plan(schedule, times):
+        return corrector.plan(schedule, times), predictor.plan(schedule, times)
+
+    def then(advance):
+        def step(noise, denoise, x, rows, cond, state):
+            x, first = corrector.step(noise, denoise, x, rows[0], cond, state[0])
+            later = lambda d: noise(corrector.draws + d)
+            x, second = advance(later, denoise, x, rows[1], cond, state[1])
+            return x, (first, second)
+
+        return step
+
+    return Solver(
+        init, plan, then(predictor.step), nfe=corrector.nfe + predictor.nfe,
+        draws=corrector.draws + predictor.draws, last=predictor.last and then(predictor.last),
+    )  # fmt: skip
