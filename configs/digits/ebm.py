@@ -16,12 +16,12 @@ def get_config():
     config = ConfigDict()
     config.system = "ebm"
     config.data = ConfigDict({"name": "digits", "shape": (8, 8, 1), "num_classes": 10})
-    config.model = ConfigDict({"name": "conv_energy", "features": 24})
+    config.model = ConfigDict({"name": "conv_energy", "features": 16})
     langevin = {"step_size": 1.0, "noise_std": 0.01, "max_score": 0.1, "box": (-1.0, 1.0)}
     config.objective = ConfigDict(
         {
             "starts": ConfigDict({"name": "persistent", "size": 10_000, "share": 0.95}),
-            "steps": 30,
+            "steps": 20,
             "regularization": 0.1,
             "data_noise": 0.03,
             **langevin,
@@ -34,7 +34,7 @@ def get_config():
     config.training = ConfigDict(
         {
             "num_steps": 1500,
-            "batch_size": 128,
+            "batch_size": 64,
             "seed": 0,
             "log_every": 50,
             "checkpoint_every": 500,

@@ -17,7 +17,7 @@ def get_config():
     config.system = "ncsn"
     config.data = ConfigDict({"name": "digits", "shape": (8, 8, 1), "num_classes": 10})
     config.schedule = ConfigDict({"name": "geometric", "sigma_max": 2.0, "sigma_min": 0.05, "num_levels": 10})
-    config.model = ConfigDict({"name": "refinenet", "features": 24, "dilations": (2,), "num_levels": 10})
+    config.model = ConfigDict({"name": "refinenet", "features": 16, "dilations": (2,), "num_levels": 10})
     config.objective = ConfigDict({"kind": "score"})
     config.sampler = ConfigDict(
         {"solver": "annealed_langevin", "steps": 10, "steps_per_level": 30, "step_size": 0.1 * 0.05**2}

@@ -22,7 +22,7 @@ def get_config():
     ends = {"sigma_max": 9.6, "sigma_min": 0.05}
     levels = ends | {"num_levels": annealing.num_levels(**ends, dim=64)}
     config.schedule = ConfigDict({"name": "geometric", **levels})
-    config.model = ConfigDict({"name": "refinenet", "features": 24, "dilations": (2,)})
+    config.model = ConfigDict({"name": "refinenet", "features": 16, "dilations": (2,)})
     config.objective = ConfigDict({"kind": "eps"})
     config.sampler = ConfigDict(
         {

@@ -2,10 +2,12 @@
 
 import math
 
+import jax
 import numpy as np
 import pytest
 from scipy import stats
 
+from diffjax import exact, samplers
 from diffjax.process import annealing, schedules
 
 # data set: sigma_max, levels, T, epsilon, D; all end at 0.01 (Song & Ermon 2020, app. B and their configs)
@@ -56,6 +58,24 @@ def test_variance_ratio_is_the_recursion_of_the_steps(step, ratio, num_steps):
     for _ in range(num_steps):
         variance = (1 - step) ** 2 * variance + 2 * step
     np.testing.assert_allclose(annealing.variance_ratio(step, ratio, num_steps), variance, rtol=1e-12)
+
+
+def test_twice_epsilon_is_the_step_size_of_annealed_langevin():
+    """Data at a point, start at the level above: the sampler's spread after one level is `variance_ratio`."""
+    levels, num_steps, n = schedules.geometric(3.0, 0.1, 8), 4, 20_000
+    epsilon = annealing.step_size(3.0, 0.1, 8, num_steps)
+    ratio = levels.sigma[-1] / levels.sigma[-2]
+    solver = samplers.annealed_langevin(step_size=2 * epsilon, steps=num_steps)
+    point = exact.gaussian_mixture([1.0], [[0.0]], [0.0]).denoiser()
+    x = ratio * 3.0 * jax.random.normal(jax.random.key(0), (n, 1))
+    rows = samplers.plan(levels, solver, np.arange(8, 0, -1))
+    one_level = rows._replace(
+        steps=jax.tree.map(lambda a: a[:1], rows.steps)
+    )  # its step is of the whole grid
+    x = samplers.walk(jax.random.key(1), point, solver, one_level, x)
+    # the grid ends at level 1, so its finest level is the second: steps are in units of that one's sigma
+    expected = annealing.variance_ratio(epsilon / levels.sigma[2] ** 2, ratio, num_steps)
+    assert abs(x.var() / 9.0 / expected - 1) < 4 * np.sqrt(2 / n)
 
 
 def test_step_size_is_the_best_of_all():
