@@ -7,6 +7,8 @@ noise on the data.
 
     python -m diffjax.train --config=configs/digits/ebm.py --workdir=runs/digits_ebm
     python -m diffjax.evaluate --workdir=runs/digits_ebm
+
+Not run to the end yet, so there are no numbers.
 """
 
 from ml_collections import ConfigDict

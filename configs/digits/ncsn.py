@@ -7,6 +7,8 @@ one. Its 100 steps a level are 30 here, with larger steps, and the last step den
 
     python -m diffjax.train --config=configs/digits/ncsn.py --workdir=runs/digits_ncsn
     python -m diffjax.evaluate --workdir=runs/digits_ncsn
+
+Not run to the end yet, so there are no numbers.
 """
 
 from ml_collections import ConfigDict

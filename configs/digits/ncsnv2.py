@@ -8,6 +8,8 @@ denoising step.
 
     python -m diffjax.train --config=configs/digits/ncsnv2.py --workdir=runs/digits_ncsnv2
     python -m diffjax.evaluate --workdir=runs/digits_ncsnv2
+
+Not run to the end yet, so there are no numbers.
 """
 
 from ml_collections import ConfigDict
