@@ -163,10 +163,7 @@ def _build(config, steps, weight):
     config.sampler.guidance_weight = weight
     if steps is not None:
         config.sampler.steps = steps
-    solver, times, _, _ = assemble.sampler(config, assemble.schedule(config))
-    saved = solver.nfe - 1 if solver.last is not None and times[-1] == 0 else 0
-    calls = solver.nfe * (len(times) - 1) - saved
-    return systems.build(config), calls * (2 if weight else 1)
+    return systems.build(config), assemble.network_calls(config) * (2 if weight else 1)
 
 
 def _speed(num, calls, seconds):

@@ -227,7 +227,7 @@ def report(study, found: Mapping[str, Any], folder: Path) -> None:
         "## Remarks",
         study.REMARKS.strip(),
         "## Results",
-        f"Mean ± standard deviation over {count} seeds; about {found['minutes']:.0f} minutes of one core in all.",
+        f"Mean ± standard deviation over {count} seeds; about {found['minutes']:.0f} minutes of one core.",
         table(results),
         "![figure](figure.png)",
     ]

@@ -6,11 +6,15 @@ from diffjax.models.embeddings import (
     sincos_2d,
     timestep_embedding,
 )
+from diffjax.models.energy import ConvEnergy
 from diffjax.models.mlp import MLP
+from diffjax.models.refinenet import RefineNet
 from diffjax.models.unet import UNet
 
 __all__ = [
     "MLP",
+    "ConvEnergy",
+    "RefineNet",
     "UNet",
     "fourier_features",
     "sincos_2d",

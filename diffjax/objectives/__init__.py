@@ -1,10 +1,13 @@
 """What training minimises: pure losses inside, one thin drawing layer outside."""
 
+from diffjax.objectives import replay as replay
+from diffjax.objectives import score_matching as score_matching
 from diffjax.objectives import second_moment as second_moment
 from diffjax.objectives import weightings as weightings
 from diffjax.objectives.bound import bound as bound
 from diffjax.objectives.bound import hybrid as hybrid
 from diffjax.objectives.bound import step_table as step_table
+from diffjax.objectives.contrastive import contrastive_divergence as contrastive_divergence
 from diffjax.objectives.denoising import denoising as denoising
 from diffjax.objectives.denoising import draw as draw
 from diffjax.objectives.denoising import perturbed_input as perturbed_input

@@ -1,7 +1,9 @@
 """The mathematics of noise: levels, schedules, Gaussians, predictions, the bound."""
 
+from diffjax.process import annealing as annealing
 from diffjax.process import continuous_elbo as continuous_elbo
 from diffjax.process import elbo as elbo
+from diffjax.process import energy as energy
 from diffjax.process import forward as forward
 from diffjax.process import gaussian as gaussian
 from diffjax.process import learned as learned

@@ -28,9 +28,10 @@ from diffjax.samplers.information import log_likelihood_mmse as log_likelihood_m
 from diffjax.samplers.langevin import langevin as langevin
 from diffjax.samplers.likelihood import likelihood_grid as likelihood_grid
 from diffjax.samplers.likelihood import log_likelihood as log_likelihood
+from diffjax.samplers.pndm import pndm as pndm
 from diffjax.samplers.predictor_corrector import predictor_corrector as predictor_corrector
 from diffjax.samplers.reverse_diffusion import reverse_diffusion as reverse_diffusion
-from diffjax.samplers.pndm import pndm as pndm
+from diffjax.samplers.short_run import short_run as short_run
 from diffjax.samplers.slerp import slerp as slerp
 from diffjax.samplers.solver import Rows as Rows
 from diffjax.samplers.solver import Solver as Solver

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from diffjax import data, guidance, models, objectives, samplers
 from diffjax.objectives import weightings
 from diffjax.process import forward, schedules
-from diffjax.systems import ddpm
+from diffjax.systems import ddpm, ebm, ncsn
 from diffjax.training import ema, optimizer
 
 _SCHEDULES = {
@@ -20,7 +20,12 @@ _SCHEDULES = {
         *("vp_linear", "sub_vp", "vp_cosine", "log_snr_linear", "ve", "edm", "rectified_flow"),
     )
 }
-_MODELS = {"unet": models.UNet, "mlp": models.MLP}
+_MODELS = {
+    "unet": models.UNet,
+    "mlp": models.MLP,
+    "refinenet": models.RefineNet,
+    "conv_energy": models.ConvEnergy,
+}
 _SOLVERS = {
     name: getattr(samplers, name)
     for name in (
@@ -40,6 +45,7 @@ _WEIGHTINGS = {
 }
 _LOSSES = {"simple": ddpm.simple, "bound": ddpm.bound, "hybrid": ddpm.hybrid}
 _TIMES = {"log_normal": objectives.log_normal, "logit_normal": objectives.logit_normal}
+_STARTS = {"persistent": ebm.persistent, "data": ebm.at_data, "afresh": ebm.afresh}
 _THRESHOLDS = {"static": guidance.clip, "dynamic": guidance.dynamic_threshold}
 _EMA = {"constant": ema.constant, "warmed_up": ema.warmed_up, "inverse_power": ema.inverse_power}
 
@@ -93,7 +99,33 @@ def _loss(options, noise):
     return _call("objective", make, {"variance": "learned_range"} | own, kind, num_steps=noise.num_steps)
 
 
-_SYSTEMS = {"ddpm": _ddpm}
+def _ncsn(config):
+    noise = schedule(config)
+    solver, times, weight, threshold = sampler(config, noise)
+    if weight or threshold:
+        raise ValueError("sampler.guidance_weight and sampler.threshold are not for system 'ncsn'")
+    return _call(
+        "objective", ncsn.ncsn, _section(config, "objective"), network(config), noise, solver, times,
+        shape=tuple(config.data.shape),
+    )  # fmt: skip
+
+
+def _ebm(config):
+    options, walk = _section(config, "objective"), _section(config, "sampler")
+    if walk.pop("guidance_weight", 0.0):
+        raise ValueError("sampler.guidance_weight is not for system 'ebm'")
+    starts = _optional("objective.starts", options.pop("starts", "persistent"), _STARTS)
+    if starts is None:
+        raise ValueError(f"objective.starts must be one of {', '.join(_STARTS)}; got 'none'")
+    own = [key for key in inspect.signature(ebm.langevin).parameters if key in options]
+    chain = _call("objective", ebm.langevin, {key: options.pop(key) for key in own})
+    return _call(
+        "objective", ebm.ebm, options, network(config), starts, chain, _call("sampler", ebm.langevin, walk),
+        shape=tuple(config.data.shape),
+    )  # fmt: skip
+
+
+_SYSTEMS = {"ddpm": _ddpm, "ncsn": _ncsn, "ebm": _ebm}
 
 
 def denoiser(config):
@@ -116,12 +148,16 @@ def schedule(config):
 def sampler(config, noise):
     """Build what `config.sampler` names.
 
+    `sampler.steps` is of the time grid; a solver's own `steps` at each level are `sampler.steps_per_level`.
+
     Returns:
       Solver, time grid, guidance weight, and the thresholding transformation or None.
     """
     options = _section(config, "sampler")
     solver = _pick("sampler.solver", options.pop("solver"), _SOLVERS)
     times = time_grid(noise, options.pop("steps"), options.pop("grid", "uniform"))
+    if "steps_per_level" in options:
+        options["steps"] = options.pop("steps_per_level")
     weight = options.pop("guidance_weight", 0.0)
     threshold = _optional("sampler.threshold", options.pop("threshold", None), _THRESHOLDS)
     corrector = _optional("sampler.corrector", options.pop("corrector", None), _CORRECTORS)
@@ -129,6 +165,19 @@ def sampler(config, noise):
     if corrector is not None:
         solver = samplers.predictor_corrector(solver, corrector)
     return solver, times, weight, threshold
+
+
+def network_calls(config):
+    """Return how many times `sample` of this config calls the network for each sample, unguided."""
+    if config.system == "ebm":
+        return config.sampler.steps
+    solver, times, _, _ = sampler(config, schedule(config))
+    intervals = len(times) - 1
+    if solver.last is None or times[-1] != 0:
+        return solver.nfe * intervals
+    if config.sampler.solver == "annealed_langevin":
+        return solver.nfe * intervals + 1
+    return solver.nfe * (intervals - 1) + 1
 
 
 def time_grid(noise, steps, grid):

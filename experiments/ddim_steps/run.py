@@ -69,13 +69,13 @@ CLAIMS = [
     )
 ]
 REMARKS = """
-- The order of the paper, eta 0, then eta 1, then sigma-hat, holds for few steps both with the exact score and with a
-  network. Between eta 0 and eta 0.5 the paper's gap is 25 % of the distance at S = 10; here it is a few per cent,
-  clear with the exact score at S = 10 and otherwise within the spread of the seeds.
-- The crossing at S = 1000 lies within what chance does to 10,080 samples (the arm "ring: data"): the means are in the
-  paper's order, not every seed is.
-- Sigma-hat is worst by a factor, not by the paper's orders of magnitude (FID 367 at S = 10): its surplus noise adds
-  up over the dimensions of an image, and there are 2 and 64 here.
+- The order of the paper, eta 0, then eta 1, then sigma-hat, holds for few steps both with the exact score
+  and with a network. Between eta 0 and eta 0.5 the paper's gap is 25 % of the distance at S = 10; here it
+  is a few per cent, clear with the exact score at S = 10 and otherwise within the spread of the seeds.
+- The crossing at S = 1000 lies within what chance does to 10,080 samples (the arm "ring: data"): the means
+  are in the paper's order, not every seed is.
+- Sigma-hat is worst by a factor, not by the paper's orders of magnitude (FID 367 at S = 10): its surplus
+  noise adds up over the dimensions of an image, and there are 2 and 64 here.
 """
 
 

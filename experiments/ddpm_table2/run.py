@@ -70,13 +70,13 @@ def _claims(network):
 
 CLAIMS = [claim for network in _FREQUENCIES for claim in _claims(network)]
 REMARKS = """
-- eps, L_simple against the bound: all three seeds of the plain network have the paper's direction, but the bound's
-  own spread over seeds is so large that the difference misses the rule. Its weights pile up on the first few n, of
-  which a batch holds few. The Fourier network fits either way, and the difference is gone.
-- Predicting the mean fails without the bound's weights on both networks, as in the paper ("unstable"): the mean
-  differs from x_n by little at most n, so its unweighted error says next to nothing about x_0.
-- x_0 with Fourier features has the lowest nll and nearly the worst distance: its modes are far too narrow, which a
-  density under the truth rewards. So the claim about x_0 is made in SW2, which sees it.
+- eps, L_simple against the bound: all three seeds of the plain network have the paper's direction, but the
+  bound's own spread over seeds is so large that the difference misses the rule. Its weights pile up on the
+  first few n, of which a batch holds few. The Fourier network fits either way, and the difference is gone.
+- Predicting the mean fails without the bound's weights on both networks, as in the paper ("unstable"): the
+  mean differs from x_n by little at most n, so its unweighted error says next to nothing about x_0.
+- x_0 with Fourier features has the lowest nll and nearly the worst distance: its modes are far too narrow,
+  which a density under the truth rewards. So the claim about x_0 is made in SW2, which sees it.
 - v does at least as well as eps on both networks (Salimans & Ho 2022 found so of images).
 """
 

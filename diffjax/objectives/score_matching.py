@@ -1,0 +1,112 @@
+"""Score matching: estimates of the Fisher divergence between a model's score s and the data's.
+
+    explicit     1/2 ||s - grad log p||^2                       where the score is known                  (1)
+    implicit     1/2 ||s||^2 + tr(grad s)                       Hyvarinen 2005, theorem 1                (2)
+    sliced       1/2 (v.s)^2 + v.(grad s) v                     Song et al. 2019; E[v v^T] = I            (3)
+    sliced_vr    1/2 ||s||^2 + v.(grad s) v                     the same: less variance                   (4)
+    denoising    1/2 ||s + eps / sigma||^2                      Vincent 2011                              (5)
+
+(2) to (4) have the expectation of (1) less that of 1/2 ||grad log p||^2, (5) that of (1) at p(x_t) plus a
+constant too, so all have one minimum. As elsewhere a loss is `[B]` and a mean over dimensions: each line is
+divided by D.
+
+`network` is (x `[B, ...]`, t `[B]`, cond) -> s `[B, ...]`. That of an energy E is `process.energy.score(E)`,
+with which (2) reads 1/2 ||grad E||^2 - laplacian E. The samples of a batch must not see each other inside it.
+Training differentiates these losses once more: an energy needs third derivatives and so smooth activations.
+For many noise levels hand in x_t and its times, and weight the losses (NCSN: by sigma^2).
+"""
+
+import jax
+import jax.numpy as jnp
+
+from diffjax.objectives.denoising import denoising as denoising_loss
+from diffjax.process import prediction
+
+
+def explicit(network, x, score, t=0.0, cond=None):
+    """Return half the squared error of a known score, (1).
+
+    Args:
+      network: see above.
+      x: `[B, ...]`.
+      score: `[B, ...]`, grad log p(x), e.g. of `exact.gaussian_mixture(...)`.
+      t: scalar or `[B]`, handed to the network.
+      cond: condition handed to the network.
+
+    Returns:
+      loss `[B]`, and aux {"score"}.
+    """
+    s = network(x, prediction.times(t, x), cond)
+    return 0.5 * _mean((s - score) ** 2), {"score": s}
+
+
+def implicit(network, x, t=0.0, cond=None):
+    """Return Hyvarinen's loss (2) with the exact trace: D directional derivatives, for small D.
+
+    Args:
+      network, x, t, cond: see `explicit`.
+
+    Returns:
+      loss `[B]`, and aux {"score", "divergence" `[B]`, the trace}.
+    """
+    s, push = jax.linearize(lambda x: network(x, prediction.times(t, x), cond), x)
+    dim = x[0].size
+    basis = jnp.eye(dim, dtype=x.dtype).reshape(dim, *x.shape[1:])
+    entries = jax.vmap(lambda e: _sum(e * push(jnp.broadcast_to(e, x.shape))))(basis)
+    divergence = entries.sum(0)
+    return 0.5 * _mean(s**2) + divergence / dim, {"score": s, "divergence": divergence}
+
+
+def sliced(network, x, v, t=0.0, cond=None):
+    """Return the sliced loss (3): one directional derivative whatever D.
+
+    Args:
+      network, x, t, cond: see `explicit`.
+      v: `[B, ...]` directions with E[v v^T] = I: unit normal, `jax.random.rademacher`, or uniform on the
+        sphere of radius sqrt(D). For M directions a sample take the mean of `jax.vmap` over them.
+
+    Returns:
+      loss `[B]`, and aux {"score"}.
+    """
+    s, js = _along(network, x, v, t, cond)
+    return (0.5 * _sum(v * s) ** 2 + _sum(v * js)) / x[0].size, {"score": s}
+
+
+def sliced_vr(network, x, v, t=0.0, cond=None):
+    """Return the sliced loss of reduced variance (4): E[(v.s)^2] = ||s||^2 is not estimated.
+
+    Args, Returns: see `sliced`.
+    """
+    s, js = _along(network, x, v, t, cond)
+    return 0.5 * _mean(s**2) + _mean(v * js), {"score": s}
+
+
+def denoising(network, x0, eps, level, cond=None, *, weighting=None):
+    """Return the denoising loss (5), half of `objectives.denoising` of a score.
+
+    Args:
+      network: see above; it gets x_t and level.t.
+      x0: `[B, ...]`.
+      eps: `[B, ...]` unit normal noise.
+      level: NoiseLevel, scalars or `[B]`: one noise level or many.
+      cond: condition handed to the network.
+      weighting: see `objectives.denoising`; `weightings.snr()` is NCSN's sigma^2 (Song & Ermon 2019, eq. 6).
+
+    Returns:
+      loss `[B]`, and aux of `objectives.denoising`.
+    """
+    loss, aux = denoising_loss(network, x0, eps, level, cond, kind="score", weighting=weighting)
+    return 0.5 * loss, aux
+
+
+def _along(network, x, v, t, cond):
+    """Return s and (grad s) v."""
+    return jax.jvp(lambda x: network(x, prediction.times(t, x), cond), (x,), (v,))
+
+
+def _sum(values):
+    return values.reshape(len(values), -1).sum(1)
+
+
+def _mean(values):
+    return values.reshape(len(values), -1).mean(1)

@@ -1,0 +1,45 @@
+"""Langevin dynamics of one energy: no noise level changes, so no schedule and no plan."""
+
+import jax
+import jax.numpy as jnp
+
+from diffjax.process import prediction
+from diffjax.samplers.walk import per_sample
+
+
+def short_run(
+    key, network, x, *, num_steps, step_size, noise_std=None, max_score=None, box=None, t=0.0, cond=None
+):  # fmt: skip
+    """Walk x <- x + step_size s(x) + noise_std z for a few steps (Nijkamp et al. 2019).
+
+    With noise_std = sqrt(2 step_size) this is the unadjusted Langevin algorithm, of whose stationary law the
+    step's size is the only error: on N(0, 1) the variance is 1 / (1 - step_size / 2). With less noise the
+    samples are those of a colder energy, step_size 2 / noise_std^2 times E: images are sampled so.
+
+    Args:
+      key: one key, or `[B]` keys, one a chain.
+      network: (x `[B, ...]`, t `[B]`, cond) -> score `[B, ...]`, e.g. `process.energy.score(E)`.
+      x: `[B, ...]` starts.
+      num_steps: K, as many network calls.
+      step_size: half of Du & Mordatch's lambda.
+      noise_std: of each step; None for sqrt(2 step_size).
+      max_score: each entry of the score is clipped to [-max_score, max_score]; None for no clipping.
+      box: (lo, hi) to which x is clipped after each step; None for no box.
+      t: scalar or `[B]`, handed to the network.
+      cond: condition handed to the network.
+
+    Returns:
+      x `[B, ...]`.
+    """
+    noise_std = (2 * step_size) ** 0.5 if noise_std is None else noise_std
+    x, keys = jnp.asarray(x), per_sample(key, len(x))
+    t = prediction.times(t, x)
+
+    def one(x, i):
+        z = jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, i), x.shape[1:], x.dtype))(keys)
+        s = network(x, t, cond)
+        s = s if max_score is None else jnp.clip(s, -max_score, max_score)
+        x = x + step_size * s + noise_std * z
+        return (x if box is None else jnp.clip(x, *box)), None
+
+    return jax.lax.scan(one, x, jnp.arange(1, num_steps + 1))[0]

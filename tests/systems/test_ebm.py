@@ -1,0 +1,102 @@
+"""The EBM system: where its chains start, what it carries, and what it refuses."""
+
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from diffjax import commands, models, systems
+from diffjax.systems import assemble, ebm
+
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+B, N = 8, 20
+CHAIN = ebm.langevin(3, 0.01)
+
+
+class Bowl:
+    """A stand-in module with the energy depth |x|^2 / 2, as [B, 1]."""
+
+    def init(self, key, x, t):
+        return {"depth": jnp.ones(())}
+
+    def apply(self, params, x, t, cond=None):
+        return params["depth"] * (x**2).sum(1, keepdims=True) / 2
+
+
+def _step(starts, x, chain=CHAIN, **options):
+    system = ebm.ebm(Bowl(), starts, chain, chain, shape=(2,), **options)
+    params, extra, frozen = system.init(jax.random.key(0))
+    return extra, *system.gradients(params, extra, frozen, jax.random.key(1), {"x": x}, 0)
+
+
+def test_persistent_chains_live_in_extra():
+    before, _, after, metrics = _step(ebm.persistent(N), jnp.zeros((B, 2)), start=(-3.0, 5.0))
+    assert before.shape == after.shape == (N, 2) and before.dtype == after.dtype
+    assert before.min() >= -3 and before.max() <= 5 and np.abs(before).max() > 1
+    assert (np.asarray(before) != after).any(1).sum() == B
+    assert {"loss", "energy", "energy_model"} <= metrics.keys() and metrics["energy"] == 0
+
+
+@pytest.mark.parametrize(("starts", "far"), [(ebm.at_data(), False), (ebm.afresh(), True)])
+def test_chains_from_the_data_or_from_noise(starts, far):
+    """Data at 0, noise at 50..60: three small steps end near where they began; nothing is carried."""
+    before, grads, after, metrics = _step(starts, jnp.zeros((B, 2)), start=(50.0, 60.0))
+    assert before == after == ()
+    assert (metrics["energy_model"] > 2000) == far
+    # d loss / d depth = E[|x|^2 - |x~|^2] / 2, at depth 1 the energies themselves
+    np.testing.assert_allclose(grads["depth"], metrics["energy"] - metrics["energy_model"], rtol=1e-5)
+
+
+def test_data_noise_and_regularization():
+    x = jnp.zeros((4000, 2))
+    noisy = _step(ebm.at_data(), x, data_noise=0.5)[3]["energy"]  # |x|^2 / 2 has mean 0.25
+    assert abs(noisy - 0.25) < 4 * 0.25 / np.sqrt(4000)
+    plain, squared = (_step(ebm.at_data(), x + 1, regularization=r)[3]["loss"] for r in (0.0, 0.1))
+    assert squared - plain > 0.1 * 1.9  # both energies are about 1
+
+
+def test_a_sample_depends_on_its_own_key_alone():
+    system = ebm.ebm(Bowl(), ebm.at_data(), CHAIN, CHAIN, shape=(2,))
+    keys = jax.random.split(jax.random.key(3), 5)
+    draw = lambda keys: system.sample({"depth": jnp.ones(())}, (), (), keys, None, len(keys))
+    np.testing.assert_allclose(draw(keys[2:]), draw(keys)[2:], rtol=1e-6)
+
+
+def test_vector_energies_are_refused():
+    system = ebm.ebm(models.MLP(4, 1), ebm.at_data(), CHAIN, CHAIN, shape=(2,))
+    state = jax.eval_shape(system.init, jax.random.key(0))
+    with pytest.raises(ValueError, match=r"an energy must give one number for each sample, shape \[8\]"):
+        jax.eval_shape(system.gradients, *state, jax.random.key(1), {"x": jnp.zeros((B, 2))}, 0)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        (
+            "objective.starts",
+            {"name": "persist"},
+            r"objective\.starts must be one of persistent, data, afresh",
+        ),
+        ("objective.starts", {"name": "none"}, r"objective\.starts must be one of"),
+        ("objective.starts", {"name": "data", "size": 3}, r"objective\.starts\.size is not an option"),
+        ("objective.step_sise", 0.1, r"objective\.step_sise is not an option of ebm"),
+        ("objective.steps", 0, "steps must be >= 1"),
+        ("sampler.solver", "ddim", r"sampler\.solver is not an option of langevin"),
+        ("sampler.guidance_weight", 1.0, r"sampler\.guidance_weight is not for system 'ebm'"),
+    ],
+)
+def test_a_config_that_does_not_fit_is_refused_by_name(field, value, message):
+    config = commands.config_module(CONFIGS / "toys/ebm.py").get_config()
+    section, name = field.split(".")
+    with config.unlocked():
+        config[section][name] = value
+    with pytest.raises(ValueError, match=message):
+        systems.build(config)
+
+
+@pytest.mark.parametrize("file", ["toys/ebm", "digits/ebm"])
+def test_calls_are_the_steps_of_the_chain(file):
+    config = commands.config_module(CONFIGS / f"{file}.py").get_config()
+    assert assemble.network_calls(config) == config.sampler.steps
