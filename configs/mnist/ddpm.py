@@ -48,6 +48,6 @@ def get_config(path="../shared/data/mnist.npz"):
         }
     )
     config.evaluation = ConfigDict(
-        {"num_samples": 5000, "batch_size": 250, "bound_images": 200, "sweep_steps": (5, 10, 20, 50)}
+        {"num_samples": 5000, "batch_size": 250, "bound_images": 200, "sweep_steps": (5, 10, 50)}
     )
     return config

@@ -48,5 +48,5 @@ def get_config(path="../shared/data/mnist.npz"):
             "ema": ConfigDict({"name": "warmed_up", "decay": 0.999}),
         }
     )
-    config.evaluation = ConfigDict({"num_samples": 5000, "batch_size": 250, "sweep_steps": (5, 10, 20, 50)})
+    config.evaluation = ConfigDict({"num_samples": 5000, "batch_size": 250, "sweep_steps": (5, 10, 50)})
     return config
