@@ -9,8 +9,8 @@ last denoising step. An MLP in place of the RefineNet.
 
 Any other set of points by its name: `--config=configs/toys/ncsn.py:grid25`.
 
-Under a minute of one core. Obtained (5,040 samples, `experiments.ring.metrics`): sliced 2-Wasserstein distance
-to the ring 0.021, total variation of the modes' weights 0.018, width of the modes 1.01 of the truth.
+Under a minute of one core. Obtained (5,040 samples, `experiments.ring.metrics`): sliced 2-Wasserstein
+distance to the ring 0.021, total variation of the modes' weights 0.018, width of the modes 1.01 of the truth.
 """
 
 from ml_collections import ConfigDict
