@@ -15,6 +15,13 @@ CHAIN = schedules.linear_beta(1000)
 FLOW = schedules.rectified_flow()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _forget_programs():
+    """Hundreds of small programs: do not carry them on into other tests."""
+    yield
+    jax.clear_caches()
+
+
 def _exact(x, level, cond=None):
     """Exact for coordinates from N(1, 0.2) / 2 + N(-1, 0.2) / 2; with a variance for who reads one."""
     total = 0.2 * level.alpha**2 + level.sigma**2
