@@ -34,7 +34,7 @@ def _run(name, results):
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.3",
     }
     where = {"metadata": {"path": str(ROOT / "notebooks")}}
-    client = nbclient.NotebookClient(notebook, timeout=500, kernel_name="python3", resources=where)
+    client = nbclient.NotebookClient(notebook, timeout=1200, kernel_name="python3", resources=where)
     client.execute(env=environment)
     return json.loads(notebook.cells[-1].outputs[-1]["text"])
 
