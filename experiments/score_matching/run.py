@@ -12,8 +12,6 @@ over 20,000 fresh points, relative to the true score's mean square: 0 is exact, 
 it.
 
     python -m experiments.score_matching.run --out=runs/score_matching
-
-About 2 minutes on one core (AMD EPYC).
 """
 
 import sys
@@ -88,9 +86,6 @@ modes' score shrinks by 1 / (1 + 0.05^2 / 0.2^2), a relative error of 0.003; the
 variance, that at 0.01 nearly all of it. At 0.2 it is the other way around: (1/2)^2 = 0.25 of its error is
 the noise's. That is one level at a time with the same budget; NCSN and its successors use denoising at many
 levels, where it is the cheapest of all forms and its variance, weighted by sigma^2, does not grow.
-
-The minutes below are wall time on a machine that was busy otherwise; the study took 1.9 minutes of
-processor time.
 """
 
 
