@@ -1,8 +1,8 @@
 """Improved DDPM on MNIST: learned variances, trained by L_hybrid.
 
-Nichol & Dhariwal 2021, equation (16). All else is that of `configs/mnist/ddpm.py`, whose loss is L_simple, but
-for the length, 5,000 steps instead of 7,000: what the learned variance is worth in bits/dim, it is worth in
-less training.
+Nichol & Dhariwal 2021, equation (16). All else is that of `configs/mnist/ddpm.py`, whose loss is L_simple,
+but for the length, 5,000 steps instead of 7,000: what the learned variance is worth in bits/dim, it is worth
+in less training.
 
     python -m diffjax.train --config=configs/mnist/iddpm.py --workdir=runs/mnist_iddpm --cpu_devices=2
     python -m diffjax.evaluate --workdir=runs/mnist_iddpm
