@@ -67,6 +67,10 @@ SOLVERS = {
     "euler": samplers.euler(),
     "heun": samplers.heun(),
     "heun_churned": samplers.heun(alpha=0.75, s_churn=2.0),
+    "euler_maruyama": samplers.euler_maruyama(),
+    "euler_maruyama_ode": samplers.euler_maruyama(eta=0.0),
+    "reverse_diffusion": samplers.reverse_diffusion(),
+    "corrected": samplers.predictor_corrector(samplers.ancestral(), samplers.ald(0.1)),
 }
 DETERMINISTIC = [name for name, solver in SOLVERS.items() if solver.draws == 0]
 STEPS = 24
@@ -104,7 +108,7 @@ CONTINUOUS = {
 GRIDS = CHAINS | TO_ALPHA_0 | CONTINUOUS
 SHORT = samplers.grids.karras(6, 0.002, 80.0)  # for what does not depend on the schedule
 # What a solver cannot serve, and what it says.
-NEEDS_RATES = {"euler", "heun", "heun_churned"}
+NEEDS_RATES = {"euler", "heun", "heun_churned", "euler_maruyama", "euler_maruyama_ode"}
 NEEDS_ALPHA = {
     *(
         "edm_heun",
@@ -122,11 +126,15 @@ NEEDS_ALPHA = {
 REFUSED = (
     {(s, g): "needs .* a discrete chain has none" for s in NEEDS_RATES for g in (*CHAINS, "zero_snr")}
     | {(s, g): "infinite at alpha = 0" for s in NEEDS_ALPHA for g in TO_ALPHA_0}
-    | {("heun_churned", g): "infinite at alpha = 0" for g in ("flow", "vp_cosine_whole")}
+    | {
+        (s, g): "infinite at alpha = 0"
+        for s in ("heun_churned", "euler_maruyama", "euler_maruyama_ode")
+        for g in ("flow", "vp_cosine_whole")
+    }
 )
 FROM_NOISE = ("dpm_pp_2", "dpm_2m", "dpm_pp_2s_grid", "dpm_3s_grid", "dpm_pp_2s", "unipc_2", "deis_log_rho")
 # 24 steps are few for Euler in a time where sigma is exponential
-COARSE = {("euler", "ve"): 0.2}
+COARSE = {("euler", "ve"): 0.2, ("euler_maruyama_ode", "ve"): 0.2}
 COMBINATIONS = [(s, g) for s in SOLVERS for g in GRIDS if (s, g) not in REFUSED]
 
 
@@ -197,8 +205,10 @@ def test_one_program_for_all_grids_of_a_length_and_none_at_all(name):
     assert len(calls) == CALLS.get(name, 6 * solver.nfe - (solver.last is not None))
 
 
-# Six steps are 6 calls, 12 of two each, or 11 where the last is Euler's; but of these
-CALLS = {"pndm": 6 + 9, "plms": 6 + 1}
+# Six steps are 6 calls, 12 of two each, or 11 where the last is Euler's; but of these, whose calls are rows,
+SEVERAL_ROWS_A_STEP = {"pndm": 6 + 9, "plms": 6 + 1}
+# and of these, whose other last step calls as often
+CALLS = SEVERAL_ROWS_A_STEP | {"euler_maruyama": 6, "euler_maruyama_ode": 6, "reverse_diffusion": 6}
 
 
 def test_sample_keeps_its_program_for_a_denoiser_and_a_solver():
@@ -233,7 +243,7 @@ def test_one_key_gives_every_position_its_own_whatever_the_batch(name):
     assert len(np.unique(np.asarray(one)[:, 0])) == 8
 
 
-@pytest.mark.parametrize("name", [name for name in SOLVERS if name not in CALLS])
+@pytest.mark.parametrize("name", [name for name in SOLVERS if name not in SEVERAL_ROWS_A_STEP])
 def test_segments_of_one_denoiser_are_one_walk(name):
     whole, path = _sample(name, trajectory=True)
     segments = [(SHORT[:4], _exact), (SHORT[3:], _exact)]
@@ -244,7 +254,7 @@ def test_segments_of_one_denoiser_are_one_walk(name):
     np.testing.assert_allclose(ours, whole, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("name", SEVERAL_ROWS_A_STEP)
 def test_segments_need_one_row_a_step(name):
     segments = [(SHORT[:4], _exact), (SHORT[3:], _exact)]
     with pytest.raises(ValueError, match="one row a step"):
