@@ -59,11 +59,10 @@ def test_a_bend_of_the_noise_costs_half_its_square_times_the_range_of_gamma(cloc
 
 
 def test_the_ends_have_the_gradient_of_the_bound():
-    """Of the exact network the bound's slope in gamma(0) and gamma(1) is small beside a bent one's."""
-    x = jnp.asarray(MIXTURE.sample(jax.random.key(5), 4000))
-    grads = _gradients(MIXTURE, vdm.trained(10.0, -8.0, width=0), x, bend=0.3)[0]["schedule"]
-    # a bend costs b^2 (gamma(1) - gamma(0)) / 2, and w is that range
-    np.testing.assert_allclose(grads["w"], 0.5 * 0.3**2 / np.log(2), rtol=0.1)
+    """A bend b costs b^2 (gamma(1) - gamma(0)) / 2, and w is that range; the prior's part is below 1e-4."""
+    x = jnp.tile(jnp.array([0.5, -0.5]), (64, 1))
+    grads = _gradients(POINT, vdm.trained(10.0, -8.0, width=0), x, bend=0.3)[0]["schedule"]
+    np.testing.assert_allclose(grads["w"], 0.5 * 0.3**2 / np.log(2), rtol=1e-2)
 
 
 def test_what_is_between_the_ends_learns_to_lower_the_variance():
