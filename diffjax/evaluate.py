@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 from diffjax import commands, systems
 from diffjax.data import Source
-from diffjax.evaluation import bound, classifier, extractors, figures, pictures, report
+from diffjax.evaluation import bound, classifier, extractors, figures, likelihood, pictures, report
 from diffjax.process.schedules import Chain
 from diffjax.systems import assemble
 from diffjax.training import workdir as run_folder
@@ -57,7 +57,8 @@ def evaluate(
       num: samples for each guidance weight; classes are as frequent as in the training set.
       steps: of the sampler.
       guidance_weights: w of classifier-free guidance, each measured on its own.
-      bound_images: held-out images whose bits/dim are bounded, T network calls each; 0 for none.
+      bound_images: held-out images whose bits/dim are measured; 0 for none. On a chain by the bound, T
+        network calls each; on a continuous schedule by the probability-flow ODE, of a VDM by its bound.
       sweep_steps: numbers of steps to compare, with the first guidance weight; empty for none.
       features: in what distances are measured: "classifier", trained anew, or "<name>:<path>" of a file of
         weights: "classifier" (of `python -m diffjax.classifier`), "inception", "lpips_alexnet" or
@@ -69,7 +70,7 @@ def evaluate(
     Returns:
       What `evaluation.json` holds: the settings; under "samples" the metrics of the samples, one dict a
       guidance weight; under "real" the same of real examples that were not trained on; and "sweep" and
-      "bound" where they were asked for.
+      one of "bound", "continuous_bound" and "likelihood" where they were asked for.
 
     Raises:
       ValueError: if the folder is not a run with a checkpoint, or an option does not fit the run.
@@ -128,7 +129,7 @@ def evaluate(
             x, seconds = draw(system, f"samples, {each} steps")
             result["sweep"].append({"steps": each, **quality(x, labels), **_speed(num, calls, seconds)})
     if bounded:
-        result["bound"] = _bound(config, settings, params, bounded, seed, progress)
+        result |= _bits(config, settings, params, bounded, seed, progress)
     _write(workdir, result)
     return result
 
@@ -175,12 +176,12 @@ def _speed(num, calls, seconds):
 
 
 def _bounded(config, settings):
-    """Return the held-out images whose bound is asked for, or None."""
+    """Return the held-out images whose bits/dim are asked for, or None."""
     count = settings["bound_images"]
     if not count:
         return None
-    if not isinstance(assemble.schedule(config), Chain):
-        raise ValueError("bound_images needs a chain, and schedule.name is continuous")
+    if "schedule" not in config:
+        raise ValueError(f"bound_images needs a noise schedule, and system {config.system!r} has none")
     held_out = systems.load_data(config, "test")
     if held_out.x.dtype != np.uint8:
         raise ValueError(f"bound_images needs images of 8 bits, but {held_out.name} is {held_out.x.dtype}")
@@ -191,15 +192,24 @@ def _bounded(config, settings):
     return Source(held_out.x[chosen], label, held_out.num_classes, held_out.name)
 
 
-def _bound(config, settings, params, images, seed, progress):
+def _bits(config, settings, params, images, seed, progress):
+    """Return {what was measured: its result}."""
+    label = images.label if config.model.get("num_classes") else None
+    denoiser, how = assemble.denoiser(config), {"key": jax.random.key(seed)}
+    how |= {"batch_size": settings["batch_size"], "progress": "bits/dim" if progress else None}
+    if config.system == "vdm":
+        levels = assemble.levels(config)
+        found = bound.measure_continuous_bound(denoiser, params, levels, images.x, label, **how)
+        return {"continuous_bound": found}
+    schedule = assemble.schedule(config)
+    if not isinstance(schedule, Chain):
+        found = likelihood.measure_likelihood(denoiser, params, schedule, images.x, label, **how)
+        return {"likelihood": found}
     learned = config.objective.get("loss", "simple") != "simple"
     variance = config.objective.get("variance", "learned_range") if learned else "fixed_small"
-    return bound.measure_bound(
-        assemble.denoiser(config), params, assemble.schedule(config), images.x,
-        images.label if config.model.get("num_classes") else None,
-        variance=settings.get("bound_variance", variance), key=jax.random.key(seed),
-        batch_size=settings["batch_size"], progress="bound" if progress else None,
-    )  # fmt: skip
+    variance = settings.get("bound_variance", variance)
+    found = bound.measure_bound(denoiser, params, schedule, images.x, label, variance=variance, **how)
+    return {"bound": found}
 
 
 _EXTRACTORS = {
@@ -310,6 +320,13 @@ def _pages(workdir, result):
         yield "## Bits per dimension"
         yield report.bound_table(result["bound"]).rstrip()
         yield "![terms of the bound](evaluation/bound.png)"
+    for key, text in (
+        ("continuous_bound", report.continuous_bound_table),
+        ("likelihood", report.likelihood_text),
+    ):
+        if key in result:
+            yield "## Bits per dimension"
+            yield text(result[key]).rstrip()
 
 
 def _title(measured):
@@ -330,7 +347,7 @@ def _flags():
             "guidance_weights", None, "w of guidance, e.g. 0,0.5; 0 is none."
         ),
         "bound_images": flags.DEFINE_integer(
-            "bound_images", None, "Held-out images whose bits/dim are bounded; 0 for none.", lower_bound=0
+            "bound_images", None, "Held-out images whose bits/dim are measured; 0 for none.", lower_bound=0
         ),
         "sweep_steps": flags.DEFINE_list("sweep_steps", None, "Numbers of steps to compare, e.g. 5,10,50."),
         "features": flags.DEFINE_string(

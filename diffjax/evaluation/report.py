@@ -199,6 +199,30 @@ def bound_table(bound: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n\nOne draw of noise a step and image; ± is the standard error of the mean.\n"
 
 
+def continuous_bound_table(bound: Mapping[str, Any]) -> str:
+    """Write the result of `bound.measure_continuous_bound` as a Markdown table in bits per dimension."""
+    rows = (
+        ("prior, KL(q(z_1 given x), p(z_1))", f"{bound['prior']:.5f}"),
+        ("diffusion, in continuous time", f"{bound['diffusion']:.3f}"),
+        ("reconstruction, -log p(x given z_0)", f"{bound['reconstruction']:.3f}"),
+        ("bound on -log p(x)", f"{bound['bits_per_dim']:.3f} ± {bound['standard_error']:.3f}"),
+    )
+    lines = [f"| {bound['count']:,} held-out images | bits/dim |", "|---|---:|"]
+    lines += [f"| {name} | {value} |" for name, value in rows]
+    about = f"{bound['draws']} draws of time and noise an image; ± is the standard error of the mean."
+    return "\n".join(lines) + f"\n\n{about}\n"
+
+
+def likelihood_text(found: Mapping[str, Any]) -> str:
+    """Write the result of `likelihood.measure_likelihood` as a sentence."""
+    bits = f"{found['bits_per_dim']:.3f} ± {found['standard_error']:.3f}"
+    return (
+        f"{bits} bits/dim of {found['count']:,} held-out images, uniformly dequantised, by the probability-"
+        f"flow ODE: {found['steps']} Runge-Kutta steps, {found['probes']} random direction(s) of the "
+        "divergence an image; ± is the standard error of the mean.\n"
+    )
+
+
 def _cell(value, form):
     return " ".join(form.format(v) for v in value) if isinstance(value, Sequence) else form.format(value)
 

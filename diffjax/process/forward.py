@@ -83,12 +83,14 @@ def floor(schedule, times):
       times: decreasing grid that ends on data.
 
     Returns:
-      A float; -inf for a grid of one step, which has no second.
+      A float (an array on device for a schedule of traced parameters); -inf for a grid of one step, which
+      has no second.
     """
     if len(times) < 3:
         return -np.inf
     times = np.asarray(times, np.float64)
-    return float(pair(schedule(times[-2]), schedule(times[-3])).log_variance)
+    found = pair(schedule(times[-2]), schedule(times[-3])).log_variance
+    return float(found) if namespace(found) is np else found
 
 
 def perturb(x0, eps, level):

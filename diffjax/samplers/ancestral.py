@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 
 from diffjax.process import forward
 from diffjax.process.level import Array, NoiseLevel, expand, part
@@ -37,7 +36,7 @@ def ancestral(variance="fixed_small", mean_shift=None):
         levels = schedule(times)
         below, above = part(levels, slice(1, None)), part(levels, slice(-1))
         pair = forward.pair(below, above, forward.floor(schedule, times))
-        return _Row(above, pair, (below.sigma > 0).astype(np.float64))
+        return _Row(above, pair, 1.0 * (below.sigma > 0))
 
     def step(noise, denoise, x, row, cond, state):
         model = forward.reverse_of(row.pair, denoise(x, row.level, cond), x, variance)

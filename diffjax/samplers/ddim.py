@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diffjax.process import forward
-from diffjax.process.level import Array, NoiseLevel, expand, part
+from diffjax.process.level import Array, NoiseLevel, expand, namespace, part
 from diffjax.samplers.solver import Solver, no_memory, one_value
 
 
@@ -41,8 +41,9 @@ def ddim(eta=0.0, s_noise=1.0):
         target, current = part(levels, slice(1, None)), part(levels, slice(-1))
         # w^2 / sigma_s^2 = eta^2 c; walking upwards (eta = 0) has no c
         share = eta**2 * forward.pair(target, current).c if eta else np.zeros_like(target.t)
-        noise = s_noise * target.sigma * np.sqrt(share)
-        return _Row(current, target.alpha, target.sigma * np.sqrt(1 - share), noise)
+        xp = namespace(share)
+        noise = s_noise * target.sigma * xp.sqrt(share)
+        return _Row(current, target.alpha, target.sigma * xp.sqrt(1 - share), noise)
 
     def step(noise, denoise, x, row, cond, state):
         prediction = denoise(x, row.level, cond)

@@ -1,16 +1,14 @@
 """The one place where the strings of a config become functions."""
 
-import difflib
 import inspect
-from collections.abc import Mapping
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from diffjax import data, guidance, models, objectives, samplers
 from diffjax.objectives import weightings
-from diffjax.process import forward, schedules
-from diffjax.systems import ddpm, ebm, ncsn
+from diffjax.process import continuous_elbo, forward, prediction, schedules
+from diffjax.systems import ddpm, ebm, ncsn, vdm
+from diffjax.systems.options import call, named, optional, pick, section
 from diffjax.training import ema, optimizer
 
 _SCHEDULES = {
@@ -43,6 +41,12 @@ _WEIGHTINGS = {
         "likelihood",
     )
 }
+_PRECONDITIONINGS = {
+    "edm": prediction.edm_preconditioning,
+    "vp": prediction.vp_preconditioning,
+    "iddpm": prediction.iddpm_preconditioning,
+    "ve": prediction.ve_preconditioning,
+}
 _LOSSES = {"simple": ddpm.simple, "bound": ddpm.bound, "hybrid": ddpm.hybrid}
 _TIMES = {"log_normal": objectives.log_normal, "logit_normal": objectives.logit_normal}
 _STARTS = {"persistent": ebm.persistent, "data": ebm.at_data, "afresh": ebm.afresh}
@@ -62,41 +66,46 @@ def build(config):
     Raises:
       ValueError: naming the field, for an unknown name or option, or options that do not fit.
     """
-    return _pick("system", config.system, _SYSTEMS)(config)
+    return pick("system", config.system, _SYSTEMS)(config)
 
 
 def _ddpm(config):
     noise = schedule(config)
-    options = _section(config, "objective")
+    options = section(config, "objective")
     draw_times = options.pop("times", "uniform")
-    loss = _loss(options, noise)
-    num_classes = config.data.num_classes if config.model.get("num_classes") else None
+    scales = preconditioning(config, noise)
+    options.pop("preconditioning", None)
+    loss = _loss(options, noise, scales)
+    num_classes = _num_classes(config)
     _check_model_classes(config, num_classes, options.get("label_dropout", 0.0))
     solver, times, guidance_weight, threshold = sampler(config, noise)
-    return _call(
+    return call(
         "objective", ddpm.ddpm, options, network(config), noise, solver, times,
-        shape=tuple(config.data.shape), num_classes=num_classes, loss=loss,
+        shape=tuple(config.data.shape), num_classes=num_classes, preconditioning=scales, loss=loss,
         draw_times=_draw_times(draw_times, noise),
         importance=draw_times == "second_moment", guidance_weight=guidance_weight, threshold=threshold,
     )  # fmt: skip
 
 
-def _loss(options, noise):
+def _loss(options, noise, scales):
     """Take the loss out of the options of `config.objective`."""
     name, kind = options.pop("loss", "simple"), options.get("kind", "eps")
     own = {key: options.pop(key) for key in ("weighting", "variance", "bound_weight") if key in options}
-    weighting = _optional("objective.weighting", own.pop("weighting", None), _WEIGHTINGS)
+    weighting = optional("objective.weighting", own.pop("weighting", None), _WEIGHTINGS)
     own |= {} if weighting is None else {"weighting": weighting}
-    make = _pick("objective.loss", name, _LOSSES)
+    make = pick("objective.loss", name, _LOSSES)
     if name == "simple":
-        return _call("objective", make, own, kind)
+        make, reading = (ddpm.preconditioned, scales) if scales else (make, kind)
+        return call("objective", make, own, reading)
+    if scales:
+        raise ValueError(f"objective.loss={name!r} is not for a preconditioned network; its loss is 'simple'")
     if not isinstance(noise, schedules.Chain):
         raise ValueError(f"objective.loss={name!r} needs a chain, and schedule.name is continuous")
     if own.get("variance", "learned_range") not in forward.VARIANCES:
         raise ValueError(
             f"objective.variance must be one of {', '.join(forward.VARIANCES)}; got {own['variance']!r}"
         )
-    return _call("objective", make, {"variance": "learned_range"} | own, kind, num_steps=noise.num_steps)
+    return call("objective", make, {"variance": "learned_range"} | own, kind, num_steps=noise.num_steps)
 
 
 def _ncsn(config):
@@ -104,45 +113,111 @@ def _ncsn(config):
     solver, times, weight, threshold = sampler(config, noise)
     if weight or threshold:
         raise ValueError("sampler.guidance_weight and sampler.threshold are not for system 'ncsn'")
-    return _call(
-        "objective", ncsn.ncsn, _section(config, "objective"), network(config), noise, solver, times,
+    return call(
+        "objective", ncsn.ncsn, section(config, "objective"), network(config), noise, solver, times,
         shape=tuple(config.data.shape),
     )  # fmt: skip
 
 
 def _ebm(config):
-    options, walk = _section(config, "objective"), _section(config, "sampler")
+    options, walk = section(config, "objective"), section(config, "sampler")
     if walk.pop("guidance_weight", 0.0):
         raise ValueError("sampler.guidance_weight is not for system 'ebm'")
-    starts = _optional("objective.starts", options.pop("starts", "persistent"), _STARTS)
+    starts = optional("objective.starts", options.pop("starts", "persistent"), _STARTS)
     if starts is None:
         raise ValueError(f"objective.starts must be one of {', '.join(_STARTS)}; got 'none'")
     own = [key for key in inspect.signature(ebm.langevin).parameters if key in options]
-    chain = _call("objective", ebm.langevin, {key: options.pop(key) for key in own})
-    return _call(
-        "objective", ebm.ebm, options, network(config), starts, chain, _call("sampler", ebm.langevin, walk),
+    chain = call("objective", ebm.langevin, {key: options.pop(key) for key in own})
+    return call(
+        "objective", ebm.ebm, options, network(config), starts, chain, call("sampler", ebm.langevin, walk),
         shape=tuple(config.data.shape),
     )  # fmt: skip
 
 
-_SYSTEMS = {"ddpm": _ddpm, "ncsn": _ncsn, "ebm": _ebm}
+def _vdm(config):
+    clock, num_classes = _clock(config), _num_classes(config)
+    _check_model_classes(config, num_classes, 0.0)
+    solver, times, weight, threshold = sampler(config, clock.start)
+    if weight:
+        raise ValueError("sampler.guidance_weight is not for system 'vdm'")
+    shape = tuple(config.data.shape)
+    values = continuous_elbo.EIGHT_BITS if len(shape) == 3 else None  # points are not discrete
+    return call(
+        "objective", vdm.vdm, section(config, "objective"), network(config), clock, solver, times,
+        shape=shape, num_classes=num_classes, values=values, threshold=threshold,
+    )  # fmt: skip
+
+
+def _clock(config):
+    if config.schedule.name == "learned":
+        return call("schedule", vdm.trained, section(config, "schedule", "name"))
+    noise = schedule(config)
+    if isinstance(noise, schedules.Chain):
+        raise ValueError(f"system 'vdm' needs a continuous schedule, and {config.schedule.name!r} is a chain")
+    return vdm.fixed(noise)
+
+
+_SYSTEMS = {"ddpm": _ddpm, "ncsn": _ncsn, "ebm": _ebm, "vdm": _vdm}
 
 
 def denoiser(config):
     """Build params -> Denoiser, the network that `build` trains, without guidance or thresholds."""
-    return ddpm.denoiser(network(config), schedule(config), config.objective.get("kind", "eps"))
+    kind = config.objective.get("kind", "eps")
+    if config.system == "vdm":
+        return vdm.denoiser(network(config), kind)
+    noise = schedule(config)
+    return ddpm.denoiser(network(config), noise, kind, preconditioning(config, noise))
+
+
+def levels(config):
+    """Build params -> schedule: a VDM's may be trained, the others' is that of `config.schedule`."""
+    if config.system == "vdm":
+        clock = _clock(config)
+        return lambda params: clock.schedule(params["schedule"])
+    noise = schedule(config)
+    return lambda params: noise
+
+
+def preconditioning(config, noise):
+    """Build the preconditioning of `config.objective` for levels of the schedule `noise`, or None.
+
+    "vp" and "iddpm" tell the network the time of a schedule, which is the run's own.
+    """
+    value = config.objective.get("preconditioning")
+    name, options = named(value)
+    if name is None:
+        return None
+    if "kind" in config.objective:
+        raise ValueError("objective.kind and objective.preconditioning exclude each other: give one")
+    make = pick("objective.preconditioning", name, _PRECONDITIONINGS)
+    if name in ("edm", "ve"):
+        return call("objective.preconditioning", make, options)
+    needed = schedules.Chain if name == "iddpm" else schedules.Continuous
+    if not isinstance(noise, needed):
+        kind = "chain" if name == "iddpm" else "continuous schedule"
+        raise ValueError(
+            f"objective.preconditioning={name!r} needs a {kind}, which {config.schedule.name!r} is not"
+        )
+    return call("objective.preconditioning", make, options, noise)
 
 
 def network(config):
     """Build the Flax module of `config.model`."""
-    make = _pick("model.name", config.model.name, _MODELS)
-    return _call("model", make, _section(config, "model", "name"))
+    make = pick("model.name", config.model.name, _MODELS)
+    return call("model", make, section(config, "model", "name"))
 
 
 def schedule(config):
-    """Build the noise schedule of `config.schedule`."""
-    make = _pick("schedule.name", config.schedule.name, _SCHEDULES)
-    return _call("schedule", make, _section(config, "schedule", "name"))
+    """Build the noise schedule of `config.schedule`; its `shift` is the factor of `schedules.shifted`.
+
+    Raises:
+      ValueError: for one that does not exist by itself, a VDM's "learned" (see `levels`).
+    """
+    if config.schedule.name == "learned":
+        raise ValueError("schedule.name='learned' is trained with the network: it needs system 'vdm'")
+    make = pick("schedule.name", config.schedule.name, _SCHEDULES)
+    noise = call("schedule", make, section(config, "schedule", "name", "shift"))
+    return schedules.shifted(noise, config.schedule.shift) if "shift" in config.schedule else noise
 
 
 def sampler(config, noise):
@@ -153,15 +228,15 @@ def sampler(config, noise):
     Returns:
       Solver, time grid, guidance weight, and the thresholding transformation or None.
     """
-    options = _section(config, "sampler")
-    solver = _pick("sampler.solver", options.pop("solver"), _SOLVERS)
+    options = section(config, "sampler")
+    solver = pick("sampler.solver", options.pop("solver"), _SOLVERS)
     times = time_grid(noise, options.pop("steps"), options.pop("grid", "uniform"))
     if "steps_per_level" in options:
         options["steps"] = options.pop("steps_per_level")
     weight = options.pop("guidance_weight", 0.0)
-    threshold = _optional("sampler.threshold", options.pop("threshold", None), _THRESHOLDS)
-    corrector = _optional("sampler.corrector", options.pop("corrector", None), _CORRECTORS)
-    solver = _call("sampler", solver, options)
+    threshold = optional("sampler.threshold", options.pop("threshold", None), _THRESHOLDS)
+    corrector = optional("sampler.corrector", options.pop("corrector", None), _CORRECTORS)
+    solver = call("sampler", solver, options)
     if corrector is not None:
         solver = samplers.predictor_corrector(solver, corrector)
     return solver, times, weight, threshold
@@ -171,7 +246,8 @@ def network_calls(config):
     """Return how many times `sample` of this config calls the network for each sample, unguided."""
     if config.system == "ebm":
         return config.sampler.steps
-    solver, times, _, _ = sampler(config, schedule(config))
+    noise = _clock(config).start if config.system == "vdm" else schedule(config)
+    solver, times, _, _ = sampler(config, noise)
     intervals = len(times) - 1
     if solver.last is None or times[-1] != 0:
         return solver.nfe * intervals
@@ -223,19 +299,19 @@ def time_grid(noise, steps, grid):
         "karras": karras,
         "spaced": lambda: samplers.grids.spaced(noise.num_steps, steps),
     }
-    return _pick("sampler.grid", grid, make)()
+    return pick("sampler.grid", grid, make)()
 
 
 def make_optimizer(config):
     """Build the optimizer of `config.optimizer`, for `config.training.num_steps` updates."""
-    options = _section(config, "optimizer")
-    return _call("optimizer", optimizer.make, options, num_steps=config.training.num_steps)
+    options = section(config, "optimizer")
+    return call("optimizer", optimizer.make, options, num_steps=config.training.num_steps)
 
 
 def make_ema(config):
     """Build the decay rule of `config.training.ema`."""
     options = dict(config.training.ema)
-    return _call("training.ema", _pick("training.ema.name", options.pop("name"), _EMA), options)
+    return call("training.ema", pick("training.ema.name", options.pop("name"), _EMA), options)
 
 
 def load_data(config, split):
@@ -244,7 +320,7 @@ def load_data(config, split):
     Raises:
       ValueError: if the examples have another shape or more classes than the config says.
     """
-    options = _section(config, "data", "name", "shape", "num_classes", "flip")
+    options = section(config, "data", "name", "shape", "num_classes", "flip")
     source = data.load(config.data.name, split, **options)
     if tuple(source.shape) != tuple(config.data.shape):
         raise ValueError(
@@ -255,6 +331,10 @@ def load_data(config, split):
             f"data.num_classes is {config.data.num_classes}, but {source.name} has {source.num_classes}"
         )
     return source
+
+
+def _num_classes(config):
+    return config.data.num_classes if config.model.get("num_classes") else None
 
 
 def _check_model_classes(config, num_classes, label_dropout):
@@ -279,49 +359,4 @@ def _draw_times(name, noise):
             f"objective.times={named!r} does not fit the schedule: log_normal is for edm, "
             "logit_normal for t in [0, 1]"
         )
-    return _optional("objective.times", name, _TIMES)
-
-
-def _optional(field, value, table):
-    """Make what a name, or {"name": ..., options}, stands for; None for "none"."""
-    options = dict(value) if isinstance(value, Mapping | ConfigDict) else {"name": value}
-    name = options.pop("name", None)
-    return None if name in (None, "none") else _call(field, _pick(field, name, table), options)
-
-
-def _section(config, name, *without):
-    return {key: _plain(value) for key, value in config[name].items() if key not in without}
-
-
-def _plain(value):
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _pick(field, name, table):
-    if name in table:
-        return table[name]
-    raise ValueError(f"{field} must be one of {', '.join(table)}; got {name!r}{nearest(name, table)}")
-
-
-def _call(field, function, options, *args, **kwargs):
-    """Call a function with the options of a config section; an option it does not have is named."""
-    known = inspect.signature(function).parameters
-    for option in options:
-        if option not in known:
-            raise ValueError(
-                f"{field}.{option} is not an option of {function.__name__}{nearest(option, known)}"
-            )
-    try:
-        inspect.signature(function).bind(*args, **options, **kwargs)
-    except TypeError as error:
-        raise ValueError(f"{field}: {error} of {function.__name__}") from None
-    try:
-        return function(*args, **options, **kwargs)
-    except TypeError as error:
-        raise ValueError(f"{field} has a value of the wrong type, {options}: {error}") from error
-
-
-def nearest(name, names):
-    """Return ", did you mean ...?" for a misspelt name, or nothing."""
-    close = difflib.get_close_matches(str(name), list(names), n=2)
-    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+    return optional("objective.times", name, _TIMES)

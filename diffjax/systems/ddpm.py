@@ -3,6 +3,10 @@
 Covers class-conditional and unconditional models of images and points: L_simple with any weighting, the
 bound and the hybrid loss with learned variances and importance-sampled times (Nichol & Dhariwal 2021), input
 perturbation (Ning et al. 2023), labels dropped for classifier-free guidance (Ho & Salimans 2022).
+
+On a continuous schedule the same system is a score model of Song et al. 2021 (kind "eps" or "score" on
+`vp_linear`, `sub_vp`, `ve`), flow matching (kind "velocity" on `rectified_flow`), or EDM (a preconditioning
+on `edm`, Karras et al. 2022).
 """
 
 from functools import partial
@@ -18,8 +22,9 @@ from diffjax.training.system import System, from_loss
 
 
 def ddpm(
-    module, schedule, solver, times, *, shape, num_classes=None, kind="eps", loss=None, draw_times=None,
-    importance=False, input_perturbation=0.0, label_dropout=0.0, guidance_weight=0.0, threshold=None,
+    module, schedule, solver, times, *, shape, num_classes=None, kind="eps", preconditioning=None, loss=None,
+    draw_times=None, importance=False, input_perturbation=0.0, label_dropout=0.0, guidance_weight=0.0,
+    threshold=None,
 ):  # fmt: skip
     """Make the system.
 
@@ -32,8 +37,10 @@ def ddpm(
       shape: of one example, e.g. (H, W, C).
       num_classes: None for an unconditional model, which ignores the batch's labels.
       kind: what the network predicts, one of `prediction.KINDS`; "mean" is that of the chain's own steps.
+      preconditioning: level -> Scales that the network is inside of, in place of a kind.
       loss: (network, x0, eps, level, cond, level_s=, pair=, x_t=) -> (loss `[B]`, aux), with level_s and pair
-        of a chain's own step n -> n - 1 (None on other schedules); default L_simple of the kind.
+        of a chain's own step n -> n - 1 (None on other schedules); default L_simple of the kind, or the
+        loss of the preconditioning.
       draw_times: (key, n) -> times of the loss; default uniform.
       importance: draw a chain's times by the second moment of their loss instead; `extra` holds the history.
       input_perturbation: gamma of DDPM-IP; 0 is none.
@@ -58,15 +65,14 @@ def ddpm(
         )
     if kind not in prediction.KINDS:
         raise ValueError(f"kind must be one of {', '.join(prediction.KINDS)}; got {kind!r}")
-    if kind in ("eps", "score") and schedule(times[0]).alpha == 0:
-        raise ValueError(
-            f"kind {kind!r} says nothing of x_0 at alpha = 0, where the grid starts; use 'v' or 'x0'"
-        )
+    if (preconditioning or kind in ("eps", "score")) and schedule(times[0]).alpha == 0:
+        what = "a preconditioned network" if preconditioning else f"kind {kind!r}"
+        raise ValueError(f"{what} says nothing of x_0 at alpha = 0, where the grid starts; use 'v' or 'x0'")
     chain = isinstance(schedule, Chain)
     if importance and not chain:
         raise ValueError("importance sampling of times needs a chain, and the schedule is continuous")
     draw_times = draw_times or objectives.uniform(schedule)
-    loss = loss or simple(kind)
+    loss = loss or (preconditioned(preconditioning) if preconditioning else simple(kind))
     rows = samplers.plan(schedule, solver, times)
     table = objectives.step_table(schedule) if chain else None
     null = num_classes
@@ -107,19 +113,21 @@ def ddpm(
                     "cond must be labels [n]: a model trained without label_dropout has no null label"
                 )
             cond = jnp.full(n, null)
-        denoise = transform(denoiser(module, schedule, kind)(params))
+        denoise = transform(denoiser(module, schedule, kind, preconditioning)(params))
         x = samplers.start(key, schedule, (n, *shape))
         return samplers.walk(key, denoise, solver, rows, x, cond=cond)
 
     return System(init, from_loss(total), sample)
 
 
-def denoiser(module, schedule, kind):
+def denoiser(module, schedule, kind="eps", preconditioning=None):
     """Return params -> Denoiser, the network of `ddpm` without guidance or thresholds.
 
     Args:
-      module, schedule, kind: see `ddpm`.
+      module, schedule, kind, preconditioning: see `ddpm`.
     """
+    if preconditioning:
+        return lambda params: prediction.preconditioned(partial(module.apply, params), preconditioning)
     previous = (lambda level: schedule(level.t - 1)) if isinstance(schedule, Chain) else None
     return lambda params: prediction.denoiser(partial(module.apply, params), kind, previous)
 
@@ -130,6 +138,17 @@ def simple(kind, weighting=None):
     def loss(network, x0, eps, level, cond, *, level_s, pair, x_t):
         return objectives.denoising(
             network, x0, eps, level, cond, kind=kind, weighting=weighting, level_s=level_s, x_t=x_t
+        )
+
+    return loss
+
+
+def preconditioned(preconditioning, weighting=None):
+    """Return the loss `objectives.preconditioned` in the form that `ddpm` takes."""
+
+    def loss(network, x0, eps, level, cond, *, level_s, pair, x_t):
+        return objectives.preconditioned(
+            network, x0, eps, level, cond, preconditioning=preconditioning, weighting=weighting, x_t=x_t
         )
 
     return loss

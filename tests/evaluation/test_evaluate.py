@@ -97,6 +97,29 @@ def test_points(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("system", "schedule", "key", "said"),
+    [
+        ("ddpm", {"name": "vp_linear"}, "likelihood", "uniformly dequantised, by the probability-flow ODE"),
+        ("vdm", {"name": "learned", "width": 4}, "continuous_bound", "| diffusion, in continuous time |"),
+    ],
+)
+def test_bits_on_continuous_schedules(tmp_path, monkeypatch, judge, system, schedule, key, said):
+    """By the ODE, or of a VDM by its bound; an untrained network needs some bits."""
+    monkeypatch.setattr(classifier, "fit", lambda source, held_out, seed: judge)
+    data = {"name": "digits", "shape": (8, 8, 1), "num_classes": 10}
+    config = _config(data, {"name": "mlp", "width": 8, "depth": 1}, kind="eps")
+    config.system, config.schedule = system, schedule
+    config.sampler = {"solver": "ddim", "steps": 3}
+    folder = _run(tmp_path, config)
+    found = evaluate(folder, num=12, bound_images=3, progress=False)
+    assert "bound" not in found and found[key]["count"] == 3
+    assert found[key]["bits_per_dim"] > 1 and found[key]["standard_error"] > 0
+    assert found["samples"][0]["network_calls"] == 3
+    text = (folder / "evaluation.md").read_text()
+    assert "## Bits per dimension" in text and said in text
+
+
 def test_images_without_labels(tmp_path, monkeypatch, digits):
     """Nothing can be classified then, but copies are still found: here every sample is one."""
     train, test = digits

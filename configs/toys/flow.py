@@ -1,0 +1,46 @@
+"""Flow matching on points in the plane: a ring of eight Gaussians of unequal weights.
+
+Lipman et al. 2023 (arXiv:2210.02747), Liu et al. 2023 (arXiv:2209.03003): x_t = (1 - t) x_0 + t eps, a
+network of the velocity eps - x_0, and Heun's method from t = 1 to 0. Times are logit-normal (Esser et al.
+2024, arXiv:2403.03206); `objective.times = "uniform"` is the papers' own. `schedule.shift = m` moves times
+and levels to t' = m t / (1 + (m - 1) t), that paper's eq. 23 for larger images: 1 moves nothing.
+
+    python -m diffjax.train --config=configs/toys/flow.py --workdir=runs/ring8_flow
+    python -m diffjax.sample --workdir=runs/ring8_flow --num=2000
+
+Any other set of points by its name: `--config=configs/toys/flow.py:checkerboard`.
+
+Not run at this length yet, so there are no numbers.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config(name="ring8"):
+    config = ConfigDict()
+    config.system = "ddpm"
+    config.data = ConfigDict({"name": name, "shape": (2,), "num_examples": 20_000})
+    config.schedule = ConfigDict({"name": "rectified_flow", "shift": 1.0})
+    config.model = ConfigDict(
+        {"name": "mlp", "width": 128, "depth": 3, "frequencies": 4, "time_scale": 1000.0}
+    )
+    config.objective = ConfigDict(
+        {"kind": "velocity", "times": ConfigDict({"name": "logit_normal", "mean": 0.0, "std": 1.0})}
+    )
+    config.sampler = ConfigDict({"solver": "heun", "steps": 25, "grid": "uniform"})
+    config.optimizer = ConfigDict(
+        {"name": "adam", "learning_rate": 2e-3, "schedule": "cosine", "warmup_steps": 100, "clip_norm": 1.0}
+    )
+    config.training = ConfigDict(
+        {
+            "num_steps": 5000,
+            "batch_size": 512,
+            "seed": 0,
+            "log_every": 100,
+            "checkpoint_every": 1000,
+            "sample_every": 5000,
+            "ema": ConfigDict({"name": "warmed_up", "decay": 0.995}),
+        }
+    )
+    config.evaluation = ConfigDict({"num_samples": 10_000, "batch_size": 10_000})
+    return config

@@ -1,0 +1,49 @@
+"""VE score model of points in the plane: a ring of eight Gaussians of unequal weights.
+
+Song et al. 2021 (arXiv:2011.13456): sigma from 0.01 to 10 (far beyond the largest distance of two points,
+2.8), a network F of the scaled score that is told log(sigma / 2), D = x + sigma F, times uniform in [1e-5, 1]
+and so log sigma, and a predictor-corrector sampler. The corrector is score_sde's `ald`: the norms that
+`langevin` goes by vary too much in two dimensions.
+
+    python -m diffjax.train --config=configs/toys/ve.py --workdir=runs/ring8_ve
+    python -m diffjax.sample --workdir=runs/ring8_ve --num=2000
+
+Any other set of points by its name: `--config=configs/toys/ve.py:checkerboard`.
+
+Not run at this length yet, so there are no numbers.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config(name="ring8"):
+    config = ConfigDict()
+    config.system = "ddpm"
+    config.data = ConfigDict({"name": name, "shape": (2,), "num_examples": 20_000})
+    config.schedule = ConfigDict({"name": "ve", "sigma_min": 0.01, "sigma_max": 10.0})
+    config.model = ConfigDict({"name": "mlp", "width": 128, "depth": 3, "frequencies": 4, "time_scale": 25.0})
+    config.objective = ConfigDict({"preconditioning": "ve", "times": "uniform", "weighting": "none"})
+    config.sampler = ConfigDict(
+        {
+            "solver": "reverse_diffusion",
+            "corrector": ConfigDict({"name": "ald", "snr": 0.16}),
+            "steps": 250,
+            "grid": "uniform",
+        }
+    )
+    config.optimizer = ConfigDict(
+        {"name": "adam", "learning_rate": 2e-3, "schedule": "cosine", "warmup_steps": 100, "clip_norm": 1.0}
+    )
+    config.training = ConfigDict(
+        {
+            "num_steps": 5000,
+            "batch_size": 512,
+            "seed": 0,
+            "log_every": 100,
+            "checkpoint_every": 1000,
+            "sample_every": 5000,
+            "ema": ConfigDict({"name": "warmed_up", "decay": 0.995}),
+        }
+    )
+    config.evaluation = ConfigDict({"num_samples": 10_000, "batch_size": 10_000})
+    return config
