@@ -18,7 +18,7 @@ def bound_terms(path: str | Path, bounds: Mapping[str, Mapping[str, Any]]) -> Pa
     Returns:
       The file's path.
     """
-    figure = Figure(figsize=(10, 4))
+    figure = Figure(figsize=(10, 4), layout="constrained")
     each, together = figure.subplots(1, 2)
     for title, bound in bounds.items():
         terms = np.asarray(bound["terms"])
@@ -43,7 +43,7 @@ def quality(path: str | Path, rows: Sequence[Mapping[str, Any]], floor: float | 
       The file's path.
     """
     conditional = "class_accuracy" in rows[0]
-    figure = Figure(figsize=(10 if conditional else 5, 4))
+    figure = Figure(figsize=(10 if conditional else 5, 4), layout="constrained")
     axes = figure.subplots(1, 1 + conditional, squeeze=False)[0]
     calls = [row["network_calls"] for row in rows]
     axes[0].loglog(calls, [row["frechet"] for row in rows], "o-", label="samples")
