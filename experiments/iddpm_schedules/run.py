@@ -81,8 +81,8 @@ CLAIMS = [
     for text, (metric, less, more, cifar, imagenet) in _CLAIMS.items()
 ]
 REMARKS = """
-- With linear betas the learned variance saves bits, and with both schedules L_vlb saves more and pays for it in
-  samples, as in the paper. With cosine betas L_hybrid saves nothing over L_simple, within its spread.
+- With linear betas the learned variance saves bits, and with both schedules L_vlb saves more and pays for it
+  in samples, as in the paper. With cosine betas L_hybrid saves nothing over L_simple, within its spread.
 - Cosine betas cost bits here, many times more than linear ones, while their samples are better. The cosine
   chain starts at less noise, and a plain MLP does not resolve the grey values that finely: its error, small
   for the eye, is many standard deviations of the steps next to the data, and each costs its square. The
