@@ -5,6 +5,16 @@ labels dropped for classifier-free guidance (Ho & Salimans 2022).
 
     python -m diffjax.train --config=configs/mnist/ddpm.py --workdir=runs/mnist_ddpm --cpu_devices=2
     python -m diffjax.evaluate --workdir=runs/mnist_ddpm
+
+Two cores (AMD EPYC): 28 minutes of training (55 of processor time). Expected, and obtained with 5,000 samples
+of 50 DDIM steps without guidance, judged by the classifier of `python -m diffjax.classifier`:
+
+                                                                 expected        obtained
+    samples of the class asked for (99.1 % of the test set)      >= 97 %         96.0 %
+    Frechet distance to 10,000 training images, over its floor   <= 2            1.61 (test set: 1.48)
+    bits/dim of 200 test images, fixed small variance            above hybrid    1.537 +- 0.020
+
+With guidance weight 0.25, 3,000 samples: 99.0 %, and 5.3 times the floor.
 """
 
 from ml_collections import ConfigDict

@@ -6,6 +6,11 @@ in less training.
 
     python -m diffjax.train --config=configs/mnist/iddpm.py --workdir=runs/mnist_iddpm --cpu_devices=2
     python -m diffjax.evaluate --workdir=runs/mnist_iddpm
+
+Two cores (AMD EPYC): 21 minutes of training (41 of processor time). Expected, and obtained:
+
+    bits/dim of 200 test images, learned variance       below `ddpm.py`'s 1.537    1.490 +- 0.019
+    samples of the class asked for, 1,000 of them                                  97.6 %
 """
 
 from ml_collections import ConfigDict
