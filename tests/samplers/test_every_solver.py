@@ -108,8 +108,8 @@ CONTINUOUS = {
 GRIDS = CHAINS | TO_ALPHA_0 | CONTINUOUS
 SHORT = samplers.grids.karras(6, 0.002, 80.0)  # for what does not depend on the schedule
 # What a solver cannot serve, and what it says.
-NEEDS_RATES = {"euler", "heun", "heun_churned", "euler_maruyama", "euler_maruyama_ode"}
-NEEDS_ALPHA = {
+NEEDS_RATES = ("euler", "heun", "heun_churned", "euler_maruyama", "euler_maruyama_ode")
+NEEDS_ALPHA = (
     *(
         "edm_heun",
         "churned",
@@ -122,7 +122,7 @@ NEEDS_ALPHA = {
     ),
     *("dpm_pp_2s_grid", "dpm_pp_3s_grid", "dpm_3s_grid", "dpm_pp_2s", "dpm_pp_2s_ancestral", "dpm_pp_sde"),
     *("unipc_eps", "deis", "deis_log_rho", "lms", "pndm", "plms"),
-}
+)
 REFUSED = (
     {(s, g): "needs .* a discrete chain has none" for s in NEEDS_RATES for g in (*CHAINS, "zero_snr")}
     | {(s, g): "infinite at alpha = 0" for s in NEEDS_ALPHA for g in TO_ALPHA_0}
