@@ -82,7 +82,8 @@ def _check_range(x0):
     """Raise for host-known pixels that no bin of the decoder holds: such as 0..255, or not finite."""
     if isinstance(x0, jax.core.Tracer):
         return
-    low, high = float(x0.min()), float(x0.max())
+    values = np.asarray(x0)  # jnp would trace a constant inside jit
+    low, high = values.min(), values.max()
     if not (low >= -1 and high <= 1):
         raise ValueError(f"x0 must be 8-bit images scaled to [-1, 1], got values from {low:g} to {high:g}")
 

@@ -149,4 +149,6 @@ def test_images_outside_their_range_are_refused(worst):
     x0 = jnp.array([[0.0], [worst]])
     with pytest.raises(ValueError, match=r"x0 must be 8-bit images scaled to \[-1, 1\], got values from"):
         elbo.bits_per_dim(jax.random.key(0), denoise, CHAINS["short"], x0)
+    with pytest.raises(ValueError, match="x0 must be"):  # a constant of a compiled function is known, too
+        jax.jit(lambda key: elbo.bits_per_dim(key, denoise, CHAINS["short"], x0)["total"])(jax.random.key(0))
     elbo.bits_per_dim(jax.random.key(0), denoise, CHAINS["short"], x0, decoder="gaussian")  # any density
