@@ -8,6 +8,7 @@ on what was read before: a whole run is a function of the seed, and a resumed on
 
 import functools
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -114,16 +115,15 @@ def batches(
         raise ValueError(f"flip needs images [N, H, W, C], but {source.name} has shape {source.x.shape}")
 
     rows = batch_size // shard_count
-    mine = slice(shard_index * rows, (shard_index + 1) * rows)
+    mine = np.arange(shard_index * rows, (shard_index + 1) * rows)
 
-    def read(k: int, indices: np.ndarray) -> dict[str, np.ndarray]:
-        mirrored = _mirrored(seed, n, k * batch_size, indices)[mine] if flip else None
-        return source.gather(indices[mine], mirrored)
+    def read(k: int) -> dict[str, np.ndarray]:
+        # A batch is one record of the pipeline: examples cost numpy's time, not Python's.
+        epochs, places = np.divmod(k * batch_size + mine, n)
+        indices = _by_epoch(_order, seed, n, epochs, places) if shuffle else places
+        return source.gather(indices, _by_epoch(_coins, seed, n, epochs, indices) if flip else None)
 
-    dataset = grain.MapDataset.range(n).seed(seed)
-    dataset = dataset.shuffle() if shuffle else dataset
-    dataset = dataset.repeat() if repeat else dataset
-    dataset = dataset.batch(batch_size, drop_remainder=True).map_with_index(read)
+    dataset = grain.MapDataset.range((sys.maxsize if repeat else n) // batch_size).map(read)
     stream = {"seed": seed, "num_examples": n, "batch_size": batch_size}
     return Batches(dataset, stream | {"shuffle": shuffle, "repeat": repeat, "flip": flip})
 
@@ -148,10 +148,15 @@ def epoch(source: Source, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
     return (source.gather(everything[start : start + batch_size]) for start in starts)
 
 
-def _mirrored(seed: int, n: int, first: int, indices: np.ndarray) -> np.ndarray:
-    """Toss for the examples `indices` [B], shown at the positions `first`, `first + 1`, ...: bool [B]."""
-    epochs = (first + np.arange(len(indices))) // n
-    return np.array([_coins(seed, n, e)[i] for e, i in zip(epochs.tolist(), indices.tolist())])
+def _by_epoch(make, seed: int, n: int, epochs: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return what `make(seed, n, epoch)`, an array [n], has at the places [B] of their epochs [B]."""
+    return np.concatenate([make(seed, n, int(e))[places[epochs == e]] for e in np.unique(epochs)])
+
+
+@functools.lru_cache(maxsize=4)
+def _order(seed: int, n: int, epoch: int) -> np.ndarray:
+    """Draw the order of an epoch: int64 [n]."""
+    return np.random.default_rng([seed, epoch, 1]).permutation(n)
 
 
 @functools.lru_cache(maxsize=4)
