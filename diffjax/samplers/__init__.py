@@ -35,6 +35,7 @@ from diffjax.samplers.short_run import short_run as short_run
 from diffjax.samplers.slerp import slerp as slerp
 from diffjax.samplers.solver import Rows as Rows
 from diffjax.samplers.solver import Solver as Solver
+from diffjax.samplers.solver import network_calls as network_calls
 from diffjax.samplers.solver import plan as plan
 from diffjax.samplers.unipc import unipc as unipc
 from diffjax.samplers.walk import encode as encode

@@ -19,7 +19,8 @@ class _Row(NamedTuple):
 def annealed_langevin(step_size=2e-5, steps=100, denoise_last=True):
     """At each level take T steps x <- x + a_i/2 score + sqrt(a_i) z, a_i = step_size sigma_i^2 / sigma_L^2.
 
-    Song & Ermon 2019, Alg. 1 (step_size 2e-5, T = 100, ten levels) and 2020. sigma_L is the smallest
+    Song & Ermon 2019, Alg. 1 (step_size 2e-5, T = 100, ten levels). Song & Ermon 2020, Alg. 1, writes the
+    same steps with a_i / 2 as its alpha_i: step_size is twice its epsilon. sigma_L is the smallest
     noise of the grid. The levels are all times but the last, which is where the walk arrives:
     a grid ends with 0 so that sigma_L has its turn. A grid of one level is plain Langevin dynamics. For
     networks of variance-exploding levels: x is not rescaled where alpha changes.
@@ -58,4 +59,5 @@ def annealed_langevin(step_size=2e-5, steps=100, denoise_last=True):
         x, state = step(noise, denoise, x, row, cond, state)
         return denoise(x, row.level, cond).x0, state
 
-    return Solver(no_memory, plan, step, nfe=steps, draws=steps, last=last if denoise_last else None)
+    last = last if denoise_last else None
+    return Solver(no_memory, plan, step, nfe=steps, draws=steps, last=last, last_nfe=steps + 1)

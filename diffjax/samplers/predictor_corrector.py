@@ -1,5 +1,7 @@
 """Predictor-corrector sampling of any two solvers."""
 
+import jax
+
 from diffjax.samplers.solver import Solver, one_value
 
 
@@ -13,13 +15,24 @@ def predictor_corrector(predictor, corrector):
     Args:
       predictor: Solver that moves from level to level, e.g. `reverse_diffusion()`, `ddim()`.
       corrector: Solver that stays at its level, e.g. `langevin()`, `ald()`.
+
+    Raises:
+      ValueError: in `plan`, for a solver that does not take one step from time to time, `pndm`.
     """
 
     def init(x):
         return corrector.init(x), predictor.init(x)
 
     def plan(schedule, times):
-        return corrector.plan(schedule, times), predictor.plan(schedule, times)
+        rows = corrector.plan(schedule, times), predictor.plan(schedule, times)
+        for name, part in zip(("corrector", "predictor"), rows):
+            steps = len(jax.tree.leaves(part)[0])
+            if steps != len(times) - 1:
+                raise ValueError(
+                    f"the {name} of predictor_corrector must take one step from each time to the next, but it "
+                    f"makes {steps} of {len(times) - 1}"
+                )
+        return rows
 
     def then(advance):
         def step(noise, denoise, x, rows, cond, state):
@@ -33,4 +46,5 @@ def predictor_corrector(predictor, corrector):
     return Solver(
         init, plan, then(predictor.step), nfe=corrector.nfe + predictor.nfe,
         draws=corrector.draws + predictor.draws, last=predictor.last and then(predictor.last),
+        last_nfe=corrector.nfe + predictor.last_nfe,
     )  # fmt: skip

@@ -25,6 +25,7 @@ class Solver(NamedTuple):
       nfe: network calls a step.
       draws: unit normals a step.
       last: other `step` for the arrival at sigma = 0, or None.
+      last_nfe: network calls of `last`.
     """
 
     init: Callable
@@ -33,6 +34,7 @@ class Solver(NamedTuple):
     nfe: int
     draws: int = 1
     last: Callable | None = None
+    last_nfe: int = 1
 
 
 class Rows(NamedTuple):
@@ -102,3 +104,9 @@ def plan(schedule, solver, times):
     if solver.last is not None and levels.sigma[-1] == 0:
         return Rows(jax.tree.map(lambda a: a[:-1], rows), jax.tree.map(lambda a: a[-1], rows))
     return Rows(rows)
+
+
+def network_calls(solver, rows):
+    """Return how many times a walk along the planned rows calls the network."""
+    steps = len(jax.tree.leaves(rows.steps)[0])
+    return solver.nfe * steps + (0 if rows.last is None else solver.last_nfe)

@@ -248,12 +248,7 @@ def network_calls(config):
         return config.sampler.steps
     noise = _clock(config).start if config.system == "vdm" else schedule(config)
     solver, times, _, _ = sampler(config, noise)
-    intervals = len(times) - 1
-    if solver.last is None or times[-1] != 0:
-        return solver.nfe * intervals
-    if config.sampler.solver == "annealed_langevin":
-        return solver.nfe * intervals + 1
-    return solver.nfe * (intervals - 1) + 1
+    return samplers.network_calls(solver, samplers.plan(noise, solver, times))
 
 
 def time_grid(noise, steps, grid):

@@ -203,6 +203,7 @@ def test_one_program_for_all_grids_of_a_length_and_none_at_all(name):
         plain = samplers.walk(KEY, denoise, solver, rows, x)
     np.testing.assert_allclose(plain, one, rtol=1e-4, atol=1e-4)
     assert len(calls) == CALLS.get(name, 6 * solver.nfe - (solver.last is not None))
+    assert len(calls) == samplers.network_calls(solver, rows)
 
 
 # Six steps are 6 calls, 12 of two each, or 11 where the last is Euler's; but of these, whose calls are rows,

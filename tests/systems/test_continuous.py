@@ -123,7 +123,7 @@ def test_gradients_of_a_real_network_are_finite(name):
 
 
 def test_calls_of_predictor_and_corrector():
-    assert assemble.network_calls(_config("vp")) == 2 * 250 - 1
+    assert assemble.network_calls(_config("vp")) == 2 * 250
     assert assemble.network_calls(_config("edm")) == 35
 
 

@@ -33,3 +33,9 @@ def test_a_corrector_is_named_with_its_options():
 def test_bad_correctors_are_named(corrector, message):
     with pytest.raises(ValueError, match=message):
         _sampler(corrector=corrector)
+
+
+def test_a_predictor_that_is_not_one_row_a_step_is_refused():
+    solver = samplers.predictor_corrector(samplers.pndm(), samplers.langevin())
+    with pytest.raises(ValueError, match="predictor of predictor_corrector must take one step .* makes 14 of 5"):
+        samplers.plan(schedules.edm(), solver, samplers.grids.karras(5, 0.01, 80.0))
