@@ -29,8 +29,8 @@ def predictor_corrector(predictor, corrector):
             steps = len(jax.tree.leaves(part)[0])
             if steps != len(times) - 1:
                 raise ValueError(
-                    f"the {name} of predictor_corrector must take one step from each time to the next, but it "
-                    f"makes {steps} of {len(times) - 1}"
+                    f"the {name} of predictor_corrector must take one step from each time to the next, "
+                    f"but it makes {steps} of {len(times) - 1}"
                 )
         return rows
 

@@ -1,0 +1,49 @@
+"""An energy-based model of MNIST (28x28), unconditional.
+
+Du & Mordatch 2019 (arXiv:1903.08689): contrastive divergence with Langevin chains that begin at 95 % in a
+replay buffer of 10,000 and otherwise in uniform noise, far less noise than the step's size asks for
+(samples of a colder energy), clipped gradients, images kept in [-1, 1], regularised energies, a little
+noise on the data.
+
+    python -m diffjax.train --config=configs/mnist/ebm.py --workdir=runs/mnist_ebm
+    python -m diffjax.evaluate --workdir=runs/mnist_ebm
+
+Not run to the end yet, so there are no numbers.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config(path="../shared/data/mnist.npz"):
+    config = ConfigDict()
+    config.system = "ebm"
+    config.data = ConfigDict({"name": "npz", "path": path, "shape": (28, 28, 1), "num_classes": 10})
+    config.model = ConfigDict({"name": "conv_energy", "features": 16})
+    langevin = {"step_size": 1.0, "noise_std": 0.01, "max_score": 0.1, "box": (-1.0, 1.0)}
+    config.objective = ConfigDict(
+        {
+            "starts": ConfigDict({"name": "persistent", "size": 10_000, "share": 0.95}),
+            "steps": 20,
+            "regularization": 0.1,
+            "data_noise": 0.03,
+            **langevin,
+        }
+    )
+    config.sampler = ConfigDict({"steps": 300, **langevin})
+    config.optimizer = ConfigDict(
+        {"name": "adam", "learning_rate": 5e-4, "schedule": "cosine", "warmup_steps": 100, "clip_norm": 0.1}
+    )
+    config.training = ConfigDict(
+        {
+            "num_steps": 1500,
+            "batch_size": 64,
+            "seed": 0,
+            "log_every": 50,
+            "checkpoint_every": 500,
+            "sample_every": 1500,
+            "keep": 2,
+            "ema": ConfigDict({"name": "warmed_up", "decay": 0.995}),
+        }
+    )
+    config.evaluation = ConfigDict({"num_samples": 1000, "batch_size": 250})
+    return config
