@@ -46,15 +46,15 @@ def get_config(path="../shared/data/mnist.npz"):
     )
     config.training = ConfigDict(
         {
-            "num_steps": 1500,
-            "batch_size": 64,
+            "num_steps": 1200,
+            "batch_size": 32,
             "seed": 0,
             "log_every": 50,
             "checkpoint_every": 500,
-            "sample_every": 1500,
+            "sample_every": 1200,
             "keep": 2,
             "ema": ConfigDict({"name": "warmed_up", "decay": 0.995}),
         }
     )
-    config.evaluation = ConfigDict({"num_samples": 1000, "batch_size": 250, "bound_images": 64})
+    config.evaluation = ConfigDict({"num_samples": 500, "batch_size": 250, "bound_images": 32})
     return config
