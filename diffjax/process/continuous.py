@@ -119,11 +119,12 @@ def vp_linear(beta_min=0.1, beta_max=20.0, offset=0.0):
     in [1e-5, 1]. f = -beta / 2, g^2 = beta.
 
     Args:
-      beta_min, beta_max: rates at t = 0 and 1.
+      beta_min, beta_max: rates at t = 0 and 1. A beta_min a little below 0, as Karras et al. 2022, table 1,
+        has it for sigma from 0.002 to 80, moves t_min up to where B > 0.
       offset: B(0), noise that is there from the start. `vp_linear(0, 20, offset=1e-4)` is the "linear"
         schedule of Imagen's open implementation.
     """
-    clock = _linear_clock("vp_linear", beta_min, beta_max, offset)
+    clock = _linear_clock("vp_linear", beta_min, beta_max, offset, lowest=-0.1)
 
     def level(t):
         xp = namespace(t)
@@ -139,8 +140,9 @@ def vp_linear(beta_min=0.1, beta_max=20.0, offset=0.0):
         small, big = xp.minimum(ratio, 1), xp.maximum(ratio, 1)
         return clock.inverse(2 * xp.log(big) + xp.log1p((small / big) ** 2))
 
+    empty = 2 * -beta_min / (beta_max - beta_min) if beta_min < 0 else 0.0  # B = 0 there again
     return Continuous(
-        level, inv_sigma, t_min=1e-5, t_max=1.0, prior_std=1.0,
+        level, inv_sigma, t_min=1e-5 + empty, t_max=1.0, prior_std=1.0,
         sde=lambda t: (-0.5 * clock.beta(t), clock.beta(t)),
     )  # fmt: skip
 
@@ -341,14 +343,17 @@ class _LinearClock:
         # the root without cancellation: no difference of beta_min and the square root
         xp = namespace(total)
         past = xp.maximum(total - self.offset, 0)
+        if self.beta_min < 0:
+            root = (xp.sqrt(self.beta_min**2 + 2 * self.slope * past) - self.beta_min) / self.slope
+            return xp.where(past > 0, root, 0)
         below = self.beta_min + xp.sqrt(self.beta_min**2 + 2 * self.slope * past)
         return 2 * past / xp.where(below > 0, below, 1)
 
 
-def _linear_clock(name, beta_min, beta_max, offset):
-    if not (0 <= beta_min <= beta_max and beta_max > 0 and offset >= 0):
+def _linear_clock(name, beta_min, beta_max, offset, lowest=0.0):
+    if not (lowest <= beta_min <= beta_max and beta_max > 0 and offset >= 0):
         raise ValueError(
-            f"{name} needs 0 <= beta_min <= beta_max, 0 < beta_max and offset >= 0, "
+            f"{name} needs {lowest:g} <= beta_min <= beta_max, 0 < beta_max and offset >= 0, "
             f"got {beta_min:g}, {beta_max:g} and {offset:g}"
         )
     return _LinearClock(beta_min, beta_max - beta_min, offset)

@@ -85,6 +85,17 @@ def require_rates(level, what):
         )
 
 
+def require_finite_rates(level, what):
+    """Raise ValueError for a level without rates, or where they are infinite: a VP schedule's at t = 0."""
+    require_rates(level, what)
+    bad = ~(np.isfinite(level.d_alpha) & np.isfinite(level.d_sigma))
+    if bad.any():
+        raise ValueError(
+            f"{what}: d sigma/dt is infinite at t = {np.asarray(level.t)[bad].flat[0]:g}; begin at the "
+            "schedule's t_min"
+        )
+
+
 def log_snr_rate(level):
     """Return d log SNR / dt = 2 (alpha' / alpha - sigma' / sigma), negative; needs a level with rates."""
     require_rates(level, "d log SNR / dt")

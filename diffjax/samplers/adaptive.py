@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffjax.process import prediction, sde
-from diffjax.process.level import Array, at_least_float32, expand, require_rates
+from diffjax.process.level import Array, at_least_float32, expand, require_finite_rates, require_rates
 from diffjax.samplers.integrators import Integrator
 from diffjax.samplers.solver import one_value
 from diffjax.samplers.walk import start_of
@@ -44,7 +44,7 @@ def integrator(rtol=1e-5, atol=1e-5, solver=None, max_steps=4096):
 
     def plan(schedule, times):
         times = np.asarray(times, np.float64)[[0, -1]]
-        require_rates(schedule(times), "an adaptive ODE")
+        require_finite_rates(schedule(times), "an adaptive ODE")
         return _Span(jax.tree_util.Partial(schedule), *times)
 
     def run(field, rows, y):

@@ -23,7 +23,7 @@ def annealed_langevin(step_size=2e-5, steps=100, denoise_last=True):
     same steps with a_i / 2 as its alpha_i: step_size is twice its epsilon. sigma_L is the smallest
     noise of the grid. The levels are all times but the last, which is where the walk arrives:
     a grid ends with 0 so that sigma_L has its turn. A grid of one level is plain Langevin dynamics. For
-    networks of variance-exploding levels: x is not rescaled where alpha changes.
+    variance-exploding levels: x is not rescaled from level to level.
 
     On arrival at sigma = 0 it returns the predicted x_0 (Jolicoeur-Martineau et al. 2020; one more network
     call), or with denoise_last=False the last x of sigma_L, which keeps that much noise (Song & Ermon 2019).
@@ -34,7 +34,8 @@ def annealed_langevin(step_size=2e-5, steps=100, denoise_last=True):
       denoise_last: end with the predicted x_0.
 
     Raises:
-      ValueError: for a step_size or steps that are not positive; in `plan`, for a level at sigma = 0.
+      ValueError: for a step_size or steps that are not positive; in `plan`, for a level at sigma = 0 or
+        levels whose alpha differ.
     """
     if not step_size > 0:
         raise ValueError(f"step_size must be positive, got {step_size!r}")
@@ -44,6 +45,11 @@ def annealed_langevin(step_size=2e-5, steps=100, denoise_last=True):
         level = part(schedule(times), slice(-1))
         if (level.sigma == 0).any():
             raise ValueError("annealed_langevin needs noise: the score is infinite at sigma = 0")
+        if (level.alpha != level.alpha[0]).any():
+            raise ValueError(
+                "annealed_langevin does not rescale x from level to level: it needs a schedule of constant "
+                f"alpha (geometric, ve, edm), got alpha from {level.alpha[0]:g} to {level.alpha[-1]:g}"
+            )
         a = step_size * (level.sigma / level.sigma.min()) ** 2
         return _Row(level, -0.5 * a / level.sigma, np.sqrt(a))
 

@@ -41,7 +41,8 @@ def churned(schedule, current, s_churn, s_min, s_max, s_noise):
         return Churn(current, np.ones_like(current.sigma), np.zeros_like(current.sigma))
     ratio = current.sigma / current.alpha
     gamma = np.where((ratio >= s_min) & (ratio <= s_max), min(s_churn / len(ratio), math.sqrt(2) - 1), 0.0)
-    level = schedule(schedule.inv_sigma(ratio * (1 + gamma)))
+    # a continuous level exists beyond t_max, too, where the first step's churn may lead
+    level = getattr(schedule, "level", schedule)(schedule.inv_sigma(ratio * (1 + gamma)))
     level = type(level)(*(_keep(gamma, old, new) for old, new in zip(current, level)))
     gamma = level.sigma / level.alpha / ratio - 1  # as the schedule has it
     noise = level.alpha * ratio * np.sqrt(np.maximum(gamma * (2 + gamma), 0)) * s_noise

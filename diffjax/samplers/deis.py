@@ -13,7 +13,7 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(48)
 
 
 @one_value
-def deis(order=3, variable="t"):
+def deis(order=3, variable="t", lower_order_final=True):
     """Extrapolate eps by a polynomial and integrate it exactly (Zhang & Chen 2022, eq. 14 and 15: tAB).
 
     In y = x / alpha and rho = sigma / alpha the ODE is dy / d rho = eps, so
@@ -27,15 +27,18 @@ def deis(order=3, variable="t"):
     Args:
       order: 1 (DDIM) to 4; the papers' tAB-k is order k + 1.
       variable: "t", "rho" or "log_rho".
+      lower_order_final: on grids of fewer than 15 steps, end with steps of order 2 and 1, as diffusers does.
 
     Raises:
-      ValueError: for another order or variable; in `plan`, for a grid that starts at sigma = 0 (log_rho) or
-        touches alpha = 0.
+      ValueError: for another order or variable; in `plan`, for a grid that starts at sigma = 0 (log_rho),
+        touches alpha = 0, or has fewer steps than the order.
     """
     exponential.check("deis", order, 4, variable, VARIABLES, 0.0, 1.0)
 
     def plan(schedule, times):
-        return _plan("deis", schedule, times, order, variable, arrive=True)
+        lam = 0.5 * schedule(times).log_snr
+        p = exponential.orders(lam, order, lower_order_final)
+        return _plan("deis", schedule, times, p, order, variable)
 
     return multistep.linear(plan, order, operator.attrgetter("eps"))
 
@@ -51,27 +54,29 @@ def lms(order=4):
       order: 1 (Euler in the sigma / alpha plane, DDIM) to 4.
 
     Raises:
-      ValueError: for another order; in `plan`, for a grid that touches alpha = 0.
+      ValueError: for another order; in `plan`, for a grid that touches alpha = 0, or has fewer steps than the
+        order.
     """
     exponential.check("lms", order, 4, "rho", VARIABLES, 0.0, 1.0)
 
     def plan(schedule, times):
-        return _plan("lms", schedule, times, order, "rho", arrive=False)
+        return _plan("lms", schedule, times, np.minimum(order, 1 + np.arange(len(times) - 1)), order, "rho")
 
     return multistep.linear(plan, order, operator.attrgetter("eps"))
 
 
-def _plan(name, schedule, times, order, variable, arrive):
+def _plan(name, schedule, times, p, order, variable):
+    """Plan steps of the orders p `[N]`."""
     levels = schedule(times)
     exponential.require_signal(levels, name)
+    exponential.require_steps(name, order, len(p))
     if variable == "log_rho":
         exponential.half_log_snr(levels, name)
     target, current = part(levels, slice(1, None)), part(levels, slice(-1))
     rho = levels.sigma / levels.alpha
     weights = np.zeros((len(rho) - 1, order))
-    for i in range(len(weights)):
-        p = 1 if arrive and rho[i + 1] == 0 else min(order, i + 1)
-        weights[i, :p] = _INTEGRALS[variable](schedule, levels, rho, i, p)
+    for i, most in enumerate(p):
+        weights[i, :most] = _INTEGRALS[variable](schedule, levels, rho, i, most)
     return multistep.row(current, target.alpha / current.alpha, target.alpha[:, None] * weights)
 
 

@@ -24,7 +24,7 @@ def dpm_solver(
 
     Raises:
       ValueError: for another order or type, a negative eta or s_noise; in `plan`, for a grid that starts at
-        sigma = 0, or that touches alpha = 0.
+        sigma = 0, touches alpha = 0, or has fewer steps than the order.
     """
     most = 2 if eta else 3
     exponential.check("dpm_solver", order, most, solver_type, exponential.SOLVER_TYPES, eta, s_noise)
@@ -33,6 +33,7 @@ def dpm_solver(
         levels = schedule(times)
         lam = exponential.half_log_snr(levels, "dpm_solver")
         exponential.require_signal(levels, "dpm_solver")
+        exponential.require_steps("dpm_solver", order, len(lam) - 1)
         current = part(levels, slice(-1))
         c = exponential.noise_prediction(current, part(levels, slice(1, None)), eta, s_noise)
         p = exponential.orders(lam, order, lower_order_final, euler_at_final)

@@ -31,13 +31,14 @@ def dpm_solver_pp(
 
     Raises:
       ValueError: for another order or type, a negative eta or s_noise; in `plan`, for a grid that starts at
-        sigma = 0.
+        sigma = 0, or has fewer steps than the order.
     """
     exponential.check("dpm_solver_pp", order, 3, solver_type, exponential.SOLVER_TYPES, eta, s_noise)
 
     def plan(schedule, times):
         levels = schedule(times)
         lam = exponential.half_log_snr(levels, "dpm_solver_pp")
+        exponential.require_steps("dpm_solver_pp", order, len(lam) - 1)
         current = part(levels, slice(-1))
         c = exponential.data_prediction(current, part(levels, slice(1, None)), eta, s_noise)
         p = exponential.orders(lam, order, lower_order_final, euler_at_final)

@@ -35,12 +35,13 @@ def dpm_solver_pp_single(order=2, solver_type="midpoint", lower_order_final=True
       order: 1, 2 or 3.
       solver_type: "midpoint" or "heun", as diffusers has them; "dpm_solver" as in the papers: "midpoint", but
         with the inner step of order 2 of a group of 3 as in "heun".
-      lower_order_final: end with groups of fewer intervals: always so that the last interval is of order 1,
-        and that any number of intervals will do.
+      lower_order_final: any number of intervals will do: those left over are a group of a lower order, and
+        where none are left over, the last one is of order 1, in a group of its own.
 
     Raises:
       ValueError: for another order or type; in `plan`, for a grid that starts at sigma = 0, touches
-        alpha = 0, or whose intervals do not divide into groups (lower_order_final=False).
+        alpha = 0, has fewer intervals than the order, or whose intervals do not divide into groups
+        (lower_order_final=False).
     """
     return _single("dpm_solver_pp_single", order, solver_type, lower_order_final, "x0")
 
@@ -64,6 +65,7 @@ def _single(name, order, solver_type, lower_order_final, kind):
         levels = schedule(times)
         lam = exponential.half_log_snr(levels, name)
         exponential.require_signal(levels, name)
+        exponential.require_steps(name, order, len(lam) - 1)
         p = _orders(name, len(lam) - 1, order, lower_order_final)
         if not np.isfinite(lam[-1]):
             p[-1] = 1
@@ -88,7 +90,7 @@ def _single(name, order, solver_type, lower_order_final, kind):
 
 
 def _orders(name, steps, order, lower_order_final):
-    """Return the place of every interval in its group, 1..order; the last begins a group."""
+    """Return the place of every interval in its group, 1..order; the last group may be of fewer."""
     if not lower_order_final:
         if steps % order:
             raise ValueError(
@@ -97,7 +99,8 @@ def _orders(name, steps, order, lower_order_final):
             )
         return np.tile(np.arange(1, order + 1), steps // order)
     whole = np.arange(steps) % order + 1
-    whole[-1] = 1
+    if steps % order == 0:
+        whole[-1] = 1
     return whole
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diffjax.process import sde
-from diffjax.process.level import Array, NoiseLevel, expand, require_rates
+from diffjax.process.level import Array, NoiseLevel, expand, require_finite_rates
 from diffjax.samplers.solver import Solver, no_memory, one_value
 
 
@@ -31,7 +31,7 @@ def euler_maruyama(eta=1.0):
 
     Raises:
       ValueError: for a negative eta; in `plan`, on a chain, which has no rates, and for a grid that starts
-        at alpha = 0, where f and g are infinite.
+        at alpha = 0, where f and g are infinite, or at sigma = 0.
     """
     if not 0 <= eta < np.inf:
         raise ValueError(f"eta must be at least 0, got {eta!r}")
@@ -39,12 +39,15 @@ def euler_maruyama(eta=1.0):
     def plan(schedule, times):
         times = np.asarray(times, np.float64)
         level, dt = schedule(times[:-1]), np.diff(times)
-        require_rates(level, "euler_maruyama")
+        require_finite_rates(level, "euler_maruyama")
         if (level.alpha == 0).any():
             raise ValueError("euler_maruyama: f and g are infinite at alpha = 0; start at a smaller time")
+        if (level.sigma == 0).any():
+            raise ValueError(
+                "euler_maruyama: the score is infinite at sigma = 0; begin at the schedule's t_min"
+            )
         f, g = level.d_alpha / level.alpha, sde.diffusion(schedule, times[:-1])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            eps = dt * 0.5 * (1 + eta**2) * g**2 / level.sigma
+        eps = dt * 0.5 * (1 + eta**2) * g**2 / level.sigma
         return _Row(level, 1 + dt * f, eps, eta * g * np.sqrt(np.abs(dt)))
 
     def step(noise, denoise, x, row, cond, state):

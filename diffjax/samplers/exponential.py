@@ -102,6 +102,12 @@ def noise_prediction(current, target, eta=0.0, s_noise=1.0):
     )
 
 
+def require_steps(name, order, steps):
+    """Raise ValueError for a grid of fewer steps than the order: no step of it would have that order."""
+    if steps < order:
+        raise ValueError(f"{name}: order {order} needs a grid of at least {order} steps, got {steps}")
+
+
 def orders(lam, order, lower_order_final=False, euler_at_final=False):
     """Return the order of every step, `[N]` ints: warm-up, 1 where lambda is infinite.
 

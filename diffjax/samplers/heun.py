@@ -4,7 +4,7 @@ import math
 from typing import NamedTuple
 
 from diffjax.process import prediction
-from diffjax.process.level import Array, NoiseLevel, expand, part, require_rates
+from diffjax.process.level import Array, NoiseLevel, expand, part, require_finite_rates
 from diffjax.samplers import churn, exponential
 from diffjax.samplers.euler import euler
 from diffjax.samplers.solver import Solver, no_memory, one_value
@@ -40,7 +40,7 @@ def heun(alpha=1.0, s_churn=0.0, s_min=0.0, s_max=math.inf, s_noise=1.0):
 
     def plan(schedule, times):
         levels = schedule(times)
-        require_rates(levels, "heun")
+        require_finite_rates(part(levels, slice(-1)), "heun")
         if s_churn > 0:
             exponential.require_signal(levels, "churn")
         target = part(levels, slice(1, None))

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffjax.process.level import Array, NoiseLevel, require_rates
+from diffjax.process.level import Array, NoiseLevel, require_finite_rates
 from diffjax.samplers.solver import one_value
 
 
@@ -53,7 +53,7 @@ def _explicit(nodes, weights):
 
     def plan(schedule, times):
         times = np.asarray(times, np.float64)
-        require_rates(schedule(times), "an ODE in the schedule's own time")
+        require_finite_rates(schedule(times), "an ODE in the schedule's own time")
         dt = np.diff(times)[:, None]
         # the ends as given, not a sum that rounding carries past them
         at = np.where(np.array(nodes) == 1, times[1:, None], times[:-1, None] + dt * nodes)

@@ -48,8 +48,8 @@ def unipc(order=2, variant="bh2", kind="x0", lower_order_final="few", disable_co
       disable_corrector: steps, 0 for the first, after which the corrector rests (guidance at few steps).
 
     Raises:
-      ValueError: for another order, variant or kind; in `plan`, for a grid that starts at sigma = 0, or with
-        "eps" touches alpha = 0.
+      ValueError: for another order, variant or kind; in `plan`, for a grid that starts at sigma = 0, has
+        fewer steps than the order, or with "eps" touches alpha = 0.
     """
     exponential.check("unipc", order, 3, variant, _VARIANTS, 0.0, 1.0)
     if kind not in _KINDS:
@@ -65,6 +65,7 @@ def unipc(order=2, variant="bh2", kind="x0", lower_order_final="few", disable_co
         if kind == "eps":
             exponential.require_signal(levels, "unipc")
         steps = len(lam) - 1
+        exponential.require_steps("unipc", order, steps)
         p = exponential.orders(lam, order)
         if lower_order_final is True or (lower_order_final == "few" and steps < exponential.FEW_STEPS):
             p = np.minimum(p, np.arange(steps, 0, -1))

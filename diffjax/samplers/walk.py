@@ -37,11 +37,11 @@ def sample(
       x `[B, ...]`, or (x, trajectory `[N, B, ...]`).
 
     Raises:
-      ValueError: for a bad grid, or unless exactly one of `shape` and `x_init` is given.
+      ValueError: for a bad grid or increasing times, or unless exactly one of `shape` and `x_init` is given.
     """
     if (shape is None) == (x_init is None):
         raise ValueError("give exactly one of shape and x_init")
-    rows = plan(schedule, solver, times)
+    rows = plan(schedule, solver, _downwards(times))
     if x_init is None:
         x_init = start_of(key, schedule, shape, times)
     return _walk(key, denoise, solver, rows, x_init, cond=cond, noise=noise, trajectory=trajectory)
@@ -163,7 +163,7 @@ def sample_segments(
                 f"a segment must begin where the last one ends, at {before[-1]:g}; got {after[0]:g}"
             )
     times = np.concatenate([grids[0], *(grid[1:] for grid in grids[1:])])
-    rows = plan(schedule, solver, times)
+    rows = plan(schedule, solver, _downwards(times))
     count = len(jax.tree.leaves(rows.steps)[0]) + (rows.last is not None)
     if count != len(times) - 1:
         raise ValueError(
@@ -183,6 +183,17 @@ def sample_segments(
         paths.append(path)
         offset = stop
     return (x, jnp.concatenate(paths)) if trajectory else x
+
+
+def _downwards(times):
+    """Return the times; ValueError if they run from data to noise."""
+    times = np.asarray(times, np.float64)
+    if times.ndim == 1 and len(times) > 1 and times[0] < times[-1]:
+        raise ValueError(
+            f"times must decrease, from noise to data, got {times[0]:g} to {times[-1]:g}; "
+            "samplers.encode walks upwards"
+        )
+    return times
 
 
 def _segment(key, denoise, solver, rows, x, state, offset, cond, noise, trajectory):

@@ -223,7 +223,7 @@ def test_ways_back_keep_the_marginals(x64, name):
     ("make", "message"),
     [
         (lambda: schedules.vp_linear()(500), r"t must be in \[0, 1\], got 500"),
-        (lambda: schedules.vp_linear(2.0, 1.0), "vp_linear needs 0 <= beta_min <= beta_max"),
+        (lambda: schedules.vp_linear(2.0, 1.0), "vp_linear needs -0.1 <= beta_min <= beta_max"),
         (lambda: schedules.sub_vp(-1.0, 1.0), "sub_vp needs 0 <= beta_min"),
         (lambda: schedules.ve(1.0, 1.0), "ve needs 0 < sigma_min < sigma_max"),
         (lambda: schedules.vp_cosine(s=-0.1), "vp_cosine needs s >= 0"),
