@@ -13,6 +13,7 @@ from diffjax.samplers.deis import deis as deis
 from diffjax.samplers.deis import lms as lms
 from diffjax.samplers.dpm_2 import dpm_2 as dpm_2
 from diffjax.samplers.dpm_2 import dpm_2_ancestral as dpm_2_ancestral
+from diffjax.samplers.dpm_adaptive import dpm_adaptive as dpm_adaptive
 from diffjax.samplers.dpm_solver import dpm_solver as dpm_solver
 from diffjax.samplers.dpm_solver_pp import dpm_solver_pp as dpm_solver_pp
 from diffjax.samplers.dpm_solver_pp_2s import dpm_solver_pp_2s as dpm_solver_pp_2s

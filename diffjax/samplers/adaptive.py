@@ -80,10 +80,10 @@ def sample_ode(
       ValueError: on a chain, unless exactly one of shape and x_init is given, or for a shape without a start
         near the noisy end.
     """
-    begin, end, lands = _ends(schedule, times)
+    begin, end, lands = ends(schedule, times)
     steps = integrator(rtol, atol, solver)
     rows = steps.plan(schedule, [begin, end])
-    x = _initial(key, schedule, shape, x_init, begin)
+    x = initial(key, schedule, shape, x_init, begin)
     return _flow(denoise, steps, rows, x, cond, lands)
 
 
@@ -111,7 +111,7 @@ def sample_sde(
         x_init is given, or for a shape without a start near the noisy end.
     """
     diffrax = _diffrax()
-    begin, end, lands = _ends(schedule, times)
+    begin, end, lands = ends(schedule, times)
     first = schedule(np.float64(begin))
     require_rates(first, "an adaptive SDE")
     if begin <= end:
@@ -121,7 +121,7 @@ def sample_sde(
     if first.alpha == 0:
         raise ValueError("the reverse SDE is infinite at alpha = 0; start at a smaller time")
     solver = diffrax.ShARK() if solver is None else solver
-    x = _initial(key, schedule, shape, x_init, begin)
+    x = initial(key, schedule, shape, x_init, begin)
     span = _Span(jax.tree_util.Partial(schedule), np.float64(begin), np.float64(end))
     return _noisy(jax.random.fold_in(key, 1), denoise, solver, span, x, cond, lands, (rtol, atol, max_steps))
 
@@ -168,7 +168,7 @@ def _noisy(key, denoise, solver, span, x, cond, lands, control):
     return denoise(x, schedule(span.end), cond).x0 if lands else x
 
 
-def _ends(schedule, times):
+def ends(schedule, times):
     """Return (begin, end, whether the end is clean data), both ends inside [t_min, t_max]."""
     times = (schedule.t_max, 0.0) if times is None else times
     if len(times) != 2:
@@ -177,7 +177,7 @@ def _ends(schedule, times):
     return begin, end, float(schedule(np.float64(times[1])).sigma) == 0
 
 
-def _initial(key, schedule, shape, x_init, begin):
+def initial(key, schedule, shape, x_init, begin):
     if (shape is None) == (x_init is None):
         raise ValueError("give exactly one of shape and x_init")
     return start_of(key, schedule, shape, [begin]) if x_init is None else jnp.asarray(x_init)

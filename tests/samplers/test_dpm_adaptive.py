@@ -1,0 +1,107 @@
+"""DPM-Solver with adaptive steps: k-diffusion's numbers, the tolerance, what is refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+
+from diffjax import exact, samplers
+from diffjax.process import prediction, schedules
+from diffjax.process.level import expand
+
+KEY = jax.random.key(0)
+MIXTURE = exact.gaussian_mixture([0.3, 0.7], [[-1.0], [0.8]], [0.1, 0.2])
+
+
+def _two_modes(mu, s2):
+    """k-diffusion's exact denoiser of two equal Gaussians at +mu and -mu."""
+
+    def denoise(x, level, cond):
+        v = expand(level.sigma, x) ** 2
+        total = s2 + v
+        return prediction.from_x0((s2 * x + v * mu * jnp.tanh(x * mu / total)) / total, x, level)
+
+    return denoise
+
+
+def test_k_diffusion(x64):
+    golden, hyper = reference.load("kdiff_dpm_adaptive")
+    x, made = samplers.dpm_adaptive(
+        KEY, _two_modes(jnp.asarray(golden["mu"]), hyper["s2"]), schedules.edm(), norm="batch", info=True,
+        x_init=jnp.asarray(golden["x_init"]), times=(hyper["sigma_max"], hyper["sigma_min"]),
+        **hyper["adaptive"],
+    )  # fmt: skip
+    np.testing.assert_allclose(x, golden["dpm_adaptive__out"], rtol=1e-6, atol=1e-9)
+    assert (made == golden["dpm_adaptive__info"]).all()
+
+
+def _fine(schedule, x, end):
+    times = schedule.inv_sigma(np.geomspace(*(_ratio(schedule, t) for t in (schedule.t_max, end)), 400))
+    times[0], times[-1] = schedule.t_max, end
+    return samplers.sample(KEY, MIXTURE.denoiser(), schedule, samplers.unipc(3), times, x_init=x)
+
+
+def _ratio(schedule, t):
+    level = schedule(np.float64(t))
+    return level.sigma / level.alpha
+
+
+@pytest.mark.parametrize("order", [2, 3])
+@pytest.mark.parametrize("schedule", [schedules.edm(), schedules.vp_linear()])
+def test_the_error_follows_the_tolerance(x64, schedule, order):
+    end = schedule.inv_sigma(0.02)
+    x = schedule.prior_std * jnp.linspace(-2, 2, 16)[:, None]
+    true, errors, calls = _fine(schedule, x, end), [], []
+    for tolerance in (1e-2, 1e-4):
+        found, made = samplers.dpm_adaptive(
+            KEY, MIXTURE.denoiser(), schedule, x_init=x, times=(schedule.t_max, end), order=order, info=True,
+            rtol=tolerance, atol=tolerance, norm="batch",
+        )  # fmt: skip
+        errors.append(float(jnp.sqrt(jnp.mean((found - true) ** 2))))
+        calls.append(int(made[:, 1].max()))
+        assert (made[:, 0] == made[:, 2] + made[:, 3]).all() and (made[:, 1] == order * made[:, 0]).all()
+    assert errors[0] < 0.05 and errors[1] < 0.1 * errors[0], errors
+    assert calls[0] < calls[1]
+
+
+def test_a_sample_depends_on_itself_alone():
+    run = lambda x, keys: samplers.dpm_adaptive(
+        keys, MIXTURE.denoiser(), schedules.edm(), x_init=x, times=(80.0, 0.01), eta=1.0
+    )
+    x, keys = 80 * jax.random.normal(KEY, (8, 1)), jax.random.split(KEY, 8)
+    np.testing.assert_allclose(run(x, keys)[2:5], run(x[2:5], keys[2:5]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_reaches_the_data(eta):
+    x = samplers.dpm_adaptive(KEY, MIXTURE.denoiser(), schedules.edm(), shape=(4000, 1), rtol=0.01, eta=eta)
+    share = float((x > 0).mean())  # of the mode at 0.8, and what the other's tail adds
+    truth = float((MIXTURE.sample(jax.random.key(1), 200_000) > 0).mean())
+    assert abs(share - truth) < 4 * np.sqrt(truth * (1 - truth) / 4000)
+    np.testing.assert_allclose([x.mean(), (x**2).mean()], [0.26, 0.17 + 0.3 + 0.448], atol=0.06)
+
+
+def test_too_few_steps_are_seen():
+    x = samplers.dpm_adaptive(KEY, MIXTURE.denoiser(), schedules.edm(), shape=(4, 1), max_steps=3)
+    assert jnp.isnan(x).all()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "options", "message"),
+    [
+        (schedules.linear_beta(10), {}, "needs a continuous schedule"),
+        (schedules.edm(), {"order": 4}, "order must be 2 or 3"),
+        (schedules.edm(), {"norm": "all"}, "norm sample or batch"),
+        (schedules.edm(), {"rtol": 0.0}, "needs rtol, atol"),
+        (
+            schedules.edm(),
+            {"times": (0.01, 80.0), "x_init": jnp.ones((2, 1)), "shape": None},
+            "must decrease",
+        ),
+        (schedules.rectified_flow(), {}, "from where alpha > 0"),
+    ],
+)
+def test_what_it_cannot_do_it_says(schedule, options, message):
+    with pytest.raises(ValueError, match=message):
+        samplers.dpm_adaptive(KEY, MIXTURE.denoiser(), schedule, **({"shape": (2, 1)} | options))
