@@ -10,7 +10,7 @@ network calls and with its own grid of times. Samples are of the classes asked f
     python -m diffjax.train --config=configs/mnist/vp.py --workdir=runs/mnist_vp
     python -m diffjax.classifier --config=configs/mnist/vp.py --out=runs/mnist_judge.npz
     python -m experiments.quality_nfe.run --runs=runs/digits_vp,runs/mnist_vp \\
-        --features=classifier,classifier:runs/mnist_judge.npz --num=1437,1000
+        --features=classifier,classifier:runs/mnist_judge.npz --num=1437,500
 
 "distance" is the Frechet distance to the training images (at most 10,000 of them) in the features of a
 classifier of real images, "over floor" the same over the distance between halves of those images, "class"
@@ -34,8 +34,8 @@ from diffjax.systems import assemble
 from diffjax.training import workdir
 from experiments.study import ROOT
 
-_CALLS = (10, 20, 50, 100)
-_LIKELIHOOD_IMAGES = 128
+_CALLS = (10, 20, 50)
+_LIKELIHOOD_IMAGES = 64
 # one section `config.sampler` each, and the network calls of a step
 _SAMPLERS = {
     "ancestral": ({"solver": "ancestral", "grid": "uniform"}, 1),
