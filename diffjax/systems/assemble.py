@@ -49,6 +49,7 @@ _PRECONDITIONINGS = {
 }
 _LOSSES = {"simple": ddpm.simple, "bound": ddpm.bound, "hybrid": ddpm.hybrid}
 _TIMES = {"log_normal": objectives.log_normal, "logit_normal": objectives.logit_normal}
+_MATCHINGS = {"denoising": ebm.denoising, "implicit": ebm.implicit, "sliced": ebm.sliced}
 _STARTS = {"persistent": ebm.persistent, "data": ebm.at_data, "afresh": ebm.afresh}
 _THRESHOLDS = {"static": guidance.clip, "dynamic": guidance.dynamic_threshold}
 _EMA = {"constant": ema.constant, "warmed_up": ema.warmed_up, "inverse_power": ema.inverse_power}
@@ -123,15 +124,19 @@ def _ebm(config):
     options, walk = section(config, "objective"), section(config, "sampler")
     if walk.pop("guidance_weight", 0.0):
         raise ValueError("sampler.guidance_weight is not for system 'ebm'")
+    chain_of_sample, shape = call("sampler", ebm.langevin, walk), tuple(config.data.shape)
+    loss = options.pop("loss", "contrastive_divergence")
+    if loss != "contrastive_divergence":
+        matching = optional("objective.loss", loss, _MATCHINGS | {"contrastive_divergence": None})
+        return call(
+            "objective", ebm.score_matched, options, network(config), matching, chain_of_sample, shape=shape
+        )
     starts = optional("objective.starts", options.pop("starts", "persistent"), _STARTS)
     if starts is None:
         raise ValueError(f"objective.starts must be one of {', '.join(_STARTS)}; got 'none'")
     own = [key for key in inspect.signature(ebm.langevin).parameters if key in options]
     chain = call("objective", ebm.langevin, {key: options.pop(key) for key in own})
-    return call(
-        "objective", ebm.ebm, options, network(config), starts, chain, call("sampler", ebm.langevin, walk),
-        shape=tuple(config.data.shape),
-    )  # fmt: skip
+    return call("objective", ebm.ebm, options, network(config), starts, chain, chain_of_sample, shape=shape)
 
 
 def _vdm(config):

@@ -1,8 +1,9 @@
-"""Energy-based models by contrastive divergence (Hinton 2002; Du & Mordatch 2019).
+"""Energy-based models: one energy of clean data, no noise levels.
 
-One energy of clean data, no noise levels. The model's samples come from short Langevin chains, and a `Starts`
-says where they begin: in a replay buffer (`persistent`), at the data (`at_data`, CD-k), or in noise
-(`afresh`: chains that never mix, whose energy is then no density, Nijkamp et al. 2019).
+`ebm` trains it by contrastive divergence (Hinton 2002; Du & Mordatch 2019). The model's samples come from
+short Langevin chains, and a `Starts` says where they begin: in a replay buffer (`persistent`), at the data
+(`at_data`, CD-k), or in noise (`afresh`: chains that never mix, whose energy is then no density, Nijkamp et
+al. 2019). `score_matched` trains the same network without chains: its score -grad E is matched to the data's.
 """
 
 from collections.abc import Callable
@@ -11,10 +12,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from diffjax import objectives, samplers
-from diffjax.objectives import replay
+from diffjax.objectives import replay, score_matching, weightings
 from diffjax.process import energy as energies
+from diffjax.process import schedules
 from diffjax.samplers.walk import per_sample
 from diffjax.training.system import System, from_loss
 
@@ -100,13 +103,11 @@ def ebm(module, starts, chain, sampler, *, shape, start=(-1.0, 1.0), regularizat
     Raises:
       ValueError: when traced, if the network does not give one number for each sample.
     """
-    lo, hi = start
-    uniform = lambda key, n: jax.random.uniform(key, (n, *shape), minval=lo, maxval=hi)
+    uniform = _uniform(start, shape)
 
     def init(key):
         key_params, key_extra = jax.random.split(key)
-        params = module.init(key_params, jnp.zeros((1, *shape)), jnp.zeros(1))
-        return params, starts.init(key_extra, uniform), ()
+        return _params(module, key_params, shape), starts.init(key_extra, uniform), ()
 
     def total(params, extra, frozen, key, batch, step):
         key_noise, key_fresh, key_draw, key_chain = jax.random.split(key, 4)
@@ -120,10 +121,80 @@ def ebm(module, starts, chain, sampler, *, shape, start=(-1.0, 1.0), regularizat
         metrics = {name: each.mean() for name, each in aux.items()}
         return losses.mean(), (starts.put(extra, token, x_model), metrics)
 
+    return System(init, from_loss(total), _sample(module, sampler, uniform))
+
+
+def denoising(sigma):
+    """Match the score at the one noise level sigma: denoising score matching, weighted by sigma^2.
+
+    The energy is that of the data with that much noise (Vincent 2011).
+
+    Raises:
+      ValueError: unless sigma is positive.
+    """
+    if not sigma > 0:
+        raise ValueError(f"sigma must be positive, got {sigma!r}")
+    level = schedules.edm()(np.float64(sigma))._replace(t=0.0)  # one level: the energy needs no time
+
+    def loss(key, network, x):
+        eps = jax.random.normal(key, x.shape, x.dtype)
+        return score_matching.denoising(network, x, eps, level, weighting=weightings.snr())[0]
+
+    return loss
+
+
+def implicit():
+    """Match the score by Hyvarinen's loss with the exact Laplacian: D derivatives, for small D."""
+    return lambda key, network, x: score_matching.implicit(network, x)[0]
+
+
+def sliced(reduced_variance=True):
+    """Match the score along one random direction of signs (Song et al. 2019)."""
+    form = score_matching.sliced_vr if reduced_variance else score_matching.sliced
+    return lambda key, network, x: form(network, x, jax.random.rademacher(key, x.shape, x.dtype))[0]
+
+
+def score_matched(module, matching, sampler, *, shape, start=(-1.0, 1.0), data_noise=0.0):
+    """Make the system.
+
+    Args:
+      matching: (key, network of the score, x) -> losses `[B]`: `denoising(sigma)`, `implicit()` or
+        `sliced()`. The last two match a density, so that discrete data need data_noise.
+      module, sampler, shape, start, data_noise: see `ebm`. The network's activations must be smooth, as the
+        loss is differentiated once more.
+
+    Returns:
+      A System without `extra`.
+
+    Raises:
+      ValueError: when traced, if the network does not give one number for each sample.
+    """
+
+    def init(key):
+        return _params(module, jax.random.split(key)[0], shape), (), ()  # that of `ebm` from the same key
+
+    def total(params, extra, frozen, key, batch, step):
+        key_noise, key_loss = jax.random.split(key)
+        x = batch["x"] + data_noise * jax.random.normal(key_noise, batch["x"].shape, batch["x"].dtype)
+        return matching(key_loss, energies.score(energy(module)(params)), x).mean(), (extra, {})
+
+    return System(init, from_loss(total), _sample(module, sampler, _uniform(start, shape)))
+
+
+def _uniform(start, shape):
+    lo, hi = start
+    return lambda key, n: jax.random.uniform(key, (n, *shape), minval=lo, maxval=hi)
+
+
+def _params(module, key, shape):
+    return module.init(key, jnp.zeros((1, *shape)), jnp.zeros(1))
+
+
+def _sample(module, sampler, uniform):
     def sample(params, extra, frozen, key, cond, n):
         keys = per_sample(key, n)
         # 0 is a fold of its own: the chain's steps are 1, 2, ...
         begin = jax.vmap(lambda k: uniform(jax.random.fold_in(k, 0), 1)[0])(keys)
         return sampler(keys, energies.score(energy(module)(params)), begin)
 
-    return System(init, from_loss(total), sample)
+    return sample

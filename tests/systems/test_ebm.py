@@ -9,6 +9,7 @@ import pytest
 
 from diffjax import commands, models, systems
 from diffjax.systems import assemble, ebm
+from diffjax.systems.options import named
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 B, N = 8, 20
@@ -57,6 +58,29 @@ def test_data_noise_and_regularization():
     assert squared - plain > 0.1 * 1.9  # both energies are about 1
 
 
+@pytest.mark.parametrize(
+    ("loss", "variance"),
+    [("implicit", 2.0), ("sliced", 2.0), ({"name": "sliced", "reduced_variance": False}, 2.0),
+     ({"name": "denoising", "sigma": 1.0}, 3.0)],
+)  # fmt: skip
+def test_score_matching_finds_the_bowl_of_the_data(loss, variance):
+    """N(0, 2 I), and noise of variance 1 for "denoising": the depth of least loss is 1 / variance."""
+    config = commands.config_module(CONFIGS / "toys/ebm.py").get_config()
+    config.objective = {"loss": loss, "start": (-2.0, 2.0)}
+    built = systems.build(config)
+    assert jax.eval_shape(built.init, jax.random.key(0))[1] == ()
+    name, options = named(loss)
+    system = ebm.score_matched(Bowl(), assemble._MATCHINGS[name](**options), CHAIN, shape=(2,))
+    x = np.sqrt(2) * jax.random.normal(jax.random.key(2), (200_000, 2))
+    slope = lambda depth: system.gradients(
+        {"depth": jnp.float32(depth)}, (), (), jax.random.key(1), {"x": x}, 0
+    )
+    below, above = (float(slope(d / variance)[0]["depth"]) for d in (0.5, 1.5))
+    # the loss is quadratic in the depth: its slope is 0 half way between
+    np.testing.assert_allclose(below, -above, rtol=0.05)
+    assert below < 0 < above
+
+
 def test_a_sample_depends_on_its_own_key_alone():
     system = ebm.ebm(Bowl(), ebm.at_data(), CHAIN, CHAIN, shape=(2,))
     keys = jax.random.split(jax.random.key(3), 5)
@@ -83,6 +107,9 @@ def test_vector_energies_are_refused():
         ("objective.starts", {"name": "data", "size": 3}, r"objective\.starts\.size is not an option"),
         ("objective.step_sise", 0.1, r"objective\.step_sise is not an option of ebm"),
         ("objective.steps", 0, "steps must be >= 1"),
+        ("objective.loss", "slices", r"objective\.loss must be one of denoising, implicit, sliced"),
+        ("objective.loss", {"name": "denoising", "sigma": 0.0}, "sigma must be positive"),
+        ("objective.loss", "implicit", r"objective\.\w+ is not an option of score_matched"),
         ("sampler.solver", "ddim", r"sampler\.solver is not an option of langevin"),
         ("sampler.guidance_weight", 1.0, r"sampler\.guidance_weight is not for system 'ebm'"),
     ],
