@@ -167,6 +167,9 @@ def velocity(prediction, level):
 def denoiser(network, kind, previous=None, label=lambda level: level.t):
     """Make a Denoiser of a network.
 
+    Where alpha = 0 (flow matching at t = 1, zero terminal SNR) eps does not determine x_0: kind "eps" and
+    "score" give infinities or NaN there. Take "v", "x0" or "velocity", or start at a smaller time.
+
     Args:
       network: (x_t `[B, ...]`, t `[B]`, cond) -> output, e.g. `partial(module.apply, params)`.
       kind: what it predicts, one of KINDS.
