@@ -127,17 +127,10 @@ def figure(path, results):
         found = partial(_values, results, where, steps)
         for i, title in enumerate(_LANGEVIN):
             curve = np.array([found(f"{title}, r {r}") for r in _RATIOS])
-            axis.errorbar(
-                _RATIOS,
-                curve.mean(1),
-                curve.std(1, ddof=1),
-                color=f"C{i}",
-                label=title,
-                marker=".",
-                capsize=2,
-            )
-        for title, color, style in (("P 2N", "C1", "--"), ("ODE 2N", "C2", "--")):
-            axis.axhline(found(title).mean(), color=color, linestyle=style, label=title)
+            spread, style = curve.std(1, ddof=1), {"color": f"C{i}", "marker": ".", "capsize": 2}
+            axis.errorbar(_RATIOS, curve.mean(1), spread, label=title, **style)
+        for title, color in (("P 2N", "C1"), ("ODE 2N", "C2")):
+            axis.axhline(found(title).mean(), color=color, linestyle="--", label=title)
         floor = found("data" if where == "ring" else "halves").mean()
         axis.axhline(floor, color="k", linestyle=":", label="floor")
         ticks = {"xticks": _RATIOS, "xticklabels": _RATIOS, "xlabel": "r of the corrector"}
