@@ -71,17 +71,18 @@ CLAIMS = [
     for text, (less, more, paper) in claims.items()
 ]
 REMARKS = """
-- The corrector alone fails, with the exact score by one to two orders of magnitude and with a network by the
-  paper's factor of 3 to 5. It is not the score's fault: a Langevin step of the usual size moves x by less
-  than the level falls. More levels and a larger r mend it, on the ring nearly to the floor, so the factor
-  says how much Langevin dynamics each level was given and little else.
-- With the exact score there is nothing else to see: all samplers with a predictor are near what chance does
-  to 10,080 samples (the arm "ring: data"), and their differences are within their spread.
+- The corrector alone fails, with the exact score by more than ten times the distance and with a network by
+  the paper's factor, 3 to 5. It is not the score's fault: a Langevin step of the usual size moves x by less
+  than the level falls. More levels and a larger r mend it, on the ring to about twice the floor, so the
+  factor says how much Langevin dynamics each level was given and little else.
+- With the exact score the samplers with a predictor differ, at the same number of calls, by less than their
+  spread over the seeds, which is what chance does to 10,080 samples (the arm "ring: data"): only their means
+  have the paper's order.
 - With a network, twice the predictor's steps gain little, as in the paper (4.79 to 4.74), and a corrector in
   their place gains more: with the ODE's predictor clearly, as there; with that of the SDE clearly at N = 50
-  and r = 0.32, and in the means, short of the rule, at r = 0.16.
-- The best r falls as levels come closer. At N = 200, 0.32 is too much: the bias of large Langevin steps, and
-  the network's error that they follow, then cost more than is gained.
+  and r = 0.32, and at r = 0.16 in the means, short of the rule.
+- The best r falls as levels come closer. At N = 200, 0.32 is too much: the bias of Langevin steps of that
+  size, which shows on the ring too, and what the network gets wrong, probably, then cost more than is gained.
 """
 
 
