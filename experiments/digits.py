@@ -59,7 +59,7 @@ def samples(
       params: of its network.
       seed: of the noise.
       solver: in place of the config's.
-      times: in place of the config's; the start is N(0, I) wherever they begin.
+      times: in place of the config's; the start is N(0, prior_std^2) wherever they begin.
       num: of images.
       transform: of the denoiser, `CLIPPED` (x_0 to [-1, 1] at every step) or `UNCLIPPED`.
     """
@@ -75,7 +75,8 @@ class _Arm:
 
     def __init__(self, config):
         self.config = config
-        parts = (config.model.to_dict(), config.schedule.to_dict(), config.objective.get("kind"))
+        objective = [config.objective.get(name) for name in ("kind", "preconditioning")]
+        parts = (config.model.to_dict(), config.schedule.to_dict(), objective)
         self.key = repr(parts)
 
     def __eq__(self, other):
@@ -87,11 +88,11 @@ class _Arm:
 
 @functools.cache
 def _walk(arm, solver, transform):
-    make = assemble.denoiser(arm.config)
+    make, std = assemble.denoiser(arm.config), assemble.schedule(arm.config).prior_std
 
     @functools.partial(jax.jit, static_argnums=3)
     def walk(params, rows, key, num):
-        start = jax.random.normal(key, (num, *arm.config.data.shape))
+        start = std * jax.random.normal(key, (num, *arm.config.data.shape))
         denoise = transform(make(params))
         return samplers.walk(jax.random.fold_in(key, 1), denoise, solver, rows, start)
 

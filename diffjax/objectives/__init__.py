@@ -16,5 +16,6 @@ from diffjax.objectives.times import log_normal as log_normal
 from diffjax.objectives.times import logit_normal as logit_normal
 from diffjax.objectives.times import low_discrepancy as low_discrepancy
 from diffjax.objectives.times import uniform as uniform
+from diffjax.objectives.times import uniform_log_snr as uniform_log_snr
 from diffjax.objectives.variational import reducing_variance as reducing_variance
 from diffjax.objectives.variational import variational as variational

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from diffjax.process.schedules import Chain
 
@@ -27,6 +28,29 @@ def low_discrepancy(schedule):
         steps = schedule.num_steps
         return lambda key, n: jnp.clip(jnp.ceil(steps * unit(key, n)), 1, steps).astype(int)
     return lambda key, n: schedule.t_min + (schedule.t_max - schedule.t_min) * unit(key, n)
+
+
+def uniform_log_snr(schedule):
+    """Return (key, n) -> n times whose log SNRs are uniform over those of [t_min, t_max].
+
+    Their density is proportional to -d log SNR / dt = g^2 / sigma^2, the importance sampling of Song et al.
+    2021b: at these times an unweighted loss of eps is that of `weightings.likelihood` at uniform times, up to
+    a constant, without the variance of its weights.
+
+    Raises:
+      ValueError: for a chain, or if log SNR is infinite at an end.
+    """
+    if isinstance(schedule, Chain):
+        raise ValueError("uniform_log_snr needs a continuous schedule, and this is a chain")
+    bottom, top = (float(schedule(end).log_snr) for end in (schedule.t_max, schedule.t_min))
+    if not np.isfinite([bottom, top]).all():
+        raise ValueError(f"uniform_log_snr needs finite ends of log SNR; got {bottom:g} and {top:g}")
+
+    def times(key, n):
+        t = schedule.inv_log_snr(jax.random.uniform(key, (n,), minval=bottom, maxval=top))
+        return jnp.clip(t, schedule.t_min, schedule.t_max)
+
+    return times
 
 
 def log_normal(mean=-1.2, std=1.2):

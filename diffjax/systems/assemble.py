@@ -352,6 +352,8 @@ def _draw_times(name, noise):
         return None
     if name == "low_discrepancy":
         return objectives.low_discrepancy(noise)
+    if name == "uniform_log_snr":
+        return objectives.uniform_log_snr(noise)
     named = name if isinstance(name, str) else name.get("name")
     fits = {"log_normal": np.isinf(noise.t_end or 0), "logit_normal": noise.t_max == 1} if not chain else {}
     if named in _TIMES and not fits.get(named, False):

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import integrate, stats
 
 from diffjax import objectives
 from diffjax.objectives import weightings
@@ -49,6 +49,38 @@ def test_low_discrepancy_times_of_a_chain():
     np.testing.assert_array_equal(np.sort(n, 1), np.tile(np.arange(1, 11), (500, 1)))
     few = np.asarray(jax.vmap(lambda key: objectives.low_discrepancy(chain)(key, 3))(keys))
     assert stats.chisquare(np.bincount(few[:, 0], minlength=11)[1:]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    "schedule", [schedules.vp_linear(), schedules.sub_vp(), schedules.ve(), schedules.edm()]
+)
+def test_uniform_log_snr_samples_by_g2_over_sigma2(schedule):
+    t = np.float64(objectives.uniform_log_snr(schedule)(jax.random.key(3), 4000))
+    # the distribution function by quadrature of g^2 / sigma^2, in log t, where it is smooth
+    grid = np.geomspace(schedule.t_min, schedule.t_max, 4001)
+    density = sde.diffusion(schedule, grid) ** 2 / schedule(grid).sigma ** 2 * grid
+    below = integrate.cumulative_trapezoid(density, np.log(grid), initial=0)
+    assert stats.kstest(t, lambda t: np.interp(np.log(t), np.log(grid), below / below[-1])).pvalue > 1e-3
+    assert t.min() >= np.float32(schedule.t_min) and t.max() <= schedule.t_max
+
+
+def test_uniform_log_snr_refuses():
+    with pytest.raises(ValueError, match="needs a continuous schedule"):
+        objectives.uniform_log_snr(schedules.linear_beta(10))
+    with pytest.raises(ValueError, match="needs finite ends of log SNR"):
+        objectives.uniform_log_snr(schedules.rectified_flow())
+
+
+def test_likelihood_weighting_is_importance_sampling(x64):
+    """The mean weighted loss of a fixed network at uniform times is the plain one here times the range."""
+    schedule = schedules.log_snr_linear(4.0, -4.0)  # here both draw the same times
+    t = objectives.uniform_log_snr(schedule)(jax.random.key(4), 50)
+    np.testing.assert_allclose(t, 1 - objectives.uniform(schedule)(jax.random.key(4), 50), atol=1e-12)
+    x0, eps = jnp.asarray(np.random.default_rng(1).normal(size=(2, 50, 3)))
+    network = lambda x, t, cond: jnp.sin(x) + t[:, None]
+    plain, _ = objectives.denoising(network, x0, eps, schedule(t))
+    weighted, _ = objectives.denoising(network, x0, eps, schedule(t), weighting=weightings.likelihood())
+    np.testing.assert_allclose(weighted, 8 * plain, rtol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ OTHERS = {
     ),
     "edm_on_vp": ({"name": "vp_linear"}, {"preconditioning": {"name": "edm", "sigma_data": 0.6}}),
     "likelihood": ({"name": "vp_linear"}, {"kind": "score", "weighting": "likelihood"}),
+    "importance": ({"name": "vp_linear"}, {"kind": "eps", "times": "uniform_log_snr"}),
     "shifted": ({"name": "rectified_flow", "shift": 2.0}, {"kind": "velocity", "times": "uniform"}),
 }
 
@@ -147,6 +148,7 @@ def test_a_shift_moves_the_schedule():
         ("vp_linear", {"preconditioning": "edm", "loss": "hybrid"}, "is not for a preconditioned network"),
         ("rectified_flow", {"preconditioning": "edm"}, "a preconditioned network says nothing of x_0"),
         ("vp_linear", {"times": {"name": "log_normal"}}, "does not fit the schedule: log_normal is for edm"),
+        ("rectified_flow", {"kind": "v", "times": "uniform_log_snr"}, "needs finite ends of log SNR"),
     ],
 )
 def test_a_config_that_does_not_fit_is_refused_by_name(schedule, objective, message):
