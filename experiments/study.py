@@ -255,7 +255,7 @@ def _identity(plain):
     if plain is None:
         return None
     training = {key: plain["training"][key] for key in ("num_steps", "batch_size", "ema")}
-    return {key: plain[key] for key in _TRAINED} | {"training": training}
+    return {key: plain[key] for key in _TRAINED if key in plain} | {"training": training}
 
 
 def _check_finite(name, metrics):
