@@ -54,7 +54,7 @@ class _Chain(NamedTuple):
 
 
 def _version2(num, factor=1.0, most=18.0, points=False):
-    """Return a chain by the rules of version 2, its step times a factor; points would be denoised to points."""
+    """Return a chain by the rules of version 2, its step times a factor; points stay as noisy as sigma_L."""
     epsilon = 2 * factor * annealing.step_size(most, 0.1, num, 5)  # twice: version 1's convention
     return _Chain(most, 0.1, num, 5, epsilon, denoise=not points, points=points)
 
@@ -136,20 +136,19 @@ CLAIMS = (
 )
 REMARKS = """
 - Plain Langevin dynamics keeps the half of its chains that start at the small mode, 0.49 for 0.2; annealing
-  brings that to 0.21 to 0.24. What is left of the error has one sign: chains stop to cross over while the modes
-  still overlap, and the share of the noisy density left of 0 is 0.219 at noise 2.5 and 0.208 at 2. It falls with
-  more steps (T = 300: 0.006 with the exact score). Figure 3's setting and the one of ten levels with T = 100
-  are within 0.03; version 2's five steps are with 200 levels, not with 40.
-- The network adds to that: with T = 300 it gives 0.223 where the exact score gives 0.206, and more steps do
-  not help. 0.006 of it is the share of its 20,000 training points, 0.206. Version 2's network of 200 levels is
-  at 0.235, beyond the tolerance.
-- Not denoised, the variance is 1.25 plus what the finite step adds, 1.25 / (1 - 0.05 / (4 1.25)) - 1.25 = 0.013.
-  Denoised it is s^4 / (s^2 + sigma_L^2) = 0.8: a mean is narrower than what it is the mean of. With sigma_L =
-  0.5 the one error is as large as the other; denoising pays where sigma_L is small, and then changes little.
-- Technique 4's step is the best of the three for modes without a width, of which it speaks. For modes of width
-  1 the step x 4 is better: below noise 1 the modes no longer shrink with the noise, so a step in proportion
-  to sigma^2 moves them ever less, and they keep the width they had when the noise was about their own. An
-  image's modes are narrow in most directions; these are not.
+  brings that to 0.21 to 0.24. What is left of the error has one sign: chains stop to cross over while the
+  modes still overlap, and of the noisy density 0.219 is left of 0 at noise 2.5 and 0.208 at noise 2. It falls
+  with more steps (T = 300: 0.006 with the exact score). Figure 3's setting and the one of ten levels with
+  T = 100 are within 0.03; version 2's T = 5 is with 200 levels, not with 40.
+- The network adds to that: with T = 300 it gives 0.223 where the exact score gives 0.206, and no less than
+  with T = 100. 0.006 of it is the share of its 20,000 training points, 0.206. Version 2's network of 200
+  levels is at 0.235, beyond the tolerance.
+- Not denoised, the variance is 1.25 plus what the finite step adds, 1.25 / (1 - 0.05 / (4 1.25)) - 1.25 =
+  0.013. Denoised it is s^4 / (s^2 + sigma_L^2) = 0.8: a mean varies less than what it is the mean of. With
+  sigma_L = 0.5 one error is as large as the other; with 0.1 they are 1 % of the variance.
+- Technique 4's step is the best of the three for modes without a width, of which it speaks. For modes of
+  width 1 four times that step is better: below noise 1 they no longer shrink with the noise, steps in
+  proportion to sigma^2 move them ever less, and they keep the width of a level above.
 """
 
 
