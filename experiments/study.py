@@ -36,7 +36,6 @@ from diffjax import commands, systems
 from diffjax.training import state as states
 from diffjax.training import step as steps
 from diffjax.training import workdir
-from diffjax.training.system import System
 
 ROOT = Path(__file__).parents[1]
 _BATCHES = 2**31  # folded into a run's key for the batches
@@ -84,7 +83,7 @@ def config_of(file: str, argument: str | None = None, **overrides: Any):
     return config
 
 
-def train(config, seed: int, progress: str | None = None, system: System | None = None) -> Any:
+def train(config, seed: int, progress: str | None = None) -> Any:
     """Train what a config names in compiled chunks of steps.
 
     The whole training set is on the device; batches are drawn from it with replacement. Initialisation,
@@ -94,7 +93,6 @@ def train(config, seed: int, progress: str | None = None, system: System | None 
       config: ConfigDict of a project's config file.
       seed: of everything random.
       progress: title of the progress bar, or None for no bar.
-      system: what is trained, if no config can say it; default what this one names.
 
     Returns:
       The moving average of the parameters.
@@ -102,7 +100,7 @@ def train(config, seed: int, progress: str | None = None, system: System | None 
     Raises:
       ValueError: if the number of steps is no multiple of a chunk, or a loss is not finite.
     """
-    system, optimizer = system or systems.build(config), systems.make_optimizer(config)
+    system, optimizer = systems.build(config), systems.make_optimizer(config)
     step = steps.make(system, optimizer, systems.make_ema(config))
     source = systems.load_data(config, "train")
     size, total = config.training.batch_size, config.training.num_steps

@@ -26,34 +26,32 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from diffjax import samplers, systems
+from diffjax import samplers
 from diffjax.evaluation import quadrature
-from diffjax.objectives import score_matching, weightings
 from diffjax.process import energy as energies
-from diffjax.process import schedules
 from diffjax.systems import assemble, ebm
-from diffjax.training.system import from_loss
 from experiments import ring, study
 
 _INSIDE = "KL, inside"
 _NUM, _LONG, _STEP = 70 * ring.UNIT, 2000, 2e-3
-_LEVEL = schedules.edm()(np.float64(0.05))._replace(t=0.0)  # one level: the energy needs no time
 
 
-def _config(starts, steps):
-    objective = {"start": (-2.0, 2.0), "steps": steps, "step_size": _STEP, "regularization": 1e-3}
+def _config(**objective):
     return study.config_of(
-        "toys/ebm.py", objective_=objective | {"starts": starts}, training={"num_steps": 4000}
+        "toys/ebm.py", objective_={"start": (-2.0, 2.0)} | objective, training={"num_steps": 4000}
     )
 
 
-_PERSISTENT = _config({"name": "persistent", "size": 10_000, "share": 1.0}, 20)
+def _contrastive(starts, steps):
+    return _config(starts=starts, steps=steps, step_size=_STEP, regularization=1e-3)
+
+
 ARMS = {
-    "PCD": _PERSISTENT,
-    "CD-1": _config("data", 1),
-    "CD-10": _config("data", 10),
-    "short run": _config("afresh", 20),
-    "DSM": None,
+    "PCD": _contrastive({"name": "persistent", "size": 10_000, "share": 1.0}, 20),
+    "CD-1": _contrastive("data", 1),
+    "CD-10": _contrastive("data", 10),
+    "short run": _contrastive("afresh", 20),
+    "DSM": _config(loss={"name": "denoising", "sigma": 0.05}),
     "true energy": None,
     "data": None,
 }
@@ -99,9 +97,6 @@ def measure(name, config, params, seed):
     if name == "data":
         floor = ring.distance(ring.fresh(seed, _NUM), seed)
         return {"chain": floor, "long chain": floor}
-    if name == "DSM":
-        config = _PERSISTENT  # all but its objective
-        params = study.train(config, seed, progress=f"{name}, seed {seed}", system=_denoising(config))
     energy = ebm.energy(assemble.network(config))(params) if config is not None else _true_energy
     found = _density(jax.jit(lambda x: energy(x, jnp.zeros(len(x)))), seed)
     far = _chain(energy, seed, "noise", _LONG)
@@ -112,19 +107,6 @@ def measure(name, config, params, seed):
 
 def _true_energy(x, t, cond=None):
     return -ring.mixture().log_prob(x)
-
-
-def _denoising(config):
-    """Return the system of a config with another loss: that of the score -grad E at one level of noise."""
-    network = assemble.network(config)
-
-    def loss(params, extra, frozen, key, batch, step):
-        score, x = energies.score(ebm.energy(network)(params)), batch["x"]
-        eps = jax.random.normal(key, x.shape, x.dtype)
-        losses, _ = score_matching.denoising(score, x, eps, _LEVEL, weighting=weightings.snr())
-        return losses.mean(), (extra, {})
-
-    return systems.build(config)._replace(gradients=from_loss(loss))
 
 
 def _density(energy, seed):
