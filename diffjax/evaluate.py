@@ -198,7 +198,7 @@ def _bits(config, settings, params, images, seed, progress):
     denoiser, how = assemble.denoiser(config), {"key": jax.random.key(seed)}
     how |= {"batch_size": settings["batch_size"], "progress": "bits/dim" if progress else None}
     if config.system == "vdm":
-        levels = assemble.levels(config)
+        levels, how["num_steps"] = assemble.levels(config), config.objective.get("num_steps")
         found = bound.measure_continuous_bound(denoiser, params, levels, images.x, label, **how)
         return {"continuous_bound": found}
     schedule = assemble.schedule(config)

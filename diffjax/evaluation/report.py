@@ -201,9 +201,10 @@ def bound_table(bound: Mapping[str, Any]) -> str:
 
 def continuous_bound_table(bound: Mapping[str, Any]) -> str:
     """Write the result of `bound.measure_continuous_bound` as a Markdown table in bits per dimension."""
+    steps = f"in {bound['num_steps']:,} steps" if bound["num_steps"] else "in continuous time"
     rows = (
         ("prior, KL(q(z_1 given x), p(z_1))", f"{bound['prior']:.5f}"),
-        ("diffusion, in continuous time", f"{bound['diffusion']:.3f}"),
+        (f"diffusion, {steps}", f"{bound['diffusion']:.3f}"),
         ("reconstruction, -log p(x given z_0)", f"{bound['reconstruction']:.3f}"),
         ("bound on -log p(x)", f"{bound['bits_per_dim']:.3f} ± {bound['standard_error']:.3f}"),
     )
