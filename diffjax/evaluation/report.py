@@ -218,9 +218,9 @@ def likelihood_text(found: Mapping[str, Any]) -> str:
     """Write the result of `likelihood.measure_likelihood` as a sentence."""
     bits = f"{found['bits_per_dim']:.3f} ± {found['standard_error']:.3f}"
     return (
-        f"{bits} bits/dim of {found['count']:,} held-out images, uniformly dequantised, by the probability-"
-        f"flow ODE: {found['steps']} Runge-Kutta steps, {found['probes']} random direction(s) of the "
-        "divergence an image; ± is the standard error of the mean.\n"
+        f"{bits} bits/dim of {found['count']:,} held-out images by the probability-flow ODE, with "
+        f"{found['dequantisation']} dequantisation: {found['steps']} Runge-Kutta steps, {found['probes']} "
+        "random direction(s) of the divergence an image; ± is the standard error of the mean.\n"
     )
 
 

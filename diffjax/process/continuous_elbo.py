@@ -26,13 +26,14 @@ def terms(
       denoise: Denoiser.
       x0: `[B, ...]`.
       eps: `[B, ...]` unit normal noise of the diffusion loss.
-      level: NoiseLevel at t, uniform in the schedule's range; with rates, unless level_s is given.
+      level: NoiseLevel at t, uniform in the schedule's range unless `span` says otherwise; with rates, unless
+        level_s is given.
       cond: condition handed to the denoiser.
       eps_0: `[B, ...]` unit normal noise of the reconstruction.
       level_0, level_1: the schedule's levels at its least and its most noise.
       level_s: the level one step below t, for the bound of `num_steps` steps; t is then one of their ends.
       num_steps: T, with level_s.
-      span: t_max - t_min of a schedule in continuous time.
+      span: one over the density of t in continuous time, a scalar or `[B]`: t_max - t_min where t is uniform.
       prior_std: of p(z_1) = N(0, prior_std^2).
       values: `[K]` values that x0 may have, which the decoder chooses from; None for continuous data, whose
         decoder is the density N(z_0 / alpha_0, 1 / SNR_0).
