@@ -2,8 +2,8 @@
 
 For any law q(u | k) of where in its bin a code k lies, E_q[log q - log p] bounds -log P(k) (Theis et al.
 2016), and the bound is tight where q is the model's own law within the bin. `fit` brings a network near it
-(Ho et al. 2019, Flow++; Song, Durkan, Murray & Ermon 2021): given the codes, a logit-normal law for each
-pixel, independent of the other pixels' noise, where the papers have a flow.
+(Ho et al. 2019, Flow++; Song, Durkan, Murray & Ermon 2021): given the codes, a logit-logistic law for each
+pixel, uniform to begin with and independent of the other pixels' noise, where the papers have a flow.
 """
 
 import math
@@ -114,7 +114,7 @@ DEQUANTISATIONS = {"uniform": lambda *model, **options: UNIFORM, "variational": 
 
 def _draw(module, weights, key, codes):
     mean, log_scale = module.apply(weights, jnp.asarray(codes, jnp.float32) / 127.5 - 1)
-    return dequantisation.logit_normal(key, codes, mean, log_scale, **ENDS)
+    return dequantisation.logit_logistic(key, codes, mean, log_scale, **ENDS)
 
 
 def _bound(denoiser, schedule, module):

@@ -9,7 +9,7 @@ from diffjax.models.embeddings import octaves
 
 
 class ConvDequantiser(nn.Module):
-    """Give each pixel the mean and log scale of a logit-normal law, from the pixels around it.
+    """Give each pixel the mean and log scale of a law squashed into its bin, from the pixels around it.
 
     Attributes:
       features: channels of the hidden convolutions.
@@ -30,7 +30,7 @@ class ConvDequantiser(nn.Module):
           x: images [B, H, W, C] in [-1, 1].
 
         Returns:
-          Mean and log scale, [B, H, W, C] each; 0 and 0.5, near uniform, at initialisation.
+          Mean and log scale, [B, H, W, C] each; 0 at initialisation.
 
         Raises:
           ValueError: for another shape.
@@ -42,4 +42,4 @@ class ConvDequantiser(nn.Module):
         for i in range(self.depth):
             h = h + conv3x3(self.features, name=f"conv_{i}")(nn.silu(h))
         mean, log_scale = jnp.split(conv3x3(2 * x.shape[-1], zero=True, name="out")(nn.silu(h)), 2, axis=-1)
-        return mean, log_scale + 0.5
+        return mean, log_scale
