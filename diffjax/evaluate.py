@@ -19,15 +19,17 @@ from ml_collections import ConfigDict
 from diffjax import commands, systems
 from diffjax.data import Source
 from diffjax.evaluation import bound, classifier, extractors, figures, likelihood, pictures, report
+from diffjax.evaluation.dequantiser import DEQUANTISATIONS
 from diffjax.process.schedules import Chain
 from diffjax.systems import assemble
+from diffjax.systems.options import pick
 from diffjax.training import workdir as run_folder
 
 _HELD_OUT = "held-out real"
 _FEWEST = 10
 _SETTINGS = (
     "num_samples", "batch_size", "guidance_weights", "bound_images", "bound_variance", "sweep_steps",
-    "features", "reference",
+    "features", "reference", "dequantisation",
 )  # fmt: skip
 
 
@@ -48,8 +50,9 @@ def evaluate(
     """Sample from the moving average of a run and measure the samples beside real data.
 
     What is not given is `config.evaluation`'s, whose `reference` says against how many training images
-    distances are measured (default 10,000), and `bound_variance` with which variance the bound is taken
-    (default: the learned one, or "fixed_small").
+    distances are measured (default 10,000), `bound_variance` with which variance the bound is taken (default:
+    the learned one, or "fixed_small"), and `dequantisation` how images are for the probability-flow ODE:
+    "uniform" (default), or "variational", by a network fitted to the training images.
 
     Args:
       workdir: the run's folder.
@@ -129,7 +132,7 @@ def evaluate(
             x, seconds = draw(system, f"samples, {each} steps")
             result["sweep"].append({"steps": each, **quality(x, labels), **_speed(num, calls, seconds)})
     if bounded:
-        result |= _bits(config, settings, params, bounded, seed, progress)
+        result |= _bits(config, settings, params, train, bounded, seed, progress)
     _write(workdir, result)
     return result
 
@@ -143,15 +146,15 @@ def _settings(config, **given):
     settings |= {key: value for key, value in given.items() if value is not None}
     if "num_samples" not in settings:
         raise ValueError("num must be given: the run's config has no evaluation.num_samples")
-    defaults = {
+    settings = {
         "batch_size": 256, "guidance_weights": (0.0,), "bound_images": 0, "sweep_steps": (),
-        "features": "classifier", "reference": 10_000,
-    }  # fmt: skip
-    settings = defaults | settings
+        "features": "classifier", "reference": 10_000, "dequantisation": "uniform",
+    } | settings  # fmt: skip
     if settings["num_samples"] < _FEWEST:
         raise ValueError(
             f"num must be at least {_FEWEST} for the metrics to exist, got {settings['num_samples']}"
         )
+    pick("evaluation.dequantisation", settings["dequantisation"], DEQUANTISATIONS)
     for key, least in (("batch_size", 1), ("bound_images", 0), ("reference", _FEWEST)):
         if settings[key] < least:
             raise ValueError(f"evaluation.{key} must be at least {least}, got {settings[key]}")
@@ -182,6 +185,9 @@ def _bounded(config, settings):
         return None
     if "schedule" not in config:
         raise ValueError(f"bound_images needs a noise schedule, and system {config.system!r} has none")
+    by_the_ode = config.system != "vdm" and not isinstance(assemble.schedule(config), Chain)
+    if settings["dequantisation"] != "uniform" and not by_the_ode:
+        raise ValueError("evaluation.dequantisation is of the likelihood of a continuous schedule by its ODE")
     held_out = systems.load_data(config, "test")
     if held_out.x.dtype != np.uint8:
         raise ValueError(f"bound_images needs images of 8 bits, but {held_out.name} is {held_out.x.dtype}")
@@ -192,18 +198,21 @@ def _bounded(config, settings):
     return Source(held_out.x[chosen], label, held_out.num_classes, held_out.name)
 
 
-def _bits(config, settings, params, images, seed, progress):
+def _bits(config, settings, params, train, images, seed, progress):
     """Return {what was measured: its result}."""
     label = images.label if config.model.get("num_classes") else None
     denoiser, how = assemble.denoiser(config), {"key": jax.random.key(seed)}
     how |= {"batch_size": settings["batch_size"], "progress": "bits/dim" if progress else None}
     if config.system == "vdm":
-        levels = assemble.levels(config)
+        levels, how["num_steps"] = assemble.levels(config), config.objective.get("num_steps")
         found = bound.measure_continuous_bound(denoiser, params, levels, images.x, label, **how)
         return {"continuous_bound": found}
     schedule = assemble.schedule(config)
     if not isinstance(schedule, Chain):
-        found = likelihood.measure_likelihood(denoiser, params, schedule, images.x, label, **how)
+        model, labels = (denoiser, params, schedule), None if label is None else train.label
+        fit, options = DEQUANTISATIONS[settings["dequantisation"]], {"key": jax.random.key(seed + 1)}
+        law = fit(*model, train.x, labels, **options, progress="dequantiser" if progress else None)
+        found = likelihood.measure_likelihood(*model, images.x, label, dequantise=law, **how)
         return {"likelihood": found}
     learned = config.objective.get("loss", "simple") != "simple"
     variance = config.objective.get("variance", "learned_range") if learned else "fixed_small"

@@ -2,7 +2,8 @@
 
 Kingma et al. 2021 (arXiv:2107.00630): the bound in continuous time is the loss, in bits/dim, and gamma(t) =
 -log SNR is learned with the network, its ends by the bound, what is between them so that the loss varies
-less. The network is told gamma; the paper's Fourier features of the image are not in this U-Net.
+less. The network is told gamma and sees the paper's Fourier features of the image, here of periods 1/4 and
+1/8, the distance between two of the 17 grey levels (`model.frequencies`; () is without).
 `schedule.name = "log_snr_linear"`, without a width, is the fixed schedule. Sampled by ancestral steps of the
 trained schedule; the evaluation measures the bound on held-out images. The digits have 17 grey levels of
 the 256 that the decoder chooses from: bits/dim are far below those of photographs.
@@ -35,6 +36,7 @@ def get_config():
             "use_scale_shift_norm": True,
             "resblock_updown": True,
             "time_scale": 50.0,
+            "frequencies": (3, 4),
         }
     )
     config.objective = ConfigDict({"kind": "eps"})

@@ -1,6 +1,6 @@
 """Bits per dimension of held-out images: the variational bound, averaged, with its terms and its error.
 
-`measure_bound` is that of a chain, `measure_continuous_bound` that of a schedule in continuous time.
+`measure_bound` is that of a chain, `measure_continuous_bound` that of a continuous schedule.
 """
 
 from collections.abc import Callable
@@ -81,34 +81,39 @@ def measure_continuous_bound(
     labels: np.ndarray | None = None,
     *,
     key: jax.Array,
+    num_steps: int | None = None,
     draws: int = 64,
     batch_size: int = 64,
     progress: str | None = "bound",
 ) -> dict[str, Any]:
-    """Average the bound in continuous time on -log2 p(x_0) per dimension over images.
+    """Average a continuous schedule's bound on -log2 p(x_0) per dimension over images.
 
     Args:
       levels: params -> schedule, which may have been trained.
+      num_steps: T of the bound of the chain that takes T equal steps of time; None for continuous time, its
+        limit.
       draws: of time and noise for each image, a network call each.
       denoiser, params, images, labels, key, batch_size, progress: see `measure_bound`.
 
     Returns:
-      "count" N; "draws"; "bits_per_dim", its "standard_error" over the images, and the parts that it is the
-      sum of: "prior", "reconstruction" and "diffusion".
+      "count" N; "num_steps"; "draws"; "bits_per_dim", its "standard_error" over the images, and the parts
+      that it is the sum of: "prior", "reconstruction" and "diffusion".
 
     Raises:
       ValueError: if the images are not uint8 or fewer than 2.
 
     Reference:
-      Kingma et al. 2021, equations (11) and (17).
+      Kingma et al. 2021, equations (11), (14) and (17).
     """
 
     def batch(params, key, x0, cond):
-        return continuous_elbo.bits_per_dim(key, denoiser(params), levels(params), x0, cond=cond, draws=draws)
+        return continuous_elbo.bits_per_dim(
+            key, denoiser(params), levels(params), x0, cond=cond, num_steps=num_steps, draws=draws
+        )
 
     every = per_image(batch, params, images, labels, key=key, batch_size=batch_size, progress=progress)
     parts = {name: float(every[name].mean()) for name in ("prior", "reconstruction", "diffusion")}
-    return {**average(every["total"]), "draws": draws, **parts}
+    return {**average(every["total"]), "num_steps": num_steps, "draws": draws, **parts}
 
 
 def per_image(

@@ -201,9 +201,10 @@ def bound_table(bound: Mapping[str, Any]) -> str:
 
 def continuous_bound_table(bound: Mapping[str, Any]) -> str:
     """Write the result of `bound.measure_continuous_bound` as a Markdown table in bits per dimension."""
+    steps = f"in {bound['num_steps']:,} steps" if bound["num_steps"] else "in continuous time"
     rows = (
         ("prior, KL(q(z_1 given x), p(z_1))", f"{bound['prior']:.5f}"),
-        ("diffusion, in continuous time", f"{bound['diffusion']:.3f}"),
+        (f"diffusion, {steps}", f"{bound['diffusion']:.3f}"),
         ("reconstruction, -log p(x given z_0)", f"{bound['reconstruction']:.3f}"),
         ("bound on -log p(x)", f"{bound['bits_per_dim']:.3f} ± {bound['standard_error']:.3f}"),
     )
@@ -217,9 +218,9 @@ def likelihood_text(found: Mapping[str, Any]) -> str:
     """Write the result of `likelihood.measure_likelihood` as a sentence."""
     bits = f"{found['bits_per_dim']:.3f} ± {found['standard_error']:.3f}"
     return (
-        f"{bits} bits/dim of {found['count']:,} held-out images, uniformly dequantised, by the probability-"
-        f"flow ODE: {found['steps']} Runge-Kutta steps, {found['probes']} random direction(s) of the "
-        "divergence an image; ± is the standard error of the mean.\n"
+        f"{bits} bits/dim of {found['count']:,} held-out images by the probability-flow ODE, with "
+        f"{found['dequantisation']} dequantisation: {found['steps']} Runge-Kutta steps, {found['probes']} "
+        "random direction(s) of the divergence an image; ± is the standard error of the mean.\n"
     )
 
 

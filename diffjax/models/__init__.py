@@ -3,6 +3,7 @@ them."""
 
 from diffjax.models.embeddings import (
     fourier_features,
+    octaves,
     sincos_2d,
     timestep_embedding,
 )
@@ -17,6 +18,7 @@ __all__ = [
     "RefineNet",
     "UNet",
     "fourier_features",
+    "octaves",
     "sincos_2d",
     "timestep_embedding",
 ]

@@ -1,4 +1,4 @@
-"""Fixed embeddings of times and positions as sines and cosines.
+"""Fixed embeddings of times, positions and values as sines and cosines.
 
 Every published variant is `cos(t f_i), sin(t f_i)` over a set of frequencies `f_i`. They differ in three
 things: which of the two comes first, whether the last frequency reaches `1/max_period`, and whether the
@@ -12,6 +12,7 @@ frequencies are geometric or random.
 """
 
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -73,6 +74,36 @@ def fourier_features(t: jax.Array, frequencies: jax.Array, *, order: str = "cos_
     Reference: Tancik et al. 2020, equation (1); Song et al. 2021, appendix C.2.
     """
     return _waves(t, 2 * np.pi * frequencies, order)
+
+
+def octaves(x: jax.Array, frequencies: int | Sequence[int]) -> jax.Array:
+    """Append sines and cosines of the values of `x` in octaves: `[x, sin(2^n pi x), cos(2^n pi x)]`.
+
+    With them a network tells apart what differs by little. For K equally spaced values in [-1, 1] the period
+    of n = log2(K - 1) is the distance between neighbours: the phase says how far a value is off the grid.
+
+    Args:
+      x: values [..., C], floating point.
+      frequencies: the exponents n, e.g. (7, 8) of the variational diffusion model for 256 values; or a number
+        F of them from -1 on, n = -1, 0, ..., F - 2. 0 or () for none.
+
+    Returns:
+      [..., C (1 + 2 F)], in the dtype of x; sines and cosines are ordered by channel, then by n.
+
+    Raises:
+      ValueError: for a negative number, or exponents that are not integers.
+
+    Reference: Kingma et al. 2021, appendix C; Tancik et al. 2020.
+    """
+    counted = isinstance(frequencies, int)
+    exponents = tuple(range(-1, frequencies - 1) if counted else frequencies)
+    if (counted and frequencies < 0) or not all(isinstance(n, int) for n in exponents):
+        raise ValueError(
+            f"frequencies: must be a number of octaves, at least 0, or integer exponents; got {frequencies!r}"
+        )
+    phase = x[..., None] * jnp.asarray(np.pi * 2.0 ** np.array(exponents), x.dtype)
+    phase = phase.reshape(*x.shape[:-1], -1)
+    return jnp.concatenate([x, jnp.sin(phase), jnp.cos(phase)], axis=-1)
 
 
 def sincos_2d(dim: int, grid: int | tuple[int, int], *, max_period: float = 10_000.0) -> np.ndarray:

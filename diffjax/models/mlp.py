@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from diffjax.models.blocks import Conditioning
+from diffjax.models.embeddings import octaves
 
 
 class MLP(nn.Module):
@@ -22,9 +23,8 @@ class MLP(nn.Module):
       num_classes: rows of the label table (one more than there are classes for classifier-free guidance);
         None for none.
       time_scale: multiplies `t` before its embedding; 1 for times 1..T, 1000 for times in [0, 1].
-      frequencies: number F of octaves of sines and cosines of `x` that the first layer sees beside `x`, of
-        angular frequency pi 2^(-1), ..., pi 2^(F - 2): for data in about [-1, 1] with sharp edges (Tancik et
-        al. 2020); 0 for none.
+      frequencies: of the sines and cosines of `x` that the first layer sees beside `x`, see
+        `embeddings.octaves`; 0 for none.
       dtype: compute dtype; None follows `x`. Parameters are float32.
     """
 
@@ -33,7 +33,7 @@ class MLP(nn.Module):
     out_features: int | None = None
     num_classes: int | None = None
     time_scale: float = 1.0
-    frequencies: int = 0
+    frequencies: int | tuple[int, ...] = 0
     dtype: Any = None
 
     @nn.compact
@@ -63,9 +63,7 @@ class MLP(nn.Module):
         x = x.reshape(len(x), -1).astype(jnp.promote_types(x.dtype, jnp.float32))
         embed = Conditioning(self.width, self.width, self.num_classes, self.time_scale, name="embed")
         emb = nn.silu(embed(t, cond, len(x)))
-        phase = x[..., None] * jnp.pi * 2.0 ** jnp.arange(-1, self.frequencies - 1)
-        phase = phase.reshape(len(x), -1)
-        h = jnp.concatenate([x, jnp.sin(phase), jnp.cos(phase)], axis=-1)
+        h = octaves(x, self.frequencies)
         for i in range(self.depth):
             h = nn.Dense(self.width, dtype=self.dtype, name=f"hidden_{i}")(h)
             h = nn.silu(h + nn.Dense(self.width, dtype=self.dtype, use_bias=False, name=f"emb_{i}")(emb))

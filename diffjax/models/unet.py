@@ -19,6 +19,7 @@ from diffjax.models.blocks import (
     mean_pool,
     nearest,
 )
+from diffjax.models.embeddings import octaves
 
 
 class UNet(nn.Module):
@@ -49,6 +50,8 @@ class UNet(nn.Module):
       use_new_attention_order: order of the rows of the attention's q, k, v projection; see `AttentionBlock`.
       num_groups: groups of the normalisations; must divide the channels of every block.
       time_scale: multiplies `t` before its embedding; 1 for times 1..T, 1000 for times in [0, 1].
+      frequencies: of the sines and cosines of `x` that the first convolution sees beside `x`, see
+        `embeddings.octaves`; 0 for none.
       remat: recompute residual blocks in the backward pass to save memory.
       dtype: compute dtype of the blocks; None follows `x`. Parameters are float32; normalisations, the time's
         embedding and the output are computed in float32.
@@ -72,6 +75,7 @@ class UNet(nn.Module):
     use_new_attention_order: bool = False
     num_groups: int = 32
     time_scale: float = 1.0
+    frequencies: int | tuple[int, ...] = 0
     remat: bool = False
     dtype: Any = None
 
@@ -120,7 +124,7 @@ class UNet(nn.Module):
                 return residual(h.shape[-1], resample=function, name=name)(h, emb)
             return convolution(dtype, name=name)(h) if self.conv_resample else function(h)
 
-        h = conv3x3(self._channels(0), dtype=dtype, name="input_blocks_0_0")(x)
+        h = conv3x3(self._channels(0), dtype=dtype, name="input_blocks_0_0")(octaves(x, self.frequencies))
         skips, rate, top = [h], 1, len(self.channel_mult) - 1
         for level in range(top + 1):
             for _ in range(self.num_res_blocks):

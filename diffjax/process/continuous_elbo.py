@@ -26,13 +26,14 @@ def terms(
       denoise: Denoiser.
       x0: `[B, ...]`.
       eps: `[B, ...]` unit normal noise of the diffusion loss.
-      level: NoiseLevel at t, uniform in the schedule's range; with rates, unless level_s is given.
+      level: NoiseLevel at t, uniform in the schedule's range unless `span` says otherwise; with rates, unless
+        level_s is given.
       cond: condition handed to the denoiser.
       eps_0: `[B, ...]` unit normal noise of the reconstruction.
       level_0, level_1: the schedule's levels at its least and its most noise.
       level_s: the level one step below t, for the bound of `num_steps` steps; t is then one of their ends.
       num_steps: T, with level_s.
-      span: t_max - t_min of a schedule in continuous time.
+      span: one over the density of t in continuous time, a scalar or `[B]`: t_max - t_min where t is uniform.
       prior_std: of p(z_1) = N(0, prior_std^2).
       values: `[K]` values that x0 may have, which the decoder chooses from; None for continuous data, whose
         decoder is the density N(z_0 / alpha_0, 1 / SNR_0).
@@ -90,19 +91,31 @@ def bits_per_dim(key, denoise, schedule, x0, *, cond=None, num_steps=None, draws
         key_t, key_eps, key_0 = jax.random.split(key, 3)
         u = (jax.random.uniform(key_t) + jnp.arange(len(x0)) / len(x0)) % 1
         noise = [jax.random.normal(k, x0.shape, x0.dtype) for k in (key_eps, key_0)]
-        below = None
+        t, below = schedule.t_min + span * u, None
         if num_steps is not None:
-            step = jnp.clip(jnp.ceil(u * num_steps), 1, num_steps)
-            u = step / num_steps
-            below = schedule(schedule.t_min + span * (step - 1) / num_steps)
+            s, t = step_around(schedule, t, num_steps)
+            below = schedule(s)
         return terms(
-            denoise, x0, noise[0], schedule(schedule.t_min + span * u), cond, eps_0=noise[1], level_s=below,
-            num_steps=num_steps, span=span, prior_std=schedule.prior_std, values=values, **ends,
+            denoise, x0, noise[0], schedule(t), cond, eps_0=noise[1], level_s=below, num_steps=num_steps,
+            span=span, prior_std=schedule.prior_std, values=values, **ends,
         )  # fmt: skip
 
     nats = jax.lax.map(one, jax.random.split(key, draws))
     bits = {name: value.mean(0) / np.log(2) for name, value in nats.items()}
     return {"total": sum(bits.values()), **bits}
+
+
+def step_around(schedule, t, num_steps):
+    """Return the two ends s < t, `[B]` each, of the one of T equal steps of time that each time lies in.
+
+    Args:
+      schedule: a Continuous schedule, whose range of times the steps divide.
+      t: `[B]`, jax array; uniform times make each step equally likely.
+      num_steps: T.
+    """
+    span = schedule.t_max - schedule.t_min
+    step = jnp.clip(jnp.ceil((t - schedule.t_min) / span * num_steps), 1, num_steps)
+    return tuple(schedule.t_min + span * n / num_steps for n in (step - 1, step))
 
 
 def _mean(values):

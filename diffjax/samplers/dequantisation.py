@@ -52,12 +52,19 @@ def logit_normal(key, codes, mean, log_scale, levels=256, low=-1.0, high=1.0):
     """
     codes = _integers(codes)
     z = jax.random.normal(key, codes.shape, _dtype())
-    logit = mean + jnp.exp(log_scale) * z
-    # dz/du = exp(-log_scale) / (u (1 - u))
-    log_u, log_rest = jax.nn.log_sigmoid(logit), jax.nn.log_sigmoid(-logit)
-    log_q = -0.5 * (z**2 + math.log(2 * math.pi)) - log_scale - log_u - log_rest
-    x = _place(codes, jax.nn.sigmoid(logit), levels, low, high)
-    return x, log_q.reshape(len(codes), -1).sum(1)
+    u, log_q = _squashed(z, -0.5 * (z**2 + math.log(2 * math.pi)), mean, log_scale)
+    return _place(codes, u, levels, low, high), log_q.reshape(len(codes), -1).sum(1)
+
+
+def logit_logistic(key, codes, mean, log_scale, levels=256, low=-1.0, high=1.0):
+    """Return x and log q(u | k) with u = sigmoid(mean + exp(log_scale) z), z of the standard logistic law.
+
+    Args and returns are those of `logit_normal`; mean = log_scale = 0 is exactly uniform.
+    """
+    codes = _integers(codes)
+    z = jax.random.logistic(key, codes.shape, _dtype())
+    u, log_q = _squashed(z, jax.nn.log_sigmoid(z) + jax.nn.log_sigmoid(-z), mean, log_scale)
+    return _place(codes, u, levels, low, high), log_q.reshape(len(codes), -1).sum(1)
 
 
 def bits_per_dim(log_p, dims, log_q=0.0, levels=256, low=-1.0, high=1.0):
@@ -70,6 +77,13 @@ def bits_per_dim(log_p, dims, log_q=0.0, levels=256, low=-1.0, high=1.0):
       levels, low, high: see `uniform`.
     """
     return (log_q - log_p) / (dims * math.log(2)) - math.log2((high - low) / levels)
+
+
+def _squashed(z, log_p, mean, log_scale):
+    """Return u = sigmoid(mean + exp(log_scale) z) and its log density, for z of log density log_p."""
+    logit = mean + jnp.exp(log_scale) * z
+    log_slope = log_scale + jax.nn.log_sigmoid(logit) + jax.nn.log_sigmoid(-logit)  # du/dz
+    return jax.nn.sigmoid(logit), log_p - log_slope
 
 
 def _place(codes, u, levels, low, high):

@@ -1,8 +1,8 @@
-"""Variational diffusion models (Kingma et al. 2021): the bound in continuous time is the loss, in bits/dim.
+"""Variational diffusion models (Kingma et al. 2021): the bound is the loss, in bits/dim.
 
-The noise schedule may be trained along with the network. The bound depends on its ends alone; what is
-between them learns to quiet the estimate (app. I.2, `objectives.reducing_variance`). The network is told
-gamma = -log SNR in place of the time.
+The noise schedule may be trained along with the network. The bound in continuous time depends on its ends
+alone; what is between them learns to quiet the estimate (app. I.2, `objectives.reducing_variance`). That in T
+steps depends on all of it. The network is told gamma = -log SNR in place of the time.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from diffjax import objectives, samplers
 from diffjax.process import learned, prediction, schedules
-from diffjax.process.continuous_elbo import EIGHT_BITS
+from diffjax.process.continuous_elbo import EIGHT_BITS, step_around
 from diffjax.training.system import System, from_loss
 
 
@@ -67,8 +67,9 @@ def trained(log_snr_max=13.3, log_snr_min=-5.0, width=1024):
 
 
 def vdm(
-    module, clock, solver, times, *, shape, num_classes=None, kind="eps", values=EIGHT_BITS, threshold=None
-):
+    module, clock, solver, times, *, shape, num_classes=None, kind="eps", num_steps=None, values=EIGHT_BITS,
+    threshold=None,
+):  # fmt: skip
     """Make the system; its parameters are {"network", "schedule"}.
 
     Args:
@@ -80,6 +81,8 @@ def vdm(
       shape: of one example, e.g. (H, W, C).
       num_classes: of the labels that the network is told; None for an unconditional model.
       kind: what the network predicts, one of `prediction.KINDS`.
+      num_steps: T of the bound in T equal steps of time (eq. 14), by which a trained schedule is then trained
+        throughout; None for continuous time.
       values: that data may have, see `continuous_elbo.terms`; None for data that are not discrete.
       threshold: a guidance transformation that keeps x_0 in range, or None.
 
@@ -88,8 +91,10 @@ def vdm(
       ends. A sample is z_0 / alpha_0, the likeliest x of p(x | z_0).
 
     Raises:
-      ValueError: for an unknown kind, or a solver that cannot plan a trained clock.
+      ValueError: for an unknown kind, num_steps below 1, or a solver that cannot plan a trained clock.
     """
+    if num_steps is not None and num_steps < 1:
+        raise ValueError(f"num_steps must be at least 1, or None for continuous time; got {num_steps}")
     read = denoiser(module, kind)
     draw_times, span = objectives.low_discrepancy(clock.start), clock.start.t_max - clock.start.t_min
 
@@ -110,15 +115,23 @@ def vdm(
             schedule = clock.schedule(params["schedule"])
             return [schedule(jnp.asarray(end, x0.dtype)) for end in (schedule.t_min, schedule.t_max)]
 
-        def losses(params, between):
-            denoise = _reading(partial(apply, params["network"]), kind)
-            level, (level_0, level_1) = clock.level(params["schedule"], between, t), ends(params)
+        def losses(params, level, **steps):
+            denoise, (level_0, level_1) = _reading(partial(apply, params["network"]), kind), ends(params)
             return objectives.variational(
                 denoise, x0, eps, level, cond, eps_0=eps_0, level_0=level_0, level_1=level_1, span=span,
-                prior_std=clock.start.prior_std, values=values,
+                prior_std=clock.start.prior_std, values=values, **steps,
             )[0]  # fmt: skip
 
-        bits = objectives.reducing_variance(losses)(params, clock.between(params["schedule"], t))
+        def in_continuous_time(params):
+            at = lambda params, between: losses(params, clock.level(params["schedule"], between, t))
+            return objectives.reducing_variance(at)(params, clock.between(params["schedule"], t))
+
+        def in_steps(params):
+            schedule = clock.schedule(params["schedule"])
+            below, above = map(schedule, step_around(schedule, t, num_steps))
+            return losses(params, above, level_s=below, num_steps=num_steps)
+
+        bits = in_continuous_time(params) if num_steps is None else in_steps(params)
         first, last = ends(params)
         return bits.mean(), (extra, {"log_snr_max": first.log_snr, "log_snr_min": last.log_snr})
 

@@ -100,7 +100,7 @@ def test_points(tmp_path):
 @pytest.mark.parametrize(
     ("system", "schedule", "key", "said"),
     [
-        ("ddpm", {"name": "vp_linear"}, "likelihood", "uniformly dequantised, by the probability-flow ODE"),
+        ("ddpm", {"name": "vp_linear"}, "likelihood", "with uniform dequantisation"),
         ("vdm", {"name": "learned", "width": 4}, "continuous_bound", "| diffusion, in continuous time |"),
     ],
 )
@@ -118,6 +118,28 @@ def test_bits_on_continuous_schedules(tmp_path, monkeypatch, judge, system, sche
     assert found["samples"][0]["network_calls"] == 3
     text = (folder / "evaluation.md").read_text()
     assert "## Bits per dimension" in text and said in text
+
+
+def test_dequantisation_of_a_conditional_model(tmp_path, monkeypatch, judge):
+    """The law is fitted with the training labels; a chain or another name is refused before the work."""
+    monkeypatch.setattr(classifier, "fit", lambda source, held_out, seed: judge)
+    data = {"name": "digits", "shape": (8, 8, 1), "num_classes": 10}
+    config = _config(data, {"name": "mlp", "width": 8, "depth": 1, "num_classes": 10}, kind="eps")
+    config.schedule, config.sampler = {"name": "vp_linear"}, {"solver": "ddim", "steps": 3}
+    config.evaluation.dequantisation = "variational"
+    folder = _run(tmp_path, config)
+    found = evaluate(folder, num=12, bound_images=3, progress=False)
+    assert found["likelihood"]["dequantisation"] == "variational"
+    assert "with variational dequantisation" in (folder / "evaluation.md").read_text()
+
+    config.evaluation.dequantisation = "gaussian"
+    with pytest.raises(ValueError, match=r"evaluation\.dequantisation must be one of uniform, variational"):
+        evaluate(folder, config=config, bound_images=3)
+    config.evaluation.dequantisation = "variational"
+    config.schedule = {"name": "cosine_beta", "num_steps": 20}
+    (folder / "config.json").write_text(json.dumps(config.to_dict()))
+    with pytest.raises(ValueError, match=r"dequantisation is of the likelihood of a continuous schedule"):
+        evaluate(folder, bound_images=3)
 
 
 def test_images_without_labels(tmp_path, monkeypatch, digits):

@@ -81,17 +81,34 @@ def test_the_bound_in_continuous_time_is_that_of_the_exact_denoiser():
     np.testing.assert_allclose(measure(32)["prior"], found["prior"], rtol=1e-6)
 
 
-def test_the_diffusion_part_of_a_gaussian_is_a_quadrature():
+@pytest.mark.parametrize("steps", [10, 40])
+def test_the_diffusion_part_in_steps_is_a_sum(steps):
+    """The same squared error of eps (below), at the upper end of each step."""
+    schedule = schedules.log_snr_linear(13.3, -10.0)
+    found = bound.measure_continuous_bound(
+        lambda params: _exact(STD), (), lambda params: schedule, IMAGES, key=KEY, num_steps=steps, draws=200,
+        batch_size=40, progress=None,
+    )  # fmt: skip
+    level = schedule((1 + np.arange(steps)) / steps)
+    expected = 0.5 * np.sum(np.expm1(23.3 / steps) * _eps_error(level)) / np.log(2)
+    assert found["num_steps"] == steps
+    np.testing.assert_allclose(found["diffusion"], expected, rtol=2e-2)
+
+
+def _eps_error(level):
     """The error of eps is (alpha^2 s^2 eps - alpha sigma x) / v, v = alpha^2 s^2 + sigma^2, for N(0, s^2)."""
+    v, x = level.alpha**2 * STD**2 + level.sigma**2, np.asarray(to_model(IMAGES), np.float64)
+    return (level.alpha**2 * STD**2 / v) ** 2 + (level.alpha * level.sigma / v) ** 2 * (x**2).mean()
+
+
+def test_the_diffusion_part_of_a_gaussian_is_a_quadrature():
     schedule = schedules.log_snr_linear(13.3, -10.0)
     found = bound.measure_continuous_bound(
         lambda params: _exact(STD), (), lambda params: schedule, IMAGES, key=KEY, draws=100, batch_size=40,
         progress=None,
     )  # fmt: skip
     level = schedule((np.arange(4000) + 0.5) / 4000)
-    v, x = level.alpha**2 * STD**2 + level.sigma**2, np.asarray(to_model(IMAGES), np.float64)
-    error = (level.alpha**2 * STD**2 / v) ** 2 + (level.alpha * level.sigma / v) ** 2 * (x**2).mean()
-    expected = 0.5 * 23.3 * error.mean() / np.log(2)
+    expected = 0.5 * 23.3 * _eps_error(level).mean() / np.log(2)
     # 64,000 squared errors of noise, times spread evenly
     np.testing.assert_allclose(found["diffusion"], expected, rtol=2e-2)
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diffjax.models import fourier_features, sincos_2d, timestep_embedding
+from diffjax.models import fourier_features, octaves, sincos_2d, timestep_embedding
 
 GOLDEN = np.load(pathlib.Path(__file__).parents[1] / "golden/embeddings.npz")
 T = GOLDEN["t"]
@@ -69,6 +69,23 @@ def test_integer_times_are_embedded_as_floats():
     np.testing.assert_array_equal(ours, timestep_embedding(jnp.arange(4.0), 8))
 
 
+def test_octaves_stand_beside_the_values():
+    x = jnp.array([[[0.3, -0.7]]])
+    expected = [0.3, -0.7]
+    for wave in (np.sin, np.cos):
+        expected += [wave(2.0**n * np.pi * value) for value in (0.3, -0.7) for n in (3, 4)]
+    np.testing.assert_allclose(octaves(x, (3, 4)), np.array(expected).reshape(1, 1, 10), atol=1e-5)
+    np.testing.assert_array_equal(octaves(x, 3), octaves(x, (-1, 0, 1)))
+    for none in (0, ()):
+        np.testing.assert_array_equal(octaves(x, none), x)
+
+
+def test_values_on_a_grid_have_the_same_phase():
+    """17 grey levels in [-1, 1]: at n = 4 each is at sin = 0, cos = 1."""
+    waves = octaves(jnp.linspace(-1, 1, 17)[:, None], (4,))
+    np.testing.assert_allclose(waves[:, 1:], np.tile([0.0, 1.0], (17, 1)), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "call, message",
     [
@@ -77,6 +94,8 @@ def test_integer_times_are_embedded_as_floats():
         (lambda: timestep_embedding(T, 8, max_period=1.0), "max_period: must be above 1"),
         (lambda: timestep_embedding(T, 8, order="cos"), "order: must be one of"),
         (lambda: fourier_features(T, np.ones(3), order="cos"), "order: must be one of"),
+        (lambda: octaves(T[:, None], -1), "frequencies: must be a number of octaves, .* got -1"),
+        (lambda: octaves(T[:, None], (1.5,)), r"or integer exponents; got \(1.5,\)"),
         (lambda: sincos_2d(6, 4), "dim: must be a positive multiple of 4"),
     ],
 )

@@ -45,6 +45,13 @@ def test_output_is_zero_at_initialisation():
     np.testing.assert_array_equal(kernels["out_conv"]["kernel"], 0)
 
 
+def test_frequencies_are_seen_by_the_first_convolution_alone():
+    plain, waves = shapes(tiny()), shapes(tiny(frequencies=(3, 4)))
+    assert waves["params"]["input_blocks_0_0"]["kernel"].shape == (3, 3, 3 * 5, 8)
+    del plain["params"]["input_blocks_0_0"], waves["params"]["input_blocks_0_0"]
+    assert jax.tree.map(jnp.shape, plain) == jax.tree.map(jnp.shape, waves)
+
+
 def test_jit_agrees_with_eager():
     net = tiny(channel_mult=(1,), num_classes=5)
     variables = random_variables(net, LABELS)

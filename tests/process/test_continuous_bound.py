@@ -79,6 +79,21 @@ def test_steps_approach_continuous_time(x64):
     np.testing.assert_allclose(np.divide(gaps[:-1], gaps[1:]), 2, atol=0.05)
 
 
+def test_gaps_of_few_steps(x64):
+    """L_T - L_inf in nats by its sum over the steps; an independent script made the numbers."""
+    schedule, v = schedules.log_snr_linear(13.3, -5.0), 0.25
+    limit = 0.5 * np.log((1 + v * np.exp(13.3)) / (1 + v * np.exp(-5.0)))
+    gaps = [_gaussian_bound(schedule, v, steps)[0] - limit for steps in (10, 20, 40, 80, 160)]
+    np.testing.assert_allclose(gaps, [9.772, 3.413, 1.452, 0.672, 0.324], atol=6e-4)
+
+
+def test_the_step_around_a_time():
+    schedule = schedules.edm(0.5, 2.5)
+    s, t = continuous_elbo.step_around(schedule, jnp.array([0.5, 0.6, 0.9, 1.2, 2.5]), 4)
+    np.testing.assert_allclose(s, [0.5, 0.5, 0.5, 1.0, 2.0])
+    np.testing.assert_allclose(t, [1.0, 1.0, 1.0, 1.5, 2.5])
+
+
 def test_estimate_of_the_bound():
     schedule, v = schedules.log_snr_linear(10.0, -5.0), 0.3
     x0 = np.sqrt(v) * jax.random.normal(jax.random.key(3), (4000, 1))

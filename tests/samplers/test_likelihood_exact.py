@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import mixtures
 import numpy as np
 import pytest
+from scipy import stats
 
 from diffjax import exact, samplers
 from diffjax.process import prediction, schedules
@@ -213,24 +214,38 @@ def test_dequantised_densities_bound_the_probability_of_a_code(x64):
     ratio = 2.0**-bits
     assert (np.abs(ratio.mean(1) - mass) < 4 * ratio.std(1) / np.sqrt(n)).all()
     assert (bits.mean(1) > -np.log2(mass)).all()
-    for mean, log_scale in ((0.0, 0.5), (0.7, -0.3)):
-        x, log_q = samplers.dequantisation.logit_normal(KEY, codes, mean, log_scale, levels=4)
+    laws = samplers.dequantisation.logit_normal, samplers.dequantisation.logit_logistic
+    for law, (mean, log_scale) in itertools.product(laws, ((0.0, 0.5), (0.7, -0.3))):
+        x, log_q = law(KEY, codes, mean, log_scale, levels=4)
         bits = samplers.dequantisation.bits_per_dim(mixture.log_prob(x), 1, log_q, levels=4).reshape(4, n)
         assert (bits.mean(1) > -np.log2(mass) + 0.01).all()
 
 
-def test_density_of_logit_normal_noise(x64):
-    """log q is the normal's log density less log |du/dz|, here by automatic differentiation."""
+@pytest.mark.parametrize(
+    ("law", "density"),
+    [
+        (samplers.dequantisation.logit_normal, jax.scipy.stats.norm),
+        (samplers.dequantisation.logit_logistic, jax.scipy.stats.logistic),
+    ],
+)
+def test_density_of_squashed_noise(x64, law, density):
+    """log q is the base's log density less log |du/dz|, here by automatic differentiation."""
     mean, log_scale = jnp.array([0.3, -0.4]), jnp.array([-0.2, 0.6])
-    x, log_q = samplers.dequantisation.logit_normal(KEY, jnp.array([[3, 200], [0, 255]]), mean, log_scale)
+    x, log_q = law(KEY, jnp.array([[3, 200], [0, 255]]), mean, log_scale)
     u = jnp.mod((x + 1) * 128, 1)
     z = (jnp.log(u / (1 - u)) - mean) / jnp.exp(log_scale)
     rate = jax.vmap(
         jax.vmap(jax.grad(lambda z, m, s: jax.nn.sigmoid(m + jnp.exp(s) * z)), (0, 0, 0)), (0, None, None)
     )
-    wanted = (jax.scipy.stats.norm.logpdf(z) - jnp.log(rate(z, mean, log_scale))).sum(1)
+    wanted = (density.logpdf(z) - jnp.log(rate(z, mean, log_scale))).sum(1)
     np.testing.assert_allclose(log_q, wanted, rtol=1e-8)
     np.testing.assert_array_equal(jnp.floor((x + 1) * 128), [[3, 200], [0, 255]])
+
+
+def test_a_logit_logistic_law_can_be_uniform():
+    x, log_q = samplers.dequantisation.logit_logistic(KEY, jnp.full((10, 500), 7), 0.0, 0.0)
+    np.testing.assert_allclose(log_q, 0, atol=2e-3)  # a sum of 500 roundings
+    assert stats.kstest(np.asarray((x + 1) * 128 - 7).ravel(), "uniform").pvalue > 1e-3
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,8 @@ def _system(mixture, clock, solver=None, **options):
     )
 
 
-def _gradients(mixture, clock, x, bend=0.0):
-    system = _system(mixture, clock)
+def _gradients(mixture, clock, x, bend=0.0, **options):
+    system = _system(mixture, clock, **options)
     params, extra, frozen = system.init(jax.random.key(0))
     params["network"]["bend"] = jnp.asarray(bend)
     return jax.jit(system.gradients)(params, extra, frozen, jax.random.key(1), {"x": x}, 0)
@@ -63,6 +63,32 @@ def test_the_ends_have_the_gradient_of_the_bound():
     x = jnp.tile(jnp.array([0.5, -0.5]), (64, 1))
     grads = _gradients(POINT, vdm.trained(10.0, -8.0, width=0), x, bend=0.3)[0]["schedule"]
     np.testing.assert_allclose(grads["w"], 0.5 * 0.3**2 / np.log(2), rtol=1e-2)
+
+
+@pytest.mark.parametrize("clock", [FIXED, TRAINED], ids=["fixed", "trained"])
+def test_the_loss_of_few_steps_is_their_bound(clock):
+    """Data at one point and a bend b in each entry: b^2 / 2 sum_n (e^{gamma_n - gamma_{n-1}} - 1)."""
+    x, bend, steps = jnp.tile(jnp.array([0.5, -0.5]), (4000, 1)), 0.3, 6
+    bits = lambda bend: float(_gradients(POINT, clock, x, bend, num_steps=steps)[2]["loss"])
+    schedule = clock.schedule(clock.init(jax.random.split(jax.random.key(0))[1]))
+    gamma = -np.asarray(schedule(jnp.linspace(0, 1, steps + 1)).log_snr, np.float64)
+    expected = 0.5 * bend**2 * np.expm1(np.diff(gamma)).sum() / np.log(2)
+    np.testing.assert_allclose(bits(bend) - bits(0.0), expected, rtol=3e-2)
+
+
+def test_a_schedule_in_steps_is_trained_by_the_bound_itself():
+    """Against finite differences of the loss, in a parameter between the ends."""
+    x = jnp.asarray(MIXTURE.sample(jax.random.key(5), 256))
+    system = _system(MIXTURE, TRAINED, num_steps=5)
+    params, extra, frozen = system.init(jax.random.key(0))
+    params["schedule"] |= {"w3": jnp.full(16, 2.0), "w2": jnp.full(16, 4.0)}
+    run = jax.jit(lambda p: system.gradients(p, extra, frozen, jax.random.key(1), {"x": x}, 0))
+
+    def loss(w2):
+        return float(run(params | {"schedule": params["schedule"] | {"w2": jnp.full(16, w2)}})[2]["loss"])
+
+    slope = (loss(4.2) - loss(3.8)) / 0.4
+    np.testing.assert_allclose(run(params)[0]["schedule"]["w2"].sum(), slope, rtol=3e-2)
 
 
 def test_what_is_between_the_ends_learns_to_lower_the_variance():
@@ -122,6 +148,13 @@ def test_a_config_that_does_not_fit_is_refused_by_name(field, value, message):
     config = commands.config_module(CONFIGS / "toys/vdm.py").get_config()
     config[field] = value
     with pytest.raises(ValueError, match=message):
+        systems.build(config)
+
+
+def test_steps_are_counted():
+    config = commands.config_module(CONFIGS / "toys/vdm.py").get_config()
+    config.objective.num_steps = 0
+    with pytest.raises(ValueError, match="num_steps must be at least 1, or None for continuous time; got 0"):
         systems.build(config)
 
 
