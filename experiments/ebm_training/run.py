@@ -78,11 +78,11 @@ CLAIMS = [
 ]
 REMARKS = """
 - Inside the box where chains begin all but the short run's energy are close to the data: score matching
-  (0.045) and PCD (0.064), which two standard deviations do not tell apart, then CD-10 (0.076) and CD-1
+  (0.055) and PCD (0.064), which two standard deviations do not tell apart, then CD-10 (0.076) and CD-1
   (0.124). Of score matching's, 0.02 nats are its noise, which its density keeps.
 - Outside only PCD knows anything: its chains go wherever the energy is low. CD and score matching look at
   the data's surroundings alone, and how much mass they leave elsewhere is chance: the KL over the larger box
-  is 0.17, 0.55 and 5.3 for CD-1, 0.06, 1.6 and 2.0 for score matching. It is for that spread, not for a seed
+  is 0.17, 0.55 and 5.3 for CD-1, 0.07, 1.8 and 2.0 for score matching. It is for that spread, not for a seed
   of the other order, that the first claim does not show.
 - The short run is no maximum likelihood: 21 nats. Its energy drives noise onto the ring within 20 steps and
   is not in equilibrium where they stop. The samples of those very 20 steps are nearer to the ring than 2,000
