@@ -35,12 +35,12 @@ def get_config(path="../shared/data/mnist.npz"):
     )
     config.training = ConfigDict(
         {
-            "num_steps": 1200,
+            "num_steps": 1000,
             "batch_size": 32,
             "seed": 0,
             "log_every": 50,
             "checkpoint_every": 500,
-            "sample_every": 1200,
+            "sample_every": 1000,
             "keep": 2,
             "ema": ConfigDict({"name": "warmed_up", "decay": 0.995}),
         }
