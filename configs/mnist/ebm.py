@@ -18,29 +18,29 @@ def get_config(path="../shared/data/mnist.npz"):
     config = ConfigDict()
     config.system = "ebm"
     config.data = ConfigDict({"name": "npz", "path": path, "shape": (28, 28, 1), "num_classes": 10})
-    config.model = ConfigDict({"name": "conv_energy", "features": 16})
+    config.model = ConfigDict({"name": "conv_energy", "features": 8})
     langevin = {"step_size": 1.0, "noise_std": 0.01, "max_score": 0.1, "box": (-1.0, 1.0)}
     config.objective = ConfigDict(
         {
             "starts": ConfigDict({"name": "persistent", "size": 10_000, "share": 0.95}),
-            "steps": 20,
+            "steps": 10,
             "regularization": 0.1,
             "data_noise": 0.03,
             **langevin,
         }
     )
-    config.sampler = ConfigDict({"steps": 300, **langevin})
+    config.sampler = ConfigDict({"steps": 100, **langevin})
     config.optimizer = ConfigDict(
         {"name": "adam", "learning_rate": 5e-4, "schedule": "cosine", "warmup_steps": 100, "clip_norm": 0.1}
     )
     config.training = ConfigDict(
         {
-            "num_steps": 1000,
+            "num_steps": 500,
             "batch_size": 32,
             "seed": 0,
             "log_every": 50,
             "checkpoint_every": 500,
-            "sample_every": 1000,
+            "sample_every": 500,
             "keep": 2,
             "ema": ConfigDict({"name": "warmed_up", "decay": 0.995}),
         }
