@@ -14,9 +14,13 @@ from diffjax.process import learned, prediction, schedules, sde
 
 _PARAMETERS = learned.init(jax.random.key(0), width=5) | {"w2": jnp.arange(5.0), "w3": 9 * jnp.ones(5)}
 LEARNED = schedules.learned(functools.partial(learned.monotone, _PARAMETERS))
+# Karras et al. 2022, table 1: sigma / alpha is 0.002 at t = 0.001 and 80 at t = 1
+_SLOPE = 2 * (np.log1p(0.002**2) / 1e-3 - np.log1p(80.0**2)) / (1e-3 - 1)
+VP_OF_EDM = schedules.vp_linear(np.log1p(80.0**2) - 0.5 * _SLOPE, np.log1p(80.0**2) + 0.5 * _SLOPE)
 # schedule, and the interval its equation is solved over
 SCHEDULES = {
     "vp_linear": (schedules.vp_linear(), 1e-5, 1.0),
+    "vp_of_edm": (VP_OF_EDM, VP_OF_EDM.t_min, 1.0),
     "vp_offset": (schedules.vp_linear(0.0, 20.0, offset=1e-4), 0.0, 1.0),
     "sub_vp": (schedules.sub_vp(), 1e-5, 1.0),
     "vp_cosine": (schedules.vp_cosine(), 1e-5, 0.999),
@@ -78,6 +82,17 @@ def test_closed_coefficients_are_those_of_the_rates(name):
             sde.drift(schedule, one, t), sde.drift(from_rates, one, t), rtol=1e-10, atol=1e-13
         )
     np.testing.assert_allclose(sde.diffusion(schedule, t), sde.diffusion(from_rates, t), rtol=1e-10)
+
+
+def test_rates_that_begin_below_zero():
+    """B < 0 just above t = 0: t_min lies past it, and every ratio from 0 up has its time there."""
+    beta_min = float(VP_OF_EDM.sde(np.float64(0))[1])
+    assert -0.0049 < beta_min < -0.0047 and 5.4e-4 < VP_OF_EDM.t_min < 5.7e-4
+    level = VP_OF_EDM(np.array([1e-3, 1.0]))
+    np.testing.assert_allclose(level.sigma / level.alpha, [0.002, 80], rtol=1e-9)
+    np.testing.assert_allclose(VP_OF_EDM.inv_sigma(np.array([0.0, 0.002, 80.0])), [0, 1e-3, 1], rtol=1e-10)
+    np.testing.assert_allclose(VP_OF_EDM.inv_sigma(jnp.array([0.002, 80.0])), [1e-3, 1], rtol=2e-4)
+    assert np.isfinite(VP_OF_EDM(VP_OF_EDM.t_min)).all() and VP_OF_EDM(0.0).sigma == 0
 
 
 def test_coefficients_on_clean_data_are_finite():
@@ -224,6 +239,7 @@ def test_ways_back_keep_the_marginals(x64, name):
     [
         (lambda: schedules.vp_linear()(500), r"t must be in \[0, 1\], got 500"),
         (lambda: schedules.vp_linear(2.0, 1.0), "vp_linear needs -0.1 <= beta_min <= beta_max"),
+        (lambda: schedules.vp_linear(-0.2, 20.0), "got -0.2, 20 and 0"),
         (lambda: schedules.sub_vp(-1.0, 1.0), "sub_vp needs 0 <= beta_min"),
         (lambda: schedules.ve(1.0, 1.0), "ve needs 0 < sigma_min < sigma_max"),
         (lambda: schedules.vp_cosine(s=-0.1), "vp_cosine needs s >= 0"),

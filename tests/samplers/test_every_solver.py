@@ -138,10 +138,10 @@ COARSE = {("euler", "ve"): 0.2, ("euler_maruyama_ode", "ve"): 0.2}
 COMBINATIONS = [(s, g) for s in SOLVERS for g in GRIDS if (s, g) not in REFUSED]
 
 
-def _sample(solver, key=KEY, denoise=_exact, **options):
-    """Walk the short grid of EDM's schedule."""
+def _sample(solver, key=KEY, denoise=_exact, times=SHORT, **options):
+    """Walk the short grid of EDM's schedule, or another."""
     options = options if "x_init" in options else {"shape": (8, 2)} | options
-    return samplers.sample(key, denoise, schedules.edm(), SOLVERS[solver], SHORT, **options)
+    return samplers.sample(key, denoise, schedules.edm(), SOLVERS[solver], times, **options)
 
 
 def _distance_to_the_data(x):
@@ -321,15 +321,32 @@ def test_encoding_and_sampling_return_with_an_error_that_falls(x64, name, grid):
     np.testing.assert_allclose(np.var(latent) / expected, 1, atol=4 * np.sqrt(2 / 128))
 
 
+# the others have steps of order 1 only, or make what they need on their own
+ORDERS = {
+    "dpm_pp_2": 2, "dpm_pp_3": 3, "dpm_pp_2_sde": 2, "dpm_pp_3_sde": 3, "dpm_2m": 2, "dpm_2m_sde": 2,
+    "dpm_pp_2s_grid": 2, "dpm_pp_3s_grid": 3, "dpm_3s_grid": 3, "unipc_2": 2, "unipc_3": 3, "unipc_eps": 2,
+    "deis": 3, "deis_log_rho": 2, "lms": 4,
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", SOLVERS)
-def test_one_step_lands_on_the_predicted_data(name):
-    """From pure noise to sigma = 0 in one step, every solver returns its x_0."""
-    m = np.array([0.3, -0.8], np.float32)
+def test_as_many_steps_as_the_order_land_on_the_predicted_data(x64, name):
+    """From pure noise to sigma = 0 every solver returns x_0, if that is all that the network ever says."""
+    m = np.array([0.3, -0.8])
     denoise = lambda x, level, cond=None: prediction.from_x0(
         jnp.broadcast_to(m, x.shape), x, level, jnp.zeros_like(x)
     )
-    x = samplers.sample(KEY, denoise, schedules.edm(), SOLVERS[name], [80.0, 0.0], shape=(4, 2))
-    np.testing.assert_allclose(x, np.broadcast_to(m, (4, 2)), atol=2e-5)
+    times = samplers.grids.karras(ORDERS.get(name, 1), 1.0, 80.0)
+    x = samplers.sample(KEY, denoise, schedules.edm(), SOLVERS[name], times, shape=(4, 2))
+    np.testing.assert_allclose(x, np.broadcast_to(m, (4, 2)), atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_fewer_steps_than_the_order_are_refused(name):
+    order = ORDERS[name]
+    message = f"order {order} needs a grid of at least {order} steps, got {order - 1}$"
+    with pytest.raises(ValueError, match=message):
+        samplers.plan(schedules.edm(), SOLVERS[name], samplers.grids.uniform(order - 1, 1.0, 80.0))
 
 
 def test_condition_reaches_the_denoiser():
@@ -352,6 +369,14 @@ def test_condition_reaches_the_denoiser():
         ("ddim", {"shape": None}, "exactly one of shape and x_init"),
         ("ddim_half", {"noise": np.ones((6, 8, 2))}, r"noise must be \[N, draws, B, ...\] = \[6"),
         ("churned", {"noise": np.ones((5, 1, 8, 2))}, r"= \[6, 1, 8, 2\], got \[5"),
+        *(
+            (
+                name,
+                {"times": SHORT[:0:-1], "x_init": np.ones((8, 2), np.float32)},
+                "times must decrease, from noise to data, got 0 to .*; samplers.encode walks upwards",
+            )
+            for name in ("ddim", "ddim_half", "euler", "edm_heun")
+        ),
         ("ddim_half", {"key": jax.random.split(KEY, 3)}, r"one a sample \[8\], got shape \[3\]"),
     ],
 )
@@ -370,6 +395,7 @@ def test_bad_input_is_named(solver, options, message):
         ("ddim", [5], "at least 2"),
         ("ddim", [[5, 0]], "1-D"),
         ("ddim", [1001, 0], r"t must be in \[0, 1000\]"),
+        ("euler", [0, 3, 5], "a discrete chain has none"),
         ("fixed_small", [0, 3, 5], "cannot walk upwards"),
         ("churned", [1, 3, 5], "cannot walk upwards"),
         ("dpm_pp_2_sde", [1, 3, 5], "cannot walk upwards"),
@@ -419,6 +445,14 @@ def test_bad_grids_are_named(solver, times, message):
         (lambda: samplers.sample_segments(
             KEY, [([5, 3], _exact), ([2, 0], _exact)], CHAIN, samplers.ddim(), shape=(2, 2)
         ), "must begin where the last one ends, at 3; got 2"),
+        (lambda: samplers.sample_segments(
+            KEY, [([0.1, 0.5], _exact), ([0.5, 0.8], _exact)], FLOW, samplers.ddim(), x_init=np.ones((2, 2))
+        ), "times must decrease, from noise to data, got 0.1 to 0.8"),
+        *(
+            (lambda s=s: samplers.plan(schedules.vp_linear(), s, [0.0, 0.5, 1.0]),
+             "d sigma/dt is infinite at t = 0; begin at the schedule's t_min")
+            for s in (samplers.euler(), samplers.heun(), samplers.euler_maruyama(0.0))
+        ),
         (lambda: samplers.grids.karras(5, 2.0, 1.0), "0 < sigma_min < sigma_max"),
         (lambda: samplers.grids.uniform(0), "positive integer"),
         (lambda: samplers.grids.uniform(2.5), "positive integer"),

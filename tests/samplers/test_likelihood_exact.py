@@ -9,7 +9,7 @@ import mixtures
 import numpy as np
 import pytest
 
-from diffjax import exact, samplers
+from diffjax import exact, samplers, toys
 from diffjax.process import prediction, schedules
 
 KEY = jax.random.key(0)
@@ -33,10 +33,20 @@ def _data(n=16):
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_the_density_of_the_data(x64, name):
-    """Within 1e-3 nats a dimension: the noise at t_min, the prior's mismatch, and 64 steps."""
+    """Within 1e-3 nats a dimension: the noise at t_min, the prior's mismatch, and the default steps."""
     x, schedule = _data(), SCHEDULES[name]
     log_p = samplers.log_likelihood(None, MIXTURE.denoiser(), schedule, x)
     np.testing.assert_allclose(log_p / 2, MIXTURE.log_prob(x) / 2, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["vp", "sub_vp", "ve", "edm", "flow"])
+def test_the_default_grid_is_fine_enough_for_narrow_modes(x64, name):
+    """Eight of width 0.1 on the unit circle, moved to mean 0."""
+    ring = toys.ring8()
+    ring = exact.gaussian_mixture(*ring._replace(means=ring.means - ring.weights @ ring.means))
+    x = ring.sample(jax.random.key(3), 64)
+    log_p = samplers.log_likelihood(None, ring.denoiser(), SCHEDULES[name], x)
+    np.testing.assert_allclose(log_p / 2, ring.log_prob(x) / 2, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["vp", "sub_vp", "ve", "flow"])
@@ -248,6 +258,13 @@ def test_density_of_logit_normal_noise(x64):
         ({"times": [0.002, 1.0]}, "must end at the noisy end t_max = 80.* got 1; give prior"),
         ({"schedule": schedules.linear_beta(10)}, r"or the chain's \.continuous\(\)"),
         ({"schedule": schedules.linear_beta(10), "times": [1, 10]}, "a discrete chain has none"),
+        *(
+            (
+                {"schedule": SCHEDULES["vp"], "times": [0.0, 0.5, 1.0], "integrator": integrator},
+                "d sigma/dt is infinite at t = 0; begin at the schedule's t_min",
+            )
+            for integrator in (None, samplers.integrators.heun(), samplers.adaptive.integrator())
+        ),
     ],
 )  # fmt: skip
 def test_bad_options_are_named(options, message):
