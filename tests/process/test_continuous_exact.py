@@ -105,6 +105,34 @@ def test_coefficients_on_clean_data_are_finite():
     np.testing.assert_allclose(sde.diffusion(schedules.ve(), 0.0), 0.01 * np.sqrt(2 * np.log(5000)))
 
 
+NO_SIGNAL = {"vp_cosine", "rectified_flow", "shifted_flow"}  # at t_max, where alpha = 0
+
+
+@pytest.mark.parametrize("end", ["t_min", "t_max"])
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_the_ends_themselves(name, end):
+    """Everything is finite in both precisions, except what the docstrings say of alpha = 0."""
+    schedule = SCHEDULES[name][0]
+    t = getattr(schedule, end)
+
+    def everything(t):
+        level = schedule(t)
+        return (*level, sde.drift(schedule, jnp.ones(1), t)[0], sde.diffusion(schedule, t))
+
+    # two functions: JAX would keep the tables of a chain in the first one's precision
+    single = jax.jit(lambda t: everything(t))(jnp.float32(t))
+    with jax.enable_x64(True), np.errstate(divide="ignore"):
+        double = jax.jit(lambda t: everything(t))(jnp.float64(t))
+        host = (*schedule(t), sde.drift(schedule, np.ones(1), np.float64(t))[0], sde.diffusion(schedule, t))
+    ours = dict(zip((*schedule(t)._fields, "f", "g"), host))
+    if name in NO_SIGNAL and end == "t_max":
+        wanted = {"alpha": 0.0, "log_snr": -np.inf, "f": -np.inf, "g": np.inf}
+        assert {key: ours.pop(key) for key in wanted} == wanted
+    assert np.isfinite(list(ours.values())).all(), ours
+    np.testing.assert_allclose(double, host, rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(single, host, rtol=2e-4, atol=2e-6)
+
+
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_float32_is_finite_and_near_float64(name):
     schedule, start, end = SCHEDULES[name]

@@ -78,6 +78,48 @@ def test_order_of_the_fixed_steps(x64, integrator, order):
     assert abs(np.log2(errors[0] / errors[1]) - order) < 0.35, errors
 
 
+def _divergence(schedule, t, x, **options):
+    """What `log_likelihood` gains at one time: it is all that this integrator returns."""
+
+    def run(field, level, y):
+        return y[0], field(level, y)[1]
+
+    at = samplers.integrators.Integrator(lambda schedule, times: schedule(times[0]), run)
+    return samplers.log_likelihood(
+        KEY, MIXTURE.denoiser(), schedule, x, times=[t, schedule.t_max], integrator=at,
+        prior=lambda x: jnp.zeros(len(x)), **options,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.9])
+@pytest.mark.parametrize("name", ["vp", "ve", "flow"])
+def test_divergences_at_a_point(x64, name, share):
+    """Against jacfwd of the velocity: the exact one, e^T J e of given probes, the mean over drawn ones."""
+    schedule, n = SCHEDULES[name], 3000
+    t = share * schedule.t_max
+    level = schedule(t)
+    x = level.alpha * _data(3) + level.sigma * jax.random.normal(jax.random.key(1), (3, 2))
+
+    def velocity(x):
+        return prediction.velocity(MIXTURE.predict(x[None], level), level)[0]
+
+    jacobian = jax.vmap(jax.jacfwd(velocity))(x)
+    traces = np.trace(jacobian, axis1=1, axis2=2)
+    np.testing.assert_allclose(_divergence(schedule, t, x), traces, rtol=1e-9)
+    e = jax.random.normal(jax.random.key(2), (5, 3, 2))
+    given = _divergence(schedule, t, x, divergence="hutchinson", noise=e)
+    np.testing.assert_allclose(given, np.einsum("pbi,bij,pbj->pb", e, jacobian, e).mean(0), rtol=1e-9)
+    for probe in ("rademacher", "gaussian"):
+        drawn = _divergence(schedule, t, jnp.repeat(x, n, 0), divergence="hutchinson", probe=probe)
+        drawn = drawn.reshape(3, n)
+        error = np.std(drawn, 1) / np.sqrt(n)
+        assert (np.abs(drawn.mean(1) - traces) < 3 * error).all()
+        # e^T J e has variance 2 |S|^2 for the symmetric part S, less its diagonal's for signs
+        s2 = ((jacobian + jacobian.transpose(0, 2, 1)) / 2) ** 2
+        spread = 2 * s2.sum((1, 2)) - (2 * np.trace(s2, axis1=1, axis2=2) if probe == "rademacher" else 0)
+        np.testing.assert_allclose(np.var(drawn, 1), spread, rtol=0.25)
+
+
 @pytest.mark.parametrize("probe", ["rademacher", "gaussian"])
 def test_hutchinson_is_unbiased(x64, probe):
     """Many walks with one probe each, of one full-covariance x: the mean is the exact value's."""
