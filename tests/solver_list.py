@@ -98,7 +98,7 @@ MAKERS = {
     "euler_maruyama": _M(samplers.euler_maruyama),
     "euler_maruyama_ode": _M(samplers.euler_maruyama, eta=0.0),
     "reverse_diffusion": _M(samplers.reverse_diffusion),
-    "annealed_langevin": _M(samplers.annealed_langevin, step_size=6e-5, steps=24),
+    "annealed_langevin": _M(samplers.annealed_langevin, step_size=2e-4, steps=8),
     "corrected": _M(samplers.predictor_corrector, samplers.ancestral(), samplers.ald(0.1)),
     "langevin": _M(samplers.predictor_corrector, samplers.reverse_diffusion(), samplers.langevin(0.1)),
 }

@@ -175,7 +175,7 @@ SEVERAL_ROWS_A_STEP = {"pndm": 6 + 9, "plms": 6 + 1}
 # and of these, whose other last step calls as often, or once more
 CALLS = SEVERAL_ROWS_A_STEP | {
     "euler_maruyama": 6, "euler_maruyama_ode": 6, "reverse_diffusion": 6, "langevin": 12,
-    "annealed_langevin": 6 * 24 + 1,
+    "annealed_langevin": 6 * 8 + 1,
 }  # fmt: skip
 
 
