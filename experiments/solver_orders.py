@@ -58,6 +58,7 @@ FLOW = [
     Entry("deis(2)", S.deis(2)),
     Entry("deis(3)", S.deis(3)),
     Entry("deis(3, 'log_rho')", S.deis(3, "log_rho")),
+    Entry("deis(3, 'log_rho', False)", S.deis(3, "log_rho", False)),
     Entry("lms(4)", S.lms(4), 96),
     Entry("pndm()", S.pndm()),
     Entry("pndm('multistep')", S.pndm("multistep")),

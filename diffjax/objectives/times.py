@@ -54,10 +54,25 @@ def uniform_log_snr(schedule):
 
 
 def log_normal(mean=-1.2, std=1.2):
-    """Return (key, n) -> n times t = sigma with log sigma ~ N(mean, std^2) (Karras et al. 2022)."""
+    """Return (key, n) -> n times t = sigma with log sigma ~ N(mean, std^2) (Karras et al. 2022).
+
+    Raises:
+      ValueError: for a std that is not positive.
+    """
+    _check_std("log_normal", std)
     return lambda key, n: jnp.exp(mean + std * jax.random.normal(key, (n,)))
 
 
 def logit_normal(mean=0.0, std=1.0):
-    """Return (key, n) -> n times in (0, 1) with logit t ~ N(mean, std^2) (Esser et al. 2024)."""
+    """Return (key, n) -> n times in (0, 1) with logit t ~ N(mean, std^2) (Esser et al. 2024).
+
+    Raises:
+      ValueError: for a std that is not positive.
+    """
+    _check_std("logit_normal", std)
     return lambda key, n: jax.nn.sigmoid(mean + std * jax.random.normal(key, (n,)))
+
+
+def _check_std(name, std):
+    if not std > 0:
+        raise ValueError(f"{name}: std must be positive, got {std!r}")

@@ -177,7 +177,8 @@ def vp_cosine(s=0.0, log_snr_min=-np.inf, log_snr_max=np.inf):
     """Return alpha = cos u, sigma = sin u with the angle u linear in t in [0, 1].
 
     By default u = pi t / 2: clean data at 0, zero SNR at 1 (training stays above t_min = 1e-5).
-    f = -u' tan u, g^2 = 2 u' tan u.
+    f = -u' tan u, g^2 = 2 u' tan u; at t_max = 1, unless the range is cut there, alpha is 0, log SNR is
+    -infinity, and f and g are infinite (alpha', sigma' are not).
 
     Args:
       s: starts at u = s / (1 + s) pi / 2, the offset of Nichol & Dhariwal 2021, eq. 17 (Imagen: 0.008).
@@ -250,7 +251,9 @@ def preserving(t, log_snr, d_log_snr):
 def rectified_flow():
     """Return the straight path alpha = 1 - t, sigma = t, t in [0, 1] (Lipman 2023; Liu et al. 2023).
 
-    Training stays above t_min = 1e-5, where log SNR is finite."""
+    Training stays above t_min = 1e-5, where log SNR is finite. At t_max = 1 alpha is 0, log SNR is -infinity,
+    and f and g are infinite (alpha', sigma' are not).
+    """
 
     def level(t):
         xp = namespace(t)

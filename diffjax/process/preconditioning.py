@@ -45,7 +45,12 @@ def vp_preconditioning(schedule, num_steps=1000):
     Args:
       schedule: the continuous schedule the network was trained on, e.g. `schedules.vp_linear()`.
       num_steps: M; the network's times run from 0 to M - 1.
+
+    Raises:
+      ValueError: for a chain.
     """
+    if not hasattr(schedule, "level"):
+        raise ValueError("vp_preconditioning needs a continuous schedule; a chain has iddpm_preconditioning")
     return _of_eps(lambda s: (num_steps - 1) * schedule.inv_sigma(s))
 
 

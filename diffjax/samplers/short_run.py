@@ -30,7 +30,12 @@ def short_run(
 
     Returns:
       x `[B, ...]`.
+
+    Raises:
+      ValueError: for a step_size that is not positive.
     """
+    if not step_size > 0:
+        raise ValueError(f"step_size must be positive, got {step_size!r}")
     noise_std = (2 * step_size) ** 0.5 if noise_std is None else noise_std
     x, keys = jnp.asarray(x), per_sample(key, len(x))
     t = prediction.times(t, x)

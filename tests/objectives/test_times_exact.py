@@ -114,3 +114,10 @@ def test_flow_matching_is_the_velocity_loss(x64):
     np.testing.assert_allclose(loss, ((jnp.sin(x_t) + t[:, None] - eps + x0) ** 2).mean(1), rtol=1e-12)
     # x_0 = x_t - t u and eps = x_t + (1 - t) u
     np.testing.assert_allclose(aux["prediction"].x0, x_t - t[:, None] * network(x_t, t, None), atol=1e-12)
+
+
+@pytest.mark.parametrize("make", [objectives.log_normal, objectives.logit_normal])
+@pytest.mark.parametrize("std", [-1.0, 0.0])
+def test_a_spread_that_is_not_positive_is_named(make, std):
+    with pytest.raises(ValueError, match=f"^{make.__name__}: std must be positive, got {std}$"):
+        make(0.0, std)

@@ -14,9 +14,13 @@ from diffjax.process import learned, prediction, schedules, sde
 
 _PARAMETERS = learned.init(jax.random.key(0), width=5) | {"w2": jnp.arange(5.0), "w3": 9 * jnp.ones(5)}
 LEARNED = schedules.learned(functools.partial(learned.monotone, _PARAMETERS))
+# Karras et al. 2022, table 1: sigma / alpha is 0.002 at t = 0.001 and 80 at t = 1
+_SLOPE = 2 * (np.log1p(0.002**2) / 1e-3 - np.log1p(80.0**2)) / (1e-3 - 1)
+VP_OF_EDM = schedules.vp_linear(np.log1p(80.0**2) - 0.5 * _SLOPE, np.log1p(80.0**2) + 0.5 * _SLOPE)
 # schedule, and the interval its equation is solved over
 SCHEDULES = {
     "vp_linear": (schedules.vp_linear(), 1e-5, 1.0),
+    "vp_of_edm": (VP_OF_EDM, VP_OF_EDM.t_min, 1.0),
     "vp_offset": (schedules.vp_linear(0.0, 20.0, offset=1e-4), 0.0, 1.0),
     "sub_vp": (schedules.sub_vp(), 1e-5, 1.0),
     "vp_cosine": (schedules.vp_cosine(), 1e-5, 0.999),
@@ -80,6 +84,17 @@ def test_closed_coefficients_are_those_of_the_rates(name):
     np.testing.assert_allclose(sde.diffusion(schedule, t), sde.diffusion(from_rates, t), rtol=1e-10)
 
 
+def test_rates_that_begin_below_zero():
+    """B < 0 just above t = 0: t_min lies past it, and every ratio from 0 up has its time there."""
+    beta_min = float(VP_OF_EDM.sde(np.float64(0))[1])
+    assert -0.0049 < beta_min < -0.0047 and 5.4e-4 < VP_OF_EDM.t_min < 5.7e-4
+    level = VP_OF_EDM(np.array([1e-3, 1.0]))
+    np.testing.assert_allclose(level.sigma / level.alpha, [0.002, 80], rtol=1e-9)
+    np.testing.assert_allclose(VP_OF_EDM.inv_sigma(np.array([0.0, 0.002, 80.0])), [0, 1e-3, 1], rtol=1e-10)
+    np.testing.assert_allclose(VP_OF_EDM.inv_sigma(jnp.array([0.002, 80.0])), [1e-3, 1], rtol=2e-4)
+    assert np.isfinite(VP_OF_EDM(VP_OF_EDM.t_min)).all() and VP_OF_EDM(0.0).sigma == 0
+
+
 def test_coefficients_on_clean_data_are_finite():
     """At t = 0 sigma' is infinite and sigma zero, but g^2 = beta_min."""
     one = np.ones((1, 1))
@@ -88,6 +103,34 @@ def test_coefficients_on_clean_data_are_finite():
     np.testing.assert_allclose(sde.diffusion(schedules.vp_linear(), 0.0) ** 2, 0.1)
     assert sde.diffusion(schedules.sub_vp(), 0.0) == 0 and sde.diffusion(schedules.vp_cosine(), 0.0) == 0
     np.testing.assert_allclose(sde.diffusion(schedules.ve(), 0.0), 0.01 * np.sqrt(2 * np.log(5000)))
+
+
+NO_SIGNAL = {"vp_cosine", "rectified_flow", "shifted_flow"}  # at t_max, where alpha = 0
+
+
+@pytest.mark.parametrize("end", ["t_min", "t_max"])
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_the_ends_themselves(name, end):
+    """Everything is finite in both precisions, except what the docstrings say of alpha = 0."""
+    schedule = SCHEDULES[name][0]
+    t = getattr(schedule, end)
+
+    def everything(t):
+        level = schedule(t)
+        return (*level, sde.drift(schedule, jnp.ones(1), t)[0], sde.diffusion(schedule, t))
+
+    # two functions: JAX would keep the tables of a chain in the first one's precision
+    single = jax.jit(lambda t: everything(t))(jnp.float32(t))
+    with jax.enable_x64(True), np.errstate(divide="ignore"):
+        double = jax.jit(lambda t: everything(t))(jnp.float64(t))
+        host = (*schedule(t), sde.drift(schedule, np.ones(1), np.float64(t))[0], sde.diffusion(schedule, t))
+    ours = dict(zip((*schedule(t)._fields, "f", "g"), host))
+    if name in NO_SIGNAL and end == "t_max":
+        wanted = {"alpha": 0.0, "log_snr": -np.inf, "f": -np.inf, "g": np.inf}
+        assert {key: ours.pop(key) for key in wanted} == wanted
+    assert np.isfinite(list(ours.values())).all(), ours
+    np.testing.assert_allclose(double, host, rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(single, host, rtol=2e-4, atol=2e-6)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -224,6 +267,7 @@ def test_ways_back_keep_the_marginals(x64, name):
     [
         (lambda: schedules.vp_linear()(500), r"t must be in \[0, 1\], got 500"),
         (lambda: schedules.vp_linear(2.0, 1.0), "vp_linear needs -0.1 <= beta_min <= beta_max"),
+        (lambda: schedules.vp_linear(-0.2, 20.0), "got -0.2, 20 and 0"),
         (lambda: schedules.sub_vp(-1.0, 1.0), "sub_vp needs 0 <= beta_min"),
         (lambda: schedules.ve(1.0, 1.0), "ve needs 0 < sigma_min < sigma_max"),
         (lambda: schedules.vp_cosine(s=-0.1), "vp_cosine needs s >= 0"),

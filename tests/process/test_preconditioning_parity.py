@@ -48,6 +48,13 @@ def test_scale_of_the_signal_does_not_matter(x64, name):
     np.testing.assert_allclose(ours, denoise(x, edm).x0, rtol=1e-9, atol=1e-11)
 
 
+def test_the_vp_form_wants_real_times():
+    for chain in (schedules.linear_beta(100), schedules.geometric(50.0, 0.01, 100)):
+        with pytest.raises(ValueError, match="vp_preconditioning needs a continuous schedule; a chain has"):
+            prediction.vp_preconditioning(chain)
+    prediction.vp_preconditioning(schedules.linear_beta(100).continuous())
+
+
 def test_iddpm_labels_stay_on_the_chain():
     scales = prediction.iddpm_preconditioning(schedules.cosine_beta(100))
     labels = jax.jit(scales)(schedules.edm()(jnp.array([1e-9, 1e9]))).c_noise

@@ -167,3 +167,62 @@ def test_flow_matching_euler(x64, case, shift):
     path = _last_axis(golden[f"{case}__traj"])
     ours = _walk(golden, case, denoise, schedules.rectified_flow(), samplers.euler(), times, path[0])
     np.testing.assert_allclose(ours, path[1:], rtol=1e-4, atol=1e-5)
+
+
+# --- diffusers itself, where it is installed -------------------------------------------------------
+
+
+def _scheduler(name, **options):
+    diffusers = pytest.importorskip("diffusers", reason="needs diffusers, with torch")
+    return getattr(diffusers, name)(beta_schedule="linear", **options)
+
+
+def _theirs(scheduler, n):
+    """Walk diffusers' scheduler; return its times on our chain and its samples `[n + 1, 6]`, float64."""
+    torch = pytest.importorskip("torch")
+    scheduler.set_timesteps(n)
+    x = torch.from_numpy(np.random.default_rng(n).normal(size=(1, 6)))
+    path = [x]
+    for t in scheduler.timesteps:
+        path.append(scheduler.step(_told(torch, path[-1], int(t) + 1), t, path[-1]).prev_sample.double())
+    return np.append(scheduler.timesteps.numpy() + 1, 1), np.concatenate(path)
+
+
+def _told(xp, x, n):
+    """A network that bends along x and along n."""
+    return 0.4 * xp.sin(3 * x + n / 90) + 0.7 * x
+
+
+def _ours(solver, times, x):
+    chain = schedules.linear_beta(1000)
+    denoise = prediction.denoiser(lambda x, n, cond: _told(jnp, x, n.reshape(-1, 1)), "eps")
+    x = jnp.asarray(x)
+    return samplers.sample(KEY, denoise, chain, solver, times, x_init=x, trajectory=True)[1][:, 0]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("n", [9, 10, 11, 12])
+@pytest.mark.parametrize(
+    ("kind", "ours"),
+    [("dpmsolver++", samplers.dpm_solver_pp_single), ("dpmsolver", samplers.dpm_solver_single)],
+)
+@pytest.mark.parametrize("order", [2, 3])
+def test_what_is_left_of_groups_of_singlestep_solvers(x64, kind, ours, order, n):
+    """Whole groups, then a group of the rest: its last interval is of order 2 where two are left."""
+    scheduler = _scheduler(
+        "DPMSolverSinglestepScheduler", solver_order=order, algorithm_type=kind, lower_order_final=True,
+        final_sigmas_type="sigma_min",
+    )  # fmt: skip
+    times, path = _theirs(scheduler, n)
+    np.testing.assert_allclose(_ours(ours(order), times, path[:1]), path[1:], rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("n", [10, 20])
+@pytest.mark.parametrize("order", [2, 3])
+def test_deis_ends_at_lower_orders_below_15_steps(x64, order, n):
+    times, path = _theirs(_scheduler("DEISMultistepScheduler", solver_order=order), n)
+    solver = samplers.deis(order, "log_rho")
+    np.testing.assert_allclose(_ours(solver, times, path[:1]), path[1:], rtol=1e-3, atol=1e-4)
+    full = _ours(samplers.deis(order, "log_rho", lower_order_final=False), times, path[:1])
+    assert (np.abs(full[-1] - path[-1]).max() > 2e-3) == (n < 15)

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from scipy import optimize
 
 from diffjax import samplers
 from diffjax.process import prediction, schedules
@@ -56,3 +57,54 @@ def test_ablation(x64, case):
     x = first.sigma * jnp.asarray(golden["latents"])
     ours = samplers.sample(KEY, denoise, schedule, solver, times, x_init=x)
     np.testing.assert_allclose(ours, golden[f"{name}__out"], rtol=1e-7, atol=1e-9)
+
+
+def _general(x, x0, grid, draws, churn, order):
+    """Karras et al. 2022, eq. 4 with the churn of Alg. 2 and the steps of Alg. 3, in numpy.
+
+    In the clock of a VP schedule: s(t) = e^{-B/2}, sigma(t)^2 = e^B - 1, with dx / dt = (sigma' / sigma +
+    s' / s) x - sigma' s / sigma D(x / s; sigma). The churned time is that of the churned sigma, by bisection.
+    """
+    times, total, beta = grid
+    s, sigma = lambda t: np.exp(-total(t) / 2), lambda t: np.sqrt(np.expm1(total(t)))
+
+    def slope(x, t):
+        rate = 0.5 * beta(t) * np.exp(total(t)) / sigma(t)  # of sigma
+        return (rate / sigma(t) - beta(t) / 2) * x - rate * s(t) / sigma(t) * x0(x / s(t), sigma(t))
+
+    def churned(t):
+        goal = (1 + min(churn / (len(times) - 1), np.sqrt(2) - 1)) * sigma(t)
+        return optimize.brentq(lambda u: sigma(u) - goal, t, 2.0, xtol=1e-15, rtol=1e-14)
+
+    for i, (t, lower) in enumerate(zip(times, times[1:])):
+        up = churned(t)
+        x = s(up) / s(t) * x + s(up) * np.sqrt(sigma(up) ** 2 - sigma(t) ** 2) * draws[i]
+        h, first = lower - up, slope(x, up)
+        second = slope(x + h * first, lower) if order == 2 and lower > 0 else first
+        x = x + h * 0.5 * (first + second)
+    return x
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("ends", [(0.1, 20.0), None])
+def test_churn_from_the_noisiest_level_on(x64, ends, order):
+    """The first churn leads beyond t_max, on VP and on VP of Karras et al., sigma from 0.002 to 80."""
+    schedule = _vp(0.002, 80.0, 1e-3) if ends is None else schedules.vp_linear(*ends)
+    b0, b1 = (float(schedule.sde(np.float64(t))[1]) for t in (0, 1))
+    total, beta = lambda t: b0 * t + (b1 - b0) * t**2 / 2, lambda t: b0 + (b1 - b0) * t
+    times = np.append(np.linspace(1, 1e-3, 12), 0.0)
+    rng = np.random.default_rng(0)
+    x, draws, s2 = rng.normal(size=(5, 2)), rng.normal(size=(12, 5, 2)), 0.3
+    mu = np.array([0.8, -0.5])
+
+    def x0(xp, y, sigma):
+        v = s2 + sigma**2
+        return (s2 * y + sigma**2 * mu * xp.tanh(y * mu / v)) / v
+
+    def denoise(x, level, cond):
+        return prediction.from_x0(x0(jnp, x / level.alpha, level.sigma / level.alpha), x, level)
+
+    solver = (samplers.euler if order == 1 else samplers.heun)(s_churn=3.0)
+    ours = samplers.sample(KEY, denoise, schedule, solver, times, x_init=jnp.asarray(x), noise=draws[:, None])
+    theirs = _general(x, lambda y, sigma: x0(np, y, sigma), (times, total, beta), draws, 3.0, order)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-7, atol=1e-9)

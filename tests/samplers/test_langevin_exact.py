@@ -164,6 +164,10 @@ def test_a_pair_carries_the_predictors_memory_and_last_step(x64):
         (lambda: samplers.plan(EDM, samplers.langevin(), [0.5, 1.0]), "cannot walk upwards"),
         (lambda: samplers.plan(EDM, samplers.annealed_langevin(), [0.5, 1.0]), "cannot walk upwards"),
         (lambda: samplers.langevin().plan(EDM, np.array([0.0, 1.0])), "infinite at sigma = 0"),
+        (
+            lambda: samplers.plan(schedules.vp_linear(), samplers.annealed_langevin(), [1.0, 0.5, 0.0]),
+            r"needs a schedule of constant alpha \(geometric, ve, edm\), got alpha from 0.00657.* to 0.28",
+        ),
     ],
 )
 def test_bad_options_are_named(make, message):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from diffjax import exact, samplers
+from diffjax import exact, samplers, toys
 from diffjax.process import prediction, schedules
 
 KEY = jax.random.key(0)
@@ -34,10 +34,20 @@ def _data(n=16):
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_the_density_of_the_data(x64, name):
-    """Within 1e-3 nats a dimension: the noise at t_min, the prior's mismatch, and 64 steps."""
+    """Within 1e-3 nats a dimension: the noise at t_min, the prior's mismatch, and the default steps."""
     x, schedule = _data(), SCHEDULES[name]
     log_p = samplers.log_likelihood(None, MIXTURE.denoiser(), schedule, x)
     np.testing.assert_allclose(log_p / 2, MIXTURE.log_prob(x) / 2, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["vp", "sub_vp", "ve", "edm", "flow"])
+def test_the_default_grid_is_fine_enough_for_narrow_modes(x64, name):
+    """Eight of width 0.1 on the unit circle, moved to mean 0."""
+    ring = toys.ring8()
+    ring = exact.gaussian_mixture(*ring._replace(means=ring.means - ring.weights @ ring.means))
+    x = ring.sample(jax.random.key(3), 64)
+    log_p = samplers.log_likelihood(None, ring.denoiser(), SCHEDULES[name], x)
+    np.testing.assert_allclose(log_p / 2, ring.log_prob(x) / 2, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["vp", "sub_vp", "ve", "flow"])
@@ -67,6 +77,48 @@ def test_order_of_the_fixed_steps(x64, integrator, order):
         )  # fmt: skip
         errors.append(float(jnp.sqrt(jnp.mean((log_p - MIXTURE.log_prob(x, schedule(0.002))) ** 2))))
     assert abs(np.log2(errors[0] / errors[1]) - order) < 0.35, errors
+
+
+def _divergence(schedule, t, x, **options):
+    """What `log_likelihood` gains at one time: it is all that this integrator returns."""
+
+    def run(field, level, y):
+        return y[0], field(level, y)[1]
+
+    at = samplers.integrators.Integrator(lambda schedule, times: schedule(times[0]), run)
+    return samplers.log_likelihood(
+        KEY, MIXTURE.denoiser(), schedule, x, times=[t, schedule.t_max], integrator=at,
+        prior=lambda x: jnp.zeros(len(x)), **options,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.9])
+@pytest.mark.parametrize("name", ["vp", "ve", "flow"])
+def test_divergences_at_a_point(x64, name, share):
+    """Against jacfwd of the velocity: the exact one, e^T J e of given probes, the mean over drawn ones."""
+    schedule, n = SCHEDULES[name], 3000
+    t = share * schedule.t_max
+    level = schedule(t)
+    x = level.alpha * _data(3) + level.sigma * jax.random.normal(jax.random.key(1), (3, 2))
+
+    def velocity(x):
+        return prediction.velocity(MIXTURE.predict(x[None], level), level)[0]
+
+    jacobian = jax.vmap(jax.jacfwd(velocity))(x)
+    traces = np.trace(jacobian, axis1=1, axis2=2)
+    np.testing.assert_allclose(_divergence(schedule, t, x), traces, rtol=1e-9)
+    e = jax.random.normal(jax.random.key(2), (5, 3, 2))
+    given = _divergence(schedule, t, x, divergence="hutchinson", noise=e)
+    np.testing.assert_allclose(given, np.einsum("pbi,bij,pbj->pb", e, jacobian, e).mean(0), rtol=1e-9)
+    for probe in ("rademacher", "gaussian"):
+        drawn = _divergence(schedule, t, jnp.repeat(x, n, 0), divergence="hutchinson", probe=probe)
+        drawn = drawn.reshape(3, n)
+        error = np.std(drawn, 1) / np.sqrt(n)
+        assert (np.abs(drawn.mean(1) - traces) < 3 * error).all()
+        # e^T J e has variance 2 |S|^2 for the symmetric part S, less its diagonal's for signs
+        s2 = ((jacobian + jacobian.transpose(0, 2, 1)) / 2) ** 2
+        spread = 2 * s2.sum((1, 2)) - (2 * np.trace(s2, axis1=1, axis2=2) if probe == "rademacher" else 0)
+        np.testing.assert_allclose(np.var(drawn, 1), spread, rtol=0.25)
 
 
 @pytest.mark.parametrize("probe", ["rademacher", "gaussian"])
@@ -263,6 +315,13 @@ def test_a_logit_logistic_law_can_be_uniform():
         ({"times": [0.002, 1.0]}, "must end at the noisy end t_max = 80.* got 1; give prior"),
         ({"schedule": schedules.linear_beta(10)}, r"or the chain's \.continuous\(\)"),
         ({"schedule": schedules.linear_beta(10), "times": [1, 10]}, "a discrete chain has none"),
+        *(
+            (
+                {"schedule": SCHEDULES["vp"], "times": [0.0, 0.5, 1.0], "integrator": integrator},
+                "d sigma/dt is infinite at t = 0; begin at the schedule's t_min",
+            )
+            for integrator in (None, samplers.integrators.heun(), samplers.adaptive.integrator())
+        ),
     ],
 )  # fmt: skip
 def test_bad_options_are_named(options, message):

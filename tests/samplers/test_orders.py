@@ -29,6 +29,7 @@ CASES = [
     ("dpm_1", samplers.dpm_solver_pp(1), _edm, 128, 1),
     ("heun", samplers.heun(), _edm, 128, 2), ("heun", samplers.heun(), _flow, 128, 2),
     ("ralston", samplers.heun(2 / 3), _flow, 128, 2), ("midpoint", samplers.heun(0.5), _flow, 128, 2),
+    ("edm_euler", samplers.edm_euler(), _edm, 128, 1), ("edm_euler", samplers.edm_euler(), _flow, 128, 1),
     ("edm_heun", samplers.edm_heun(), _edm, 128, 2), ("edm_heun", samplers.edm_heun(), _flow, 128, 2),
     ("dpm_2", samplers.dpm_2(), _edm, 128, 2), ("dpm_2", samplers.dpm_2(), _flow, 128, 2),
     ("dpm_pp_2m", samplers.dpm_solver_pp(2), _edm, 128, 2),
@@ -52,7 +53,9 @@ CASES = [
     ("unipc_3", samplers.unipc(3), _flow, 192, 4),
     ("deis_2", samplers.deis(2), _edm, 128, 2), ("deis_2", samplers.deis(2), _flow, 128, 2),
     ("deis_3", samplers.deis(3), _edm, 128, 3), ("deis_log_rho_3", samplers.deis(3, "log_rho"), _edm, 128, 3),
-    ("lms_2", samplers.lms(2), _edm, 128, 2), ("lms_4", samplers.lms(4), _edm, 96, 4),
+    ("deis_4", samplers.deis(4), _edm, 96, 4),
+    ("lms_2", samplers.lms(2), _edm, 128, 2), ("lms_3", samplers.lms(3), _edm, 128, 3),
+    ("lms_4", samplers.lms(4), _edm, 96, 4),
     ("pndm", samplers.pndm(), _edm, 128, 2), ("plms", samplers.pndm("multistep"), _flow, 128, 2),
 ]  # fmt: skip
 

@@ -127,10 +127,19 @@ def test_the_deterministic_form_walks_upwards(x64):
             lambda: samplers.plan(schedules.rectified_flow(), SOLVERS["em"], [1.0, 0.5]),
             "f and g are infinite at alpha = 0; start at a smaller time",
         ),
+        (
+            lambda: samplers.plan(schedules.vp_linear(), SOLVERS["em_ode"], [0.0, 0.5, 1.0]),
+            "euler_maruyama: d sigma/dt is infinite at t = 0; begin at the schedule's t_min",
+        ),
+        (
+            lambda: samplers.plan(schedules.rectified_flow(), SOLVERS["em_ode"], [0.0, 0.5]),
+            "euler_maruyama: the score is infinite at sigma = 0; begin at the schedule's t_min",
+        ),
         (lambda: samplers.plan(schedules.edm(), SOLVERS["rd"], [1.0, 2.0]), "cannot walk upwards"),
         (lambda: samplers.plan(schedules.edm(), SOLVERS["rd_ode"], [1.0, 2.0]), "times must decrease"),
     ],
 )
 def test_bad_options_are_named(make, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as error:
         make()
+    assert "\n" not in str(error.value)

@@ -55,6 +55,12 @@ def test_score_and_box_are_clipped():
     np.testing.assert_allclose(step(), [[0.0, 0.0]], atol=1e-6)
 
 
+@pytest.mark.parametrize("step_size", [-0.1, 0.0])
+def test_a_step_that_is_not_positive_is_named(step_size):
+    with pytest.raises(ValueError, match=f"^step_size must be positive, got {step_size}$"):
+        samplers.short_run(jax.random.key(0), UNIT, jnp.ones((2, 1)), num_steps=1, step_size=step_size)
+
+
 def test_times_and_conditions_reach_the_network():
     seen = lambda x, t, cond: (t + cond)[:, None] * jnp.ones_like(x)
     x = samplers.short_run(

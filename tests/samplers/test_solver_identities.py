@@ -32,9 +32,10 @@ ONE_METHOD = {
         samplers.unipc(2, "bh2", "eps", False, RESTS), samplers.dpm_solver(2, lower_order_final=False),
     ),
     "DEIS in log rho is DPM-Solver": (
-        samplers.deis(3, "log_rho"), samplers.dpm_solver(3, "taylor", lower_order_final=False),
+        samplers.deis(3, "log_rho", False), samplers.dpm_solver(3, "taylor", lower_order_final=False),
     ),
-    "DEIS in rho is LMS": (samplers.deis(4, "rho"), samplers.lms(4)),
+    "DEIS ends as DPM-Solver does": (samplers.deis(3, "log_rho"), samplers.dpm_solver(3, "taylor")),
+    "DEIS in rho is LMS": (samplers.deis(4, "rho", False), samplers.lms(4)),
     "Euler over sigma / alpha is DDIM": (samplers.edm_euler(), samplers.ddim()),
     "LMS of order 1 is DDIM": (samplers.lms(1), samplers.ddim()),
     "2S in both forms": (samplers.dpm_solver_pp_2s(), samplers.dpm_solver_pp_sde(eta=0.0)),
@@ -102,9 +103,8 @@ def test_deis_integrates_polynomials_of_its_variable_exactly(x64, schedule, vari
         rate = (level.d_sigma - level.d_alpha * level.sigma / level.alpha) / level.alpha
         return cubic(reads(level)) * rate
 
-    _, path = samplers.sample(
-        KEY, denoise, schedule, samplers.deis(4, variable), times, x_init=jnp.ones((1, 1)), trajectory=True
-    )
+    solver = samplers.deis(4, variable, lower_order_final=False)
+    _, path = samplers.sample(KEY, denoise, schedule, solver, times, x_init=jnp.ones((1, 1)), trajectory=True)
     y = np.asarray(path)[:, 0, 0] / level.alpha[1:]
     for i in range(3, len(y) - 1):  # from order 4 on
         knots = np.arange(np.ceil(times[i + 2]), times[i + 1]) if schedule.t_max == 100 else None

@@ -1,0 +1,160 @@
+"""Weak orders of the solvers that draw noise: from exact variances, and from whole densities of a mixture.
+
+Gaussian data: a walk is linear in the start and in every draw, so that a batch with one of these 1 and the
+others 0 in each sample gives its variance without chance. A mixture: a solver without memory makes a Markov
+chain in one dimension, whose density is carried from grid to grid; multistep solvers have memory, and only
+the first check.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import solver_list
+
+from diffjax import samplers
+from diffjax.process import prediction, schedules
+
+KEY = jax.random.key(0)
+EDM, VP, FLOW = schedules.edm(), schedules.vp_linear(), schedules.rectified_flow()
+GRIDS = {
+    "edm": (EDM, lambda n: samplers.grids.karras(n + 1, 0.05, 20.0)[:-1]),
+    "vp": (VP, lambda n: samplers.grids.quadratic(n, 0.01, 1.0)),
+    "flow": (FLOW, lambda n: samplers.grids.uniform(n, 0.05, 0.95)),
+}
+# order of the variance
+ORDERS = {
+    "ancestral": (samplers.ancestral(), 1),
+    "fixed_large": (samplers.ancestral("fixed_large"), 1),
+    "ddim_half": (samplers.ddim(0.5), 1),
+    "ddim_whole": (samplers.ddim(1.0), 1),
+    "dpm_1": (samplers.dpm_solver(1, eta=1.0), 1),
+    "dpm_2m": (samplers.dpm_solver(2, eta=1.0), 2),
+    "dpm_2m_heun_half": (samplers.dpm_solver(2, "heun", eta=0.5), 2),
+    "dpm_pp_1_half": (samplers.dpm_solver_pp(1, eta=0.5), 1),
+    "dpm_pp_2m": (samplers.dpm_solver_pp(2, eta=1.0), 2),
+    "dpm_pp_2m_heun_half": (samplers.dpm_solver_pp(2, "heun", eta=0.5), 2),
+    "dpm_pp_3m": (samplers.dpm_solver_pp(3, "taylor", eta=1.0), 2),
+    "dpm_pp_3m_heun_half": (samplers.dpm_solver_pp(3, "heun", eta=0.5), 2),
+    "dpm_2_ancestral": (samplers.dpm_2_ancestral(), 2),
+    "dpm_2_ancestral_half": (samplers.dpm_2_ancestral(0.5), 2),
+    "dpm_pp_2s": (samplers.dpm_solver_pp_2s(1.0), 2),
+    "dpm_pp_2s_half": (samplers.dpm_solver_pp_2s(0.5), 2),
+    "dpm_pp_sde": (samplers.dpm_solver_pp_sde(), 1),
+    "dpm_pp_sde_half": (samplers.dpm_solver_pp_sde(0.5), 1),
+}
+# in the steps of these grids, 1 / N^2 is not yet all that there is
+NOT_YET = {("dpm_pp_3m", "vp"), ("dpm_pp_3m", "flow")}
+
+
+def _gaussian(x, level, cond=None):
+    """The exact denoiser of N(0, 0.4)."""
+    shrink = x / (0.4 * level.alpha**2 + level.sigma**2)
+    return prediction.Prediction(0.4 * level.alpha * shrink, level.sigma * shrink)
+
+
+def _variance_error(solver, schedule, times):
+    sources = (len(times) - 1) * solver.draws
+    start, end = (float(0.4 * a**2 + s**2) for a, s in (schedule(times[i])[1:3] for i in (0, -1)))
+    x = jnp.zeros((1 + sources, 1)).at[0].set(np.sqrt(start))
+    noise = np.eye(1 + sources)[1:].reshape(len(times) - 1, solver.draws, 1 + sources, 1)
+    x = samplers.sample(KEY, _gaussian, schedule, solver, times, x_init=x, noise=noise)
+    return float((x**2).sum()) / end - 1
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("name", ORDERS)
+def test_order_of_the_variance(x64, name, grid):
+    (solver, order), (schedule, times) = ORDERS[name], GRIDS[grid]
+    errors = [_variance_error(solver, schedule, times(n)) for n in (128, 256)]
+    assert abs(errors[1]) < 0.03
+    if (name, grid) not in NOT_YET:
+        assert abs(np.log2(errors[0] / errors[1]) - order) < 0.15, errors
+
+
+# --- the density of a mixture ----------------------------------------------------------------------
+
+POINTS, REACH = 800, 6.0
+START = 1.3  # of the fixed start, in units of sigma
+
+
+def _normal(x, variance):
+    return np.exp(-0.5 * x**2 / variance) / np.sqrt(2 * np.pi * variance)
+
+
+def _marginal(x, level):
+    """p(x_t) of the mixture of `solver_list`."""
+    v = level.alpha**2 * solver_list.VARIANCES + level.sigma**2
+    return sum(
+        w * _normal(x - level.alpha * m, c) for w, m, c in zip(solver_list.WEIGHTS, solver_list.MEANS, v)
+    )
+
+
+def _posterior(x, level, x_t, top):
+    """p(x_s | x_t), to which the reverse SDE carries a fixed start: the mixture's own, by Bayes."""
+    a, marginal = top.alpha / level.alpha, level.alpha**2 * solver_list.VARIANCES + level.sigma**2
+    spread = top.sigma**2 - a**2 * level.sigma**2
+    total, rest = a**2 * marginal + spread, x_t - top.alpha * solver_list.MEANS
+    weights = solver_list.WEIGHTS * _normal(rest, total)
+    means = level.alpha * solver_list.MEANS + marginal * a / total * rest
+    parts = [w * _normal(x - m, c) for w, m, c in zip(weights, means, marginal * spread / total)]
+    return sum(parts) / weights.sum()
+
+
+def _density_error(solver, schedule, times, fixed):
+    """L1 distance between the solver's density at the last time and the exact one."""
+    levels, steps = schedule(times), samplers.plan(schedule, solver, times).steps
+    width = REACH * np.sqrt(1.2 * levels.alpha**2 + levels.sigma**2)
+    draws = np.zeros(1), np.ones(1)
+    if solver.draws == 2:  # the first bends with x: an expectation of its own
+        draws = np.polynomial.hermite_e.hermegauss(3)
+
+    @jax.jit
+    def step(x, row, noise):
+        draw = lambda d: noise[d] * jnp.ones_like(x)
+        return solver.step(draw, solver_list.denoise, x, row, None, solver.init(x))[0]
+
+    x = np.linspace(-width[0], width[0], POINTS)
+    mass = _marginal(x, schedule(times[0])) * (x[1] - x[0])
+    if fixed:
+        x, mass = np.array([START * levels.sigma[0]]), np.ones(1)
+    for i, reach in enumerate(width[1:]):
+        row = jax.tree.map(lambda field, i=i: field[i], steps)
+        y, density = np.linspace(-reach, reach, POINTS), 0.0
+        for z, weight in zip(*draws):
+            still, moved = (np.asarray(step(x, row, np.array([z, e][-solver.draws :]))) for e in (0.0, 1.0))
+            std = (moved - still)[0]  # the last draw is added at the end, the same to every x
+            density = density + weight / draws[1].sum() * _normal(y[:, None] - still, std**2) @ mass
+        x, mass = y, density * (y[1] - y[0])
+    assert abs(mass.sum() - 1) < 1e-5
+    end, top = schedule(times[-1]), schedule(times[0])
+    exact = _posterior(x, end, START * top.sigma, top) if fixed else _marginal(x, end)
+    return np.abs(mass - exact * (x[1] - x[0])).sum()
+
+
+# solver, whether from one x_T or from its exact law, the order of the density at the end
+DENSITIES = {
+    "ancestral": (samplers.ancestral(), True, 1),
+    "fixed_large": (samplers.ancestral("fixed_large"), True, 1),
+    "ddim": (samplers.ddim(1.0), True, 1),
+    "ddim_half": (samplers.ddim(0.5), False, 1),  # another SDE: its law from one x_T is not known
+    "dpm_pp_1": (samplers.dpm_solver_pp(1, eta=1.0), True, 1),
+    "euler_maruyama": (samplers.euler_maruyama(), True, 1),
+    "reverse_diffusion": (samplers.reverse_diffusion(), True, 1),
+    "dpm_pp_sde": (samplers.dpm_solver_pp_sde(), True, 1),
+    # down by an ODE of order 2 and up by exact noise: of order 2 in the marginal, not in what x_s owes x_T
+    "dpm_2_ancestral": (samplers.dpm_2_ancestral(), False, 2),
+    "dpm_2_ancestral_fixed": (samplers.dpm_2_ancestral(), True, 1),
+    "dpm_pp_2s": (samplers.dpm_solver_pp_2s(1.0), False, 2),
+    "dpm_pp_2s_fixed": (samplers.dpm_solver_pp_2s(1.0), True, 1),
+}
+
+
+@pytest.mark.parametrize("name", DENSITIES)
+def test_order_of_the_density(x64, name):
+    solver, fixed, order = DENSITIES[name]
+    counts = (96, 192) if name.endswith("_fixed") else (48, 96)
+    levels = lambda n: VP.inv_sigma(samplers.grids.karras(n + 1, 0.1, 20.0)[:-1])
+    errors = [_density_error(solver, VP, levels(n), fixed) for n in counts]
+    assert errors[1] < 0.04
+    assert abs(np.log2(errors[0] / errors[1]) - order) < 0.15, errors
