@@ -37,6 +37,7 @@ def _forget_programs():
 
 NO_SOLVERS = {
     *("sample", "walk", "encode", "sample_segments", "start", "start_from", "plan", "network_calls"),
+    "dpm_adaptive",  # walks no grid; tests of its own
     *("log_likelihood", "log_likelihood_mmse", "likelihood_grid", "short_run", "slerp", "Rows", "Solver"),
 }
 
