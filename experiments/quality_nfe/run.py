@@ -63,7 +63,7 @@ def measure(run: Path, features: str, num: int) -> dict:
     judge = report.judge(
         classifier.extractor(judging), judging, train, held_out, np.random.default_rng(0), conditional=True
     )
-    labels = np.sort(train.label)[np.arange(num) * len(train) // num]
+    labels = train.label[_stratified(train.label, num)]
     rows = []
     for title, (sampler, calls) in _SAMPLERS.items():
         for most in _CALLS:
@@ -80,10 +80,16 @@ def measure(run: Path, features: str, num: int) -> dict:
         assemble.denoiser(config), params, assemble.schedule(config), held_out.x[chosen],
         held_out.label[chosen], key=jax.random.key(0),
     )  # fmt: skip
+    real = _stratified(held_out.label, min(num, len(held_out)))
     return {
         "run": run.name, "step": step, "floor": judge.floor, "likelihood": bits, "samples": rows,
-        "held_out": report.measure_quality(held_out.x[:num], held_out.label[:num], judge),
+        "held_out": report.measure_quality(held_out.x[real], held_out.label[real], judge),
     }  # fmt: skip
+
+
+def _stratified(label, num):
+    """Return num indices whose classes are as frequent as in the whole."""
+    return np.argsort(label, kind="stable")[np.arange(num) * len(label) // num]
 
 
 def figure(path: Path, results: list[dict]) -> None:
@@ -94,7 +100,7 @@ def figure(path: Path, results: list[dict]) -> None:
             rows = [row for row in found["samples"] if row["sampler"] == title]
             axis.loglog([row["calls"] for row in rows], [row["frechet"] for row in rows], "o-", label=title)
         held_out = found["held_out"]["frechet"]
-        axis.axhline(held_out, color="gray", linestyle="--", label="held-out images, as many")
+        axis.axhline(held_out, color="gray", linestyle="--", label="held-out images")
         axis.axhline(found["floor"], color="k", linestyle=":", label="floor: halves of the training images")
         axis.set(title=found["run"], xlabel="network calls a sample", ylabel="Fréchet distance")
         axis.set_xticks(_CALLS, [str(calls) for calls in _CALLS])
@@ -112,7 +118,7 @@ def page(results: list[dict], remarks: str) -> str:
         parts += [
             f"## {found['run']}",
             f"After {found['step']:,} training steps; {found['samples'][0]['count']:,} samples each; floor "
-            f"{found['floor']:.3g}; as many held-out images are at {found['held_out']['frechet']:.3g}. "
+            f"{found['floor']:.3g}; {found['held_out']['count']:,} held-out images are at {found['held_out']['frechet']:.3g}. "
             f"{bits['bits_per_dim']:.3f} ± {bits['standard_error']:.3f} bits/dim of {bits['count']} held-out "
             "images.",
             _table(found["samples"]),
