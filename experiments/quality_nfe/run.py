@@ -114,11 +114,11 @@ def page(results: list[dict], remarks: str) -> str:
     """Write the report of the results as Markdown."""
     parts = ["# " + inspect.getdoc(inspect.getmodule(page)), "## Remarks", remarks.strip()]
     for found in results:
-        bits = found["likelihood"]
+        bits, held_out = found["likelihood"], found["held_out"]
         parts += [
             f"## {found['run']}",
             f"After {found['step']:,} training steps; {found['samples'][0]['count']:,} samples each; floor "
-            f"{found['floor']:.3g}; {found['held_out']['count']:,} held-out images are at {found['held_out']['frechet']:.3g}. "
+            f"{found['floor']:.3g}; {held_out['count']:,} held-out images are at {held_out['frechet']:.3g}. "
             f"{bits['bits_per_dim']:.3f} ± {bits['standard_error']:.3f} bits/dim of {bits['count']} held-out "
             "images.",
             _table(found["samples"]),
