@@ -94,7 +94,7 @@ def _stratified(label, num):
 
 def figure(path: Path, results: list[dict]) -> None:
     """Draw the distance against network calls, a panel a data set."""
-    drawing = Figure(figsize=(5 * len(results), 4))
+    drawing = Figure(figsize=(4.5 * len(results) + 2.5, 4), layout="constrained")
     for axis, found in zip(drawing.subplots(1, len(results), squeeze=False)[0], results, strict=True):
         for title in _SAMPLERS:
             rows = [row for row in found["samples"] if row["sampler"] == title]
@@ -105,8 +105,7 @@ def figure(path: Path, results: list[dict]) -> None:
         axis.set(title=found["run"], xlabel="network calls a sample", ylabel="Fréchet distance")
         axis.set_xticks(_CALLS, [str(calls) for calls in _CALLS])
         axis.minorticks_off()
-        axis.legend(frameon=False, fontsize=8)
-    drawing.tight_layout()
+    drawing.legend(*axis.get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8)
     drawing.savefig(path, dpi=100)
 
 
@@ -137,6 +136,16 @@ def _table(rows):
 
 
 REMARKS = """
+- On MNIST, where the network has seen 2.7 epochs, ancestral steps beat every deterministic method at every
+  budget, in distance and in class: their noise mends some of what an unfinished network gets wrong. On the
+  digits, which are learned better, the deterministic methods are nearer to the data and ancestral steps are
+  surer of the class.
+- The predictor-corrector spends half of its calls on the corrector, and its predictor needs small steps: 25 of
+  them are few (the paper takes 1,000), 5 or 10 give noise.
+- EDM's Heun method with its own grid is bad at 9 calls, whose first steps are the longest of all, and among
+  the deterministic methods the best on MNIST from 19 calls on.
+- The deterministic methods solve one ODE: what they differ by at 50 calls on MNIST is the error of their steps,
+  flat as their curves look by then.
 """
 
 
