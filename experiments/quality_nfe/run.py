@@ -140,12 +140,12 @@ REMARKS = """
   budget, in distance and in class: their noise mends some of what an unfinished network gets wrong. On the
   digits, which are learned better, the deterministic methods are nearer to the data and ancestral steps are
   surer of the class.
-- The predictor-corrector spends half of its calls on the corrector, and its predictor needs small steps: 25 of
-  them are few (the paper takes 1,000), 5 or 10 give noise.
+- The predictor-corrector spends half of its calls on the corrector, and its predictor needs small steps: 25
+  of them are few (the paper takes 1,000), 5 or 10 give noise.
 - EDM's Heun method with its own grid is bad at 9 calls, whose first steps are the longest of all, and among
   the deterministic methods the best on MNIST from 19 calls on.
-- The deterministic methods solve one ODE: what they differ by at 50 calls on MNIST is the error of their steps,
-  flat as their curves look by then.
+- The deterministic methods solve one ODE: what they differ by at 50 calls on MNIST is the error of their
+  steps, flat as their curves look by then.
 """
 
 
