@@ -49,5 +49,5 @@ def get_config(path="../shared/data/mnist.npz"):
             "ema": ConfigDict({"name": "warmed_up", "decay": 0.995}),
         }
     )
-    config.evaluation = ConfigDict({"num_samples": 500, "batch_size": 250})
+    config.evaluation = ConfigDict({"num_samples": 250, "batch_size": 250})
     return config
