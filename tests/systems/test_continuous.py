@@ -9,7 +9,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from diffjax import commands, exact, systems
-from diffjax.process import prediction
+from diffjax.process import prediction, schedules
 from diffjax.systems import assemble
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"

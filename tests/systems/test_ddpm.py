@@ -113,7 +113,6 @@ def config_of(name, *args):
         ("model.name", None, "config.model.name is missing"),
         ("model.num_classes", 0, "objective.label_dropout needs a class-conditional model"),
         ("objective", None, "config.objective is missing"),
-        ("objective", "eps", "config.objective must be a section, a dict; got 'eps'"),
         ("schedule", None, "config.schedule is missing"),
         ("sampler.solver", None, "config.sampler.solver is missing"),
         ("sampler.steps", None, "config.sampler.steps is missing"),

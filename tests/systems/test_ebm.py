@@ -127,7 +127,7 @@ def test_a_config_that_does_not_fit_is_refused_by_name(field, value, message):
     config = commands.config_module(CONFIGS / "toys/ebm.py").get_config()
     section, name = field.split(".")
     with config.unlocked():
-        config.setdefault(section, {})
+        config[section] = config.get(section, {})
         config[section][name] = value
     with pytest.raises(ValueError, match=message):
         systems.build(config)
