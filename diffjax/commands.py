@@ -1,10 +1,12 @@
 """What the commands share: a run's config, samples in batches, and errors a person can read."""
 
+import ast
 import importlib.util
 import itertools
 import json
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -50,8 +52,8 @@ def define_config_flag() -> None:
 def run(main: Callable[[list[str]], None]) -> None:
     """Run a command: parse flags, call `main`, and end with status 2 on a user's mistake.
 
-    A ValueError or OSError, a missing package, or a flag that cannot be parsed, becomes one line on stderr;
-    `--verbosity=1` shows the traceback too. Ctrl-C ends it with status 130.
+    A ValueError or OSError, a missing package, a flag that cannot be parsed, or a key that a config lacks,
+    becomes one line on stderr; `--verbosity=1` shows the traceback too. Ctrl-C ends it with status 130.
 
     Args:
       main: takes the arguments that are no flags; the program's name is the first and only one.
@@ -71,7 +73,11 @@ def run(main: Callable[[list[str]], None]) -> None:
     except KeyboardInterrupt:
         print(f"{Path(sys.argv[0]).name}: interrupted", file=sys.stderr)
         sys.exit(130)
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, KeyError, AttributeError) as error:
+        if isinstance(error, KeyError | AttributeError):
+            if "ml_collections" not in traceback.extract_tb(error.__traceback__)[-1].filename:
+                raise  # a bug
+            error = _no_field(error)
         logging.debug("traceback", exc_info=True)
         print(f"{Path(sys.argv[0]).name}: error: {_one_line(error)}", file=sys.stderr)
         sys.exit(2)
@@ -214,24 +220,33 @@ def config_module(file: str | Path) -> ModuleType:
 def _check_overrides(argv):
     """Raise for an override of a key that the config lacks, naming the nearest ones."""
     words = [word.removeprefix("-") for word in argv if word.startswith("-")]
-    overrides = [word[len("-config.") :].split("=")[0] for word in words if word.startswith("-config.")]
+    overrides = [word[len("-config.") :].partition("=") for word in words if word.startswith("-config.")]
     paths = [word.partition("=")[2] for word in words if word.startswith("-config=")]
     paths += [after for word, after in itertools.pairwise(argv) if word in ("--config", "-config")]
     if not paths:
         return
     file, _, argument = paths[-1].partition(":")
     module = config_module(file)
-    keys = set(_dotted(module.get_config(argument) if argument else module.get_config()))
-    for override in overrides:
+    keys = dict(_dotted(module.get_config(argument) if argument else module.get_config()))
+    for override, equals, text in overrides:
         if override not in keys:
             raise ValueError(f"config has no key {override!r}{systems.nearest(override, keys)}")
+        if equals and isinstance(keys[override], ConfigDict) and not _is_dict(text):
+            raise ValueError(f"config.{override} must be a dict, e.g. \"{{'name': {text!r}}}\"; got {text!r}")
 
 
 def _dotted(config, prefix=""):
     for key, value in config.items():
-        yield f"{prefix}{key}"
+        yield f"{prefix}{key}", value
         if isinstance(value, ConfigDict):
             yield from _dotted(value, f"{prefix}{key}.")
+
+
+def _is_dict(text):
+    try:
+        return isinstance(ast.literal_eval(text), dict)
+    except (ValueError, SyntaxError):
+        return False
 
 
 def _parse(argv):
@@ -241,8 +256,13 @@ def _parse(argv):
     except flags.Error as error:
         raise ValueError(error) from error
     except (AttributeError, KeyError) as error:  # what config_flags raises
-        field = error.args[0].args[0] if isinstance(error.args[0], Exception) else error.args[0]
-        raise ValueError(f"config has no field {field}") from error
+        raise _no_field(error) from error
+
+
+def _no_field(error):
+    """Return what a KeyError or AttributeError of a ConfigDict says, as a ValueError."""
+    field = error.args[0].args[0] if isinstance(error.args[0], Exception) else error.args[0]
+    return ValueError(f"config has no field {field}")
 
 
 def _one_line(error):

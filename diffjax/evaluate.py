@@ -20,17 +20,12 @@ from diffjax import commands, systems
 from diffjax.data import Source
 from diffjax.evaluation import bound, classifier, extractors, figures, likelihood, pictures, report
 from diffjax.evaluation.dequantiser import DEQUANTISATIONS
+from diffjax.evaluation.settings import read as read_settings
 from diffjax.process.schedules import Chain
 from diffjax.systems import assemble
-from diffjax.systems.options import pick
 from diffjax.training import workdir as run_folder
 
 _HELD_OUT = "held-out real"
-_FEWEST = 10
-_SETTINGS = (
-    "num_samples", "batch_size", "guidance_weights", "bound_images", "bound_variance", "sweep_steps",
-    "features", "reference", "dequantisation",
-)  # fmt: skip
 
 
 def evaluate(
@@ -139,26 +134,10 @@ def evaluate(
 
 def _settings(config, **given):
     """Return `config.evaluation` with the options given, checked."""
-    settings = dict(config.get("evaluation", {}))
-    for key in settings:
-        if key not in _SETTINGS:
-            raise ValueError(f"config.evaluation has no key {key!r}{systems.nearest(key, _SETTINGS)}")
-    settings |= {key: value for key, value in given.items() if value is not None}
-    if "num_samples" not in settings:
+    found = read_settings(config, given)
+    if "num_samples" not in found:
         raise ValueError("num must be given: the run's config has no evaluation.num_samples")
-    settings = {
-        "batch_size": 256, "guidance_weights": (0.0,), "bound_images": 0, "sweep_steps": (),
-        "features": "classifier", "reference": 10_000, "dequantisation": "uniform",
-    } | settings  # fmt: skip
-    if settings["num_samples"] < _FEWEST:
-        raise ValueError(
-            f"num must be at least {_FEWEST} for the metrics to exist, got {settings['num_samples']}"
-        )
-    pick("evaluation.dequantisation", settings["dequantisation"], DEQUANTISATIONS)
-    for key, least in (("batch_size", 1), ("bound_images", 0), ("reference", _FEWEST)):
-        if settings[key] < least:
-            raise ValueError(f"evaluation.{key} must be at least {least}, got {settings[key]}")
-    return settings
+    return found
 
 
 def _build(config, steps, weight):
@@ -185,7 +164,15 @@ def _bounded(config, settings):
         return None
     if "schedule" not in config:
         raise ValueError(f"bound_images needs a noise schedule, and system {config.system!r} has none")
-    by_the_ode = config.system != "vdm" and not isinstance(assemble.schedule(config), Chain)
+    chain = config.system != "vdm" and isinstance(assemble.schedule(config), Chain)
+    by_the_ode = config.system != "vdm" and not chain
+    variance = settings.get("bound_variance")
+    if variance and not chain:
+        raise ValueError("evaluation.bound_variance is of the bound of a chain, which this schedule is not")
+    if variance and variance.startswith("learned") and not _learned(config):
+        raise ValueError(
+            f"evaluation.bound_variance={variance!r} needs a network trained for it (objective.loss)"
+        )
     if settings["dequantisation"] != "uniform" and not by_the_ode:
         raise ValueError("evaluation.dequantisation is of the likelihood of a continuous schedule by its ODE")
     held_out = systems.load_data(config, "test")
@@ -196,6 +183,10 @@ def _bounded(config, settings):
     chosen = np.arange(count) * len(held_out) // count  # evenly through the set, whatever its order
     label = None if held_out.label is None else held_out.label[chosen]
     return Source(held_out.x[chosen], label, held_out.num_classes, held_out.name)
+
+
+def _learned(config):
+    return config.objective.get("loss", "simple") != "simple"
 
 
 def _bits(config, settings, params, train, images, seed, progress):
@@ -214,8 +205,7 @@ def _bits(config, settings, params, train, images, seed, progress):
         law = fit(*model, train.x, labels, **options, progress="dequantiser" if progress else None)
         found = likelihood.measure_likelihood(*model, images.x, label, dequantise=law, **how)
         return {"likelihood": found}
-    learned = config.objective.get("loss", "simple") != "simple"
-    variance = config.objective.get("variance", "learned_range") if learned else "fixed_small"
+    variance = config.objective.get("variance", "learned_range") if _learned(config) else "fixed_small"
     variance = settings.get("bound_variance", variance)
     found = bound.measure_bound(denoiser, params, schedule, images.x, label, variance=variance, **how)
     return {"bound": found}

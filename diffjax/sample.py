@@ -4,6 +4,7 @@ Writes `samples.npz` and, beside it, a picture `samples.png`. Without an option,
 (or the one of `--config`).
 """
 
+import ast
 import zipfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from absl import flags
 
 from diffjax import commands, systems
 from diffjax.evaluation import pictures
+from diffjax.systems.options import require
 
 
 def with_sampler(config, solver=None, options=(), steps=None, grid=None, guidance_weight=None):
@@ -27,19 +29,24 @@ def with_sampler(config, solver=None, options=(), steps=None, grid=None, guidanc
       guidance_weight: w.
 
     Raises:
-      ValueError: for an option that is not name=value.
+      ValueError: for an option that is not name=value, or a solver where the system has none.
     """
+    require(config, "sampler")
     old = config.sampler.to_dict()
+    if solver is not None and "solver" not in old:
+        raise ValueError(
+            f"solver must be left out: system {config.system!r} has none (sampler.solver); got {solver!r}"
+        )
     if solver is not None and solver != old["solver"]:
         shared = ("steps", "grid", "guidance_weight", "threshold")
         old = {key: value for key, value in old.items() if key in shared} | {"solver": solver}
-    changed = {"steps": _number(steps), "grid": grid, "guidance_weight": guidance_weight}
+    changed = {"steps": _value(steps), "grid": grid, "guidance_weight": guidance_weight}
     new = old | {key: value for key, value in changed.items() if value is not None}
     for option in options:
         name, equals, value = option.partition("=")
         if not equals:
             raise ValueError(f"option must be name=value, e.g. eta=0.5; got {option!r}")
-        new[name] = _number(value)
+        new[name] = _value(value)
     config = config.copy_and_resolve_references()
     with config.unlocked():
         config.sampler = new
@@ -57,18 +64,20 @@ def labels_for(config, num, label=None):
         if label is not None:
             raise ValueError(f"label must be left out: the model is unconditional; got {','.join(label)}")
         return None
-    classes = range(num_classes) if label is None else [_number(each) for each in label]
+    classes = range(num_classes) if label is None else [_value(each) for each in label]
     for each in classes:
         if each not in range(num_classes):
             raise ValueError(f"label must be in 0..{num_classes - 1}, got {each}")
     return np.resize(np.array(classes, np.int32), num)
 
 
-def _number(text):
-    for read in (int, float):
+def _value(text):
+    """Read a number, or True, False, None or a tuple of them; anything else is text."""
+    text = text.capitalize() if text in ("true", "false") else text
+    for read in (int, float, ast.literal_eval):
         try:
             return read(text)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, SyntaxError):
             continue
     return text
 

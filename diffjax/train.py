@@ -16,6 +16,8 @@ from ml_collections import config_flags
 
 from diffjax import commands, data, systems
 from diffjax.evaluation import pictures
+from diffjax.evaluation import settings as evaluation
+from diffjax.systems.options import call, require, section
 from diffjax.training import fit, metrics, sharding, workdir
 from diffjax.training.stopping import on_signals
 
@@ -32,6 +34,7 @@ _SECTIONS = [
 ]
 _LOOP = ["num_steps", "seed", "log_every", "checkpoint_every", "sample_every", "keep"]
 _TRAINING = [*_LOOP, "batch_size", "ema", "mesh", "writers"]
+_REQUIRED = ["num_steps", "seed", "log_every", "checkpoint_every", "batch_size", "ema.name"]
 _WRITERS = {"tensorboard": metrics.tensorboard, "wandb": metrics.wandb}
 
 
@@ -54,11 +57,13 @@ def train(config, folder, about="A training run.", progress=True, should_stop=la
       ValueError: naming the field of the config that does not fit.
     """
     _check_keys("config", config, _SECTIONS)
-    _check_keys("config.training", config.training, _TRAINING)
+    _check_keys("config.training", section(config, "training"), _TRAINING)
+    require(config, *(f"training.{name}" for name in _REQUIRED))
+    evaluation.read(config)
     settings = config.training
     system, optimizer, decay = systems.build(config), systems.make_optimizer(config), systems.make_ema(config)
     writers = [_writer(name) for name in settings.get("writers", ())]
-    mesh = sharding.make_mesh(**dict(settings.get("mesh", {})))
+    mesh = call("training.mesh", sharding.make_mesh, dict(settings.get("mesh", {})))
     source = systems.load_data(config, "train")
     batches = data.batches(
         source, settings.batch_size, seed=settings.seed, flip=config.data.get("flip", False),
@@ -78,8 +83,8 @@ def train(config, folder, about="A training run.", progress=True, should_stop=la
 def _trace(system, source, settings):
     """Raise what the system itself refuses, by tracing it: nothing is compiled or written."""
     for name in ("log_every", "checkpoint_every", "num_steps"):
-        if settings[name] < 1:
-            raise ValueError(f"training.{name} must be at least 1, got {settings[name]}")
+        if not isinstance(settings[name], int) or settings[name] < 1:
+            raise ValueError(f"training.{name} must be an integer of at least 1, got {settings[name]!r}")
     key = jax.random.key(0)
     state = jax.eval_shape(system.init, key)
     batch = source.gather(np.zeros(settings.batch_size, int))
@@ -101,6 +106,11 @@ def _sampler(system, config, source, folder):
             return
         path = Path(folder) / "samples" / f"step_{step:07d}.png"
         path.parent.mkdir(exist_ok=True)
+        if not np.isfinite(x).all():
+            print(
+                f"warning: {np.sum(~np.isfinite(x))} of {x.size} values in {path} are not finite",
+                file=sys.stderr,
+            )
         if image:
             pictures.grid(path, data.to_uint8(x), labels, columns=10)
         else:
@@ -122,8 +132,8 @@ def _writer(name):
     return _WRITERS[name]
 
 
-def _check_keys(where, section, known):
-    for key in section:
+def _check_keys(where, entries, known):
+    for key in entries:
         if key not in known:
             raise ValueError(f"{where} has no key {key!r}{systems.nearest(key, known)}")
 

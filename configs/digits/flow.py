@@ -3,6 +3,7 @@
 Lipman et al. 2023 (arXiv:2210.02747), Liu et al. 2023 (arXiv:2209.03003): x_t = (1 - t) x_0 + t eps, a
 network of the velocity eps - x_0, times logit-normal (Esser et al. 2024, arXiv:2403.03206), labels dropped
 for classifier-free guidance (Ho & Salimans 2022), and Heun's method from t = 1 to 0.
+`--config.objective.times="{'name': 'uniform'}"` draws the times of the first two papers.
 
     python -m diffjax.train --config=configs/digits/flow.py --workdir=runs/digits_flow
     python -m diffjax.evaluate --workdir=runs/digits_flow

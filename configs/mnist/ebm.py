@@ -3,7 +3,7 @@
 Du & Mordatch 2019 (arXiv:1903.08689): contrastive divergence with Langevin chains that begin at 95 % in a
 replay buffer of 10,000 and otherwise in uniform noise, far less noise than the step's size asks for
 (samples of a colder energy), clipped gradients, images kept in [-1, 1], regularised energies, a little
-noise on the data.
+noise on the data. `--config.objective.starts="{'name': 'data'}"` starts them at the data instead.
 
     python -m diffjax.train --config=configs/mnist/ebm.py --workdir=runs/mnist_ebm
     python -m diffjax.evaluate --workdir=runs/mnist_ebm

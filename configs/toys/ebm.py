@@ -11,8 +11,9 @@ the energy knows the weights of the modes better than they do.
     python -m diffjax.sample --workdir=runs/ring8_ebm --num=2000
 
 Any other set of points by its name: `--config=configs/toys/ebm.py:moons`. `objective.starts` may also be
-"data" (contrastive divergence of k steps) or "afresh". `objective = {"loss": ...}` trains the same network by
-score matching: {"name": "denoising", "sigma": 0.05}, "sliced" or "implicit".
+"data" (contrastive divergence of k steps) or "afresh"; on the command line a dict in quotes,
+`--config.objective.starts="{'name': 'data'}"`. `--config.objective="{'loss': ...}"` trains the same
+network by score matching: {'name': 'denoising', 'sigma': 0.05}, 'sliced' or 'implicit'.
 
 About a minute of one core. Obtained: KL divergence from the data to exp(-E) / Z 0.041 nats, Z by quadrature
 over [-3, 3]^2; the weights of its modes are off by a total variation of 0.08, those of 5,040 samples by 0.16.

@@ -2,8 +2,9 @@
 
 Lipman et al. 2023 (arXiv:2210.02747), Liu et al. 2023 (arXiv:2209.03003): x_t = (1 - t) x_0 + t eps, a
 network of the velocity eps - x_0, and Heun's method from t = 1 to 0. Times are logit-normal (Esser et al.
-2024, arXiv:2403.03206); `objective.times = "uniform"` is the papers' own. `schedule.shift = m` moves times
-and levels to t' = m t / (1 + (m - 1) t), that paper's eq. 23 for larger images: 1 moves nothing.
+2024, arXiv:2403.03206); `--config.objective.times="{'name': 'uniform'}"` is the papers' own.
+`schedule.shift = m` moves times and levels to t' = m t / (1 + (m - 1) t), that paper's eq. 23 for larger
+images: 1 moves nothing.
 
     python -m diffjax.train --config=configs/toys/flow.py --workdir=runs/ring8_flow
     python -m diffjax.sample --workdir=runs/ring8_flow --num=2000

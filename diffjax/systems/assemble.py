@@ -8,7 +8,7 @@ from diffjax import data, guidance, models, objectives, samplers
 from diffjax.objectives import weightings
 from diffjax.process import continuous_elbo, forward, prediction, schedules
 from diffjax.systems import ddpm, ebm, ncsn, vdm
-from diffjax.systems.options import call, named, optional, pick, section
+from diffjax.systems.options import call, chosen, fill, named, optional, pick, require, section
 from diffjax.training import ema, optimizer
 
 _SCHEDULES = {
@@ -48,7 +48,14 @@ _PRECONDITIONINGS = {
     "ve": prediction.ve_preconditioning,
 }
 _LOSSES = {"simple": ddpm.simple, "bound": ddpm.bound, "hybrid": ddpm.hybrid}
-_TIMES = {"log_normal": objectives.log_normal, "logit_normal": objectives.logit_normal}
+_TIMES = {
+    "uniform": objectives.uniform,
+    "low_discrepancy": objectives.low_discrepancy,
+    "uniform_log_snr": objectives.uniform_log_snr,
+    "second_moment": objectives.uniform,  # until there is a history to draw by, see `ddpm.ddpm`
+    "log_normal": objectives.log_normal,
+    "logit_normal": objectives.logit_normal,
+}
 _MATCHINGS = {"denoising": ebm.denoising, "implicit": ebm.implicit, "sliced": ebm.sliced}
 _STARTS = {"persistent": ebm.persistent, "data": ebm.at_data, "afresh": ebm.afresh}
 _THRESHOLDS = {"static": guidance.clip, "dynamic": guidance.dynamic_threshold}
@@ -67,12 +74,14 @@ def build(config):
     Raises:
       ValueError: naming the field, for an unknown name or option, or options that do not fit.
     """
+    require(config, "system", "data.name", "data.shape", "model.name", "objective", "sampler")
     return pick("system", config.system, _SYSTEMS)(config)
 
 
 def _ddpm(config):
     noise = schedule(config)
     options = section(config, "objective")
+    _check_kind(options, noise)
     draw_times = options.pop("times", "uniform")
     scales = preconditioning(config, noise)
     options.pop("preconditioning", None)
@@ -80,11 +89,12 @@ def _ddpm(config):
     num_classes = _num_classes(config)
     _check_model_classes(config, num_classes, options.get("label_dropout", 0.0))
     solver, times, guidance_weight, threshold = sampler(config, noise)
-    return call(
+    return fill(
         "objective", ddpm.ddpm, options, network(config), noise, solver, times,
         shape=tuple(config.data.shape), num_classes=num_classes, preconditioning=scales, loss=loss,
         draw_times=_draw_times(draw_times, noise),
-        importance=draw_times == "second_moment", guidance_weight=guidance_weight, threshold=threshold,
+        importance=named(draw_times)[0] == "second_moment",
+        guidance_weight=guidance_weight, threshold=threshold,
     )  # fmt: skip
 
 
@@ -110,50 +120,58 @@ def _loss(options, noise, scales):
 
 
 def _ncsn(config):
-    noise = schedule(config)
+    noise, options = schedule(config), section(config, "objective")
+    _check_kind(options, noise)
     solver, times, weight, threshold = sampler(config, noise)
     if weight or threshold:
         raise ValueError("sampler.guidance_weight and sampler.threshold are not for system 'ncsn'")
-    return call(
-        "objective", ncsn.ncsn, section(config, "objective"), network(config), noise, solver, times,
+    return fill(
+        "objective", ncsn.ncsn, options, network(config), noise, solver, times,
         shape=tuple(config.data.shape),
     )  # fmt: skip
 
 
 def _ebm(config):
     options, walk = section(config, "objective"), section(config, "sampler")
+    if config.get("schedule") is not None:
+        raise ValueError("config.schedule is not for system 'ebm', whose energy has no noise levels")
     if walk.pop("guidance_weight", 0.0):
         raise ValueError("sampler.guidance_weight is not for system 'ebm'")
     chain_of_sample, shape = call("sampler", ebm.langevin, walk), tuple(config.data.shape)
-    loss = options.pop("loss", "contrastive_divergence")
-    if loss != "contrastive_divergence":
-        matching = optional("objective.loss", loss, _MATCHINGS | {"contrastive_divergence": None})
-        return call(
+    losses = _MATCHINGS | {"contrastive_divergence": _contrastive_divergence}
+    matching = chosen("objective.loss", options.pop("loss", "contrastive_divergence"), losses)
+    if matching is not None:
+        return fill(
             "objective", ebm.score_matched, options, network(config), matching, chain_of_sample, shape=shape
         )
-    starts = optional("objective.starts", options.pop("starts", "persistent"), _STARTS)
-    if starts is None:
-        raise ValueError(f"objective.starts must be one of {', '.join(_STARTS)}; got 'none'")
+    starts = chosen("objective.starts", options.pop("starts", "persistent"), _STARTS)
     own = [key for key in inspect.signature(ebm.langevin).parameters if key in options]
     chain = call("objective", ebm.langevin, {key: options.pop(key) for key in own})
-    return call("objective", ebm.ebm, options, network(config), starts, chain, chain_of_sample, shape=shape)
+    return fill("objective", ebm.ebm, options, network(config), starts, chain, chain_of_sample, shape=shape)
+
+
+def _contrastive_divergence():
+    """Return no matching: training is by chains."""
 
 
 def _vdm(config):
     clock, num_classes = _clock(config), _num_classes(config)
+    options = section(config, "objective")
+    _check_kind(options, clock.start)
     _check_model_classes(config, num_classes, 0.0)
     solver, times, weight, threshold = sampler(config, clock.start)
     if weight:
         raise ValueError("sampler.guidance_weight is not for system 'vdm'")
     shape = tuple(config.data.shape)
     values = continuous_elbo.EIGHT_BITS if len(shape) == 3 else None  # points are not discrete
-    return call(
-        "objective", vdm.vdm, section(config, "objective"), network(config), clock, solver, times,
+    return fill(
+        "objective", vdm.vdm, options, network(config), clock, solver, times,
         shape=shape, num_classes=num_classes, values=values, threshold=threshold,
     )  # fmt: skip
 
 
 def _clock(config):
+    require(config, "schedule.name")
     if config.schedule.name == "learned":
         return call("schedule", vdm.trained, section(config, "schedule", "name"))
     noise = schedule(config)
@@ -218,6 +236,7 @@ def schedule(config):
     Raises:
       ValueError: for one that does not exist by itself, a VDM's "learned" (see `levels`).
     """
+    require(config, "schedule.name")
     if config.schedule.name == "learned":
         raise ValueError("schedule.name='learned' is trained with the network: it needs system 'vdm'")
     make = pick("schedule.name", config.schedule.name, _SCHEDULES)
@@ -233,6 +252,7 @@ def sampler(config, noise):
     Returns:
       Solver, time grid, guidance weight, and the thresholding transformation or None.
     """
+    require(config, "sampler.solver", "sampler.steps")
     options = section(config, "sampler")
     solver = pick("sampler.solver", options.pop("solver"), _SOLVERS)
     times = time_grid(noise, options.pop("steps"), options.pop("grid", "uniform"))
@@ -244,6 +264,7 @@ def sampler(config, noise):
     solver = call("sampler", solver, options)
     if corrector is not None:
         solver = samplers.predictor_corrector(solver, corrector)
+    call("sampler", samplers.plan, {}, noise, solver, times)  # what it refuses is no fault of the objective
     return solver, times, weight, threshold
 
 
@@ -279,7 +300,8 @@ def time_grid(noise, steps, grid):
     def karras():
         least, most = (noise(t) for t in ((1, noise.num_steps) if chain else (noise.t_min, noise.t_max)))
         # sigma/alpha of a chain's last steps runs off to 1e4 and more, where x is noise already
-        ends = least.sigma / least.alpha, min(most.sigma / most.alpha, 80.0)
+        with np.errstate(divide="ignore"):  # alpha = 0 is infinite noise
+            ends = least.sigma / least.alpha, min(most.sigma / most.alpha, 80.0)
         levels = samplers.grids.karras(steps + ends_noisy, *ends)
         times = np.minimum(noise.inv_sigma(levels[:-1] if ends_noisy else levels), noise.t_max)
         times[-1] = 0
@@ -304,12 +326,14 @@ def time_grid(noise, steps, grid):
 
 def make_optimizer(config):
     """Build the optimizer of `config.optimizer`, for `config.training.num_steps` updates."""
+    require(config, "optimizer", "training.num_steps")
     options = section(config, "optimizer")
     return call("optimizer", optimizer.make, options, num_steps=config.training.num_steps)
 
 
 def make_ema(config):
     """Build the decay rule of `config.training.ema`."""
+    require(config, "training.ema.name")
     options = dict(config.training.ema)
     return call("training.ema", pick("training.ema.name", options.pop("name"), _EMA), options)
 
@@ -320,6 +344,7 @@ def load_data(config, split):
     Raises:
       ValueError: if the examples have another shape or more classes than the config says.
     """
+    require(config, "data.name", "data.shape")
     options = section(config, "data", "name", "shape", "num_classes", "flip")
     source = data.load(config.data.name, split, **options)
     if tuple(source.shape) != tuple(config.data.shape):
@@ -334,11 +359,23 @@ def load_data(config, split):
 
 
 def _num_classes(config):
-    return config.data.num_classes if config.model.get("num_classes") else None
+    if not config.model.get("num_classes"):
+        return None
+    require(config, "data.num_classes")
+    return config.data.num_classes
+
+
+def _check_kind(options, noise):
+    if "kind" in options:
+        pick("objective.kind", options["kind"], dict.fromkeys(prediction.KINDS))
+    if options.get("kind") == "mean" and not isinstance(noise, schedules.Chain):
+        raise ValueError("objective.kind='mean' needs a chain, and schedule.name is continuous")
 
 
 def _check_model_classes(config, num_classes, label_dropout):
     if num_classes is None:
+        if label_dropout:
+            raise ValueError("objective.label_dropout needs a class-conditional model (model.num_classes)")
         return
     wanted = num_classes + (label_dropout > 0)
     if config.model.num_classes != wanted:
@@ -346,19 +383,15 @@ def _check_model_classes(config, num_classes, label_dropout):
         raise ValueError(f"model.num_classes must be {wanted}{null}, got {config.model.num_classes}")
 
 
-def _draw_times(name, noise):
-    chain = isinstance(noise, schedules.Chain)
-    if name in ("uniform", "second_moment"):
-        return None
-    if name == "low_discrepancy":
-        return objectives.low_discrepancy(noise)
-    if name == "uniform_log_snr":
-        return objectives.uniform_log_snr(noise)
-    named = name if isinstance(name, str) else name.get("name")
-    fits = {"log_normal": np.isinf(noise.t_end or 0), "logit_normal": noise.t_max == 1} if not chain else {}
-    if named in _TIMES and not fits.get(named, False):
+def _draw_times(value, noise):
+    (name, options), chain = named(value), isinstance(noise, schedules.Chain)
+    make = pick("objective.times", "none" if name is None else name, _TIMES)
+    if name not in ("log_normal", "logit_normal"):
+        return call("objective.times", make, options, noise)
+    fits = not chain and (np.isinf(noise.t_end or 0) if name == "log_normal" else noise.t_max == 1)
+    if not fits:
         raise ValueError(
-            f"objective.times={named!r} does not fit the schedule: log_normal is for edm, "
+            f"objective.times={name!r} does not fit the schedule: log_normal is for edm, "
             "logit_normal for t in [0, 1]"
         )
-    return optional("objective.times", name, _TIMES)
+    return call("objective.times", make, options)

@@ -7,10 +7,25 @@ from collections.abc import Mapping
 from ml_collections import ConfigDict
 
 
+def require(config, *fields):
+    """Raise a ValueError for the first dotted field that a config lacks; None counts as lacking."""
+    for field in fields:
+        value, path = config, "config"
+        for name in field.split("."):
+            value, path = _entries(path, value).get(name), f"{path}.{name}"
+            if value is None:
+                raise ValueError(f"{path} is missing")
+
+
 def optional(field, value, table):
     """Make what a name, or {"name": ..., options}, stands for; None for "none"."""
+    return None if named(value)[0] is None else chosen(field, value, table)
+
+
+def chosen(field, value, table):
+    """Make what a name, or {"name": ..., options}, stands for; "none" is refused."""
     name, options = named(value)
-    return None if name is None else call(field, pick(field, name, table), options)
+    return call(field, pick(field, "none" if name is None else name, table), options)
 
 
 def named(value):
@@ -22,7 +37,15 @@ def named(value):
 
 def section(config, name, *without):
     """Return the entries of a section as a dict, but for some; lists become tuples."""
-    return {key: _plain(value) for key, value in config[name].items() if key not in without}
+    require(config, name)
+    entries = _entries(f"config.{name}", config[name])
+    return {key: _plain(value) for key, value in entries.items() if key not in without}
+
+
+def _entries(path, value):
+    if not isinstance(value, Mapping | ConfigDict):
+        raise ValueError(f"{path} must be a section, a dict; got {value!r}")
+    return value
 
 
 def _plain(value):
@@ -31,21 +54,31 @@ def _plain(value):
 
 def pick(field, name, table):
     """Return the entry of a table; ValueError with the nearest names if there is none."""
-    if name in table:
+    if isinstance(name, str) and name in table:
         return table[name]
     raise ValueError(f"{field} must be one of {', '.join(table)}; got {name!r}{nearest(name, table)}")
 
 
 def call(field, function, options, *args, **kwargs):
-    """Call a function with the options of a config section; an option it does not have is named."""
-    known = inspect.signature(function).parameters
+    """Call a function with the options of a config section; what it refuses is told with the field."""
+    try:
+        return fill(field, function, options, *args, **kwargs)
+    except ValueError as error:
+        told = str(error)
+        raise ValueError(told if told.startswith(field) else f"{field}: {told}") from error
+
+
+def fill(field, function, options, *args, **kwargs):
+    """Call a function as `call` does, one whose arguments are of other sections too: no field is blamed."""
+    signature = inspect.signature(function)
+    known = signature.parameters.keys() - signature.bind_partial(*args, **kwargs).arguments.keys()
     for option in options:
         if option not in known:
             raise ValueError(
                 f"{field}.{option} is not an option of {function.__name__}{nearest(option, known)}"
             )
     try:
-        inspect.signature(function).bind(*args, **options, **kwargs)
+        signature.bind(*args, **options, **kwargs)
     except TypeError as error:
         raise ValueError(f"{field}: {error} of {function.__name__}") from None
     try:

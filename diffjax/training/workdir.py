@@ -59,6 +59,8 @@ def prepare(
 ) -> Path:
     """Makes a run's folder, or checks that it belongs to this configuration, before anything is written.
 
+    A folder without a checkpoint, of a run that failed at its start, belongs to any configuration.
+
     Writes `config.json`, `environment.json` and `README.md`, on process 0 alone.
 
     Args:
@@ -214,6 +216,9 @@ def _check_config(workdir: Path, config: Any, growing: tuple[str, ...], free: tu
         and not {key, key.split(".")[0]} & set(free)
         and not (key in growing and key in old and key in new and new[key] > old[key])
     ]
+    if differing and not _has_checkpoint(workdir):
+        with lock(workdir):  # nobody is about to write one
+            return
     if differing:
         told = "; ".join(
             f"{key} is {old.get(key, 'absent')!r} there, {new.get(key, 'absent')!r} here" for key in differing
@@ -223,6 +228,10 @@ def _check_config(workdir: Path, config: Any, growing: tuple[str, ...], free: tu
             f"workdir {workdir} belongs to another config: {told} (only {allowed} may grow); "
             "set them as they are there, or give another workdir"
         )
+
+
+def _has_checkpoint(workdir: Path) -> bool:
+    return any(path.name[:1].isdigit() for path in (workdir / "checkpoints").glob("*"))
 
 
 def _check_writable(workdir: Path) -> None:

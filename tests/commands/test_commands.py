@@ -12,8 +12,11 @@ import time
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
-from diffjax.training import checkpoints
+from diffjax import commands, sample, train
+from diffjax.data import Source
+from diffjax.training import System, TrainState, checkpoints
 
 ROOT = pathlib.Path(__file__).parents[2]
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "XLA_FLAGS"} | {
@@ -125,6 +128,8 @@ def test_images_with_labels(tmp_path):
         ("train", ["--workdir=w", "--config=configs/toys/ddpm.py", "--config.training.batch_size=99999"],
          "batch_size must be in 1..20000"),
         ("train", ["--workdir=w", "--config=configs/toys/ddpm.py", "--config.training.num_steps=abc"], "abc"),
+        ("train", ["--workdir=w", "--config=configs/digits/flow.py", "--config.objective.times=uniform"],
+         "config.objective.times must be a dict, e.g. \"{'name': 'uniform'}\"; got 'uniform'"),
         ("sample", ["--workdir=nowhere"], "no such workdir: nowhere"),
         ("sample", ["--workdir=configs"], "has no config.json"),
         ("sample", [], "give --workdir"),
@@ -136,6 +141,56 @@ def test_a_mistake_is_one_line_and_status_2(command, args, message):
     assert message in err
     assert "Traceback" not in err and len(err.strip().splitlines()[-1]) < 400
     assert not (ROOT / "w").exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        (
+            "training.mesh",
+            {"dta": 1},
+            r"training\.mesh\.dta is not an option of make_mesh; did you mean 'data'",
+        ),
+        ("training.log_every", "often", r"training\.log_every must be an integer of at least 1, got 'often'"),
+        ("training.seed", None, r"config\.training\.seed is missing"),
+        ("training.ema", {"decay": 0.9}, r"config\.training\.ema\.name is missing"),
+        ("training", None, r"config\.training is missing"),
+        ("training", "short", r"config\.training must be a section, a dict; got 'short'"),
+        ("sampler", None, r"config\.sampler is missing"),
+        ("evaluation.num_samples", -5, r"evaluation\.num_samples must be an integer of at least 10, got -5"),
+        ("evaluation.num_sample", 10, r"evaluation has no key 'num_sample'; did you mean 'num_samples'"),
+    ],
+)
+def test_a_config_is_refused_before_training(tmp_path, field, value, message):
+    config = commands.config_module(ROOT / "configs/toys/ddpm.py").get_config().to_dict()
+    section, _, key = field.partition(".")
+    config[section] = config[section] | {key: value} if key else value
+    with pytest.raises(ValueError, match=message):
+        train.train(ConfigDict(config), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_options_of_a_sampler_are_read_as_python():
+    config = commands.config_module(ROOT / "configs/toys/ddpm.py").get_config()
+    texts = {
+        "a=False": False, "b=true": True, "c=-1,1": (-1, 1), "d=0.5": 0.5, "e=inf": float("inf"),
+        "f=ald": "ald", "g=None": None, "h=3": 3,
+    }  # fmt: skip
+    found = sample.with_sampler(config, "ddim", texts).sampler
+    assert [found[text[0]] for text in texts] == list(texts.values())
+    ebm = commands.config_module(ROOT / "configs/toys/ebm.py").get_config()
+    with pytest.raises(ValueError, match=r"system 'ebm' has none \(sampler\.solver\); got 'heun'"):
+        sample.with_sampler(ebm, "heun")
+
+
+def test_samples_that_are_not_finite_are_told(tmp_path, capsys):
+    config = commands.config_module(ROOT / "configs/toys/ddpm.py").get_config()
+    system = System(None, None, lambda params, extra, frozen, key, cond, n: params * np.ones((n, 2)))
+    state = TrainState(step=1, params=1.0, ema=np.nan, opt_state=(), extra=())
+    points = Source(np.zeros((9, 2), np.float32), None, None, "points")
+    on_sample = train._sampler(system, config, points, tmp_path)
+    on_sample(1, state, ())
+    assert "warning: 4000 of 4000 values in" in capsys.readouterr().err
 
 
 def test_a_mistaken_sampler_is_named(trained):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from absl import flags
+from ml_collections import ConfigDict
 
 from diffjax import commands
 from diffjax.training import System
@@ -109,6 +110,11 @@ def test_bugs_keep_their_traceback(monkeypatch):
     with pytest.raises(KeyError, match="a bug"):
         commands.run(main)
     flags.FLAGS.unparse_flags()
+
+
+def test_a_key_that_a_config_lacks_is_one_line(monkeypatch, capsys):
+    assert _status(monkeypatch, lambda argv: ConfigDict({"data": {}}).data.nam) == 2
+    assert "config has no field 'nam'" in capsys.readouterr().err
 
 
 def test_success_is_status_0(monkeypatch, capsys):

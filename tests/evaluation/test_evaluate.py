@@ -12,7 +12,7 @@ from PIL import Image
 from diffjax import systems
 from diffjax.data import to_model
 from diffjax.evaluate import evaluate
-from diffjax.evaluation import classifier
+from diffjax.evaluation import classifier, settings
 from diffjax.training import System, TrainState, checkpoints
 
 
@@ -161,9 +161,49 @@ def test_images_without_labels(tmp_path, monkeypatch, digits):
     assert "frechet" not in found["real"] and "frechet" not in found["samples"][0]
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("num_samples", "20", "an integer of at least 10, got '20'"),
+        ("num_samples", -5, "an integer of at least 10, got -5"),
+        ("batch_size", "a", "an integer of at least 1, got 'a'"),
+        ("bound_images", 2.5, "an integer of at least 0, got 2.5"),
+        ("reference", "x", "an integer of at least 10, got 'x'"),
+        ("guidance_weights", 0.5, r"numbers such as \(0.0, 0.5\), got 0.5"),
+        ("guidance_weights", (), "numbers such as"),
+        ("guidance_weights", ("a",), "numbers such as"),
+        ("sweep_steps", 5, r"integers such as \(5, 10, 50\), got 5"),
+        ("sweep_steps", (5, 0), "integers such as"),
+        ("bound_variance", "fixed", "one of fixed_small, .*; got 'fixed'; did you mean"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_by_name(key, value, message):
+    config = _points()
+    config.evaluation = {key: value}
+    with pytest.raises(ValueError, match=rf"evaluation\.{key} must be {message}"):
+        settings.read(config)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "variance", "message"),
+    [
+        ({"name": "vp_linear"}, "fixed_small", "is of the bound of a chain"),
+        ({"name": "cosine_beta", "num_steps": 20}, "learned", "'learned' needs a network trained for it"),
+    ],
+)
+def test_variances_that_do_not_apply(tmp_path, schedule, variance, message):
+    config = _config(
+        {"name": "digits", "shape": (8, 8, 1)}, {"name": "mlp", "width": 8, "depth": 1}, kind="eps"
+    )
+    config.schedule, config.sampler = schedule, {"solver": "ddim", "steps": 3}
+    config.evaluation = {"num_samples": 20, "bound_images": 2, "bound_variance": variance}
+    with pytest.raises(ValueError, match=rf"evaluation\.bound_variance.*{message}"):
+        evaluate(_run(tmp_path, config))
+
+
 def test_mistakes(tmp_path):
     folder = _run(tmp_path, _points())
-    with pytest.raises(ValueError, match="num must be at least 10 for the metrics to exist, got 3"):
+    with pytest.raises(ValueError, match=r"evaluation\.num_samples must be an integer of at least 10, got 3"):
         evaluate(folder, num=3)
     with pytest.raises(ValueError, match="guidance_weight needs a class-conditional model"):
         evaluate(folder, guidance_weights=(1.0,))

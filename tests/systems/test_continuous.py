@@ -9,7 +9,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from diffjax import commands, exact, systems
-from diffjax.process import prediction
+from diffjax.process import prediction, schedules
 from diffjax.systems import assemble
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
@@ -133,6 +133,12 @@ def test_a_shift_moves_the_schedule():
     np.testing.assert_allclose(made(0.5).sigma, 0.75)  # 3 t / (1 + 2 t)
 
 
+@pytest.mark.filterwarnings("error")
+def test_levels_from_infinite_noise():
+    times = assemble.time_grid(schedules.rectified_flow(), 5, "karras")
+    assert times[-1] == 0 and (np.diff(times) < 0).all()
+
+
 @pytest.mark.parametrize(
     ("schedule", "objective", "message"),
     [
@@ -148,6 +154,7 @@ def test_a_shift_moves_the_schedule():
         ("vp_linear", {"preconditioning": "edm", "loss": "hybrid"}, "is not for a preconditioned network"),
         ("rectified_flow", {"preconditioning": "edm"}, "a preconditioned network says nothing of x_0"),
         ("vp_linear", {"times": {"name": "log_normal"}}, "does not fit the schedule: log_normal is for edm"),
+        ("vp_linear", {"kind": "mean"}, r"objective\.kind='mean' needs a chain"),
         ("rectified_flow", {"kind": "v", "times": "uniform_log_snr"}, "needs finite ends of log SNR"),
     ],
 )

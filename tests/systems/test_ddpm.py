@@ -95,17 +95,35 @@ def config_of(name, *args):
         ("objective.kind", "epsilon", "kind must be one of .*; got 'epsilon'"),
         ("objective.weighting", "minsnr", "objective.weighting must be one of .*did you mean 'min_snr'"),
         ("sampler.solver", "ddmi", "sampler.solver must be one of .*did you mean 'ddim'"),
+        (
+            "objective.times",
+            "unifrom",
+            "objective.times must be one of uniform, .*, logit_normal; got 'unifrom'",
+        ),
+        ("objective.times", {"name": "uniform", "std": 1}, "objective.times.std is not an option of uniform"),
+        ("objective.shape", (2,), "objective.shape is not an option of ddpm"),
+        ("sampler.eta", 2.0, "^sampler: eta must be in"),
+        ("sampler.solver", "euler", "^sampler: .*a discrete chain has none"),
         ("sampler.etta", 0.5, "sampler.etta is not an option of ddim; did you mean 'eta'"),
         ("sampler.steps", 1001, "sampler.steps must be at most 1000"),
         ("optimizer.name", "adamm", "optimizer name='adamm' is not one of"),
         ("data.shape", (8, 8, 3), r"data.shape is \(8, 8, 3\), but digits/train has \(8, 8, 1\)"),
+        ("data", None, "config.data is missing"),
+        ("data.num_classes", None, "config.data.num_classes is missing"),
+        ("model.name", None, "config.model.name is missing"),
+        ("model.num_classes", 0, "objective.label_dropout needs a class-conditional model"),
+        ("objective", None, "config.objective is missing"),
+        ("schedule", None, "config.schedule is missing"),
+        ("sampler.solver", None, "config.sampler.solver is missing"),
+        ("sampler.steps", None, "config.sampler.steps is missing"),
+        ("optimizer", None, "config.optimizer is missing"),
         ("data.num_classes", 5, "data.num_classes is 5, but digits/train has 10"),
     ],
 )
 def test_a_config_that_does_not_fit_is_refused_by_name(field, value, message):
     config = config_of("digits/ddpm")
     with config.unlocked():
-        config.update_from_flattened_dict({field: value}) if field in config else _set(config, field, value)
+        _set(config, field, value)
     with pytest.raises(ValueError, match=message):
         systems.make_optimizer(config)
         systems.load_data(config, "train")
@@ -117,6 +135,14 @@ def _set(config, field, value):
     for part in path:
         config = config[part]
     config[last] = value
+
+
+@pytest.mark.parametrize("times", [{"name": "uniform"}, {"name": "second_moment"}, "low_discrepancy"])
+def test_times_by_their_name(times):
+    config = config_of("toys/ddpm")
+    config.objective.times = times
+    history = jax.eval_shape(systems.build(config).init, jax.random.key(0))[1]
+    assert (history == ()) == (times != {"name": "second_moment"})
 
 
 @pytest.mark.parametrize("grid", ["uniform", "quadratic", "karras", "log_snr", "spaced"])

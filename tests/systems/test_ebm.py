@@ -104,12 +104,21 @@ def test_vector_energies_are_refused():
             r"objective\.starts must be one of persistent, data, afresh",
         ),
         ("objective.starts", {"name": "none"}, r"objective\.starts must be one of"),
+        ("objective.starts", None, r"objective\.starts must be one of"),
         ("objective.starts", {"name": "data", "size": 3}, r"objective\.starts\.size is not an option"),
         ("objective.step_sise", 0.1, r"objective\.step_sise is not an option of ebm"),
-        ("objective.steps", 0, "steps must be >= 1"),
+        ("objective.steps", 0, "^objective: steps must be >= 1"),
         ("objective.loss", "slices", r"objective\.loss must be one of denoising, implicit, sliced"),
-        ("objective.loss", {"name": "denoising", "sigma": 0.0}, "sigma must be positive"),
+        ("objective.loss", "none", r"objective\.loss must be .*, contrastive_divergence; got 'none'"),
+        ("objective.loss", None, r"objective\.loss must be one of denoising"),
+        (
+            "objective.loss",
+            {"name": "contrastive_divergence", "k": 1},
+            r"objective\.loss\.k is not an option",
+        ),
+        ("objective.loss", {"name": "denoising", "sigma": 0.0}, r"^objective\.loss: sigma must be positive"),
         ("objective.loss", "implicit", r"objective\.\w+ is not an option of score_matched"),
+        ("schedule.name", "edm", r"config\.schedule is not for system 'ebm'"),
         ("sampler.solver", "ddim", r"sampler\.solver is not an option of langevin"),
         ("sampler.guidance_weight", 1.0, r"sampler\.guidance_weight is not for system 'ebm'"),
     ],
@@ -118,9 +127,17 @@ def test_a_config_that_does_not_fit_is_refused_by_name(field, value, message):
     config = commands.config_module(CONFIGS / "toys/ebm.py").get_config()
     section, name = field.split(".")
     with config.unlocked():
+        config[section] = config.get(section, {})
         config[section][name] = value
     with pytest.raises(ValueError, match=message):
         systems.build(config)
+
+
+def test_the_name_of_contrastive_divergence_is_that_of_the_default():
+    config = commands.config_module(CONFIGS / "toys/ebm.py").get_config()
+    config.objective.loss = {"name": "contrastive_divergence"}
+    extra = jax.eval_shape(systems.build(config).init, jax.random.key(0))[1]
+    assert extra.shape == (10_000, 2)  # the replay buffer
 
 
 @pytest.mark.parametrize("file", ["toys/ebm", "digits/ebm"])

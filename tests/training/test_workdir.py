@@ -55,9 +55,20 @@ def test_the_same_run_goes_on_and_may_grow(tmp_path):
 def test_another_run_is_refused_before_anything_is_written(tmp_path, config, message):
     workdir.prepare(tmp_path, CONFIG)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    (tmp_path / "checkpoints" / "5").mkdir(parents=True)
     with pytest.raises(ValueError, match=message):
         workdir.prepare(tmp_path, config)
-    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+def test_a_run_without_a_checkpoint_takes_another_config_unless_it_is_running(tmp_path):
+    workdir.prepare(tmp_path, CONFIG)
+    (tmp_path / "checkpoints").mkdir()
+    with workdir.lock(tmp_path), pytest.raises(ValueError, match="another process trains in workdir"):
+        workdir.prepare(tmp_path, _changed(seed=1))
+    assert workdir.read_config(tmp_path)["training"]["seed"] == 0
+    workdir.prepare(tmp_path, _changed(seed=1))
+    assert workdir.read_config(tmp_path)["training"]["seed"] == 1
 
 
 def test_checkpoints_of_an_unknown_run_are_refused(tmp_path):
