@@ -134,10 +134,9 @@ def denoising(sigma):
     The energy is that of the data with that much noise (Vincent 2011).
 
     Raises:
-      ValueError: unless sigma is positive.
+      ValueError: unless sigma is positive and finite.
     """
-    if not sigma > 0:
-        raise ValueError(f"sigma must be positive, got {sigma!r}")
+    checks.positive("sigma", sigma)
     level = schedules.edm()(np.float64(sigma))._replace(t=0.0)  # one level: the energy needs no time
 
     def loss(key, network, x):

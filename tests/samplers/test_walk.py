@@ -198,7 +198,7 @@ def test_bad_grids_are_named(solver, times, message):
         (lambda: samplers.slerp(np.ones((2, 3)), np.ones((2, 4)), 0.5), "y must be shaped like x"),
         (lambda: samplers.slerp(np.ones((2, 3)), np.ones((2, 3)), 1.5), r"share must be in \[0, 1\], got 1"),
         (lambda: samplers.deis(2.0), r"deis: order must be in 1\.\.4, got 2.0"),
-        (lambda: samplers.unipc(True), r"unipc: order must be in 1\.\.3, got True"),
+        (lambda: (samplers.unipc(1), samplers.unipc(True)), r"order must be in 1\.\.3, got True"),
         (lambda: samplers.unipc(lower_order_final=1), "must be True, False or 'few', got 1"),
         *(
             (lambda s=s: samplers.plan(FLOW, s, [0.1, 0.5, 0.9, 1.0]), "infinite at alpha = 0")
