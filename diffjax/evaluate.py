@@ -20,9 +20,9 @@ from diffjax import commands, systems
 from diffjax.data import Source
 from diffjax.evaluation import bound, classifier, extractors, figures, likelihood, pictures, report
 from diffjax.evaluation.dequantiser import DEQUANTISATIONS
-from diffjax.evaluation.settings import read as read_settings
 from diffjax.process.schedules import Chain
 from diffjax.systems import assemble
+from diffjax.systems.evaluation_settings import read as read_settings
 from diffjax.training import workdir as run_folder
 
 _HELD_OUT = "held-out real"

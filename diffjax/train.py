@@ -16,7 +16,7 @@ from ml_collections import config_flags
 
 from diffjax import commands, data, systems
 from diffjax.evaluation import pictures
-from diffjax.evaluation import settings as evaluation
+from diffjax.systems import evaluation_settings
 from diffjax.systems.options import call, require, section
 from diffjax.training import fit, metrics, sharding, workdir
 from diffjax.training.stopping import on_signals
@@ -59,7 +59,7 @@ def train(config, folder, about="A training run.", progress=True, should_stop=la
     _check_keys("config", config, _SECTIONS)
     _check_keys("config.training", section(config, "training"), _TRAINING)
     require(config, *(f"training.{name}" for name in _REQUIRED))
-    evaluation.read(config)
+    evaluation_settings.read(config)
     settings = config.training
     system, optimizer, decay = systems.build(config), systems.make_optimizer(config), systems.make_ema(config)
     writers = [_writer(name) for name in settings.get("writers", ())]

@@ -8,8 +8,8 @@ CD where the last step of training left them, see `replay`.
 
 import jax
 
+from diffjax.process import checks, prediction
 from diffjax.process import energy as energies
-from diffjax.process import prediction
 
 
 def contrastive_divergence(energy, x, x_model, t=0.0, cond=None, *, regularization=0.0):
@@ -30,8 +30,9 @@ def contrastive_divergence(energy, x, x_model, t=0.0, cond=None, *, regularizati
       loss `[B]`, and aux {"energy", "energy_model"}, `[B]` both.
 
     Raises:
-      ValueError: if the energy does not give one number for each sample.
+      ValueError: if x_model is not shaped like x, or the energy does not give one number for each sample.
     """
+    checks.same_shape("x_model", x_model, x)
     t, x_model = prediction.times(t, x), jax.lax.stop_gradient(x_model)
     real, model = (energies.values(energy, each, t, cond) for each in (x, x_model))
     loss = real - model + regularization * (real**2 + model**2)

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from diffjax.objectives.denoising import denoising as denoising_loss
-from diffjax.process import prediction
+from diffjax.process import checks, prediction
 
 
 def explicit(network, x, score, t=0.0, cond=None):
@@ -36,7 +36,8 @@ def explicit(network, x, score, t=0.0, cond=None):
     Returns:
       loss `[B]`, and aux {"score"}.
     """
-    s = network(x, prediction.times(t, x), cond)
+    checks.same_shape("score", score, x)
+    s = _score(network, t, cond)(x)
     return 0.5 * _mean((s - score) ** 2), {"score": s}
 
 
@@ -49,7 +50,7 @@ def implicit(network, x, t=0.0, cond=None):
     Returns:
       loss `[B]`, and aux {"score", "divergence" `[B]`, the trace}.
     """
-    s, push = jax.linearize(lambda x: network(x, prediction.times(t, x), cond), x)
+    s, push = jax.linearize(_score(network, t, cond), x)
     dim = x[0].size
     basis = jnp.eye(dim, dtype=x.dtype).reshape(dim, *x.shape[1:])
     entries = jax.vmap(lambda e: _sum(e * push(jnp.broadcast_to(e, x.shape))))(basis)
@@ -99,9 +100,15 @@ def denoising(network, x0, eps, level, cond=None, *, weighting=None):
     return 0.5 * loss, aux
 
 
+def _score(network, t, cond):
+    """Return x -> s, refused unless it is shaped like x."""
+    return lambda x: checks.same_shape("the network's score", network(x, prediction.times(t, x), cond), x)
+
+
 def _along(network, x, v, t, cond):
     """Return s and (grad s) v."""
-    return jax.jvp(lambda x: network(x, prediction.times(t, x), cond), (x,), (v,))
+    checks.same_shape("v", v, x)
+    return jax.jvp(_score(network, t, cond), (x,), (v,))
 
 
 def _sum(values):

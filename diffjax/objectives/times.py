@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffjax.process.checks import positive
 from diffjax.process.schedules import Chain
 
 
@@ -57,9 +58,9 @@ def log_normal(mean=-1.2, std=1.2):
     """Return (key, n) -> n times t = sigma with log sigma ~ N(mean, std^2) (Karras et al. 2022).
 
     Raises:
-      ValueError: for a std that is not positive.
+      ValueError: unless mean is finite, and std positive and finite.
     """
-    _check_std("log_normal", std)
+    _check("log_normal", mean, std)
     return lambda key, n: jnp.exp(mean + std * jax.random.normal(key, (n,)))
 
 
@@ -67,12 +68,13 @@ def logit_normal(mean=0.0, std=1.0):
     """Return (key, n) -> n times in (0, 1) with logit t ~ N(mean, std^2) (Esser et al. 2024).
 
     Raises:
-      ValueError: for a std that is not positive.
+      ValueError: unless mean is finite, and std positive and finite.
     """
-    _check_std("logit_normal", std)
+    _check("logit_normal", mean, std)
     return lambda key, n: jax.nn.sigmoid(mean + std * jax.random.normal(key, (n,)))
 
 
-def _check_std(name, std):
-    if not std > 0:
-        raise ValueError(f"{name}: std must be positive, got {std!r}")
+def _check(name, mean, std):
+    if not np.isfinite(mean):
+        raise ValueError(f"{name}: mean must be finite, got {mean!r}")
+    positive(f"{name}: std", std)

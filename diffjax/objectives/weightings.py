@@ -7,6 +7,7 @@ A loss in another parameterization is one of these: where alpha^2 + sigma^2 = 1,
 import jax
 import jax.numpy as jnp
 
+from diffjax.process.checks import not_negative, positive
 from diffjax.process.level import log_snr_rate
 
 
@@ -26,17 +27,21 @@ def truncated_snr():
 
 
 def min_snr(gamma=5.0):
-    """min(SNR, gamma), Hang et al. 2023."""
+    """min(SNR, gamma), Hang et al. 2023, gamma positive."""
+    positive("gamma", gamma)
     return lambda level: jnp.minimum(jnp.exp(level.log_snr), gamma)
 
 
 def p2(gamma=1.0, k=1.0):
-    """SNR / (k + SNR)^gamma, Choi et al. 2022 (there on the eps loss: 1 / (k + SNR)^gamma)."""
+    """SNR / (k + SNR)^gamma, Choi et al. 2022 (there on the eps loss: 1 / (k + SNR)^gamma), both >= 0."""
+    not_negative("gamma", gamma)
+    not_negative("k", k)
     return lambda level: jnp.exp(level.log_snr) / (k + jnp.exp(level.log_snr)) ** gamma
 
 
 def edm(sigma_data=0.5):
     """SNR + 1 / sigma_data^2, Karras et al. 2022: (sigma^2 + sigma_data^2) / (sigma sigma_data)^2."""
+    positive("sigma_data", sigma_data)
     return lambda level: jnp.exp(level.log_snr) + sigma_data**-2
 
 
@@ -47,6 +52,7 @@ def sigmoid(bias=2.0):
 
 def soft_min_snr(gamma=4.0):
     """SNR gamma / (SNR + gamma), a smooth min(SNR, gamma) (Crowson et al. 2024; gamma = sigma_data^-2)."""
+    positive("gamma", gamma)
     return lambda level: gamma / (1 + gamma * jnp.exp(-level.log_snr))
 
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffjax.process import forward
+from diffjax.process.checks import count
 from diffjax.process.continuous import Continuous, check_times
 from diffjax.process.level import NoiseLevel, namespace
 
@@ -182,7 +183,7 @@ def geometric(sigma_max=50.0, sigma_min=0.01, num_levels=1000):
     """
     if not 0 < sigma_min < sigma_max < np.inf:
         raise ValueError(f"geometric needs 0 < sigma_min < sigma_max, got {sigma_min:g} and {sigma_max:g}")
-    if _steps(num_levels) < 2:
+    if count("num_levels", num_levels) < 2:
         raise ValueError("geometric needs num_levels of at least 2, got 1")
     log_sigma = np.linspace(np.log(sigma_min), np.log(sigma_max), num_levels)
     sigma = np.concatenate([[0.0], np.exp(log_sigma)])
@@ -246,6 +247,4 @@ def zero_terminal_snr(schedule):
 
 
 def _steps(num_steps):
-    if isinstance(num_steps, bool) or int(num_steps) != num_steps or num_steps < 1:
-        raise ValueError(f"num_steps must be a positive integer, got {num_steps!r}")
-    return int(num_steps)
+    return count("num_steps", num_steps)

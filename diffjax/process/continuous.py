@@ -188,9 +188,9 @@ def vp_cosine(s=0.0, log_snr_min=-np.inf, log_snr_max=np.inf):
     Raises:
       ValueError: if s is negative or the bounds are not in order.
     """
-    if not (s >= 0 and log_snr_min < log_snr_max):
+    if not (0 <= s < np.inf and log_snr_min < log_snr_max):
         raise ValueError(
-            "vp_cosine needs s >= 0 and log_snr_min < log_snr_max, "
+            "vp_cosine needs 0 <= s < inf and log_snr_min < log_snr_max, "
             f"got {s:g}, {log_snr_min:g} and {log_snr_max:g}"
         )
     first = max(s / (1 + s) * np.pi / 2, float(np.arctan(np.exp(-0.5 * log_snr_max))))
@@ -223,9 +223,10 @@ def log_snr_linear(log_snr_max=13.3, log_snr_min=-5.0):
 
     f = -sigma^2 gamma' / 2, g^2 = sigma^2 gamma' with gamma = -log SNR.
     """
-    if not log_snr_min < log_snr_max < np.inf:
+    if not -np.inf < log_snr_min < log_snr_max < np.inf:
         raise ValueError(
-            f"log_snr_linear needs log_snr_min < log_snr_max < inf, got {log_snr_min:g} and {log_snr_max:g}"
+            "log_snr_linear needs -inf < log_snr_min < log_snr_max < inf, "
+            f"got {log_snr_min:g} and {log_snr_max:g}"
         )
     rate = log_snr_max - log_snr_min
 
@@ -354,14 +355,14 @@ class _LinearClock:
 
 
 def _linear_clock(name, beta_min, beta_max, offset, lowest=0.0):
-    if not (lowest <= beta_min <= beta_max and beta_max > 0 and offset >= 0):
+    if not (lowest <= beta_min <= beta_max and 0 < beta_max < np.inf and 0 <= offset < np.inf):
         raise ValueError(
-            f"{name} needs {lowest:g} <= beta_min <= beta_max, 0 < beta_max and offset >= 0, "
+            f"{name} needs {lowest:g} <= beta_min <= beta_max, 0 < beta_max < inf and 0 <= offset < inf, "
             f"got {beta_min:g}, {beta_max:g} and {offset:g}"
         )
     return _LinearClock(beta_min, beta_max - beta_min, offset)
 
 
 def _check_sigmas(name, sigma_min, sigma_max):
-    if not 0 < sigma_min < sigma_max:
-        raise ValueError(f"{name} needs 0 < sigma_min < sigma_max, got {sigma_min:g} and {sigma_max:g}")
+    if not 0 < sigma_min < sigma_max < np.inf:
+        raise ValueError(f"{name} needs 0 < sigma_min < sigma_max < inf, got {sigma_min:g} and {sigma_max:g}")

@@ -8,6 +8,7 @@ and `objectives.preconditioned` trains under it, so that sigma_data is said once
 
 from typing import NamedTuple
 
+from diffjax.process.checks import positive
 from diffjax.process.level import Array, expand, namespace
 
 
@@ -26,7 +27,11 @@ def edm_preconditioning(sigma_data=0.5):
     For data of standard deviation sd = sigma_data and any noise level,
     c_skip = sd^2 / (s^2 + sd^2), c_out = s sd / sqrt(s^2 + sd^2), c_in = 1 / sqrt(s^2 + sd^2),
     c_noise = log(s) / 4.
+
+    Raises:
+      ValueError: unless sigma_data is positive and finite.
     """
+    positive("sigma_data", sigma_data)
 
     def scales(level):
         xp = namespace(level.sigma, level.alpha)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffjax.process import prediction, sde
+from diffjax.process import checks, prediction, sde
 from diffjax.process.level import Array, at_least_float32, expand, require_finite_rates, require_rates
 from diffjax.samplers.integrators import Integrator
 from diffjax.samplers.solver import one_value
@@ -38,8 +38,7 @@ def integrator(rtol=1e-5, atol=1e-5, solver=None, max_steps=4096):
       ValueError: for tolerances that are not positive.
     """
     diffrax = _diffrax()
-    if not (rtol > 0 and atol > 0):
-        raise ValueError(f"rtol and atol must be positive, got {rtol!r} and {atol!r}")
+    _check_tolerances(rtol, atol)
     solver = diffrax.Tsit5() if solver is None else solver
 
     def plan(schedule, times):
@@ -107,10 +106,11 @@ def sample_sde(
 
     Raises:
       ImportError: without diffrax.
-      ValueError: on a chain, for increasing times or a start at alpha = 0, unless exactly one of shape and
-        x_init is given, or for a shape without a start near the noisy end.
+      ValueError: on a chain, for tolerances that are not positive, increasing times or a start at alpha = 0,
+        unless exactly one of shape and x_init is given, or for a shape without a start near the noisy end.
     """
     diffrax = _diffrax()
+    _check_tolerances(rtol, atol)
     begin, end, lands = ends(schedule, times)
     first = schedule(np.float64(begin))
     require_rates(first, "an adaptive SDE")
@@ -180,7 +180,12 @@ def ends(schedule, times):
 def initial(key, schedule, shape, x_init, begin):
     if (shape is None) == (x_init is None):
         raise ValueError("give exactly one of shape and x_init")
-    return start_of(key, schedule, shape, [begin]) if x_init is None else jnp.asarray(x_init)
+    return start_of(key, schedule, shape, [begin]) if x_init is None else checks.batch(jnp.asarray(x_init))
+
+
+def _check_tolerances(rtol, atol):
+    if not (rtol > 0 and atol > 0):
+        raise ValueError(f"rtol and atol must be positive, got {rtol!r} and {atol!r}")
 
 
 def _diffrax():

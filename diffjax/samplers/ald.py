@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from diffjax.process import prediction
+from diffjax.process import checks, prediction
 from diffjax.process.level import expand
 from diffjax.samplers.langevin import plan
 from diffjax.samplers.solver import Solver, count, no_memory, one_value
@@ -18,14 +18,13 @@ def ald(snr=0.16, steps=1):
     corrector: walked alone it ends at the last level but one, not on data.
 
     Args:
-      snr: positive.
+      snr: positive and finite.
       steps: Langevin steps a level, one network call each.
 
     Raises:
       ValueError: for an snr or steps that are not positive.
     """
-    if not snr > 0:
-        raise ValueError(f"snr must be positive, got {snr!r}")
+    checks.positive("snr", snr)
     steps = count("steps", steps)
 
     def step(noise, denoise, x, row, cond, state):

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from diffjax.process import checks
 from diffjax.process.level import Array, NoiseLevel, expand, part
 from diffjax.samplers.solver import Solver, count, no_memory, one_value
 
@@ -37,8 +38,7 @@ def annealed_langevin(step_size=2e-5, steps=100, denoise_last=True):
       ValueError: for a step_size or steps that are not positive; in `plan`, for a level at sigma = 0 or
         levels whose alpha differ.
     """
-    if not step_size > 0:
-        raise ValueError(f"step_size must be positive, got {step_size!r}")
+    checks.positive("step_size", step_size)
     steps = count("steps", steps)
 
     def plan(schedule, times):

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffjax.process import checks
 from diffjax.process.level import at_least_float32, expand
 from diffjax.samplers.adaptive import ends, initial
 from diffjax.samplers.walk import per_sample
@@ -68,15 +69,20 @@ def dpm_adaptive(
       ValueError: for a chain, increasing times, an option out of range, or unless exactly one of shape and
         x_init is given.
     """
-    if order not in _RATIOS or norm not in ("sample", "batch"):
+    if type(order) is not int or order not in _RATIOS or norm not in ("sample", "batch"):
         raise ValueError(
             f"dpm_adaptive: order must be 2 or 3 and norm sample or batch; got {order!r} and {norm!r}"
         )
-    if not (rtol > 0 and atol > 0 and h_init > 0 and 0 < accept_safety < 1 and eta >= 0 and max_steps >= 1):
-        raise ValueError(
-            "dpm_adaptive needs rtol, atol, h_init > 0, accept_safety in (0, 1), eta >= 0, max_steps >= 1; "
-            f"got {rtol}, {atol}, {h_init}, {accept_safety}, {eta}, {max_steps}"
-        )
+    for name, value in {"rtol": rtol, "atol": atol, "h_init": h_init}.items():
+        checks.positive(name, value)
+    for name, value in {"eta": eta, "s_noise": s_noise}.items():
+        checks.not_negative(name, value)
+    for name, value in {"pcoeff": pcoeff, "icoeff": icoeff, "dcoeff": dcoeff}.items():
+        if not math.isfinite(value):
+            raise ValueError(f"{name} must be finite, got {value!r}")
+    if not 0 < accept_safety < 1:
+        raise ValueError(f"accept_safety must be in (0, 1), got {accept_safety!r}")
+    max_steps = checks.count("max_steps", max_steps)
     if not hasattr(schedule, "level"):
         raise ValueError("dpm_adaptive needs a continuous schedule: a chain's .continuous()")
     begin, end, lands = ends(schedule, times)

@@ -47,10 +47,12 @@ def half_log_snr(levels, name):
     """Return lambda over the grid.
 
     Raises:
-      ValueError: for a grid that starts at sigma = 0.
+      ValueError: for a grid that starts at sigma = 0, or walks up to alpha = 0.
     """
     if levels.sigma[0] == 0:
         raise ValueError(f"{name} cannot start from clean data, where log SNR is infinite")
+    if levels.alpha[-1] == 0:
+        require_signal(levels, name)
     return 0.5 * levels.log_snr
 
 
@@ -157,7 +159,7 @@ def multistep_weights(lam, p, c, solver_type):
 
 def check(name, order, most, solver_type, types, eta, s_noise):
     """Raise ValueError for an order, solver type, eta or s_noise that a solver does not have."""
-    if order not in range(1, most + 1):
+    if type(order) is not int or order not in range(1, most + 1):
         raise ValueError(f"{name}: order must be in 1..{most}{' with eta > 0' * (eta > 0)}, got {order!r}")
     if solver_type not in types:
         raise ValueError(f"{name}: solver_type must be one of {', '.join(types)}; got {solver_type!r}")

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffjax.process import checks
 from diffjax.process.level import at_least_float32, expand
 
 
@@ -44,14 +45,20 @@ def log_likelihood_mmse(
       `[B]` nats.
 
     Raises:
-      ValueError: for an unknown expectation, more than a million points of a quadrature, or infinite log SNR
-        at an end.
+      ValueError: for an empty batch, an unknown expectation, numbers that are not positive integers, more
+        than a million points of a quadrature, or ends out of order or of infinite log SNR.
     """
     if expectation not in ("quadrature", "monte_carlo"):
         raise ValueError(f"expectation must be one of quadrature, monte_carlo; got {expectation!r}")
-    x = jnp.asarray(x)
+    x, num_levels, nodes = (
+        checks.batch(jnp.asarray(x)),
+        checks.count("num_levels", num_levels),
+        checks.count("nodes", nodes),
+    )
     dim = math.prod(x.shape[1:])
     ends = [schedule.t_min if t_min is None else t_min, schedule.t_max if t_max is None else t_max]
+    if not ends[0] < ends[1]:
+        raise ValueError(f"t_min must be below t_max, got {ends[0]:g} and {ends[1]:g}")
     first, last = (float(schedule(np.float64(t)).log_snr) for t in ends)
     if not np.isfinite([first, last]).all():
         raise ValueError(

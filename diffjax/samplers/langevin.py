@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from diffjax.process import prediction
+from diffjax.process import checks, prediction
 from diffjax.process.level import Array, NoiseLevel, expand, part
 from diffjax.samplers.solver import Solver, count, no_memory, one_value
 
@@ -27,7 +27,7 @@ def langevin(snr=0.16, norm="sample", steps=1):
     dimensions, where a single |g| is near 0 at times. There take norm="batch".
 
     Args:
-      snr: the papers' r, positive.
+      snr: the papers' r, positive and finite.
       norm: "sample" (each its own norms: an image depends on its own key alone) or "batch" (norms averaged
         over the batch, as score_sde has it).
       steps: Langevin steps a level, one network call each.
@@ -37,8 +37,7 @@ def langevin(snr=0.16, norm="sample", steps=1):
     """
     if norm not in _NORMS:
         raise ValueError(f"norm must be one of {', '.join(_NORMS)}; got {norm!r}")
-    if not snr > 0:
-        raise ValueError(f"snr must be positive, got {snr!r}")
+    checks.positive("snr", snr)
     steps = count("steps", steps)
 
     def step(noise, denoise, x, row, cond, state):

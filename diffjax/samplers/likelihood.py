@@ -12,15 +12,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffjax.process import prediction
+from diffjax.process import checks, prediction
 from diffjax.process.level import at_least_float32
 from diffjax.samplers import grids
 from diffjax.samplers.integrators import rk4
 from diffjax.samplers.solver import count
-from diffjax.samplers.walk import per_sample
+from diffjax.samplers.walk import per_sample, upwards
 
 _PROBES = {"rademacher": jax.random.rademacher, "gaussian": jax.random.normal}
 _FARTHEST = 1e4  # sigma / alpha at which a walk stops short of alpha = 0: the prior's mean is wrong by 1e-4
+_SIGNAL = 0.1  # alpha / sigma at the end above which N(0, prior_std^2) is no prior
 _CHUNK = 64  # directions of an exact divergence at a time
 
 
@@ -54,28 +55,30 @@ def log_likelihood(
       log p(x) `[B]` in nats; `dequantisation.bits_per_dim` makes bits of it.
 
     Raises:
-      ValueError: for a chain, an unknown divergence or probe, no probes, noise of another shape, or times
-        that are not monotone or do not reach the prior.
+      ValueError: for a chain, an empty batch, an unknown divergence or probe, no probes, noise or a prior of
+        another shape, or times that are not strictly monotone or do not reach pure noise without a prior.
     """
     if divergence not in ("exact", "hutchinson"):
         raise ValueError(f"divergence must be one of exact, hutchinson; got {divergence!r}")
     if probe not in _PROBES:
         raise ValueError(f"probe must be one of {', '.join(_PROBES)}; got {probe!r}")
     integrator = rk4() if integrator is None else integrator
-    times = likelihood_grid(256, schedule) if times is None else np.sort(np.asarray(times, np.float64))
-    if times.ndim != 1 or len(times) < 2 or (np.diff(times) <= 0).any():
-        raise ValueError(f"times must be a strictly monotone grid of at least 2 numbers, got {times}")
+    times = likelihood_grid(256, schedule) if times is None else upwards(times)
+    if times.ndim != 1 or len(times) < 2 or not (np.diff(times) > 0).all():
+        raise ValueError(
+            f"times must be a strictly monotone grid of at least 2 numbers, got {times.tolist()}"
+        )
     rows = integrator.plan(schedule, times)
     if prior is None:
         _require_prior(schedule, times[-1])
-    x = jnp.asarray(x)
+    x = checks.batch(jnp.asarray(x))
     if divergence == "hutchinson":
         noise = (
             _directions(key, x, count("probes", probes), probe)
             if noise is None
             else jnp.asarray(noise, x.dtype)
         )
-        if noise.shape[1:] != x.shape:
+        if noise.shape[1:] != x.shape or not len(noise):
             raise ValueError(f"noise must be [probes, B, ...] for x {list(x.shape)}, got {list(noise.shape)}")
     elif noise is not None:
         raise ValueError("noise is the probes of divergence='hutchinson'; the exact divergence has none")
@@ -107,7 +110,13 @@ def _log_likelihood(denoise, integrator, rows, prior, prior_std, x, cond, noise)
         return _exact(velocity, state[0]) if noise is None else _hutchinson(velocity, state[0], noise)
 
     x, gained = integrator.run(field, rows, (x, jnp.zeros(x.shape[0], at_least_float32(x))))
-    return gained + (_normal(x, prior_std) if prior is None else prior(x))
+    log_prior = _normal(x, prior_std) if prior is None else prior(x)
+    if jnp.shape(log_prior) != gained.shape:
+        raise ValueError(
+            f"prior must give one number for each sample, {list(gained.shape)}; got shape "
+            f"{list(jnp.shape(log_prior))}"
+        )
+    return gained + log_prior
 
 
 def _exact(velocity, x):
@@ -150,4 +159,9 @@ def _require_prior(schedule, time):
         raise ValueError(
             f"times must end at the noisy end t_max = {schedule.t_max:g}, where the prior is known, got "
             f"{float(time):g}; give prior to end elsewhere"
+        )
+    if last.alpha > _SIGNAL * last.sigma:
+        raise ValueError(
+            f"alpha / sigma at the noisy end must be at most {_SIGNAL:g}, where x is pure noise, got "
+            f"{last.alpha / last.sigma:.3g}; give prior to end elsewhere"
         )

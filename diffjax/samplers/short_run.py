@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from diffjax.process import prediction
+from diffjax.process import checks, prediction
 from diffjax.samplers.walk import per_sample
 
 
@@ -32,19 +32,30 @@ def short_run(
       x `[B, ...]`.
 
     Raises:
-      ValueError: for a step_size that is not positive.
+      ValueError: for an option out of range, or a score that is not shaped like x.
     """
-    if not step_size > 0:
-        raise ValueError(f"step_size must be positive, got {step_size!r}")
+    num_steps = checks.count("num_steps", num_steps)
+    check(step_size, noise_std, max_score, box)
     noise_std = (2 * step_size) ** 0.5 if noise_std is None else noise_std
     x, keys = jnp.asarray(x), per_sample(key, len(x))
     t = prediction.times(t, x)
 
     def one(x, i):
         z = jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, i), x.shape[1:], x.dtype))(keys)
-        s = network(x, t, cond)
+        s = checks.same_shape("the network's score", network(x, t, cond), x)
         s = s if max_score is None else jnp.clip(s, -max_score, max_score)
         x = x + step_size * s + noise_std * z
         return (x if box is None else jnp.clip(x, *box)), None
 
     return jax.lax.scan(one, x, jnp.arange(1, num_steps + 1))[0]
+
+
+def check(step_size, noise_std=None, max_score=None, box=None):
+    """Raise ValueError for an option of `short_run` that is out of range."""
+    checks.positive("step_size", step_size)
+    if noise_std is not None:
+        checks.not_negative("noise_std", noise_std)
+    if max_score is not None and not max_score > 0:
+        raise ValueError(f"max_score must be positive, or None for no clipping; got {max_score!r}")
+    if box is not None:
+        checks.interval("box", box)

@@ -1,6 +1,8 @@
 """Interpolation on the sphere, between latents."""
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from diffjax.process.level import expand
 
@@ -20,11 +22,16 @@ def slerp(x, y, share):
       shortest way: the result is not finite, or huge.
 
     Raises:
-      ValueError: if the shapes differ.
+      ValueError: if the shapes differ, or a share known on the host is outside [0, 1].
     """
     x, y = jnp.asarray(x), jnp.asarray(y)
     if x.shape != y.shape:
         raise ValueError(f"y must be shaped like x, {list(x.shape)}; got {list(y.shape)}")
+    if (
+        not isinstance(share, jax.core.Tracer)
+        and not ((np.asarray(share) >= 0) & (np.asarray(share) <= 1)).all()
+    ):
+        raise ValueError(f"share must be in [0, 1], got {np.asarray(share).tolist()}")
     share = expand(share, x)
     axes = tuple(range(1, x.ndim))
     norm = lambda a: jnp.sqrt(jnp.sum(a**2, axes, keepdims=True))

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from diffjax.process.checks import count as count
+
 
 class Solver(NamedTuple):
     """A way to walk from noise to data, as pure functions.
@@ -47,7 +49,7 @@ class Rows(NamedTuple):
 def one_value(make):
     """Make equal calls of a solver's constructor return one value, so that they share compiled programs."""
     signature = inspect.signature(make)
-    cached = functools.lru_cache(maxsize=256)(make)
+    cached = functools.lru_cache(maxsize=256, typed=True)(make)
 
     @functools.wraps(make)
     def constructor(*args, **kwargs):
@@ -61,13 +63,6 @@ def one_value(make):
 def no_memory(x):
     """The `init` of a solver that keeps nothing between steps."""
     return None
-
-
-def count(name, value):
-    """Return a number of steps as int; ValueError unless it is a positive integer."""
-    if isinstance(value, bool) or value != int(value) or value < 1:
-        raise ValueError(f"{name} must be a positive integer, got {value!r}")
-    return int(value)
 
 
 def plan(schedule, solver, times):

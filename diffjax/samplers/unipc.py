@@ -54,7 +54,7 @@ def unipc(order=2, variant="bh2", kind="x0", lower_order_final="few", disable_co
     exponential.check("unipc", order, 3, variant, _VARIANTS, 0.0, 1.0)
     if kind not in _KINDS:
         raise ValueError(f"unipc: kind must be x0 or eps, got {kind!r}")
-    if lower_order_final not in (True, False, "few"):
+    if not (isinstance(lower_order_final, bool) or lower_order_final == "few"):
         raise ValueError(f"unipc: lower_order_final must be True, False or 'few', got {lower_order_final!r}")
     read = operator.attrgetter(kind)
     rests = frozenset(disable_corrector)

@@ -49,6 +49,8 @@ def sample(
 
 def start(key, schedule, shape):
     """Draw N(0, schedule.prior_std^2) noise of shape `[B, ...]` for the noisy end, in JAX's default dtype."""
+    if not shape or min(shape) < 1:
+        raise ValueError(f"shape must be [B, ...] of positive dimensions, got {list(shape)}")
     keys = per_sample(key, shape[0])
     dtype = jnp.result_type(float)
     draw = lambda k: jax.random.normal(jax.random.fold_in(k, _START), tuple(shape[1:]), dtype)
@@ -80,13 +82,15 @@ def start_of(key, schedule, shape, times):
     """Draw the start of a grid; ValueError if the grid begins where x is not yet pure noise."""
     first, noisiest = schedule(np.float64(times[0])), schedule(np.float64(schedule.t_max))
     if first.alpha == noisiest.alpha:  # variance exploding: the noise just has another scale there
-        return start(key, schedule, shape) * (first.sigma / noisiest.sigma)
-    if first.sigma < 0.9 * noisiest.sigma:
+        least, scale = 0.1, first.sigma / noisiest.sigma
+    else:
+        least, scale = 0.9, 1.0
+    if first.sigma < least * noisiest.sigma:
         raise ValueError(
             f"times must start near the noisy end t_max = {schedule.t_max:g}, where x is pure noise, got "
             f"{float(times[0]):g}; give x_init to start elsewhere"
         )
-    return start(key, schedule, shape)
+    return start(key, schedule, shape) * scale
 
 
 def walk(key, denoise, solver, rows, x, cond=None, noise=None, trajectory=False):
@@ -130,9 +134,9 @@ def encode(denoise, schedule, solver, times, x, *, cond=None, trajectory=False):
       x at the noisiest time, or (x, trajectory).
 
     Raises:
-      ValueError: if the solver is stochastic.
+      ValueError: if the solver is stochastic, or for times that are not strictly monotone.
     """
-    rows = plan(schedule, solver, np.sort(np.asarray(times, np.float64)))
+    rows = plan(schedule, solver, upwards(times))
     return _walk(jax.random.key(0), denoise, solver, rows, x, cond=cond, trajectory=trajectory)
 
 
@@ -196,6 +200,12 @@ def _downwards(times):
     return times
 
 
+def upwards(times):
+    """Return the times from the least noisy end on; whether they are monotone is not checked."""
+    times = np.asarray(times, np.float64)
+    return times[::-1] if times.ndim == 1 and len(times) > 1 and times[0] > times[-1] else times
+
+
 def _segment(key, denoise, solver, rows, x, state, offset, cond, noise, trajectory):
     """Scan the rows from step `offset` on, then take the other last step if there is one."""
     keys = per_sample(key, x.shape[0])
@@ -244,8 +254,11 @@ def _checked(noise, steps, solver, x):
 
 def per_sample(key, batch):
     """Return `[B]` keys: the given ones, or one folded out of a single key for each position."""
-    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        key = jax.random.wrap_key_data(key)  # an old-style uint32 key
+    dtype = getattr(key, "dtype", np.dtype(object))
+    if dtype == np.uint32:
+        key = jax.random.wrap_key_data(key)  # an old-style key
+    elif not jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        raise ValueError(f"key must be of jax.random.key, got {type(key).__name__} of dtype {dtype}")
     if key.ndim == 0:
         return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch))
     if key.shape != (batch,):

@@ -18,6 +18,7 @@ from diffjax import guidance, objectives, samplers
 from diffjax.objectives import second_moment
 from diffjax.process import prediction
 from diffjax.process.schedules import Chain
+from diffjax.samplers.walk import start_of
 from diffjax.training.system import System, from_loss
 
 
@@ -114,7 +115,7 @@ def ddpm(
                 )
             cond = jnp.full(n, null)
         denoise = transform(denoiser(module, schedule, kind, preconditioning)(params))
-        x = samplers.start(key, schedule, (n, *shape))
+        x = start_of(key, schedule, (n, *shape), times)
         return samplers.walk(key, denoise, solver, rows, x, cond=cond)
 
     return System(init, from_loss(total), sample)

@@ -16,8 +16,9 @@ import numpy as np
 
 from diffjax import objectives, samplers
 from diffjax.objectives import replay, score_matching, weightings
+from diffjax.process import checks, schedules
 from diffjax.process import energy as energies
-from diffjax.process import schedules
+from diffjax.samplers.short_run import check
 from diffjax.samplers.walk import per_sample
 from diffjax.training.system import System, from_loss
 
@@ -61,10 +62,10 @@ def langevin(steps, step_size, noise_std=None, max_score=None, box=None):
     """Return the chain (key, network, x) -> x of `samplers.short_run`, `steps` long.
 
     Raises:
-      ValueError: if there are no steps, or step_size is not positive.
+      ValueError: if steps is not a positive integer, or another option is out of range.
     """
-    if steps < 1 or step_size <= 0:
-        raise ValueError(f"steps must be >= 1 and step_size > 0, got {steps} and {step_size:g}")
+    steps = checks.count("steps", steps)
+    check(step_size, noise_std, max_score, box)
     return partial(
         samplers.short_run, num_steps=steps, step_size=step_size, noise_std=noise_std, max_score=max_score,
         box=box,
@@ -101,8 +102,11 @@ def ebm(module, starts, chain, sampler, *, shape, start=(-1.0, 1.0), regularizat
       A System; its `extra` is the replay buffer `[N, ...]`, or `()`. `sample` begins in noise.
 
     Raises:
-      ValueError: when traced, if the network does not give one number for each sample.
+      ValueError: for an option out of range; when traced, if the network does not give one number for each
+        sample.
     """
+    checks.not_negative("regularization", regularization)
+    checks.not_negative("data_noise", data_noise)
     uniform = _uniform(start, shape)
 
     def init(key):
@@ -130,10 +134,9 @@ def denoising(sigma):
     The energy is that of the data with that much noise (Vincent 2011).
 
     Raises:
-      ValueError: unless sigma is positive.
+      ValueError: unless sigma is positive and finite.
     """
-    if not sigma > 0:
-        raise ValueError(f"sigma must be positive, got {sigma!r}")
+    checks.positive("sigma", sigma)
     level = schedules.edm()(np.float64(sigma))._replace(t=0.0)  # one level: the energy needs no time
 
     def loss(key, network, x):
@@ -167,8 +170,11 @@ def score_matched(module, matching, sampler, *, shape, start=(-1.0, 1.0), data_n
       A System without `extra`.
 
     Raises:
-      ValueError: when traced, if the network does not give one number for each sample.
+      ValueError: for an option out of range; when traced, if the network does not give one number for each
+        sample.
     """
+    checks.not_negative("data_noise", data_noise)
+    uniform = _uniform(start, shape)
 
     def init(key):
         return _params(module, jax.random.split(key)[0], shape), (), ()  # that of `ebm` from the same key
@@ -178,10 +184,11 @@ def score_matched(module, matching, sampler, *, shape, start=(-1.0, 1.0), data_n
         x = batch["x"] + data_noise * jax.random.normal(key_noise, batch["x"].shape, batch["x"].dtype)
         return matching(key_loss, energies.score(energy(module)(params)), x).mean(), (extra, {})
 
-    return System(init, from_loss(total), _sample(module, sampler, _uniform(start, shape)))
+    return System(init, from_loss(total), _sample(module, sampler, uniform))
 
 
 def _uniform(start, shape):
+    checks.interval("start", start)
     lo, hi = start
     return lambda key, n: jax.random.uniform(key, (n, *shape), minval=lo, maxval=hi)
 

@@ -12,10 +12,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from diffjax import objectives, samplers
 from diffjax.process import learned, prediction, schedules
 from diffjax.process.continuous_elbo import EIGHT_BITS, step_around
+from diffjax.samplers.walk import start_of
 from diffjax.training.system import System, from_loss
 
 
@@ -91,10 +93,12 @@ def vdm(
       ends. A sample is z_0 / alpha_0, the likeliest x of p(x | z_0).
 
     Raises:
-      ValueError: for an unknown kind, num_steps below 1, or a solver that cannot plan a trained clock.
+      ValueError: for an unknown kind, num_steps below 1, a schedule whose log SNR is infinite at an end, or a
+        solver that cannot plan a trained clock.
     """
     if num_steps is not None and num_steps < 1:
         raise ValueError(f"num_steps must be at least 1, or None for continuous time; got {num_steps}")
+    _require_finite(clock.start)
     read = denoiser(module, kind)
     draw_times, span = objectives.low_discrepancy(clock.start), clock.start.t_max - clock.start.t_min
 
@@ -139,7 +143,7 @@ def vdm(
         schedule = clock.schedule(params["schedule"])
         rows = samplers.plan(schedule, solver, times)
         denoise = (threshold or (lambda denoise: denoise))(read(params))
-        x = samplers.start(key, schedule, (n, *shape))
+        x = start_of(key, clock.start, (n, *shape), times)
         return samplers.walk(key, denoise, solver, rows, x, cond=cond) / schedule(times[-1]).alpha
 
     _require_plan(clock, solver, times)
@@ -157,6 +161,15 @@ def denoiser(module, kind="eps"):
 
 def _reading(network, kind):
     return prediction.denoiser(network, kind, label=lambda level: -level.log_snr)
+
+
+def _require_finite(schedule):
+    first, last = (float(schedule(np.float64(t)).log_snr) for t in (schedule.t_min, schedule.t_max))
+    if not np.isfinite([first, last]).all():
+        raise ValueError(
+            "schedule must have a finite log_snr at both ends, as log_snr_linear has it; got "
+            f"{first:g} and {last:g}"
+        )
 
 
 def _require_plan(clock, solver, times):

@@ -12,7 +12,8 @@ from PIL import Image
 from diffjax import systems
 from diffjax.data import to_model
 from diffjax.evaluate import evaluate
-from diffjax.evaluation import classifier, settings
+from diffjax.evaluation import classifier
+from diffjax.systems import evaluation_settings as settings
 from diffjax.training import System, TrainState, checkpoints
 
 

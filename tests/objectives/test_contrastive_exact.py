@@ -122,3 +122,8 @@ def test_buffer_refusals():
         replay.draw(jax.random.key(0), jnp.zeros((2, 1)), jnp.zeros((3, 1)))
     with pytest.raises(ValueError, match=r"share must be in \[0, 1\], got 95"):
         replay.draw(jax.random.key(0), jnp.zeros((5, 1)), jnp.zeros((3, 1)), 95)
+
+
+def test_samples_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match=r"^x_model must be shaped like x, \[3, 2\]; got \[1, 2\]$"):
+        contrastive_divergence(lambda x, t, cond: x.sum(1), jnp.ones((3, 2)), jnp.ones((1, 2)))

@@ -168,3 +168,19 @@ def test_losses_can_be_differentiated_inside_jit():
 
     slope = jax.jit(jax.grad(loss))(2.0, x)  # d/da of a^2 x^2 / 2 - a
     np.testing.assert_allclose(slope, 2 * (x**2).mean() - 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (lambda net, x: score_matching.explicit(net, x, x), "the network's score"),
+        (lambda net, x: score_matching.implicit(net, x), "the network's score"),
+        (lambda net, x: score_matching.sliced(net, x, x), "the network's score"),
+        (lambda net, x: score_matching.sliced_vr(net, x, x), "the network's score"),
+        (lambda net, x: score_matching.explicit(_network, x, x[:, :1]), "score"),
+        (lambda net, x: score_matching.sliced(_network, x, x[:, :1]), "v"),
+    ],
+)
+def test_another_shape_is_refused(loss, message):
+    with pytest.raises(ValueError, match=rf"^{message} must be shaped like x, \[5, 2\]; got \[5, 1\]"):
+        loss(lambda x, t, cond: x[:, :1], _points())

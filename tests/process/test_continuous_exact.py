@@ -10,7 +10,7 @@ import pytest
 from scipy import integrate
 
 from diffjax import exact
-from diffjax.process import learned, prediction, schedules, sde
+from diffjax.process import learned, preconditioning, prediction, schedules, sde
 
 _PARAMETERS = learned.init(jax.random.key(0), width=5) | {"w2": jnp.arange(5.0), "w3": 9 * jnp.ones(5)}
 LEARNED = schedules.learned(functools.partial(learned.monotone, _PARAMETERS))
@@ -270,14 +270,25 @@ def test_ways_back_keep_the_marginals(x64, name):
         (lambda: schedules.vp_linear(-0.2, 20.0), "got -0.2, 20 and 0"),
         (lambda: schedules.sub_vp(-1.0, 1.0), "sub_vp needs 0 <= beta_min"),
         (lambda: schedules.ve(1.0, 1.0), "ve needs 0 < sigma_min < sigma_max"),
-        (lambda: schedules.vp_cosine(s=-0.1), "vp_cosine needs s >= 0"),
+        (lambda: schedules.vp_cosine(s=-0.1), "vp_cosine needs 0 <= s"),
+        (lambda: schedules.vp_cosine(s=np.inf), "vp_cosine needs 0 <= s < inf"),
+        (lambda: schedules.ve(1.0, np.inf), "sigma_max < inf, got 1 and inf"),
+        (lambda: schedules.edm(1.0, np.inf), "sigma_max < inf, got 1 and inf"),
+        (lambda: schedules.vp_linear(0.1, np.inf), "0 < beta_max < inf"),
+        (lambda: schedules.vp_linear(offset=np.inf), "0 <= offset < inf"),
+        (lambda: schedules.sub_vp(0.1, np.inf), "0 < beta_max < inf"),
+        (lambda: schedules.log_snr_linear(1.0, -np.inf), "needs -inf < log_snr_min"),
+        (lambda: preconditioning.edm_preconditioning(0.0), "sigma_data must be positive and finite, got 0.0"),
+        (lambda: preconditioning.edm_preconditioning(np.inf), "sigma_data must be positive and finite"),
         (lambda: schedules.vp_cosine(s=1.0, log_snr_min=3), "vp_cosine starts at log SNR"),
-        (lambda: schedules.log_snr_linear(1.0, 2.0), "log_snr_linear needs log_snr_min < log_snr_max"),
+        (lambda: schedules.log_snr_linear(1.0, 2.0), "log_snr_linear needs -inf < log_snr_min < log_snr_max"),
         (lambda: schedules.shifted(schedules.linear_beta(10), 2.0), "shifted needs a continuous schedule"),
         (lambda: schedules.shifted(schedules.edm(), 0.0), "factor must be positive"),
         (lambda: schedules.shifted(schedules.vp_linear(0, 20, 1e-4), 0.5), "asks for log SNR 10.5"),
         (lambda: schedules.geometric(0.01, 1.0, 10), "geometric needs 0 < sigma_min < sigma_max"),
         (lambda: schedules.geometric(1.0, 0.01, 1), "num_levels of at least 2"),
+        (lambda: schedules.geometric(1.0, 0.01, 2.5), "num_levels must be a positive integer, got 2.5"),
+        (lambda: schedules.linear_beta(np.nan), "num_steps must be a positive integer, got nan"),
         (lambda: schedules.zero_terminal_snr(schedules.geometric(1.0, 0.1, 4)), "alpha is constant"),
     ],
 )  # fmt: skip

@@ -146,6 +146,10 @@ def test_diffrax_is_imported_when_it_is_used():
             r"times must be \(from, to\)",
         ),
         (
+            lambda: adaptive.sample_sde(KEY, MIXTURE.denoiser(), SCHEDULES["vp"], shape=(2, 1), rtol=-1.0),
+            "rtol and atol must be positive, got -1.0 and 0.01",
+        ),
+        (
             lambda: adaptive.sample_ode(KEY, MIXTURE.denoiser(), SCHEDULES["vp"]),
             "exactly one of shape and x_init",
         ),

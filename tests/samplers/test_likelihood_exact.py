@@ -311,7 +311,16 @@ def test_a_logit_logistic_law_can_be_uniform():
             r"noise must be \[probes, B, ...\] for x \[3, 2\]",
         ),
         ({"noise": np.ones((1, 3, 2))}, "the exact divergence has none"),
+        ({"divergence": "hutchinson", "noise": np.ones((0, 3, 2))}, r"noise must be \[probes, B, ...\]"),
+        ({"x": np.ones((0, 2), np.float32)}, r"at least one sample, got shape \[0, 2\]"),
+        ({"prior": lambda y: y}, r"prior must give one number for each sample, \[3\]; got shape \[3, 2\]"),
+        (
+            {"schedule": schedules.log_snr_linear(5.0, 0.0)},
+            "alpha / sigma at the noisy end must be at most 0.1, where x is pure noise, got 1; give prior",
+        ),
         ({"times": [0.002, 1.0, 1.0]}, "strictly monotone"),
+        ({"times": [0.002, 80.0, 1.0]}, "strictly monotone"),
+        ({"times": 80.0}, "strictly monotone"),
         ({"times": [0.002, 1.0]}, "must end at the noisy end t_max = 80.* got 1; give prior"),
         ({"schedule": schedules.linear_beta(10)}, r"or the chain's \.continuous\(\)"),
         ({"schedule": schedules.linear_beta(10), "times": [1, 10]}, "a discrete chain has none"),
@@ -326,9 +335,9 @@ def test_a_logit_logistic_law_can_be_uniform():
 )  # fmt: skip
 def test_bad_options_are_named(options, message):
     options = {"schedule": SCHEDULES["edm"]} | options
-    schedule = options.pop("schedule")
+    schedule, x = options.pop("schedule"), options.pop("x", np.ones((3, 2), np.float32))
     with pytest.raises(ValueError, match=message):
-        samplers.log_likelihood(KEY, MIXTURE.denoiser(), schedule, np.ones((3, 2), np.float32), **options)
+        samplers.log_likelihood(KEY, MIXTURE.denoiser(), schedule, x, **options)
 
 
 def test_bad_options_of_the_identity_are_named():
@@ -339,6 +348,10 @@ def test_bad_options_of_the_identity_are_named():
         run(SCHEDULES["edm"], expectation="mc")
     with pytest.raises(ValueError, match="take expectation='monte_carlo'"):
         run(SCHEDULES["edm"], nodes=2000)
+    with pytest.raises(ValueError, match="num_levels must be a positive integer, got 0"):
+        run(SCHEDULES["edm"], num_levels=0)
+    with pytest.raises(ValueError, match="t_min must be below t_max, got 80 and 1"):
+        run(SCHEDULES["edm"], t_min=80.0, t_max=1.0)
     with pytest.raises(ValueError, match="log SNR must be finite at both ends"):
         run(SCHEDULES["flow"])
     with pytest.raises(ValueError, match="codes must be integers"):

@@ -55,10 +55,24 @@ def test_score_and_box_are_clipped():
     np.testing.assert_allclose(step(), [[0.0, 0.0]], atol=1e-6)
 
 
-@pytest.mark.parametrize("step_size", [-0.1, 0.0])
-def test_a_step_that_is_not_positive_is_named(step_size):
-    with pytest.raises(ValueError, match=f"^step_size must be positive, got {step_size}$"):
-        samplers.short_run(jax.random.key(0), UNIT, jnp.ones((2, 1)), num_steps=1, step_size=step_size)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"step_size": 0.0}, "^step_size must be positive and finite, got 0.0$"),
+        ({"step_size": np.inf}, "^step_size must be positive and finite, got inf$"),
+        ({"num_steps": 0}, "^num_steps must be a positive integer, got 0$"),
+        ({"noise_std": -1.0}, "^noise_std must be finite and at least 0, got -1.0$"),
+        ({"max_score": 0.0}, "^max_score must be positive, or None for no clipping; got 0.0$"),
+        ({"box": (1.0, -1.0)}, r"^box must be \(lo, hi\) with lo < hi, got \(1.0, -1.0\)$"),
+        ({"network": lambda x, t, cond: x[:, :1]}, r"score must be shaped like x, \[2, 3\]; got \[2, 1\]"),
+    ],
+)
+def test_bad_options_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        samplers.short_run(
+            jax.random.key(0), x=jnp.ones((2, 3)),
+            **{"network": UNIT, "num_steps": 1, "step_size": 0.1} | options,
+        )  # fmt: skip
 
 
 def test_times_and_conditions_reach_the_network():

@@ -122,6 +122,10 @@ def test_condition_reaches_the_denoiser():
             "exactly one of shape and x_init",
         ),
         ("ddim", {"shape": None}, "exactly one of shape and x_init"),
+        ("ddim", {"shape": (8, 0)}, r"shape must be \[B, ...\] of positive dimensions, got \[8, 0\]"),
+        ("ddim", {"shape": (0, 2)}, r"shape must be \[B, ...\] of positive dimensions, got \[0, 2\]"),
+        ("ddim", {"key": 3}, "key must be of jax.random.key, got int"),
+        ("ddim", {"key": None}, "key must be of jax.random.key, got NoneType"),
         ("ddim_half", {"noise": np.ones((6, 8, 2))}, r"noise must be \[N, draws, B, ...\] = \[6"),
         ("churned", {"noise": np.ones((5, 1, 8, 2))}, r"= \[6, 1, 8, 2\], got \[5"),
         *(
@@ -192,6 +196,25 @@ def test_bad_grids_are_named(solver, times, message):
             schedules.edm(), samplers.dpm_solver_pp_single(3, lower_order_final=False), SHORT[:-2]
         ), "needs a multiple of 3 intervals, got 4"),
         (lambda: samplers.slerp(np.ones((2, 3)), np.ones((2, 4)), 0.5), "y must be shaped like x"),
+        (lambda: samplers.slerp(np.ones((2, 3)), np.ones((2, 3)), 1.5), r"share must be in \[0, 1\], got 1"),
+        (lambda: samplers.deis(2.0), r"deis: order must be in 1\.\.4, got 2.0"),
+        (lambda: (samplers.unipc(1), samplers.unipc(True)), r"order must be in 1\.\.3, got True"),
+        (lambda: samplers.unipc(lower_order_final=1), "must be True, False or 'few', got 1"),
+        *(
+            (lambda s=s: samplers.plan(FLOW, s, [0.1, 0.5, 0.9, 1.0]), "infinite at alpha = 0")
+            for s in (samplers.unipc(), samplers.dpm_solver_pp(), samplers.dpm_solver_pp_2s())
+        ),
+        *(
+            (lambda t=t: samplers.encode(_exact, FLOW, samplers.ddim(), t, np.ones((2, 2))), message)
+            for t, message in (
+                ([0.1, 0.9, 0.5], "times must be strictly monotone"),
+                (0.5, "times must be a 1-D grid"),
+                (None, "times must be a 1-D grid"),
+            )
+        ),
+        (lambda: samplers.sample(
+            KEY, _exact, schedules.edm(), samplers.ddim(), [1.0, 0.5], shape=(2, 2)
+        ), "times must start near the noisy end t_max = 80, where x is pure noise, got 1;"),
         (lambda: samplers.grids.subdivide([1.0, 0.5, 0.0], FLOW, 2), "finite log SNR at both ends"),
         (lambda: samplers.edm_heun(s_churn=-1), "s_churn >= 0"),
         (lambda: samplers.encode(

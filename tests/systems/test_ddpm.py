@@ -199,3 +199,13 @@ def test_a_loss_of_a_pair_needs_a_chain():
         config.sampler = {"solver": "edm_heun", "steps": 5, "grid": "karras"}
     with pytest.raises(ValueError, match=r"objective\.loss='hybrid' needs a chain"):
         systems.build(config)
+
+
+def test_samples_start_at_the_level_of_the_grid():
+    """Data at 0: ddim scales the start, which has the grid's first sigma and not sigma_max, by 40 / 80."""
+    module = Recorder()  # without labels it predicts 0
+    system = systems.ddpm.ddpm(
+        module, schedules.edm(0.002, 300.0), samplers.ddim(), [80.0, 40.0], shape=(2,), kind="x0"
+    )
+    x = system.sample(module.init(None, None, None, None), (), (), jax.random.key(0), None, 2000)
+    np.testing.assert_allclose(x.std(), 40.0, rtol=0.05)

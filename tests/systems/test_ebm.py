@@ -107,7 +107,7 @@ def test_vector_energies_are_refused():
         ("objective.starts", None, r"objective\.starts must be one of"),
         ("objective.starts", {"name": "data", "size": 3}, r"objective\.starts\.size is not an option"),
         ("objective.step_sise", 0.1, r"objective\.step_sise is not an option of ebm"),
-        ("objective.steps", 0, "^objective: steps must be >= 1"),
+        ("objective.steps", 0, "^objective: steps must be a positive integer, got 0"),
         ("objective.loss", "slices", r"objective\.loss must be one of denoising, implicit, sliced"),
         ("objective.loss", "none", r"objective\.loss must be .*, contrastive_divergence; got 'none'"),
         ("objective.loss", None, r"objective\.loss must be one of denoising"),
@@ -144,3 +144,31 @@ def test_the_name_of_contrastive_divergence_is_that_of_the_default():
 def test_calls_are_the_steps_of_the_chain(file):
     config = commands.config_module(CONFIGS / f"{file}.py").get_config()
     assert assemble.network_calls(config) == config.sampler.steps
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"start": (1.0, -1.0)}, r"start must be \(lo, hi\) with lo < hi, got \(1.0, -1.0\)"),
+        ({"data_noise": -0.1}, "data_noise must be finite and at least 0, got -0.1"),
+        ({"regularization": np.inf}, "regularization must be finite and at least 0, got inf"),
+    ],
+)
+def test_options_out_of_range_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        ebm.ebm(Bowl(), ebm.at_data(), CHAIN, CHAIN, shape=(2,), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 1.5}, "steps must be a positive integer, got 1.5"),
+        ({"step_size": np.inf}, "step_size must be positive and finite, got inf"),
+        ({"noise_std": -1.0}, "noise_std must be finite and at least 0, got -1.0"),
+        ({"max_score": -1.0}, "max_score must be positive"),
+        ({"box": (1.0, 1.0)}, r"box must be \(lo, hi\) with lo < hi"),
+    ],
+)
+def test_chains_out_of_range_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        ebm.langevin(**{"steps": 3, "step_size": 0.1} | options)

@@ -165,3 +165,9 @@ def test_a_fixed_schedule_can_be_named():
     system = systems.build(config)
     assert jax.eval_shape(system.init, jax.random.key(0))[0]["schedule"] == {}
     assert assemble.network_calls(config) == 5
+
+
+@pytest.mark.parametrize("schedule", [schedules.vp_cosine(), schedules.rectified_flow()])
+def test_a_schedule_of_infinite_log_snr_is_refused(schedule):
+    with pytest.raises(ValueError, match=r"schedule must have a finite log_snr at both ends.*and -inf$"):
+        _system(MIXTURE, vdm.fixed(schedule))
