@@ -8,7 +8,11 @@ noise on the data. `--config.objective.starts="{'name': 'data'}"` starts them at
     python -m diffjax.train --config=configs/mnist/ebm.py --workdir=runs/mnist_ebm
     python -m diffjax.evaluate --workdir=runs/mnist_ebm
 
-Not run yet, so there are no numbers.
+500 steps of 32 images, 0.27 epochs, are a first look, not the end of the training. Training and evaluation
+took 8 minutes of one core (AMD EPYC). Obtained, judged by the classifier of `python -m diffjax.classifier`:
+500 samples are at 955 times the floor of the Frechet distance (held-out images: 0.85), with precision 0.54
+and recall 0.00. That is a failure: ten steps do not take chains from noise to digits, and the energy only
+learns to tell the two apart (-4.5 and 4.5). `configs/digits/ebm.py`, with longer chains and training, works.
 """
 
 from ml_collections import ConfigDict
