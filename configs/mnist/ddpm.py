@@ -20,7 +20,7 @@ With guidance weight 0.25, 3,000 samples: 99.0 %, and 5.3 times the floor.
 from ml_collections import ConfigDict
 
 
-def get_config(path="../shared/data/mnist.npz"):
+def get_config(path="mnist.npz"):
     config = ConfigDict()
     config.system = "ddpm"
     config.data = ConfigDict({"name": "npz", "path": path, "shape": (28, 28, 1), "num_classes": 10})

@@ -11,7 +11,7 @@ Not run at this length yet; `experiments/ddpm_ip` has what input perturbation do
 from ml_collections import ConfigDict
 
 
-def get_config(path="../shared/data/mnist.npz"):
+def get_config(path="mnist.npz"):
     config = ConfigDict()
     config.system = "ddpm"
     config.data = ConfigDict({"name": "npz", "path": path, "shape": (28, 28, 1), "num_classes": 10})

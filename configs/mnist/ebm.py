@@ -18,7 +18,7 @@ learns to tell the two apart (-4.5 and 4.5). `configs/digits/ebm.py`, with longe
 from ml_collections import ConfigDict
 
 
-def get_config(path="../shared/data/mnist.npz"):
+def get_config(path="mnist.npz"):
     config = ConfigDict()
     config.system = "ebm"
     config.data = ConfigDict({"name": "npz", "path": path, "shape": (28, 28, 1), "num_classes": 10})

@@ -16,7 +16,7 @@ Two cores (AMD EPYC): 21 minutes of training (41 of processor time). Expected, a
 from ml_collections import ConfigDict
 
 
-def get_config(path="../shared/data/mnist.npz"):
+def get_config(path="mnist.npz"):
     config = ConfigDict()
     config.system = "ddpm"
     config.data = ConfigDict({"name": "npz", "path": path, "shape": (28, 28, 1), "num_classes": 10})

@@ -17,7 +17,7 @@ and recall 0.21.
 from ml_collections import ConfigDict
 
 
-def get_config(path="../shared/data/mnist.npz"):
+def get_config(path="mnist.npz"):
     config = ConfigDict()
     config.system = "ncsn"
     config.data = ConfigDict({"name": "npz", "path": path, "shape": (28, 28, 1), "num_classes": 10})

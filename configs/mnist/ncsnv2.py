@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 from diffjax.process import annealing
 
 
-def get_config(path="../shared/data/mnist.npz"):
+def get_config(path="mnist.npz"):
     config = ConfigDict()
     config.system = "ncsn"
     config.data = ConfigDict({"name": "npz", "path": path, "shape": (28, 28, 1), "num_classes": 10})

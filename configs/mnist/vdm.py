@@ -18,7 +18,7 @@ Frechet distance (held-out images: 1.5); the bound on 32 held-out images is 1.62
 from ml_collections import ConfigDict
 
 
-def get_config(path="../shared/data/mnist.npz"):
+def get_config(path="mnist.npz"):
     config = ConfigDict()
     config.system = "vdm"
     config.data = ConfigDict({"name": "npz", "path": path, "shape": (28, 28, 1), "num_classes": 10})
