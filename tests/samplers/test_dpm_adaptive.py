@@ -9,6 +9,7 @@ import reference
 from diffjax import exact, samplers
 from diffjax.process import prediction, schedules
 from diffjax.process.level import expand
+from diffjax.samplers.dpm_adaptive import _ancestral
 
 KEY = jax.random.key(0)
 MIXTURE = exact.gaussian_mixture([0.3, 0.7], [[-1.0], [0.8]], [0.1, 0.2])
@@ -34,6 +35,22 @@ def test_k_diffusion(x64):
     )  # fmt: skip
     np.testing.assert_allclose(x, golden["dpm_adaptive__out"], rtol=1e-6, atol=1e-9)
     assert (made == golden["dpm_adaptive__info"]).all()
+
+
+@pytest.mark.parametrize("row", range(12))
+def test_ancestral_steps_of_k_diffusion(x64, row):
+    """Where the ODE's step ends and how much noise follows, for eta from 0 to 1; never beyond the end."""
+    golden, _ = reference.load("kdiff_schedules")
+    above, below, eta, down, up = (
+        jnp.asarray(golden[f"ancestral_{name}"][row : row + 1])
+        for name in ("from", "to", "eta", "down", "up")
+    )
+    ended, noise = _ancestral(-jnp.log(above), -jnp.log(below), jnp.full(1, 40.0), float(eta[0]))
+    np.testing.assert_allclose(noise, up, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(jnp.exp(-ended), jnp.maximum(down, np.exp(-40)), rtol=1e-9)
+    stopped, noise = _ancestral(-jnp.log(above), -jnp.log(below), -jnp.log(below), float(eta[0]))
+    np.testing.assert_allclose(stopped, -jnp.log(below), rtol=1e-12)
+    np.testing.assert_allclose(noise, 0, atol=1e-7 * float(below[0]))
 
 
 def _fine(schedule, x, end):
