@@ -14,4 +14,6 @@ from diffjax.process import sde as sde
 from diffjax.process.gaussian import Gaussian as Gaussian
 from diffjax.process.level import NoiseLevel as NoiseLevel
 from diffjax.process.prediction import Denoiser as Denoiser
+from diffjax.process.prediction import Network as Network
 from diffjax.process.prediction import Prediction as Prediction
+from diffjax.process.prediction import Reading as Reading

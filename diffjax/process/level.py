@@ -71,6 +71,16 @@ def _broadcasts(shape, onto):
     return all(a in (1, b) for a, b in zip(shape, onto, strict=True))
 
 
+def mean_of_each(values):
+    """Return the mean of each sample, `[B]`, over all axes of values `[B, ...]` but the first."""
+    return values.reshape(len(values), -1).mean(1)
+
+
+def sum_of_each(values):
+    """Return the sum of each sample, `[B]`, over all axes of values `[B, ...]` but the first."""
+    return values.reshape(len(values), -1).sum(1)
+
+
 def part(level, where):
     """Return the levels at an index or slice of a grid of levels."""
     return NoiseLevel(*(None if field is None else field[where] for field in level))

@@ -2,14 +2,15 @@
 
     D(y, s) = c_skip y + c_out F(c_in y, c_noise),        y = x_t / alpha,   s = sigma / alpha
 
-Each function here makes level -> Scales, for levels of any schedule. `prediction.preconditioned` applies it
-and `objectives.preconditioned` trains under it, so that sigma_data is said once.
+Each function here makes level -> Scales, for levels of any schedule. `prediction.reading_of` makes of it the
+one Reading that loss and denoiser share, so that sigma_data is said once.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from diffjax.process.checks import positive
-from diffjax.process.level import Array, expand, namespace
+from diffjax.process.level import Array, NoiseLevel, expand, namespace
 
 
 class Scales(NamedTuple):
@@ -19,6 +20,9 @@ class Scales(NamedTuple):
     c_out: Array
     c_in: Array
     c_noise: Array
+
+
+Preconditioning = Callable[[NoiseLevel], Scales]
 
 
 def edm_preconditioning(sigma_data=0.5):
