@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffjax.likelihoods import elbo
 from diffjax.objectives.denoising import denoising
-from diffjax.process import elbo, forward
+from diffjax.process import forward
 
 
 def bound(

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from diffjax.process import continuous_elbo
+from diffjax.likelihoods import continuous_elbo
 
 
 def variational(denoise, x0, eps, level, cond=None, **options):

@@ -18,7 +18,7 @@ from diffjax import objectives, samplers
 from diffjax.objectives import replay, score_matching, weightings
 from diffjax.process import checks, schedules
 from diffjax.process import energy as energies
-from diffjax.samplers.short_run import check
+from diffjax.samplers.mcmc.short_run import check
 from diffjax.samplers.walk import per_sample
 from diffjax.training.system import System, from_loss
 

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffjax import objectives, samplers
+from diffjax.likelihoods.continuous_elbo import EIGHT_BITS, step_around
 from diffjax.process import learned, prediction, schedules
-from diffjax.process.continuous_elbo import EIGHT_BITS, step_around
 from diffjax.samplers.walk import start_of
 from diffjax.training.system import System, from_loss
 
