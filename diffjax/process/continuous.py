@@ -47,6 +47,8 @@ class Continuous:
     t_end: float | None = None
     sde: Callable | None = None
 
+    num_steps = None  # a chain's is T
+
     def __call__(self, t):
         """Return the level at time(s) t.
 
@@ -60,6 +62,10 @@ class Continuous:
     def inv_log_snr(self, log_snr):
         """Return the time of this log SNR."""
         return self.inv_sigma(namespace(log_snr).exp(-0.5 * log_snr))
+
+    def continuous(self):
+        """Return the same process on real times: the schedule itself."""
+        return self
 
 
 def as_time(t):

@@ -12,11 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffjax.likelihoods.integrators import rk4
 from diffjax.process import checks, prediction
 from diffjax.process.level import at_least_float32
 from diffjax.samplers import grids
-from diffjax.samplers.integrators import rk4
-from diffjax.samplers.solver import count
 from diffjax.samplers.walk import per_sample, upwards
 
 _PROBES = {"rademacher": jax.random.rademacher, "gaussian": jax.random.normal}
@@ -48,7 +47,7 @@ def log_likelihood(
       noise: `[probes, B, ...]` directions to use instead of drawn ones.
       times: grid from the least to the most noisy time, in either direction; default
         `likelihood_grid(256, schedule)`.
-      integrator: `integrators.rk4()` (default), `integrators.heun()` or `adaptive.integrator()`.
+      integrator: `integrators.rk4()` (default), `integrators.heun()` or `integrators.adaptive()`.
       prior: x `[B, ...]` -> log density `[B]` at the last time; default N(0, schedule.prior_std^2).
 
     Returns:
@@ -74,7 +73,7 @@ def log_likelihood(
     x = checks.batch(jnp.asarray(x))
     if divergence == "hutchinson":
         noise = (
-            _directions(key, x, count("probes", probes), probe)
+            _directions(key, x, checks.count("probes", probes), probe)
             if noise is None
             else jnp.asarray(noise, x.dtype)
         )
@@ -91,7 +90,7 @@ def likelihood_grid(n, schedule):
     Raises:
       ValueError: for a chain, which has no rates.
     """
-    if not hasattr(schedule, "level"):
+    if schedule.num_steps is not None:
         raise ValueError(
             "a likelihood needs d alpha/dt: use a continuous schedule, or the chain's .continuous()"
         )

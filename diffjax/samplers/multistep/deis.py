@@ -5,8 +5,9 @@ import operator
 import numpy as np
 
 from diffjax.process.level import part
-from diffjax.samplers import exponential, multistep
-from diffjax.samplers.solver import one_value
+from diffjax.samplers.dpm import exponential
+from diffjax.samplers.multistep import linear
+from diffjax.samplers.solver import one_value, require_signal
 
 VARIABLES = ("t", "rho", "log_rho")
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(48)
@@ -40,7 +41,7 @@ def deis(order=3, variable="t", lower_order_final=True):
         p = exponential.orders(lam, order, lower_order_final)
         return _plan("deis", schedule, times, p, order, variable)
 
-    return multistep.linear(plan, order, operator.attrgetter("eps"))
+    return linear.multistep(plan, order, operator.attrgetter("eps"))
 
 
 @one_value
@@ -62,13 +63,13 @@ def lms(order=4):
     def plan(schedule, times):
         return _plan("lms", schedule, times, np.minimum(order, 1 + np.arange(len(times) - 1)), order, "rho")
 
-    return multistep.linear(plan, order, operator.attrgetter("eps"))
+    return linear.multistep(plan, order, operator.attrgetter("eps"))
 
 
 def _plan(name, schedule, times, p, order, variable):
     """Plan steps of the orders p `[N]`."""
     levels = schedule(times)
-    exponential.require_signal(levels, name)
+    require_signal(levels, name)
     exponential.require_steps(name, order, len(p))
     if variable == "log_rho":
         exponential.half_log_snr(levels, name)
@@ -77,7 +78,7 @@ def _plan(name, schedule, times, p, order, variable):
     weights = np.zeros((len(rho) - 1, order))
     for i, most in enumerate(p):
         weights[i, :most] = _INTEGRALS[variable](schedule, levels, rho, i, most)
-    return multistep.row(current, target.alpha / current.alpha, target.alpha[:, None] * weights)
+    return linear.row(current, target.alpha / current.alpha, target.alpha[:, None] * weights)
 
 
 def _lagrange(nodes, at):
@@ -114,8 +115,7 @@ def _over_t(schedule, levels, rho, i, p):
         return rho[i + 1] - rho[i]
     nodes, ends = levels.t[i - np.arange(p)], levels.t[i : i + 2]
     points, weights = _between(*ends)
-    smooth = schedule.continuous() if hasattr(schedule, "continuous") else schedule
-    level = smooth(points)
+    level = schedule.continuous()(points)
     change = _slope(nodes, points) @ (weights * (level.sigma / level.alpha))
     boundary = _lagrange(nodes, ends) * rho[i : i + 2]
     return boundary[:, 1] - boundary[:, 0] - change

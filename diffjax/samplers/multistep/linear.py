@@ -23,7 +23,7 @@ def row(level, x, weights, noise=None):
     return Row(level, x, tuple(weights.T), np.zeros_like(x) if noise is None else noise)
 
 
-def linear(plan, order, read, draws=0):
+def multistep(plan, order, read, draws=0):
     """Make the Solver of one network call a step.
 
     Args:

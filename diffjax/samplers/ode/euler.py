@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from diffjax.process import prediction
 from diffjax.process.level import Array, NoiseLevel, expand, part, require_finite_rates
-from diffjax.samplers import churn, exponential
-from diffjax.samplers.solver import Solver, no_memory, one_value
+from diffjax.samplers.ode import churn
+from diffjax.samplers.solver import Solver, no_memory, one_value, require_signal
 
 
 class _Row(NamedTuple):
@@ -36,7 +36,7 @@ def euler(s_churn=0.0, s_min=0.0, s_max=math.inf, s_noise=1.0):
         levels = schedule(times)
         require_finite_rates(part(levels, slice(-1)), "euler")
         if s_churn > 0:
-            exponential.require_signal(levels, "churn")
+            require_signal(levels, "churn")
         up = churn.churned(schedule, part(levels, slice(-1)), s_churn, s_min, s_max, s_noise)
         return _Row(up.level, levels.t[1:] - up.level.t, up.scale, up.noise)
 

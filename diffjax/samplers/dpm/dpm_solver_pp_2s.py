@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from diffjax.process.level import NoiseLevel, expand, part
-from diffjax.samplers import exponential, renoise
-from diffjax.samplers.solver import Solver, no_memory, one_value
+from diffjax.samplers.dpm import exponential, renoise
+from diffjax.samplers.solver import Solver, no_memory, one_value, require_signal
 
 
 class _Row(NamedTuple):
@@ -83,7 +83,7 @@ def dpm_solver_pp_sde(eta=1.0, s_noise=1.0, r=0.5):
 def _ends(name, schedule, times):
     levels = schedule(times)
     exponential.half_log_snr(levels, name)
-    exponential.require_signal(levels, name)
+    require_signal(levels, name)
     rho = levels.sigma / levels.alpha
     return levels, rho[:-1], rho[1:]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from diffjax.process import checks
 from diffjax.process.level import at_least_float32, expand
-from diffjax.samplers.adaptive import ends, initial
+from diffjax.samplers.adaptive.span import ends, initial
 from diffjax.samplers.walk import per_sample
 
 _CLOSE = 1e-5  # in lambda: how near to its end a walk has arrived
@@ -83,7 +83,7 @@ def dpm_adaptive(
     if not 0 < accept_safety < 1:
         raise ValueError(f"accept_safety must be in (0, 1), got {accept_safety!r}")
     max_steps = checks.count("max_steps", max_steps)
-    if not hasattr(schedule, "level"):
+    if schedule.num_steps is not None:
         raise ValueError("dpm_adaptive needs a continuous schedule: a chain's .continuous()")
     begin, end, lands = ends(schedule, times)
     span = tuple(0.5 * float(schedule(np.float64(t)).log_snr) for t in (begin, end))

@@ -3,8 +3,9 @@
 import operator
 
 from diffjax.process.level import part
-from diffjax.samplers import exponential, multistep
-from diffjax.samplers.solver import one_value
+from diffjax.samplers.dpm import exponential
+from diffjax.samplers.multistep import linear
+from diffjax.samplers.solver import one_value, require_signal
 
 
 @one_value
@@ -32,12 +33,12 @@ def dpm_solver(
     def plan(schedule, times):
         levels = schedule(times)
         lam = exponential.half_log_snr(levels, "dpm_solver")
-        exponential.require_signal(levels, "dpm_solver")
+        require_signal(levels, "dpm_solver")
         exponential.require_steps("dpm_solver", order, len(lam) - 1)
         current = part(levels, slice(-1))
         c = exponential.noise_prediction(current, part(levels, slice(1, None)), eta, s_noise)
         p = exponential.orders(lam, order, lower_order_final, euler_at_final)
         weights = exponential.multistep_weights(lam, p, c, solver_type)
-        return multistep.row(current, c.x, weights[:, :order], c.noise)
+        return linear.row(current, c.x, weights[:, :order], c.noise)
 
-    return multistep.linear(plan, order, operator.attrgetter("eps"), draws=1 if eta else 0)
+    return linear.multistep(plan, order, operator.attrgetter("eps"), draws=1 if eta else 0)

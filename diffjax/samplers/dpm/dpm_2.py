@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from diffjax.process.level import Array, NoiseLevel, expand, part
-from diffjax.samplers import churn, exponential, renoise
-from diffjax.samplers.solver import Solver, no_memory, one_value
+from diffjax.samplers.dpm import renoise
+from diffjax.samplers.ode import churn
+from diffjax.samplers.solver import Solver, no_memory, one_value, require_signal
 
 
 class _Row(NamedTuple):
@@ -67,7 +68,7 @@ def dpm_2_ancestral(eta=1.0, s_noise=1.0):
 
 def _plan(name, schedule, times, churn_options, eta, s_noise):
     levels = schedule(times)
-    exponential.require_signal(levels, name)
+    require_signal(levels, name)
     target, current = part(levels, slice(1, None)), part(levels, slice(-1))
     up = churn.churned(schedule, current, *churn_options)
     rho_t, rho_s = up.level.sigma / up.level.alpha, target.sigma / target.alpha

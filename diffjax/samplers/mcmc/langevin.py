@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from diffjax.process import checks, prediction
 from diffjax.process.level import Array, NoiseLevel, expand, part
-from diffjax.samplers.solver import Solver, count, no_memory, one_value
+from diffjax.samplers.solver import Solver, no_memory, one_value
 
 
 class _Row(NamedTuple):
@@ -38,7 +38,7 @@ def langevin(snr=0.16, norm="sample", steps=1):
     if norm not in _NORMS:
         raise ValueError(f"norm must be one of {', '.join(_NORMS)}; got {norm!r}")
     checks.positive("snr", snr)
-    steps = count("steps", steps)
+    steps = checks.count("steps", steps)
 
     def step(noise, denoise, x, row, cond, state):
         def once(d, x):

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffjax.process.level import Array, NoiseLevel, expand, part
-from diffjax.samplers import exponential
-from diffjax.samplers.solver import Solver, one_value
+from diffjax.samplers.dpm import exponential
+from diffjax.samplers.solver import Solver, one_value, require_signal
 
 SOLVER_TYPES = ("midpoint", "heun", "dpm_solver")
 
@@ -64,7 +64,7 @@ def _single(name, order, solver_type, lower_order_final, kind):
     def plan(schedule, times):
         levels = schedule(times)
         lam = exponential.half_log_snr(levels, name)
-        exponential.require_signal(levels, name)
+        require_signal(levels, name)
         exponential.require_steps(name, order, len(lam) - 1)
         p = _orders(name, len(lam) - 1, order, lower_order_final)
         if not np.isfinite(lam[-1]):

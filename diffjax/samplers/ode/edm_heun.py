@@ -4,8 +4,8 @@ import math
 from typing import NamedTuple
 
 from diffjax.process.level import Array, NoiseLevel, expand, part
-from diffjax.samplers import churn, exponential
-from diffjax.samplers.solver import Solver, no_memory, one_value
+from diffjax.samplers.ode import churn
+from diffjax.samplers.solver import Solver, no_memory, one_value, require_signal
 
 
 class _Row(NamedTuple):
@@ -66,7 +66,7 @@ def edm_euler(s_churn=0.0, s_min=0.0, s_max=math.inf, s_noise=1.0):
 def _planned(name, *options):
     def plan(schedule, times):
         levels = schedule(times)
-        exponential.require_signal(levels, name)
+        require_signal(levels, name)
         target, current = part(levels, slice(1, None)), part(levels, slice(-1))
         up = churn.churned(schedule, current, *options)
         step = target.sigma / target.alpha - up.level.sigma / up.level.alpha

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 
 from diffjax.process import checks, prediction
 from diffjax.process.level import expand
-from diffjax.samplers.langevin import plan
-from diffjax.samplers.solver import Solver, count, no_memory, one_value
+from diffjax.samplers.mcmc.langevin import plan
+from diffjax.samplers.solver import Solver, no_memory, one_value
 
 
 @one_value
@@ -25,7 +25,7 @@ def ald(snr=0.16, steps=1):
       ValueError: for an snr or steps that are not positive.
     """
     checks.positive("snr", snr)
-    steps = count("steps", steps)
+    steps = checks.count("steps", steps)
 
     def step(noise, denoise, x, row, cond, state):
         h = 2 * expand(row.share * (snr * row.level.sigma) ** 2, x)

@@ -7,7 +7,7 @@ import numpy as np
 
 from diffjax.process import checks
 from diffjax.process.level import Array, NoiseLevel, expand, part
-from diffjax.samplers.solver import Solver, count, no_memory, one_value
+from diffjax.samplers.solver import Solver, no_memory, one_value
 
 
 class _Row(NamedTuple):
@@ -39,7 +39,7 @@ def annealed_langevin(step_size=2e-5, steps=100, denoise_last=True):
         levels whose alpha differ.
     """
     checks.positive("step_size", step_size)
-    steps = count("steps", steps)
+    steps = checks.count("steps", steps)
 
     def plan(schedule, times):
         level = part(schedule(times), slice(-1))

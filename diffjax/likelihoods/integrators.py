@@ -1,7 +1,7 @@
-"""Fixed-step integrators of dy/dt = field(level, y) along a schedule, for any pytree y.
+"""Integrators of dy/dt = field(level, y) along a schedule, for any pytree y.
 
-What `log_likelihood` walks with: samplers step x alone (`heun`), these also carry what is integrated along
-the way. `adaptive.integrator` is the one that chooses its own steps.
+What `log_likelihood` walks with: samplers step x alone (`samplers.heun`), these also carry what is integrated
+along the way. `adaptive` is the one that chooses its own steps.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffjax.process.level import Array, NoiseLevel, require_finite_rates
+from diffjax.samplers.adaptive import flow
+from diffjax.samplers.adaptive.span import check_tolerances, import_diffrax
 from diffjax.samplers.solver import one_value
 
 
@@ -43,6 +45,31 @@ def heun():
 def rk4():
     """The classical Runge-Kutta method, order 4, four calls of the field a step."""
     return _explicit(nodes=(0, 1 / 2, 1 / 2, 1), weights=(1 / 6, 1 / 3, 1 / 3, 1 / 6))
+
+
+@one_value
+def adaptive(rtol=1e-5, atol=1e-5, solver=None, max_steps=4096):
+    """Return the Integrator that chooses its own steps, by diffrax; of the times only the ends count.
+
+    Args:
+      rtol, atol: tolerances of a step. 1e-5 is near what float32 carries.
+      solver: a diffrax ODE solver, default `diffrax.Tsit5()` of order 5.
+      max_steps: after which it raises.
+
+    Raises:
+      ImportError: without diffrax.
+      ValueError: for tolerances that are not positive.
+    """
+    solver = import_diffrax().Tsit5() if solver is None else solver
+    check_tolerances(rtol, atol)
+
+    def plan(schedule, times):
+        return flow.flow_span(schedule, *np.asarray(times, np.float64)[[0, -1]])
+
+    def run(field, rows, y):
+        return flow.integrate(field, rows, y, rtol, atol, solver, max_steps)
+
+    return Integrator(plan, run)
 
 
 def _explicit(nodes, weights):

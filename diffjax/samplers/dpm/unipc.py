@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffjax.process.level import Array, NoiseLevel, expand, part
-from diffjax.samplers import exponential
-from diffjax.samplers.solver import Solver, one_value
+from diffjax.samplers.dpm import exponential
+from diffjax.samplers.solver import Solver, one_value, require_signal
 
 _VARIANTS = ("bh1", "bh2")
 _KINDS = {"x0": exponential.data_prediction, "eps": exponential.noise_prediction}
@@ -63,7 +63,7 @@ def unipc(order=2, variant="bh2", kind="x0", lower_order_final="few", disable_co
         levels = schedule(times)
         lam = exponential.half_log_snr(levels, "unipc")
         if kind == "eps":
-            exponential.require_signal(levels, "unipc")
+            require_signal(levels, "unipc")
         steps = len(lam) - 1
         exponential.require_steps("unipc", order, steps)
         p = exponential.orders(lam, order)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diffjax.process.level import Array
+from diffjax.samplers.solver import require_signal
 
 SOLVER_TYPES = ("midpoint", "heun", "taylor")
 FEW_STEPS = 15  # below, `lower_order_final` applies, as in the reference implementations
@@ -54,14 +55,6 @@ def half_log_snr(levels, name):
     if levels.alpha[-1] == 0:
         require_signal(levels, name)
     return 0.5 * levels.log_snr
-
-
-def require_signal(levels, name):
-    """Raise ValueError if the grid touches alpha = 0, where sigma / alpha is infinite."""
-    if (levels.alpha == 0).any():
-        raise ValueError(
-            f"{name} walks sigma / alpha, which is infinite at alpha = 0: start at a smaller time"
-        )
 
 
 def data_prediction(current, target, eta=0.0, s_noise=1.0):

@@ -42,7 +42,9 @@ def churned(schedule, current, s_churn, s_min, s_max, s_noise):
     ratio = current.sigma / current.alpha
     gamma = np.where((ratio >= s_min) & (ratio <= s_max), min(s_churn / len(ratio), math.sqrt(2) - 1), 0.0)
     # a continuous level exists beyond t_max, too, where the first step's churn may lead
-    level = getattr(schedule, "level", schedule)(schedule.inv_sigma(ratio * (1 + gamma)))
+    level = (schedule.level if schedule.num_steps is None else schedule)(
+        schedule.inv_sigma(ratio * (1 + gamma))
+    )
     level = type(level)(*(_keep(gamma, old, new) for old, new in zip(current, level)))
     gamma = level.sigma / level.alpha / ratio - 1  # as the schedule has it
     noise = level.alpha * ratio * np.sqrt(np.maximum(gamma * (2 + gamma), 0)) * s_noise

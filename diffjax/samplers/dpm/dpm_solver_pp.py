@@ -3,7 +3,8 @@
 import operator
 
 from diffjax.process.level import part
-from diffjax.samplers import exponential, multistep
+from diffjax.samplers.dpm import exponential
+from diffjax.samplers.multistep import linear
 from diffjax.samplers.solver import one_value
 
 
@@ -43,6 +44,6 @@ def dpm_solver_pp(
         c = exponential.data_prediction(current, part(levels, slice(1, None)), eta, s_noise)
         p = exponential.orders(lam, order, lower_order_final, euler_at_final)
         weights = exponential.multistep_weights(lam, p, c, solver_type)
-        return multistep.row(current, c.x, weights[:, :order], c.noise)
+        return linear.row(current, c.x, weights[:, :order], c.noise)
 
-    return multistep.linear(plan, order, operator.attrgetter("x0"), draws=1 if eta else 0)
+    return linear.multistep(plan, order, operator.attrgetter("x0"), draws=1 if eta else 0)

@@ -6,9 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffjax.process.level import Array, NoiseLevel, expand, part
-from diffjax.process.schedules import Chain
-from diffjax.samplers import exponential
-from diffjax.samplers.solver import Solver, one_value
+from diffjax.samplers.solver import Solver, one_value, require_signal
 
 _WARM_UPS = ("runge_kutta", "multistep")
 # slopes of Adams-Bashforth on equal steps, newest first
@@ -52,7 +50,7 @@ def pndm(warm_up="runge_kutta"):
 
     def plan(schedule, times):
         levels = schedule(times)
-        exponential.require_signal(levels, "pndm")
+        require_signal(levels, "pndm")
         calls = []
         for i in range(len(levels.t) - 1):
             make = _later
@@ -93,7 +91,7 @@ def _runge_kutta(schedule, start, end, i):
     if end.sigma == 0:  # the fourth slope has no meaning there
         return [_row(start, start, end, fresh=1.0, push=1.0, now=1.0)]
     time = 0.5 * (start.t + end.t)
-    middle = schedule(np.floor(time + 0.5) if isinstance(schedule, Chain) else time)
+    middle = schedule(time if schedule.num_steps is None else np.floor(time + 0.5))
     return [
         _row(start, start, middle, fresh=1.0, push=1.0, add=1 / 6, now=1.0),
         _row(middle, start, middle, keep=1.0, add=1 / 3, now=1.0),
