@@ -61,7 +61,7 @@ def read(
     divided = (root / train).is_dir() or (root / test).is_dir()
     base = root / {"train": train, "test": test}[split] if divided else root
     files = _files(base)
-    label, classes = _labels(base, files, root / train if divided else root) if labels else (None, None)
+    label, names = _labels(base, files, root / train if divided else root) if labels else (None, None)
     if not divided:
         chosen = _chosen(len(files), held_out, split)
         files = [files[i] for i in chosen]
@@ -71,7 +71,8 @@ def read(
 
     decode = lambda rows: np.stack([_decode(base / files[row], size, channels) for row in rows])
     images = LazyImages(decode, (len(files), size, size, channels))
-    return Source(images, label, classes, f"{root.name}/{split}")
+    count = None if names is None else len(names)
+    return Source(images, label, count, f"{root.name}/{split}", class_names=names)
 
 
 def _files(base: pathlib.Path) -> list[str]:
@@ -89,15 +90,15 @@ def _files(base: pathlib.Path) -> list[str]:
     return sorted(found)
 
 
-def _labels(base: pathlib.Path, files: list[str], training: pathlib.Path) -> tuple[np.ndarray, int]:
-    """Return the classes int32 [N] of files below `base`, and their number, as `training` has them."""
+def _labels(base: pathlib.Path, files: list[str], training: pathlib.Path):
+    """Return the classes int32 [N] of files below `base`, and their names, as `training` has them."""
     classes = sorted(e.name for e in os.scandir(training) if e.is_dir() and not e.name.startswith("."))
     number = {name: index for index, name in enumerate(classes)}
     label = [number.get(file.partition("/")[0]) for file in files]
     if None in label:
         file = base / files[label.index(None)]
         raise ValueError(f"labels: {file} is in none of the folders of classes in {training}")
-    return np.array(label, np.int32), len(classes)
+    return np.array(label, np.int32), tuple(classes)
 
 
 def _chosen(count: int, held_out: float, split: str) -> np.ndarray:

@@ -10,12 +10,14 @@ import functools
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import grain
 import numpy as np
 
 from diffjax.data.sources import Source
+
+if TYPE_CHECKING:  # who only samples needs no grain
+    import grain
 
 _THREADS = min(8, os.cpu_count() or 1)  # decoding images leaves Python's lock free; more hardly help
 _AHEAD = _THREADS + 2  # batches in memory or being read; neither number changes what is read
@@ -28,7 +30,9 @@ class Batches:
     the `next` that wanted the batch, and the same batch comes next again.
     """
 
-    def __init__(self, dataset: grain.MapDataset, stream: dict[str, Any]):
+    def __init__(self, dataset: "grain.MapDataset", stream: dict[str, Any]):
+        import grain
+
         options = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD)
         self._iterator = iter(dataset.to_iter_dataset(options))
         self._stream = stream
@@ -102,6 +106,8 @@ def batches(
     Raises:
       ValueError: if sizes do not divide or fit, or `flip` meets something else than images.
     """
+    import grain
+
     n = len(source)
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed must be in 0..2**32-1, got {seed}")
