@@ -19,7 +19,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
-from diffjax import systems
+from diffjax import configs, systems
 from diffjax.data import to_uint8
 from diffjax.training import checkpoints
 from diffjax.training import workdir as run_folder
@@ -202,11 +202,12 @@ def sample_in_batches(
 
 
 def config_module(file: str | Path) -> ModuleType:
-    """Load a config file.
+    """Load a config file, which `configs.locate` finds.
 
     Raises:
       ValueError: if it does not exist.
     """
+    file = configs.locate(str(file))
     if not Path(file).is_file():
         raise ValueError(
             f"config must be a Python file with get_config(), got {str(file)!r}, which does not exist"
@@ -249,7 +250,22 @@ def _is_dict(text):
         return False
 
 
+def _located(argv):
+    """Return the arguments with the config file where it is, and tell of one that is not where it was said."""
+    argv = list(argv)
+    for i, word in enumerate(argv):
+        flag, equals, config = word.partition("=")
+        if flag in ("--config", "-config") and (equals or i + 1 < len(argv)):
+            given = config if equals else argv[i + 1]
+            found = configs.locate(given)
+            if found != given:
+                print(f"{given} is not here: taking the one that ships, {found}", file=sys.stderr)
+            argv[i if equals else i + 1] = f"{flag}={found}" if equals else found
+    return argv
+
+
 def _parse(argv):
+    argv = _located(argv)
     _check_overrides(argv)
     try:
         return flags.FLAGS(argv)
