@@ -1,11 +1,13 @@
 """Pictures of samples: tiled images, and points in the plane beside their data."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 _GAP = 2  # white pixels between tiles
+_MOST = 400  # images in the picture of many
 _CELL = 48  # pixels a small image is enlarged to, at least
 
 

@@ -78,7 +78,7 @@ def ddpm(
         )
     _require_start(reading, schedule, sampler.times)
     chain = schedule.num_steps is not None
-    loss, times = loss or simple(), times or objectives.TIMES["uniform"](schedule)
+    loss, times = loss or simple(), times or objectives.stateless(objectives.uniform(schedule))
     rows = samplers.plan(schedule, sampler.solver, sampler.times)
     table = objectives.step_table(schedule) if chain else None
     inputs = _inputs(module, shape, request)

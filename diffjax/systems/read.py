@@ -27,6 +27,19 @@ _PRECONDITIONINGS = {
     "iddpm": prediction.iddpm_preconditioning,
     "ve": prediction.ve_preconditioning,
 }
+_SCHEDULES = {
+    name: getattr(schedules, name)
+    for name in (
+        *("linear_beta", "cosine_beta", "scaled_linear", "sigmoid_beta", "geometric"),
+        *("vp_linear", "sub_vp", "vp_cosine", "log_snr_linear", "ve", "edm", "rectified_flow"),
+    )
+}
+_OWN_TIMES = {name: getattr(objectives, name) for name in ("log_normal", "logit_normal")}  # of no schedule
+_TIMES = {
+    **{name: getattr(objectives, name) for name in ("uniform", "low_discrepancy", "uniform_log_snr")},
+    "second_moment": objectives.second_moment.sampler,
+    **_OWN_TIMES,
+}
 _THRESHOLDS = {"static": guidance.clip, "dynamic": guidance.dynamic_threshold}
 _EMA = {"constant": ema.constant, "warmed_up": ema.warmed_up, "inverse_power": ema.inverse_power}
 
@@ -93,7 +106,7 @@ def schedule(config):
     require(config, "schedule.name")
     if config.schedule.name == "learned":
         raise ValueError("schedule.name='learned' is trained with the network: it needs system 'vdm'")
-    make = pick("schedule.name", config.schedule.name, schedules.SCHEDULES)
+    make = pick("schedule.name", config.schedule.name, _SCHEDULES)
     noise = call("schedule", make, section(config, "schedule", "name", "shift"))
     return schedules.shifted(noise, config.schedule.shift) if "shift" in config.schedule else noise
 
@@ -134,12 +147,26 @@ def weighting(value):
     return optional("objective.weighting", value, _WEIGHTINGS)
 
 
-def times(config, noise, default: str = "uniform"):
+def times(config, noise) -> objectives.TimeSampler:
     """Build the TimeSampler of `objective.times`."""
-    value = config.objective.get("times", default)
-    name, options = named(value)
-    make = pick("objective.times", "none" if name is None else name, objectives.TIMES)
-    return call("objective.times", make, options, noise)
+    name, options = named(config.objective.get("times", "uniform"))
+    make = pick("objective.times", "none" if name is None else name, _TIMES)
+    if name not in _OWN_TIMES:
+        made = call("objective.times", make, options, noise)
+    elif _fits(name, noise):
+        made = call("objective.times", make, options)
+    else:
+        raise ValueError(
+            f"objective.times={name!r} does not fit the schedule: log_normal is for edm, "
+            "logit_normal for t in [0, 1]"
+        )
+    return made if isinstance(made, objectives.TimeSampler) else objectives.stateless(made)
+
+
+def _fits(name, noise):
+    if noise.num_steps is not None:
+        return False
+    return np.isinf(noise.t_end or 0) if name == "log_normal" else noise.t_max == 1
 
 
 def sampler(config, noise) -> Sampler:

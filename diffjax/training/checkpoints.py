@@ -258,6 +258,29 @@ def latest_step(workdir: str | Path) -> int | None:
     return max(steps(workdir), default=None)
 
 
+def best_step(workdir: str | Path, metric: str = "loss") -> int:
+    """Find the best checkpoint of a run that is still there.
+
+    Args:
+      workdir: the run's folder.
+      metric: the lowest is the best.
+
+    Returns:
+      Its step.
+
+    Raises:
+      ValueError: if no checkpoint has this metric.
+    """
+    scores = {}
+    for step in steps(workdir):
+        path = _root(workdir) / str(step) / "metrics" / "metrics"
+        if path.exists():
+            scores |= {step: value for name, value in json.loads(path.read_bytes()).items() if name == metric}
+    if not scores:
+        raise ValueError(f"workdir {workdir} has no checkpoint with the metric {metric!r}: there is no best")
+    return min(scores, key=scores.__getitem__)
+
+
 def restore_params(workdir: str | Path, ema: bool | str = True, step: int | None = None) -> Any:
     """Reads the parameters of a run; neither its architecture nor its devices need to be known.
 
@@ -355,6 +378,12 @@ def read_tree(path: Path) -> Any:
     # As numpy: otherwise orbax would look for the devices that wrote it.
     kinds = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), handler.metadata(path).tree)
     return jax.tree.map(jnp.asarray, handler.restore(path, args=ocp.args.PyTreeRestore(restore_args=kinds)))
+
+
+def write_tree(path: Path, tree: Any) -> None:
+    """Write a tree of arrays for `read_tree`; the folder must not exist."""
+    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as writer:
+        writer.save(path.absolute(), args=ocp.args.StandardSave(jax.tree.map(np.asarray, tree)))
 
 
 def is_older(folder: Path) -> bool:
