@@ -5,6 +5,7 @@
 
 import collections.abc as abc
 import difflib
+import functools
 import inspect
 import math
 import numbers
@@ -279,10 +280,9 @@ def _array(annotation, infinite):
             shape, dtype = (() if infinite or math.isfinite(value) else None), np.dtype(number)
         if shape is None or dtype is None:
             raise Unread(must)
-        name_of_dtype = "prng_key" if jnp.issubdtype(dtype, jax.dtypes.prng_key) else np.dtype(dtype).name
-        if kind == "key" and name_of_dtype == "uint32":
+        if kind == "key" and _name_of_dtype(dtype) == "uint32":
             shape = shape[:-1]  # an old-style key
-        elif dtypes is not None and name_of_dtype not in dtypes:
+        elif dtypes is not None and _name_of_dtype(dtype) not in dtypes:
             raise Unread(must)
         over = len(shape) - len(axes) + 1  # how many axes the flexible one takes
         if start is not None and over >= 0:
@@ -296,6 +296,11 @@ def _array(annotation, infinite):
         return value
 
     return read
+
+
+@functools.cache
+def _name_of_dtype(dtype):
+    return "prng_key" if jnp.issubdtype(dtype, jax.dtypes.prng_key) else np.dtype(dtype).name
 
 
 def _compare(axis, size, sizes, name, must):
