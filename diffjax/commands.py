@@ -251,7 +251,7 @@ def _is_dict(text):
 
 
 def _located(argv):
-    """Return the arguments with the config file where it is, and tell of one that is not where it was said."""
+    """Return the arguments with the path of the config file, telling of one that is not where it was said."""
     argv = list(argv)
     for i, word in enumerate(argv):
         flag, equals, config = word.partition("=")
