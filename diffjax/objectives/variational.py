@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from diffjax.process import continuous_elbo
+from diffjax.likelihoods import continuous_elbo
 from diffjax.process.level import NoiseLevel
 from diffjax.process.prediction import Denoiser, Network, Reading
 from diffjax.types import Array, Float, PyTree
