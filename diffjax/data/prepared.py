@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from array_record.python import array_record_module
 
 from diffjax.data import fingerprints
 from diffjax.data.lazy import LazyImages
@@ -70,6 +71,7 @@ def read(
     height, width, channels = _image_shape(dataset, features, image, size)
     wanted = {"train": train, "test": test}.get(split, split)
     records, encoded = _records(builder, dataset, wanted, image, root(data_dir))
+    _check_counts(folder, builder, wanted)
 
     def decode(rows):
         pixels = _read(folder, records, rows, image)
@@ -134,7 +136,11 @@ def _named(path: pathlib.Path) -> Iterator[None]:
 def _read(folder: pathlib.Path, records: Any, rows: Integer[np.ndarray, "rows"], feature: str) -> list:
     """Return one feature of some records."""
     with _named(folder):
-        return [record[feature] for record in records.__getitems__(rows.tolist())]
+        found = [record[feature] for record in records.__getitems__(rows.tolist())]
+        for row, value in zip(rows, found, strict=True):
+            if value is None:
+                raise ValueError(f"record {row} is empty")
+        return found
 
 
 def _directory(dataset: str, data_dir: pathlib.Path) -> pathlib.Path:
@@ -207,8 +213,26 @@ def _records(builder, dataset, split, image, data_dir):
         ) from None
     except (ValueError, KeyError) as error:
         allowed = ", ".join(sorted(builder.info.splits))
-        raise ValueError(f'split must be one of {allowed} or a slice of it, got "{split}"') from error
+        found = f'"{split}" in {builder.data_path}'
+        raise ValueError(f"split must be one of {allowed} or a slice of it, got {found}") from error
     return records
+
+
+def _check_counts(folder, builder, split):
+    """Raise if the files of a split hold other numbers of records than the set says, and TFDS believes."""
+    for name, info in builder.info.splits.items():
+        if not re.search(rf"(?<!\w)({re.escape(name)}|all)(?!\w)", split):
+            continue
+        for file, count in zip(info.filepaths, info.shard_lengths, strict=True):
+            with _named(folder):
+                reader = array_record_module.ArrayRecordReader(os.fspath(file))
+                try:
+                    if reader.num_records() != count:
+                        raise ValueError(
+                            f"{file.name} should hold {count} records, not {reader.num_records()}"
+                        )
+                finally:
+                    reader.close()
 
 
 def _labels(folder, encoded, label):
