@@ -65,10 +65,11 @@ def read(
     name = f"{dataset}/{wanted}"
     if label is None:
         return Source(images, name=name)
-    classes = getattr(_feature(dataset, features, "label", label), "num_classes", None)
-    if classes is None:
+    classes = _feature(dataset, features, "label", label)
+    if getattr(classes, "num_classes", None) is None:
         raise ValueError(f'label: feature "{label}" of {dataset} holds no classes; None reads no labels')
-    return Source(images, _labels(builder, wanted, image, label), classes, name)
+    label, names = _labels(builder, wanted, image, label), tuple(classes.names)
+    return Source(images, label, classes.num_classes, name, class_names=names)
 
 
 def names() -> list[str]:

@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from diffjax.process.checks import count as count
-
 
 class Solver(NamedTuple):
     """A way to walk from noise to data, as pure functions.
@@ -63,6 +61,14 @@ def one_value(make):
 def no_memory(x):
     """The `init` of a solver that keeps nothing between steps."""
     return None
+
+
+def require_signal(levels, name):
+    """Raise ValueError if the grid touches alpha = 0, where sigma / alpha is infinite."""
+    if (levels.alpha == 0).any():
+        raise ValueError(
+            f"{name} walks sigma / alpha, which is infinite at alpha = 0: start at a smaller time"
+        )
 
 
 def plan(schedule, solver, times):

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffjax.keys import per_sample as per_sample
+
 from diffjax.process import forward
 from diffjax.process.level import at_least_float32
 from diffjax.samplers.solver import Rows, plan
@@ -250,17 +252,3 @@ def _checked(noise, steps, solver, x):
         expected = [steps, solver.draws, *x.shape]
         raise ValueError(f"noise must be [N, draws, B, ...] = {expected}, got {list(noise.shape)}")
     return noise
-
-
-def per_sample(key, batch):
-    """Return `[B]` keys: the given ones, or one folded out of a single key for each position."""
-    dtype = getattr(key, "dtype", np.dtype(object))
-    if dtype == np.uint32:
-        key = jax.random.wrap_key_data(key)  # an old-style key
-    elif not jnp.issubdtype(dtype, jax.dtypes.prng_key):
-        raise ValueError(f"key must be of jax.random.key, got {type(key).__name__} of dtype {dtype}")
-    if key.ndim == 0:
-        return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch))
-    if key.shape != (batch,):
-        raise ValueError(f"key must be one key or one a sample [{batch}], got shape {list(key.shape)}")
-    return key

@@ -1,6 +1,6 @@
 """Checkpoints in `workdir/checkpoints/<step>`, written in the background, complete or not there at all.
 
-Each holds the items `params`, `ema`, `train` (step, optimizer state, extra), `data` (position of the
+Each holds the items `params`, `ema`, `extra`, `train` (step, optimizer states), `data` (position of the
 batches) and `meta` (what the log needs to go on). Parameters are items of their own so that they can be read
 without knowing anything else. A folder whose name ends in `.orbax-checkpoint-tmp` was cut off while being
 written; it counts for nothing and the next run removes it. One that was damaged later, which `checksums.json`
@@ -23,10 +23,12 @@ from absl import logging
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
 from diffjax.training import seal
+from diffjax.training.ema import TRACK
 from diffjax.training.state import TrainState
 from diffjax.training.stopping import agree
 
-ITEMS = ("params", "ema", "train", "data", "meta")
+ITEMS = ("params", "ema", "extra", "train", "data", "meta")
+_OLDER = ("params", "ema", "train", "data", "meta")  # what a checkpoint had before params had names
 
 
 def open_manager(workdir: str | Path, *, keep: int = 2, best_metric: str = "loss") -> ocp.CheckpointManager:
@@ -140,10 +142,11 @@ def save(
     Raises:
         OSError: if this checkpoint or the one before could not be written.
     """
-    train = {"step": state.step, "opt_state": state.opt_state, "extra": state.extra}
+    train = {"step": state.step, "opt_state": state.opt_state}
     items = ocp.args.Composite(
         params=ocp.args.StandardSave(state.params),
         ema=ocp.args.StandardSave(state.ema),
+        extra=ocp.args.StandardSave({"extra": state.extra}),  # which may be empty: an item may not
         train=ocp.args.StandardSave(train),
         data=ocp.args.JsonSave(data),
         meta=ocp.args.JsonSave(meta),
@@ -195,10 +198,16 @@ def restore(workdir: str | Path, abstract: TrainState) -> tuple[int, TrainState,
     existing = _folders(root)
     if not existing:
         return None
-    train = {"step": abstract.step, "opt_state": abstract.opt_state, "extra": abstract.extra}
+    if is_older(root / str(existing[-1])):
+        raise ValueError(
+            f"the checkpoints in {workdir} are of an older layout: they can be sampled and evaluated, not "
+            "trained on; name a new workdir"
+        )
+    train = {"step": abstract.step, "opt_state": abstract.opt_state}
     args = ocp.args.Composite(
         params=ocp.args.StandardRestore(abstract.params),
         ema=ocp.args.StandardRestore(abstract.ema),
+        extra=ocp.args.StandardRestore({"extra": abstract.extra}),
         train=ocp.args.StandardRestore(train),
         data=ocp.args.JsonRestore(),
         meta=ocp.args.JsonRestore(),
@@ -209,7 +218,8 @@ def restore(workdir: str | Path, abstract: TrainState) -> tuple[int, TrainState,
         seal.check(folder, ITEMS)
         with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
             items = reader.restore(folder, args=args)
-        return TrainState(params=items.params, ema=items.ema, **items.train), items.data, items.meta
+        state = TrainState(params=items.params, ema=items.ema, **items.extra, **items.train)
+        return state, items.data, items.meta
 
     def read(folder):
         found, reason = _trouble(load, folder)
@@ -248,16 +258,41 @@ def latest_step(workdir: str | Path) -> int | None:
     return max(steps(workdir), default=None)
 
 
-def restore_params(workdir: str | Path, ema: bool = True, step: int | None = None) -> Any:
+def best_step(workdir: str | Path, metric: str = "loss") -> int:
+    """Find the best checkpoint of a run that is still there.
+
+    Args:
+      workdir: the run's folder.
+      metric: the lowest is the best.
+
+    Returns:
+      Its step.
+
+    Raises:
+      ValueError: if no checkpoint has this metric.
+    """
+    scores = {}
+    for step in steps(workdir):
+        path = _root(workdir) / str(step) / "metrics" / "metrics"
+        if path.exists():
+            scores |= {step: value for name, value in json.loads(path.read_bytes()).items() if name == metric}
+    if not scores:
+        raise ValueError(f"workdir {workdir} has no checkpoint with the metric {metric!r}: there is no best")
+    return min(scores, key=scores.__getitem__)
+
+
+def restore_params(workdir: str | Path, ema: bool | str = True, step: int | None = None) -> Any:
     """Reads the parameters of a run; neither its architecture nor its devices need to be known.
 
     Args:
         workdir: the run's folder.
-        ema: True for the moving average, False for the parameters as they were trained.
+        ema: True for the moving average, False for the parameters as they were trained; a run that follows
+            several averages has each by its name.
         step: which checkpoint; None: the latest that can be read, with a warning if it is not the latest.
 
     Returns:
-        Nested dicts of arrays, as `module.init` made them, on the default device.
+        {name: tree} of arrays on the default device, "network" where there is one; the average has what
+        the system serves.
 
     Raises:
         ValueError: if there is no such folder, no complete checkpoint in it, none of that step, or it is
@@ -267,9 +302,54 @@ def restore_params(workdir: str | Path, ema: bool = True, step: int | None = Non
 
 
 def restore_params_and_step(
-    workdir: str | Path, ema: bool = True, step: int | None = None
+    workdir: str | Path, ema: bool | str = True, step: int | None = None
 ) -> tuple[Any, int]:
-    """Does what `restore_params` does, and says of which step the parameters are."""
+    """Do what `restore_params` does, and say of which step the parameters are."""
+
+    def read(folder):
+        if not ema:
+            return _read_item(folder, "params")
+        tracks = _read_item(folder, "ema")
+        if is_older(folder):
+            return tracks
+        track = next(iter(tracks)) if ema is True and len(tracks) == 1 else TRACK if ema is True else ema
+        if track not in tracks:
+            raise ValueError(f"it has no average {track!r}, but {', '.join(sorted(tracks))}")
+        return tracks[track]
+
+    return _restore_numpy(workdir, step, read)
+
+
+def restore_served(
+    workdir: str | Path, names: Sequence[str], ema: bool | str = True, step: int | None = None
+) -> tuple[dict[str, Any], int]:
+    """Read what a system serves, params and extra alike.
+
+    Args:
+      workdir, ema, step: see `restore_params`.
+      names: of params and extra.
+
+    Returns:
+      {name: tree}, and of which step they are. A checkpoint of an older layout gives its one tree as it is.
+
+    Raises:
+      ValueError: as `restore_params`, or if a name is not there.
+    """
+    if ema:
+        return restore_params_and_step(workdir, ema, step)
+
+    def read(folder):
+        params = _read_item(folder, "params")
+        if is_older(folder):
+            return params
+        rest = [name for name in names if name not in params]
+        return params | (_read_item(folder, "extra")["extra"] if rest else {})
+
+    values, step = _restore_numpy(workdir, step, read)
+    return values, step
+
+
+def _restore_numpy(workdir, step, read):
     if not Path(workdir).is_dir():
         raise ValueError(f"no such workdir: {workdir}")
     root = _root(workdir).absolute()
@@ -278,22 +358,37 @@ def restore_params_and_step(
         raise ValueError(f"workdir {workdir} has no complete checkpoint in {_root(workdir)}")
     if step is not None and step not in existing:
         raise ValueError(f"workdir {workdir} has no checkpoint of step={step}; it has {existing}")
-
-    def read(folder):
-        item = "ema" if ema else "params"
-        _check(folder)
-        seal.check(folder, [item])
-        path, handler = folder / item, ocp.PyTreeCheckpointHandler()
-        # As numpy: otherwise orbax would look for the devices that wrote it.
-        kinds = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), handler.metadata(path).tree)
-        params = handler.restore(path, args=ocp.args.PyTreeRestore(restore_args=kinds))
-        return jax.tree.map(jnp.asarray, params)
-
-    params, step, damaged = _first_readable(root, existing[::-1] if step is None else [step], read)
+    found, step, damaged = _first_readable(root, existing[::-1] if step is None else [step], read)
     for each, reason in damaged.items():
         path = root / str(each)
         logging.warning("checkpoint %s is damaged (%s): step %d is read instead", path, reason, step)
-    return params, step
+    return found, step
+
+
+def _read_item(folder: Path, item: str) -> Any:
+    """Read one item of a checkpoint, wherever it was written."""
+    _check(folder)
+    seal.check(folder, [item])
+    return read_tree(folder / item)
+
+
+def read_tree(path: Path) -> Any:
+    """Read a tree of arrays that orbax wrote, on the default device: the writing ones need not exist."""
+    handler = ocp.PyTreeCheckpointHandler()
+    # As numpy: otherwise orbax would look for the devices that wrote it.
+    kinds = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), handler.metadata(path).tree)
+    return jax.tree.map(jnp.asarray, handler.restore(path, args=ocp.args.PyTreeRestore(restore_args=kinds)))
+
+
+def write_tree(path: Path, tree: Any) -> None:
+    """Write a tree of arrays for `read_tree`; the folder must not exist."""
+    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as writer:
+        writer.save(path.absolute(), args=ocp.args.StandardSave(jax.tree.map(np.asarray, tree)))
+
+
+def is_older(folder: Path) -> bool:
+    """Say whether a checkpoint was written before parameters had names."""
+    return not (folder / "extra").is_dir() and all((folder / item).is_dir() for item in _OLDER)
 
 
 def _folders(root: Path) -> list[int]:
@@ -305,7 +400,7 @@ def _folders(root: Path) -> list[int]:
 
 def _check(folder: Path) -> None:
     """Raise if something is missing, or if the manager could not even list this checkpoint."""
-    for item in ITEMS:
+    for item in _OLDER if is_older(folder) else ITEMS:
         if not (folder / item).is_dir():
             raise ValueError(f"it has no {item}")
     metrics = folder / "metrics" / "metrics"

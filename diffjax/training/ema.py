@@ -4,13 +4,25 @@ A decay rule is a function of the number of updates made before this one, `n = 0
 schedule is: `ema <- decay(n) ema + (1 - decay(n)) params`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 Decay = Callable[[jax.Array], jax.Array | float]
+
+TRACK = "ema"  # the average of a run that follows only one
+
+
+def tracks(decays: "float | Decay | Mapping[str, float | Decay]") -> dict[str, Decay]:
+    """Return {track: rule} of what says it in short: a number, a rule, or either for each track.
+
+    Raises:
+      ValueError: if a number is outside [0, 1].
+    """
+    decays = decays if isinstance(decays, Mapping) else {TRACK: decays}
+    return {name: each if callable(each) else constant(each) for name, each in decays.items()}
 
 
 def init(params: Any) -> Any:
@@ -22,7 +34,8 @@ def init(params: Any) -> Any:
     Returns:
         Copies of the same shapes; half precision becomes float32.
     """
-    return jax.tree.map(lambda p: jnp.array(p, jnp.promote_types(p.dtype, jnp.float32)), params)
+    wide = lambda p: jnp.promote_types(p.dtype, jnp.float32) if jnp.issubdtype(p.dtype, jnp.inexact) else None
+    return jax.tree.map(lambda p: jnp.array(p, wide(p)), params)
 
 
 def update(ema: Any, params: Any, decay: jax.Array | float) -> Any:
@@ -38,6 +51,8 @@ def update(ema: Any, params: Any, decay: jax.Array | float) -> Any:
     """
 
     def move(average, p):
+        if not jnp.issubdtype(average.dtype, jnp.inexact):
+            return p  # a count or a key has no mean
         return (decay * average + (1 - decay) * p.astype(average.dtype)).astype(average.dtype)
 
     return jax.tree.map(move, ema, params)
