@@ -58,7 +58,7 @@ def load(
         system = systems.build(run)
         if system.updates:
             raise ValueError(
-                f"system {run.system!r} is trained: give the folder of its run; a config alone makes pipelines"
+                f"system {run.system!r} is trained: give its run's folder; a config alone is a pipeline's"
             )
         return Loaded(system, _placed(Variables(frozen=system.prepare(None)[0]), mesh), None)
     workdir = run_folder.local(run)

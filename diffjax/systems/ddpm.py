@@ -45,8 +45,9 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     options = section(config, "objective", "kind", "preconditioning", "times", "label_dropout")
     loss, variance = _loss(options, noise, reading, "preconditioning" in config.objective)
     return fill(
-        "objective", ddpm, options, module, noise, sampler, shape=read.shape(config), gives=read.gives(config),
-        reading=reading, requests=read.request(config, module), loss=loss, times=read.times(config, noise),
+        "objective", ddpm, options, module, noise, sampler,
+        shape=read.shape(config), gives=read.gives(config), reading=reading,
+        requests=read.request(config, module), loss=loss, times=read.times(config, noise),
         bound_variance=_bound_variance(config, noise, variance),
     )  # fmt: skip
 

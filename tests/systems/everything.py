@@ -82,6 +82,9 @@ def from_config(config, folder=None):
     def decode(v, keys, asked, made):
         return jnp.clip(codec(v).decode(made["latents"]), -1, 1)
 
+    def said(request):
+        return [" ".join(WORDS[i] for i in row if i) for row in np.asarray(request["text"])]
+
     text = Part((LENGTH,), jnp.int32)
     return System(
         example={"x": jax.ShapeDtypeStruct((1, *SHAPE), jnp.float32),
@@ -94,7 +97,7 @@ def from_config(config, folder=None):
             {"text": text}, lambda v, key, batch: {"text": batch["tokens"]},
             lambda given, n: {"text": np.resize(tokens(given["text"]), (n, LENGTH))},
             lambda n: {"text": np.zeros((n, LENGTH), np.int32)},
-            describe=lambda request: [" ".join(WORDS[i] for i in row if i) for row in np.asarray(request["text"])],
+            describe=said,
         ),
         passes=(Pass("latents", latents, {"network": 1}, batch_size=6),
                 Pass("decode", decode, {"decoder": 1})),
