@@ -52,7 +52,7 @@ def chain(name, schedule):
 def continuous_time(name, schedule):
     """Return a schedule; ValueError for a chain."""
     if schedule.num_steps is not None:
-        raise ValueError(f"{name} needs a continuous schedule (a chain's .continuous()), got {schedule!r}")
+        raise ValueError(f"{name} needs a continuous schedule; a chain has .continuous(); got {schedule!r}")
     return schedule
 
 
