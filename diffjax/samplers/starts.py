@@ -41,8 +41,9 @@ def noise_scale(schedule: Schedule, t: float) -> float:
     left, most = signal_left(schedule, t)
     if not left <= most * (1 + _CLOSE):
         raise ValueError(
-            f"times must start near the noisy end t_max = {schedule.t_max:g}, where x is pure noise (alpha / "
-            f"sigma at most {most:g}), got {float(t):g}, where it is {left:.3g}; give x_init to start elsewhere"
+            f"times must start near the noisy end t_max = {schedule.t_max:g}, where x is pure noise, got "
+            f"{float(t):g}; alpha / sigma is {left:.3g} there, and noise has at most {most:g}; give x_init to "
+            "start elsewhere"
         )
     here, top = (schedule(np.float64(each)).sigma for each in (t, schedule.t_max))
     return float(schedule.prior_std * (here / top))

@@ -172,7 +172,7 @@ def encode(
 @checked
 def sample_segments(
     key: Key[Array, "..."],
-    segments: Sequence[tuple[Any, Denoiser]],
+    segments: Sequence[tuple[Times, Denoiser]],
     schedule: Schedule,
     solver: Solver,
     *,
