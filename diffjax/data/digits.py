@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from sklearn import datasets
 
+from diffjax.border import checked
 from diffjax.data import prepared
 from diffjax.data.sources import Source
 
@@ -58,6 +59,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
             yield key, {"image": pixels[index], "label": int(digits.target[index])}
 
 
+@checked
 def read(split: str = "train", data_dir: str | os.PathLike | None = None) -> Source:
     """Read the digits, preparing them on disk the first time.
 

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python import array_record_module
 
+from diffjax.border import checked
 from diffjax.data import fingerprints
 from diffjax.data.lazy import LazyImages
 from diffjax.data.sources import Source
@@ -29,6 +30,7 @@ def root(data_dir: str | os.PathLike | None = None) -> pathlib.Path:
     return pathlib.Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
+@checked
 def read(
     dataset: str,
     split: str = "train",
