@@ -22,10 +22,24 @@ def tracks(decays: "float | Decay | Mapping[str, float | Decay]") -> dict[str, D
     """Return {track: rule} of what says it in short: a number, a rule, or either for each track.
 
     Raises:
-      ValueError: if a number is outside [0, 1].
+      ValueError: if a number is outside [0, 1], there is no track, or several and none of them is "ema".
     """
     decays = decays if isinstance(decays, Mapping) else {TRACK: decays}
+    main(decays)
     return {name: each if callable(each) else constant(each) for name, each in decays.items()}
+
+
+def main(tracks: Mapping[str, Any]) -> str:
+    """Return the name of the average that is sampled with: the only one, or "ema" of several.
+
+    Raises:
+      ValueError: if there is none.
+    """
+    if len(tracks) == 1:
+        return next(iter(tracks))
+    if TRACK not in tracks:
+        raise ValueError(f"of several averages one must be {TRACK!r}, which is sampled with; got {sorted(tracks)}")
+    return TRACK
 
 
 def init(params: Any) -> Any:

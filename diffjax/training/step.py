@@ -67,7 +67,7 @@ def make(
                 continue
             keys = _numbered(jax.random.fold_in(key, i), update.repeats)
             # strided, so that every device keeps rows of its own
-            rows = jax.tree.map(lambda a, u=update: _strided(a, most)[: u.repeats], batch)
+            rows = jax.tree.map(lambda a, u=update: _strided(a, most, "repeats")[: u.repeats], batch)
             (params, extra, opt_state[update.name]), found = jax.lax.scan(move, carry, (keys, rows))
             found = jax.tree.map(lambda a: a.mean(0), found)
             metrics |= {f"{update.name}/{name}": value for name, value in found.items()}
@@ -107,7 +107,7 @@ def _gradients(update, variables, key, rows, step, accumulate):
         grads, extra, metrics = update.gradients(variables._replace(extra=extra), *inputs, step)
         return extra, (grads, metrics)
 
-    parts = _numbered(key, accumulate), jax.tree.map(lambda a: _strided(a, accumulate), rows)
+    parts = _numbered(key, accumulate), jax.tree.map(lambda a: _strided(a, accumulate, "accumulate"), rows)
     extra, found = jax.lax.scan(part, variables.extra, parts)
     grads, metrics = jax.tree.map(lambda a: a.mean(0), found)
     return grads, extra, metrics
@@ -117,8 +117,10 @@ def _numbered(key, n):
     return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(n))
 
 
-def _strided(rows, n):
+def _strided(rows, n, name):
     """Return `[n, B / n, ...]`, rows r, r + n, ... of `[B, ...]`."""
+    if len(rows) % n:
+        raise ValueError(f"{name}={n} must divide the rows that are split, got {len(rows)} of them")
     return jnp.moveaxis(rows.reshape(-1, n, *rows.shape[1:]), 1, 0)
 
 
