@@ -155,9 +155,10 @@ def half_life(images: float, batch_size: int, rampup: float | None = 0.05) -> De
         Karras et al. 2022 (EDM), training loop: `beta = 0.5^(batch / max(min(half_life, seen rampup),
         1e-8))`.
     """
-    for name, value in (("images", images), ("batch_size", batch_size), ("rampup", rampup)):
-        if value is not None:
-            checks.positive(name, value)
+    checks.positive("images", images)
+    checks.count("batch_size", batch_size)
+    if rampup is not None:
+        checks.positive("rampup", rampup)
 
     def decay(n):
         life = images if rampup is None else jnp.minimum(images, n * batch_size * rampup)
