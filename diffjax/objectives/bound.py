@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffjax.likelihoods import elbo
 from diffjax.objectives.denoising import Weighting, denoising
-from diffjax.process import forward
+from diffjax.process import checks, elbo, forward
 from diffjax.process.level import NoiseLevel
 from diffjax.process.prediction import Network, Reading
 from diffjax.process.schedules import Chain
@@ -105,7 +104,7 @@ def step_table(chain: Chain) -> Callable[[ArrayLike], forward.Pair]:
     Args:
       chain: a Chain; its `floor()` is in the table.
     """
-    n = np.arange(1, chain.num_steps + 1)
+    n = np.arange(1, checks.chain("step_table", chain).num_steps + 1)
     table = forward.pair(chain(n - 1), chain(n), chain.floor())
     return lambda n: jax.tree.map(lambda a: jnp.asarray(a)[jnp.asarray(n).astype(int) - 1], table)
 

@@ -14,6 +14,7 @@ from diffjax.process import schedules as schedules
 from diffjax.process import sde as sde
 from diffjax.process.gaussian import Gaussian as Gaussian
 from diffjax.process.level import NoiseLevel as NoiseLevel
+from diffjax.process.level import Schedule as Schedule
 from diffjax.process.prediction import Denoiser as Denoiser
 from diffjax.process.prediction import Network as Network
 from diffjax.process.prediction import Prediction as Prediction

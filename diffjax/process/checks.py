@@ -42,6 +42,20 @@ def same_shape(name, value, x):
     return value
 
 
+def chain(name, schedule):
+    """Return a schedule; ValueError unless it is a chain."""
+    if schedule.num_steps is None:
+        raise ValueError(f"{name} needs a chain, e.g. `schedules.linear_beta`; got {schedule!r}")
+    return schedule
+
+
+def continuous_time(name, schedule):
+    """Return a schedule; ValueError for a chain."""
+    if schedule.num_steps is not None:
+        raise ValueError(f"{name} needs a continuous schedule (a chain's .continuous()), got {schedule!r}")
+    return schedule
+
+
 def batch(x):
     """Return x `[B, ...]`; ValueError if it has no batch axis or no samples."""
     if jnp.ndim(x) == 0 or 0 in jnp.shape(x):

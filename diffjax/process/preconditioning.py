@@ -9,7 +9,7 @@ one Reading that loss and denoiser share, so that sigma_data is said once.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from diffjax.process.checks import positive
+from diffjax.process.checks import continuous_time, positive
 from diffjax.process.level import Array, NoiseLevel, expand, namespace
 
 
@@ -58,8 +58,7 @@ def vp_preconditioning(schedule, num_steps=1000):
     Raises:
       ValueError: for a chain.
     """
-    if not hasattr(schedule, "level"):
-        raise ValueError("vp_preconditioning needs a continuous schedule; a chain has iddpm_preconditioning")
+    continuous_time("vp_preconditioning", schedule)
     return _of_eps(lambda s: (num_steps - 1) * schedule.inv_sigma(s))
 
 
@@ -72,6 +71,7 @@ def iddpm_preconditioning(chain):
     Args:
       chain: e.g. `schedules.cosine_beta(1000)`.
     """
+    is_chain("iddpm_preconditioning", chain)
     return _of_eps(lambda s: namespace(s).maximum(chain.round_sigma(s), 1) - 1)
 
 
