@@ -38,7 +38,7 @@ def main(tracks: Mapping[str, Any]) -> str:
     if len(tracks) == 1:
         return next(iter(tracks))
     if TRACK not in tracks:
-        raise ValueError(f"of several averages one must be {TRACK!r}, which is sampled with; got {sorted(tracks)}")
+        raise ValueError(f"one of several averages must be {TRACK!r}, to sample with; got {sorted(tracks)}")
     return TRACK
 
 

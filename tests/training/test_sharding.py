@@ -35,7 +35,8 @@ def test_losses_do_not_depend_on_the_mesh(axes, single, tmp_path):
     losses, params, average = single
     np.testing.assert_allclose(_losses(tmp_path), losses, rtol=1e-5)
     # Adam divides by the root of small second moments: parameters are compared less tightly than losses.
-    for got, expected in zip(jax.tree.leaves((state.params, state.ema["ema"])), jax.tree.leaves((params, average))):
+    both = map(jax.tree.leaves, ((state.params, state.ema["ema"]), (params, average)))
+    for got, expected in zip(*both, strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
     ways = mesh.shape["fsdp"]
     for tree in (state.params, state.ema["ema"], state.opt_state["regression"][1].mu):
