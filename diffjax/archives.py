@@ -59,6 +59,8 @@ def _members(archive, path) -> dict[str, zipfile.ZipInfo]:
     try:
         for member in archive.infolist():
             archive.open(member).close()
+            if b"PK\1\2" in member.extra + member.comment:
+                raise ValueError(f"what follows {member.filename} is hidden in its remarks")
     except Exception as error:  # what a damaged header raises depends on the field
         raise ValueError(f"{path} is damaged: {_line(error)}") from error
     return {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
@@ -76,4 +78,4 @@ def _array(archive, member, where):
 
 
 def _line(error) -> str:
-    return " ".join(f"{error}".split()) or type(error).__name__
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -4,6 +4,7 @@ import difflib
 import functools
 import importlib
 import inspect
+import os
 import zlib
 from collections.abc import Callable
 
@@ -42,7 +43,7 @@ def load(name: str, split: str = "train", **options) -> Source:
     return reader(split=split, **options)
 
 
-def _reader(name: str, data_dir: str | None) -> Callable[..., Source]:
+def _reader(name: str, data_dir: str | os.PathLike | None) -> Callable[..., Source]:
     if name in _TOYS:
         return _toy(_TOYS[name])
     if name in _MODULES:
@@ -50,7 +51,7 @@ def _reader(name: str, data_dir: str | None) -> Callable[..., Source]:
     return _prepared(name, data_dir)
 
 
-def _prepared(name: str, data_dir: str | None) -> Callable[..., Source]:
+def _prepared(name: str, data_dir: str | os.PathLike | None) -> Callable[..., Source]:
     """Return the reader of a set that TFDS knows, or that is on disk."""
     from diffjax.data import prepared
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from diffjax.border import checked
 from diffjax.data import captions, fingerprints, image_files
 from diffjax.data.lazy import LazyImages
 from diffjax.data.sources import Source
@@ -17,6 +18,7 @@ _CHUNK = 256
 _SIZED, _READ = 4096, 64  # files whose sizes, and whose bytes, go into the mark of a folder
 
 
+@checked
 def read(
     path: str | os.PathLike,
     split: str = "train",

@@ -91,7 +91,7 @@ def _named(file) -> Iterator[None]:
         yield
     except Exception as error:  # what Pillow raises on a broken file depends on its format
         said = f"it is none of {', '.join(_FORMATS)}" if isinstance(error, UnidentifiedImageError) else error
-        raise ValueError(f"{file} cannot be read as an image: {' '.join(str(said).split())}") from error
+        raise ValueError(f"{file} cannot be read as an image: {' '.join(str(said).split())[:200]}") from error
 
 
 @contextlib.contextmanager

@@ -5,9 +5,11 @@ import os
 import numpy as np
 
 from diffjax import archives
+from diffjax.border import checked
 from diffjax.data.sources import Source
 
 
+@checked
 def read(
     path: str | os.PathLike,
     split: str = "train",
@@ -46,8 +48,6 @@ def read(
     if "{split}" not in template and split != "train":
         raise ValueError(f'split must be "train" where neither path nor images has {{split}}, got "{split}"')
     path = os.path.expanduser(os.fspath(path).replace("{split}", split))
-    if isinstance(arrays, str):
-        raise ValueError(f"arrays must be names in a tuple, got {arrays!r}")
     keys = {name: "{split}_" * ("{split}" in images) + name for name in arrays or ()}
     keys |= {"images": images} | ({} if labels is None else {"labels": labels})
     there = archives.names(path)

@@ -1,6 +1,6 @@
 """The one value every method shares: `x_t = alpha x_0 + sigma eps`, `eps ~ N(0, I)`."""
 
-from typing import NamedTuple, Protocol, Self, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +61,7 @@ class Schedule(Protocol):
         """Return the level of this sigma / alpha, also one beyond t_max; a chain's nearest step."""
         ...
 
-    def continuous(self) -> Self:
+    def continuous(self) -> "Schedule":
         """Return the same process on real times, with rates."""
         ...
 
