@@ -63,6 +63,41 @@ def over(
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
+def per_example(
+    measure: Callable[..., Any],
+    variables: Any,
+    source: Source,
+    *,
+    key: jax.Array,
+    batch_size: int = 64,
+    progress: str | None = None,
+) -> Any:
+    """Compute something of every example of a source, each with its own key: nothing depends on the batches.
+
+    Args:
+      measure: `(variables, key, batch) -> a tree of [B, ...]`, of `System.measures` or a `Conditioning.of_batch`.
+      variables: its first argument, an argument of the compiled program.
+      source: N examples, with what goes with them.
+      key: of the noise; example i is measured with `fold_in(key, i)`.
+      batch_size: examples at a time.
+      progress: title of the progress bar, or None for no bar.
+
+    Returns:
+      The tree for all examples, numpy arrays [N, ...].
+    """
+
+    def compute(variables, key, batch):
+        def one(i, row):
+            alone = jax.tree.map(lambda leaf: leaf[None], row)
+            return jax.tree.map(lambda leaf: leaf[0], measure(variables, jax.random.fold_in(key, i), alone))
+
+        return jax.vmap(one)(*batch)
+
+    rows = lambda chosen: (chosen, source.gather(chosen))
+    size = min(batch_size, len(source))
+    return over(rows, len(source), size, compute, variables, key, progress=progress)
+
+
 def on_device(source: Source) -> dict[str, np.ndarray]:
     """Return the arrays of a source for a training in memory: pixels as they are, strings left out.
 

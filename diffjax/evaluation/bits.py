@@ -22,44 +22,6 @@ BITS = "bits_per_dim"
 _Measure = Callable[[Any, jax.Array, Mapping[str, Any]], Mapping[str, jax.Array]]
 
 
-def per_example(
-    measure: _Measure,
-    variables: Any,
-    source: Source,
-    *,
-    key: jax.Array,
-    batch_size: int = 64,
-    progress: str | None = None,
-) -> dict[str, np.ndarray]:
-    """Measure every example of a source, each with a key of its own: no number depends on the batches.
-
-    Args:
-      measure: `(variables, key, batch) -> {name: [B, ...]}`, of `System.measures`.
-      variables: its first argument, an argument of the compiled program.
-      source: N examples, with what goes with them.
-      key: of the noise; example i is measured with `fold_in(key, i)`.
-      batch_size: examples at a time.
-      progress: title of the progress bar, or None for no bar.
-
-    Returns:
-      The dict for all examples, float64 [N, ...].
-    """
-
-    def compute(variables, key, batch):
-        index, rows = batch
-
-        def one(i, row):
-            alone = jax.tree.map(lambda leaf: leaf[None], row)
-            return jax.tree.map(lambda leaf: leaf[0], measure(variables, jax.random.fold_in(key, i), alone))
-
-        return jax.vmap(one)(index, rows)
-
-    rows = lambda chosen: (chosen, source.gather(chosen))
-    size = min(batch_size, len(source))
-    found = batches.over(rows, len(source), size, compute, variables, key, progress=progress)
-    return {name: np.asarray(value, np.float64) for name, value in found.items()}
-
-
 def average(bits: Float[Array, " n"]) -> dict[str, Any]:
     """Return "count", the mean "bits_per_dim" and its "standard_error" of one number an image, [N]."""
     return {"count": len(bits), BITS: float(bits.mean()), "standard_error": float(_error(bits))}
@@ -69,8 +31,8 @@ def measure_bits(measure: _Measure, variables: Any, source: Source, **options: A
     """Average a measure that gives "bits_per_dim", with its parts.
 
     Args:
-      measure, variables, source: see `per_example`.
-      **options: of `per_example`.
+      measure, variables, source: see `batches.per_example`; uint8 images, N at least 2.
+      **options: of `batches.per_example`.
 
     Returns:
       "count" N; "bits_per_dim" and its "standard_error" over the images; what the measure says of itself,
@@ -82,7 +44,8 @@ def measure_bits(measure: _Measure, variables: Any, source: Source, **options: A
       ValueError: if the images are not uint8 or fewer than 2.
     """
     _require_pixels(source)
-    every = per_example(measure, variables, source, **options)
+    every = batches.per_example(measure, variables, source, **options)
+    every = {name: np.asarray(value, np.float64) for name, value in every.items()}
     found = {**average(every.pop(BITS)), **getattr(measure, "how", {})}
     found |= {name: value.mean(0).tolist() for name, value in every.items()}
     if "terms" in found:
@@ -122,7 +85,9 @@ def _prepare(task: Task):
     options["key"] = jax.random.key(task.seed)
     if own:
         if settings["dequantisation"] != "uniform":
-            raise ValueError("evaluation.dequantisation is of the likelihood of a continuous schedule by its ODE")
+            raise ValueError(
+                "evaluation.dequantisation is of the likelihood of a continuous schedule by its ODE"
+            )
         measured = {name: partial(measure_bits, each, task.variables, chosen) for name, each in own.items()}
         return lambda: {_key(name, found): found for name, found in _called(measured, options)}
     if not likelihood.possible(system, task.variables):
@@ -153,7 +118,9 @@ def _own(system, variables, source):
 def _check_variance(settings, own):
     asked = settings.get("bound_variance")
     if asked and not any("variance" in getattr(measure, "how", {}) for measure in own.values()):
-        raise ValueError("evaluation.bound_variance is of the bound of a chain, which this system does not have")
+        raise ValueError(
+            "evaluation.bound_variance is of the bound of a chain, which this system does not have"
+        )
 
 
 def _called(measured, options):
@@ -166,7 +133,11 @@ def _key(name, found):
 
 def table(title: str, rows: Mapping[str, str], about: str) -> str:
     """Write rows of bits per dimension as Markdown, and a sentence below."""
-    lines = [f"| {title} | bits/dim |", "|---|---:|", *(f"| {name} | {value} |" for name, value in rows.items())]
+    lines = [
+        f"| {title} | bits/dim |",
+        "|---|---:|",
+        *(f"| {name} | {value} |" for name, value in rows.items()),
+    ]
     return "\n".join(lines) + f"\n\n{about}\n"
 
 

@@ -37,7 +37,11 @@ def _components(reference: Reference):
 
 
 ACCURACY = Evaluator(
-    "class_accuracy", _accuracy, (Row("class_accuracy", "class asked for", "{:.1%}"),), ("classes",), brief=True
+    "class_accuracy",
+    _accuracy,
+    (Row("class_accuracy", "class asked for", "{:.1%}"),),
+    ("classes",),
+    brief=True,
 )
 COMPONENTS = Evaluator(
     "components",

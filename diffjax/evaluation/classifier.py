@@ -4,6 +4,7 @@ import functools
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import flax.errors
 import flax.traverse_util as traverse
 import jax
 import jax.numpy as jnp
@@ -135,6 +136,25 @@ def load(path: str | Path) -> Classifier:
         raise ValueError(f"{path} does not hold a classifier: {error}") from error
     params = traverse.unflatten_dict(arrays, sep="/")
     return Classifier(ConvClassifier(num_classes), params, scale, None if np.isnan(accuracy) else accuracy)
+
+
+def check(classifier: Classifier, source: Source) -> None:
+    """Check that a classifier takes the images of a source, and knows its classes.
+
+    Raises:
+      ValueError: if not.
+    """
+    shape = jax.ShapeDtypeStruct((1, *source.shape), jnp.float32)
+    try:
+        logits, _ = jax.eval_shape(classifier.module.apply, classifier.params, shape)
+    except (flax.errors.FlaxError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"the classifier does not take images {list(source.shape)} of {source.name}"
+        ) from error
+    if source.num_classes is not None and logits.shape[1] != source.num_classes:
+        raise ValueError(
+            f"the classifier knows {logits.shape[1]} classes, and {source.name} has {source.num_classes}"
+        )
 
 
 def extractor(classifier: Classifier) -> Extractor:

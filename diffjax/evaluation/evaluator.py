@@ -193,7 +193,8 @@ class Bench:
           evaluators: in the order of the table.
           reference: what samples are compared with.
         """
-        self.reference, self._too_few, self._measures = reference, [], []
+        self.evaluators, self.reference = tuple(evaluators), reference
+        self._too_few, self._measures = [], []
         for each in evaluators:
             if len(reference.real) < each.least:
                 self._too_few.append(_few(each, "real examples to compare with", len(reference.real)))

@@ -32,7 +32,11 @@ def bound_terms(path: str | Path, bounds: Mapping[str, Mapping[str, Any]]) -> Pa
             each.fill_between(n, *ends, color=f"C{i}", alpha=0.25, linewidth=0)
         each.plot([1], [terms[0]], "o", color=f"C{i}", markersize=5)
         together.plot(n / len(terms), bound["prior"] + terms[::-1].cumsum()[::-1], color=f"C{i}")
-    each.set(xlabel="step n of the chain (dot: n = 1, the decoder)", ylabel="bits a dimension", title="cost of step n")
+    each.set(
+        xlabel="step n of the chain (dot: n = 1, the decoder)",
+        ylabel="bits a dimension",
+        title="cost of step n",
+    )
     together.set(
         xlabel="n / T (0: data, 1: pure noise)", ylabel="bits a dimension", ylim=(0, None),
         title="steps n to T together, and the prior",
@@ -59,7 +63,9 @@ def quality(path: str | Path, rows: Sequence[Mapping[str, Any]], floor: float | 
     axes[0].loglog(calls, [row["frechet"] for row in rows], "o-", color="C0", label="samples")
     if floor is not None:
         axes[0].axhline(floor, color="k", linestyle=":", label="floor: between halves of the training set")
-    axes[0].set(ylabel="Fréchet distance (squared units of the features)", title="distance to the training set")
+    axes[0].set(
+        ylabel="Fréchet distance (squared units of the features)", title="distance to the training set"
+    )
     if conditional:
         share = np.array([row["class_accuracy"] for row in rows])
         error = 2 * np.sqrt(share * (1 - share) / [row.get("count", np.inf) for row in rows])
@@ -82,7 +88,9 @@ def _save(figure, path, axes):
     for axis in axes:
         axis.grid(alpha=0.3)
     handles, labels = (sum(each, []) for each in zip(*(axis.get_legend_handles_labels() for axis in axes)))
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)  # on no curve
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=len(labels), frameon=False
+    )  # on no curve
     with files.whole(path) as file:
         figure.savefig(file, dpi=110, format="png", bbox_inches="tight")
     return Path(path)

@@ -69,7 +69,10 @@ def moments(features: Float[Array, "n features"]) -> tuple[np.ndarray, np.ndarra
 
 
 def gaussian_distance(
-    mean_a: Float[Array, " f"], cov_a: Float[Array, "f f"], mean_b: Float[Array, " f"], cov_b: Float[Array, "f f"]
+    mean_a: Float[Array, " f"],
+    cov_a: Float[Array, "f f"],
+    mean_b: Float[Array, " f"],
+    cov_b: Float[Array, "f f"],
 ) -> float:
     """Compute |m_a - m_b|^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2), the squared 2-Wasserstein distance.
 

@@ -6,7 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from diffjax.evaluation.bits import BITS, per_example
+from diffjax.evaluation import batches
+from diffjax.evaluation.bits import BITS
 from diffjax.evaluation.evaluator import OfData, Task
 
 
@@ -17,7 +18,9 @@ def _prepare(task: Task):
     found = {}
     for name, measure in task.system.measures.items():
         shapes = jax.eval_shape(measure, task.variables, jax.random.key(0), batch)
-        numbers = [n for n, leaf in shapes.items() if leaf.ndim == 1 and np.issubdtype(leaf.dtype, np.floating)]
+        numbers = [
+            n for n, leaf in shapes.items() if leaf.ndim == 1 and np.issubdtype(leaf.dtype, np.floating)
+        ]
         if BITS not in shapes and numbers:
             found[name] = _only(measure, numbers)
     if not found:
@@ -28,8 +31,10 @@ def _prepare(task: Task):
         results = {}
         for name, measure in found.items():
             title = name if task.progress else None
-            every = per_example(measure, task.variables, held_out, progress=title, **options)
-            results[name] = {"count": len(held_out)} | {each: _average(value) for each, value in every.items()}
+            every = batches.per_example(measure, task.variables, held_out, progress=title, **options)
+            results[name] = {"count": len(held_out)} | {
+                each: _average(value) for each, value in every.items()
+            }
         return {"measures": results}
 
     return measured
@@ -44,6 +49,7 @@ def _only(measure, names):
 
 
 def _average(values):
+    values = np.asarray(values, np.float64)
     error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else float("nan")
     return {"mean": float(values.mean()), "standard_error": float(error)}
 

@@ -66,7 +66,9 @@ def shown(count: int, names: Sequence[Any] | None = None, height: int = _CELL) -
         return np.arange(some) * count // some
     names = np.asarray(names)
     classes = _in_order(names)
-    chosen = [classes[i] for i in np.arange(min(rows, len(classes))) * len(classes) // min(rows, len(classes))]
+    chosen = [
+        classes[i] for i in np.arange(min(rows, len(classes))) * len(classes) // min(rows, len(classes))
+    ]
     return np.sort(np.concatenate([np.flatnonzero(names == each)[:_A_CLASS] for each in chosen]))
 
 

@@ -64,7 +64,10 @@ def prdc(real: Float[Array, "n features"], samples: Float[Array, "m features"], 
 
 
 def of_any_sizes(
-    real: Float[Array, "n features"], samples: Float[Array, "m features"], rng: np.random.Generator, k: int = _K
+    real: Float[Array, "n features"],
+    samples: Float[Array, "m features"],
+    rng: np.random.Generator,
+    k: int = _K,
 ) -> PRDC:
     """Measure `prdc` of sets of different sizes: with all examples, but coverage with as many of both.
 
