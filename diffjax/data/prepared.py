@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from array_record.python import array_record_module
+from array_record.python.array_record_module import ArrayRecordReader
 
 from diffjax.border import checked
 from diffjax.data import fingerprints
@@ -90,8 +90,8 @@ def read(
     classes = _feature(dataset, features, "label", label)
     if getattr(classes, "num_classes", None) is None:
         raise ValueError(f'label: feature "{label}" of {dataset} holds no classes; None reads no labels')
-    label = _labels(folder, encoded, label)
-    return Source(images, label, classes.num_classes, name, class_names=tuple(classes.names))
+    numbers = _labels(folder, encoded, label)
+    return Source(images, numbers, classes.num_classes, name, class_names=tuple(classes.names))
 
 
 def names() -> list[str]:
@@ -135,7 +135,7 @@ def _named(path: pathlib.Path) -> Iterator[None]:
         raise ValueError(f"{path} is damaged and must be prepared anew: {said}") from error
 
 
-def _read(folder: pathlib.Path, records: Any, rows: Integer[np.ndarray, "rows"], feature: str) -> list:
+def _read(folder: pathlib.Path, records: Any, rows: Integer[np.ndarray, " rows"], feature: str) -> list:
     """Return one feature of some records."""
     with _named(folder):
         found = [record[feature] for record in records.__getitems__(rows.tolist())]
@@ -227,7 +227,7 @@ def _check_counts(folder, builder, split):
             continue
         for file, count in zip(info.filepaths, info.shard_lengths, strict=True):
             with _named(folder):
-                reader = array_record_module.ArrayRecordReader(os.fspath(file))
+                reader = ArrayRecordReader(os.fspath(file))
                 try:
                     if reader.num_records() != count:
                         raise ValueError(

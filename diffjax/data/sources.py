@@ -73,7 +73,7 @@ class Source:
     def _check_label(self):
         if (self.label is None) != (self.num_classes is None):
             raise ValueError(f"{self.name}: label and num_classes must be given together or not at all")
-        if self.label is None:
+        if self.label is None or self.num_classes is None:
             return
         _check_is_array(f"{self.name}: label", self.label)
         if self.label.dtype != np.int32 or self.label.shape != (len(self.x),):
@@ -129,7 +129,7 @@ class Source:
         return dataclasses.replace(self, arrays={**self.arrays, **arrays})
 
     @checked
-    def take(self, indices: Integer[Array, "count"]) -> "Source":
+    def take(self, indices: Integer[Array, " count"]) -> "Source":
         """Return the source of some examples, in the order of `indices`, int `[N]`; lazy images stay lazy."""
         rows = np.asarray(indices)
         low, high = rows.min(initial=len(self)), rows.max(initial=-1)
@@ -155,7 +155,7 @@ class Source:
 
     @checked
     def gather(
-        self, indices: Integer[Array, "batch"], mirrored: Bool[Array, "batch"] | None = None
+        self, indices: Integer[Array, " batch"], mirrored: Bool[Array, " batch"] | None = None
     ) -> dict[str, np.ndarray]:
         """Take examples as a model sees them.
 
