@@ -186,6 +186,26 @@ class Source:
         return rows
 
 
+def narrow(array: np.ndarray, what: str) -> np.ndarray:
+    """Return an array as a device computes with it: integers of 32 bits and more as int32, floats as float32.
+
+    Args:
+      array: of any dtype.
+      what: what to call it in a message.
+
+    Raises:
+      ValueError: if an integer does not fit into int32.
+    """
+    if array.dtype.kind == "f" and array.dtype.itemsize > 4:
+        return array.astype(np.float32)
+    if array.dtype.kind not in "iu" or array.dtype.itemsize < 4:
+        return array
+    limits = np.iinfo(np.int32)
+    if array.size and not limits.min <= int(array.min()) <= int(array.max()) <= limits.max:
+        raise ValueError(f"{what} must fit into int32, got {array.min()} to {array.max()}")
+    return array.astype(np.int32, copy=False)
+
+
 def _check_is_array(where, array):
     if not isinstance(array, np.ndarray | LazyImages):
         raise ValueError(f"{where} must be an array of numpy, got {type(array).__name__}")
