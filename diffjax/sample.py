@@ -143,7 +143,9 @@ def _main(argv):
         request=request, keep=out / ".passes", identity=f"{step} {options.ema} {config.to_json()}",
     )  # fmt: skip
     save(out, system, samples, request)
-    shown = pictures.of_samples(out / "samples.png", system.gives, samples.x, system.request.describe(request))
+    shown = pictures.of_samples(
+        out / "samples.png", system.gives, samples.x, system.request.describe(request)
+    )
     files = " and ".join(map(str, [out / "samples.npz", *([shown] if shown else [])]))
     print(f"{options.num} samples in {samples.seconds:.1f} s: {files}")
 

@@ -27,7 +27,16 @@ from diffjax.training import step as steps
 from diffjax.training.stopping import on_signals
 
 _COMMON = ("system", "optimizer", "training", "evaluation", "phases")
-_LOOP = ("num_steps", "seed", "log_every", "checkpoint_every", "sample_every", "keep", "accumulate", "best_metric")
+_LOOP = (
+    "num_steps",
+    "seed",
+    "log_every",
+    "checkpoint_every",
+    "sample_every",
+    "keep",
+    "accumulate",
+    "best_metric",
+)
 _TRAINING = (*_LOOP, "batch_size", "ema", "mesh", "writers")
 _REQUIRED = ("num_steps", "seed", "log_every", "checkpoint_every", "batch_size", "ema")
 _IDENTITY = ("system", "training.seed", "training.batch_size", "training.ema")
@@ -81,8 +90,8 @@ def _train(config, folder, about, progress, should_stop):
         return fit(
             run.system, run.optimizers, _batches(config, source, run.rows), workdir=folder, frozen=frozen,
             ema_decay=run.decays, mesh=run.mesh, writers=run.writers,
-            on_sample=_sampler(run.system, config, source, folder), should_stop=should_stop, progress=progress,
-            **{key: config.training[key] for key in _LOOP if key in config.training},
+            on_sample=_sampler(run.system, config, source, folder), should_stop=should_stop,
+            progress=progress, **{key: config.training[key] for key in _LOOP if key in config.training},
         )  # fmt: skip
 
 
@@ -98,7 +107,9 @@ class _Run:
         self.writers = [_writer(name) for name in settings.get("writers", ())]
         self.rows = settings.batch_size * steps.rows_a_step(self.system)
         given = dict(settings.get("mesh", {}))
-        self.mesh = call("training.mesh", sharding.make_mesh, given | ({} if given else _all_devices(self.rows)))
+        self.mesh = call(
+            "training.mesh", sharding.make_mesh, given | ({} if given else _all_devices(self.rows))
+        )
 
 
 def _all_devices(rows):
@@ -147,8 +158,9 @@ def _check_data(folder, source):
             path.unlink()
             return _check_data(folder, source)
         raise ValueError(
-            f"the data are not those that the run in {folder} began with ({before['num_examples']:,} examples, "
-            f"now {now['num_examples']:,}; their content differs): put those back, or begin a new workdir"
+            f"the data are not those that the run in {folder} began with (it had {before['num_examples']:,} "
+            f"examples, here are {now['num_examples']:,}; their content differs): put those back, or begin a "
+            "new workdir"
         )
     return None
 

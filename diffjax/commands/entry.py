@@ -117,7 +117,7 @@ def _is_dict(text):
 
 
 def _located(argv):
-    """Return the arguments with the config file where it is, and tell of one that is not where it was said."""
+    """Return the arguments with the path of the config file; tell of one that is not where it was said."""
     argv = list(argv)
     for i, word in enumerate(argv):
         flag, equals, config = word.partition("=")
@@ -149,7 +149,9 @@ def _parse(argv):
     overrides, keys = _overrides(argv)
     # config_flags reads a text by the type of the value there is, and None has none
     untyped = {key: text for key, text in overrides.items() if keys[key] is None or text == "None"}
-    argv = [word for word in argv if word.lstrip("-").partition("=")[0] not in {f"config.{k}" for k in untyped}]
+    argv = [
+        word for word in argv if word.lstrip("-").partition("=")[0] not in {f"config.{k}" for k in untyped}
+    ]
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:

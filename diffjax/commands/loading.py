@@ -58,7 +58,7 @@ def load(
         system = systems.build(run)
         if system.updates:
             raise ValueError(
-                f"system {run.system!r} is trained: give the folder of its run; only a pipeline is made of a config"
+                f"system {run.system!r} is trained: give its run's folder; a config alone is a pipeline's"
             )
         return Loaded(system, _placed(Variables(frozen=system.prepare(None)[0]), mesh), None)
     workdir = run_folder.local(run)
@@ -109,7 +109,8 @@ def load_config(workdir: str | Path, config: ConfigDict | None = None) -> Config
         return own
     for section in ("system", *systems.module(own).IDENTITY):
         given, there = (
-            json.dumps(_identity(section, each.to_dict().get(section)), sort_keys=True) for each in (config, own)
+            json.dumps(_identity(section, each.to_dict().get(section)), sort_keys=True)
+            for each in (config, own)
         )
         if given != there:
             raise ValueError(f"config.{section} is {given}, but the run in {workdir} has {there}")

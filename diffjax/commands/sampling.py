@@ -78,7 +78,9 @@ def sample_in_batches(
     request = system.request.default(num) if request is None else request
     for leaf in jax.tree.leaves(request):
         if len(np.shape(leaf)) == 0 or len(leaf) != num:
-            raise ValueError(f"request must be [{num}, ...], one row a sample, got shape {list(np.shape(leaf))}")
+            raise ValueError(
+                f"request must be [{num}, ...], one row a sample, got shape {list(np.shape(leaf))}"
+            )
     mesh = sharding.make_mesh() if mesh is None else mesh
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(num))
     made, seconds = {}, 0.0

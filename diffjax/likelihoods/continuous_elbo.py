@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffjax.process import forward, gaussian
-from diffjax.process.level import expand, log_snr_rate
+from diffjax.process.level import evenly, expand, log_snr_rate, mean_of_each
 
 EIGHT_BITS = np.arange(256) / 127.5 - 1
 
@@ -53,9 +53,9 @@ def terms(
         weight = 0.5 * num_steps * jnp.expm1(level_s.log_snr - level.log_snr)
     standard = gaussian.Gaussian(jnp.zeros_like(x0), 2 * np.log(prior_std))
     return {
-        "prior": _mean(gaussian.kl(forward.marginal(x0, level_1), standard)),
-        "reconstruction": _mean(-reconstruction(x0, eps_0, level_0, values)),
-        "diffusion": weight * _mean((eps - predicted.eps) ** 2),
+        "prior": mean_of_each(gaussian.kl(forward.marginal(x0, level_1), standard)),
+        "reconstruction": mean_of_each(-reconstruction(x0, eps_0, level_0, values)),
+        "diffusion": weight * mean_of_each((eps - predicted.eps) ** 2),
     }
 
 
@@ -89,9 +89,9 @@ def bits_per_dim(key, denoise, schedule, x0, *, cond=None, num_steps=None, draws
 
     def one(key):
         key_t, key_eps, key_0 = jax.random.split(key, 3)
-        u = (jax.random.uniform(key_t) + jnp.arange(len(x0)) / len(x0)) % 1
+        u = evenly(jax.random.uniform(key_t), len(x0))
         noise = [jax.random.normal(k, x0.shape, x0.dtype) for k in (key_eps, key_0)]
-        t, below = schedule.t_min + span * u, None
+        t, below = schedule.spread(u), None
         if num_steps is not None:
             s, t = step_around(schedule, t, num_steps)
             below = schedule(s)
@@ -116,7 +116,3 @@ def step_around(schedule, t, num_steps):
     span = schedule.t_max - schedule.t_min
     step = jnp.clip(jnp.ceil((t - schedule.t_min) / span * num_steps), 1, num_steps)
     return tuple(schedule.t_min + span * n / num_steps for n in (step - 1, step))
-
-
-def _mean(values):
-    return values.reshape(len(values), -1).mean(1)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffjax.process import forward, gaussian
-from diffjax.process.level import part
+from diffjax.process.level import mean_of_each, part
 
 _DECODERS = {
     "discretized": lambda g, x0, cdf: -gaussian.discretized_log_prob(g, x0, cdf),
@@ -67,7 +67,7 @@ def bits_per_dim(
     rows = jax.tree.map(lambda a: jnp.asarray(a, x0.dtype), (above, pairs))
     terms, x0_mse, eps_mse = _terms(key, denoise, rows, x0, variance, cond, noise, decoder, cdf)
     standard = gaussian.Gaussian(jnp.zeros_like(x0), 2 * np.log(schedule.prior_std))
-    prior = _mean(gaussian.kl(forward.marginal(x0, schedule(times[0])), standard)) / np.log(2)
+    prior = mean_of_each(gaussian.kl(forward.marginal(x0, schedule(times[0])), standard)) / np.log(2)
     terms = terms / np.log(2)
     return {
         "total": prior + terms.sum(0),
@@ -103,7 +103,8 @@ def term_of(pair, predicted, x_t, x0, at_data, variance, decoder="discretized", 
     model = forward.reverse_of(pair, predicted, x_t, variance)
     # A finite posterior variance keeps the KL that is not chosen free of infinities, and its gradient too.
     posterior = forward.posterior_of(pair._replace(log_variance=pair.log_small), x_t, x0)
-    return jnp.where(at_data, _mean(_DECODERS[decoder](model, x0, cdf)), _mean(gaussian.kl(posterior, model)))
+    nats = _DECODERS[decoder](model, x0, cdf), gaussian.kl(posterior, model)
+    return jnp.where(at_data, *map(mean_of_each, nats))
 
 
 @partial(jax.jit, static_argnames=("denoise", "variance", "decoder", "cdf"))
@@ -117,10 +118,6 @@ def _terms(key, denoise, rows, x0, variance, cond, noise, decoder, cdf):
         x_t = forward.perturb(x0, eps, level)
         predicted = denoise(x_t, level, cond)
         nats = term_of(pair, predicted, x_t, x0, n == 0, variance, decoder, cdf)
-        return None, (nats, _mean((predicted.x0 - x0) ** 2), _mean((predicted.eps - eps) ** 2))
+        return None, (nats, mean_of_each((predicted.x0 - x0) ** 2), mean_of_each((predicted.eps - eps) ** 2))
 
     return jax.lax.scan(term, None, (jnp.arange(len(rows[0].t)), rows, noise))[1]
-
-
-def _mean(values):
-    return values.reshape(len(values), -1).mean(1)

@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffjax.likelihoods import elbo
 from diffjax.objectives.denoising import Weighting, denoising
-from diffjax.process import checks, forward
+from diffjax.process import checks, elbo, forward
 from diffjax.process.level import NoiseLevel
 from diffjax.process.prediction import Network, Reading
 from diffjax.process.schedules import Chain

@@ -9,7 +9,7 @@ one Reading that loss and denoiser share, so that sigma_data is said once.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from diffjax.process.checks import continuous_time, positive
+from diffjax.process import checks
 from diffjax.process.level import Array, NoiseLevel, expand, namespace
 
 
@@ -35,7 +35,7 @@ def edm_preconditioning(sigma_data=0.5):
     Raises:
       ValueError: unless sigma_data is positive and finite.
     """
-    positive("sigma_data", sigma_data)
+    checks.positive("sigma_data", sigma_data)
 
     def scales(level):
         xp = namespace(level.sigma, level.alpha)
@@ -58,7 +58,7 @@ def vp_preconditioning(schedule, num_steps=1000):
     Raises:
       ValueError: for a chain.
     """
-    continuous_time("vp_preconditioning", schedule)
+    checks.continuous_time("vp_preconditioning", schedule)
     return _of_eps(lambda s: (num_steps - 1) * schedule.inv_sigma(s))
 
 
@@ -71,7 +71,7 @@ def iddpm_preconditioning(chain):
     Args:
       chain: e.g. `schedules.cosine_beta(1000)`.
     """
-    is_chain("iddpm_preconditioning", chain)
+    checks.chain("iddpm_preconditioning", chain)
     return _of_eps(lambda s: namespace(s).maximum(chain.round_sigma(s), 1) - 1)
 
 

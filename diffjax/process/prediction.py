@@ -17,7 +17,7 @@ d = alpha q - sigma p this solves to
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 
@@ -47,12 +47,14 @@ class Prediction(NamedTuple):
     variance: Float[Array, "batch *shape"] | None = None
 
 
+@runtime_checkable
 class Denoiser(Protocol):
     """(x_t `[B, ...]`, level, cond: a pytree or None) -> Prediction."""
 
     def __call__(self, x_t: Array, level: NoiseLevel, cond: Any = None, /) -> Prediction: ...
 
 
+@runtime_checkable
 class Network(Protocol):
     """(x `[B, ...]`, t `[B]` or `[B, K]`, cond: a pytree or None) -> output `[B, ..., C or 2C]`."""
 

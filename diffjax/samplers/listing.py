@@ -240,7 +240,7 @@ _SOLVERS = (
             Order(call(1), 2),
             Order(call(2), 3, steps=192),
             Order(call(2, "bh1", "eps"), 3, ("straight",), steps=192, shown=False),
-            Order(call(3), 4, steps=192),
+            Order(call(3), 4, ("straight",), steps=192),
         ),
         elsewhere=(("`unipc(order, variant, kind)`", "", "UniPCMultistep (`lower_order_final=True`)"),),
     ),

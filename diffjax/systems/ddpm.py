@@ -9,25 +9,34 @@ On a continuous schedule the same system is a score model of Song et al. 2021 (k
 on `edm`, Karras et al. 2022).
 """
 
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from diffjax import guidance, objectives, samplers
 from diffjax.likelihoods import elbo
 from diffjax.process import forward
+from diffjax.process.prediction import Reading
+from diffjax.process.schedules import Schedule
 from diffjax.samplers.walk import start_of
 from diffjax.systems import networks, read
 from diffjax.systems.options import call, fill, pick, require, section
 from diffjax.systems.requests import Requests, nothing
 from diffjax.training.system import Pass, System, Update, from_loss
+from diffjax.types import Array
+
+Loss = Callable[..., tuple[Array, dict]]  # what `ddpm` takes as its loss
 
 SECTIONS = ("data", "schedule", "model", "objective", "sampler")
 IDENTITY = ("data", "schedule", "model")
 
 
-def from_config(config, folder=None) -> System:
+def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     """Build the system of a config with sections `SECTIONS`."""
     del folder
     require(config, *SECTIONS)
@@ -37,15 +46,26 @@ def from_config(config, folder=None) -> System:
     loss, variance = _loss(options, noise, reading, "preconditioning" in config.objective)
     return fill(
         "objective", ddpm, options, module, noise, sampler,
-        shape=read.shape(config), gives=read.gives(config), reading=reading, requests=read.request(config, module),
-        loss=loss, times=read.times(config, noise), bound_variance=_bound_variance(config, noise, variance),
+        shape=read.shape(config), gives=read.gives(config), reading=reading,
+        requests=read.request(config, module), loss=loss, times=read.times(config, noise),
+        bound_variance=_bound_variance(config, noise, variance),
     )  # fmt: skip
 
 
 def ddpm(
-    module, schedule, sampler, *, shape, reading, gives="images", requests=None, loss=None, times=None,
-    input_perturbation=0.0, bound_variance="fixed_small",
-):  # fmt: skip
+    module: nn.Module,
+    schedule: Schedule,
+    sampler: read.Sampler,
+    *,
+    shape: tuple[int, ...],
+    reading: Reading,
+    gives: str = "images",
+    requests: Requests | None = None,
+    loss: Loss | None = None,
+    times: objectives.TimeSampler | None = None,
+    input_perturbation: float = 0.0,
+    bound_variance: str = "fixed_small",
+) -> System:
     """Make the system.
 
     Args:
@@ -56,8 +76,8 @@ def ddpm(
       reading: `prediction.Reading` of the network, for the loss and for sampling alike.
       gives: "images" or "points".
       requests: what the model is asked, see `systems.requests`; default nothing.
-      loss: (network, x0, eps, level, cond, reading=, level_s=, pair=, x_t=) -> (loss `[B]`, aux), with level_s
-        and pair of a chain's own step n -> n - 1 (None on other schedules); default `simple()`.
+      loss: (network, x0, eps, level, cond, reading=, level_s=, pair=, x_t=) -> (loss `[B]`, aux), with
+        level_s and pair of a chain's own step n -> n - 1 (None on other schedules); default `simple()`.
       times: `objectives.TimeSampler` of the loss; default uniform. Its state, if it has one, is in `extra`.
       input_perturbation: gamma of DDPM-IP; 0 is none.
       bound_variance: of the transitions whose bound is measured, on a chain.
@@ -125,7 +145,10 @@ def ddpm(
         """One draw of noise a step: the bound in bits per dimension and its terms, `[B]` and `[B, T]`."""
         cond = request.encode(v, request.of_batch(v, key, batch))
         found = elbo.bits_per_dim(key, denoiser(v), schedule, batch["x"], cond=cond, variance=bound_variance)
-        return {"bits_per_dim": found["total"], **{n: found[n] for n in ("prior", "terms", "x0_mse", "eps_mse")}}
+        return {
+            "bits_per_dim": found["total"],
+            **{n: found[n] for n in ("prior", "terms", "x0_mse", "eps_mse")},
+        }
 
     names = networks.served(module, *inputs) + tuple(jax.eval_shape(requests.init, jax.random.key(0)))
     params = tuple(name for name in names if not name.endswith("_state"))
@@ -163,7 +186,7 @@ def _require_start(reading, schedule, times):
         )
 
 
-def simple(weighting=None):
+def simple(weighting: Callable | None = None) -> Loss:
     """Return the loss `objectives.denoising` in the form that `ddpm` takes."""
 
     def loss(network, x0, eps, level, cond, *, reading, level_s=None, pair=None, x_t=None):
@@ -175,7 +198,7 @@ def simple(weighting=None):
     return loss
 
 
-def bound(num_steps, variance="learned_range"):
+def bound(num_steps: int, variance: str = "learned_range") -> Loss:
     """Return T `objectives.bound`, whose mean over uniform times is the bound less its prior term."""
 
     def loss(network, x0, eps, level, cond, **how):
@@ -185,7 +208,12 @@ def bound(num_steps, variance="learned_range"):
     return loss
 
 
-def hybrid(num_steps, variance="learned_range", weighting=None, bound_weight=0.001):
+def hybrid(
+    num_steps: int,
+    variance: str = "learned_range",
+    weighting: Callable | None = None,
+    bound_weight: float = 0.001,
+) -> Loss:
     """Return `objectives.hybrid` with the paper's lambda = 0.001 of the bound's sum."""
     return partial(
         objectives.hybrid, variance=variance, weighting=weighting, bound_weight=bound_weight * num_steps
@@ -196,7 +224,7 @@ _LOSSES = {"simple": simple, "bound": bound, "hybrid": hybrid}
 
 
 def _loss(options, noise, reading, preconditioned):
-    """Take the loss out of the options of `config.objective`: it, and the variance that it learns, or None."""
+    """Take the loss out of the options of `config.objective`; return it and the variance that it learns."""
     name = options.pop("loss", "simple")
     own = {key: options.pop(key) for key in ("weighting", "variance", "bound_weight") if key in options}
     weighting = read.weighting(own.pop("weighting", None))
@@ -222,5 +250,7 @@ def _bound_variance(config, noise, learned):
     if noise.num_steps is None:
         raise ValueError("evaluation.bound_variance is of the bound of a chain, which this schedule is not")
     if asked.startswith("learned") and learned is None:
-        raise ValueError(f"evaluation.bound_variance={asked!r} needs a network trained for it (objective.loss)")
+        raise ValueError(
+            f"evaluation.bound_variance={asked!r} needs a network trained for it (objective.loss)"
+        )
     return asked

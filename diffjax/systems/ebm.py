@@ -9,11 +9,14 @@ al. 2019). `score_matched` trains the same network without chains: its score -gr
 import inspect
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from diffjax import objectives, samplers
 from diffjax.objectives import replay, score_matching, weightings
@@ -22,15 +25,21 @@ from diffjax.process import energy as energies
 from diffjax.samplers.mcmc.short_run import check
 from diffjax.systems import networks, read
 from diffjax.systems.options import call, chosen, fill, require, section
-from diffjax.training.system import Pass, System, Update, from_loss
+from diffjax.training.system import Pass, System, Update, Variables, from_loss
+from diffjax.types import Array
+
+Chain = Callable[..., Array]  # (key or keys, network of the score, x `[B, ...]`) -> x
+Matching = Callable[[Array, Callable, Array], Array]  # (key, network of the score, x) -> losses `[B]`
 
 SECTIONS = ("data", "model", "objective", "sampler")
 IDENTITY = ("data", "model")
 
 
-def from_config(config, folder=None) -> System:
-    """Build the system of a config with sections `SECTIONS`; `objective.loss` names a score matching, or
-    "contrastive_divergence"."""
+def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
+    """Build the system of a config with sections `SECTIONS`.
+
+    `objective.loss` is "contrastive_divergence" or the name of a score matching.
+    """
     del folder
     if config.get("schedule") is not None:
         raise ValueError("config.schedule is not for system 'ebm', whose energy has no noise levels")
@@ -59,7 +68,7 @@ def _contrastive_divergence():
 class Sampler(NamedTuple):
     """The chain of `sample`, (keys, network, x) -> x, and how many steps it makes."""
 
-    chain: Callable
+    chain: Chain
     steps: int
 
 
@@ -77,7 +86,7 @@ class Starts(NamedTuple):
     put: Callable
 
 
-def persistent(size=10_000, share=0.95):
+def persistent(size: int = 10_000, share: float = 0.95) -> Starts:
     """Go on from a replay buffer of `size` chains with probability `share`, see `objectives.replay`."""
     return Starts(
         lambda key, uniform: uniform(key, size),
@@ -86,19 +95,27 @@ def persistent(size=10_000, share=0.95):
     )
 
 
-def at_data():
+def at_data() -> Starts:
     """Begin at the data of the batch: CD-k of Hinton 2002."""
-    return Starts(lambda key, uniform: None, lambda key, buffer, x, fresh: (x, None), lambda buffer, *_: buffer)
+    return Starts(
+        lambda key, uniform: None, lambda key, buffer, x, fresh: (x, None), lambda buffer, *_: buffer
+    )
 
 
-def afresh():
+def afresh() -> Starts:
     """Begin in new noise at every step of training."""
     return Starts(
         lambda key, uniform: None, lambda key, buffer, x, fresh: (fresh, None), lambda buffer, *_: buffer
     )
 
 
-def langevin(steps, step_size, noise_std=None, max_score=None, box=None):
+def langevin(
+    steps: int,
+    step_size: float,
+    noise_std: float | None = None,
+    max_score: float | None = None,
+    box: tuple[float, float] | None = None,
+) -> Chain:
     """Return the chain (key, network, x) -> x of `samplers.short_run`, `steps` long.
 
     Raises:
@@ -112,7 +129,7 @@ def langevin(steps, step_size, noise_std=None, max_score=None, box=None):
     )  # fmt: skip
 
 
-def energy(module):
+def energy(module: nn.Module) -> Callable[[Variables], Callable]:
     """Return variables -> energy (x, t, cond) -> `[B]`, of a network with one output for each sample."""
 
     def of(variables):
@@ -128,9 +145,17 @@ def energy(module):
 
 
 def ebm(
-    module, starts, chain, sampler, *, shape, gives="images", start=(-1.0, 1.0), regularization=0.0,
-    data_noise=0.0,
-):  # fmt: skip
+    module: nn.Module,
+    starts: Starts,
+    chain: Chain,
+    sampler: Sampler,
+    *,
+    shape: tuple[int, ...],
+    gives: str = "images",
+    start: tuple[float, float] = (-1.0, 1.0),
+    regularization: float = 0.0,
+    data_noise: float = 0.0,
+) -> System:
     """Make the system.
 
     Args:
@@ -180,7 +205,7 @@ def ebm(
     return _system(module, init, total, sampler, uniform, shape, gives)
 
 
-def denoising(sigma):
+def denoising(sigma: float) -> Matching:
     """Match the score at the one noise level sigma: denoising score matching, weighted by sigma^2.
 
     The energy is that of the data with that much noise (Vincent 2011).
@@ -198,27 +223,34 @@ def denoising(sigma):
     return loss
 
 
-def implicit():
+def implicit() -> Matching:
     """Match the score by Hyvarinen's loss with the exact Laplacian: D derivatives, for small D."""
     return lambda key, network, x: score_matching.implicit(network, x)[0]
 
 
-def sliced(reduced_variance=True):
+def sliced(reduced_variance: bool = True) -> Matching:
     """Match the score along one random direction of signs (Song et al. 2019)."""
     form = score_matching.sliced_vr if reduced_variance else score_matching.sliced
     return lambda key, network, x: form(network, x, jax.random.rademacher(key, x.shape, x.dtype))[0]
 
 
 def score_matched(
-    module, matching, sampler, *, shape, gives="images", start=(-1.0, 1.0), data_noise=0.0
-):  # fmt: skip
+    module: nn.Module,
+    matching: Matching,
+    sampler: Sampler,
+    *,
+    shape: tuple[int, ...],
+    gives: str = "images",
+    start: tuple[float, float] = (-1.0, 1.0),
+    data_noise: float = 0.0,
+) -> System:
     """Make the system.
 
     Args:
       matching: (key, network of the score, x) -> losses `[B]`: `denoising(sigma)`, `implicit()` or
         `sliced()`. The last two match a density, so that discrete data need data_noise.
-      module, sampler, shape, gives, start, data_noise: see `ebm`. The network's activations must be smooth, as the
-        loss is differentiated once more.
+      module, sampler, shape, gives, start, data_noise: see `ebm`. The network's activations must be smooth,
+        as the loss is differentiated once more.
 
     Returns:
       A System without a buffer.

@@ -6,8 +6,15 @@ predicts the score and is told the level ("score"), version 2 divides the networ
 f = -eps), and its levels and step follow from the data (`process.annealing`).
 """
 
+from pathlib import Path
+
+import flax.linen as nn
+from ml_collections import ConfigDict
+
 from diffjax import objectives
 from diffjax.objectives import weightings
+from diffjax.process.prediction import Reading
+from diffjax.process.schedules import Schedule
 from diffjax.systems import read
 from diffjax.systems.ddpm import IDENTITY as IDENTITY
 from diffjax.systems.ddpm import SECTIONS as SECTIONS
@@ -16,7 +23,7 @@ from diffjax.systems.options import fill, require, section
 from diffjax.training.system import System
 
 
-def from_config(config, folder=None) -> System:
+def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     """Build the system of a config with sections `SECTIONS`."""
     del folder
     require(config, *SECTIONS)
@@ -33,7 +40,15 @@ def from_config(config, folder=None) -> System:
     )  # fmt: skip
 
 
-def ncsn(module, schedule, sampler, *, shape, reading, gives="images"):
+def ncsn(
+    module: nn.Module,
+    schedule: Schedule,
+    sampler: read.Sampler,
+    *,
+    shape: tuple[int, ...],
+    reading: Reading,
+    gives: str = "images",
+) -> System:
     """Make the system.
 
     Args:

@@ -1,4 +1,4 @@
-"""Flax modules as the functions that systems are made of: parameters by name, other collections in `extra`."""
+"""Flax modules as the functions that systems are made of: parameters by name, the rest in `extra`."""
 
 from collections.abc import Callable
 from functools import lru_cache, partial

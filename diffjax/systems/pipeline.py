@@ -56,9 +56,7 @@ def pipeline(stages: Mapping[str, Stage], hand_on: Mapping[str, HandOn]) -> Syst
 
 def _lifted(i: int, name: str, stage: Stage, own: Pass, hand_on: HandOn | None) -> Pass:
     def run(variables, keys, asked, made):
-        before = {
-            key.removeprefix(f"{name}/"): x for key, x in made.items() if key.startswith(f"{name}/")
-        }
+        before = {key.removeprefix(f"{name}/"): x for key, x in made.items() if key.startswith(f"{name}/")}
         mine = asked.get(name, {})
         if hand_on is not None:
             mine = hand_on(fold_each(keys, _HANDS + i), made, mine)
@@ -76,7 +74,9 @@ def _requests(stages: Mapping[str, Stage]) -> Conditioning:
         known = {part for each in own.values() for part in each.parts}
         for part in given:
             if part not in known:
-                raise ValueError(f"this pipeline takes {', '.join(sorted(known)) or 'no request'}; got {part!r}")
+                raise ValueError(
+                    f"this pipeline takes {', '.join(sorted(known)) or 'no request'}; got {part!r}"
+                )
         return {
             name: each.of_user({part: given[part] for part in given if part in each.parts}, n)
             for name, each in own.items()
@@ -96,5 +96,3 @@ def _requests(stages: Mapping[str, Stage]) -> Conditioning:
         default=lambda n: {name: each.default(n) for name, each in own.items()},
         describe=describe,
     )
-
-

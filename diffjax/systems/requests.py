@@ -1,6 +1,6 @@
 """Class labels as a request: the first part that a system can be asked for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +9,7 @@ import numpy as np
 
 from diffjax.models.conditions import ClassTable, Encoders
 from diffjax.systems.options import nearest
-from diffjax.training.system import Conditioning, Part
+from diffjax.training.system import Conditioning, Part, Request, Variables
 
 CONDITIONS = "conditions"  # the name of the encoders' parameters
 NONE = "none"  # how a user asks for no class
@@ -27,7 +27,7 @@ class Requests(NamedTuple):
 
     conditioning: Conditioning = Conditioning()
     init: Callable[[jax.Array], dict[str, Any]] = lambda key: {}
-    example: dict[str, jax.ShapeDtypeStruct] = {}
+    example: Mapping[str, jax.ShapeDtypeStruct] = {}
     has_null: bool = False
 
 
@@ -112,7 +112,7 @@ def labels(
     )
 
 
-def nothing(conditioning: Conditioning, variables, request, n: int):
+def nothing(conditioning: Conditioning, variables: Variables, request: Request, n: int) -> Any:
     """Return the Condition of a request with every part hidden: what guidance steers away from."""
     keep = {part: jnp.zeros(n, bool) for part in conditioning.parts}
     return conditioning.encode(variables, request, keep)

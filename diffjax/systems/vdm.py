@@ -8,15 +8,21 @@ steps depends on all of it. The network is told gamma = -log SNR in place of the
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from diffjax import objectives, samplers
 from diffjax.likelihoods import continuous_elbo
 from diffjax.process import learned, schedules
+from diffjax.process.level import NoiseLevel
+from diffjax.process.prediction import Reading
+from diffjax.process.schedules import Continuous
 from diffjax.samplers.walk import start_of
 from diffjax.systems import networks, read
 from diffjax.systems.options import call, fill, require, section
@@ -28,7 +34,7 @@ IDENTITY = ("data", "schedule", "model")
 _DRAWS = 64  # of time and noise for each measured image, a network call each
 
 
-def from_config(config, folder=None) -> System:
+def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     """Build the system of a config with sections `SECTIONS`; schedule "learned" is trained."""
     del folder
     require(config, *SECTIONS, "schedule.name")
@@ -68,14 +74,14 @@ class TrainableSchedule(NamedTuple):
       start: the schedule before training, of which grids and times are made.
     """
 
-    init: Callable
-    schedule: Callable
-    between: Callable
-    level: Callable
-    start: schedules.Continuous
+    init: Callable[[jax.Array], Any]
+    schedule: Callable[[Any], Continuous]
+    between: Callable[[Any, jax.Array], Any]
+    level: Callable[[Any, Any, jax.Array], NoiseLevel]
+    start: Continuous
 
 
-def fixed(schedule):
+def fixed(schedule: Continuous) -> TrainableSchedule:
     """Return a TrainableSchedule without parameters, of a Continuous one, e.g. `log_snr_linear()`."""
     return TrainableSchedule(
         lambda key: {}, lambda params: schedule, lambda params, t: (),
@@ -83,7 +89,7 @@ def fixed(schedule):
     )  # fmt: skip
 
 
-def trained(log_snr_max=13.3, log_snr_min=-5.0, width=1024):
+def trained(log_snr_max: float = 13.3, log_snr_min: float = -5.0, width: int = 1024) -> TrainableSchedule:
     """Return the TrainableSchedule of a learned monotone gamma(t), t in [0, 1].
 
     Args:
@@ -105,9 +111,17 @@ def trained(log_snr_max=13.3, log_snr_min=-5.0, width=1024):
 
 
 def vdm(
-    module, trainable, sampler, *, shape, reading, gives="images", requests=None, num_steps=None,
-    values=continuous_elbo.EIGHT_BITS,
-):  # fmt: skip
+    module: nn.Module,
+    trainable: TrainableSchedule,
+    sampler: read.Sampler,
+    *,
+    shape: tuple[int, ...],
+    reading: Reading,
+    gives: str = "images",
+    requests: Requests | None = None,
+    num_steps: int | None = None,
+    values: np.ndarray | None = continuous_elbo.EIGHT_BITS,
+) -> System:
     """Make the system; its parameters are "network", "schedule" and those of its conditions.
 
     Args:

@@ -78,10 +78,11 @@ def fit(
         and at checkpoints does the host wait for the device; else it is two steps ahead.
       checkpoint_every: steps between checkpoints; the last step has one too.
       sample_every: steps between calls of `on_sample`, the last step has one too; 0 for none.
-      on_sample: `on_sample(step, variables) -> numbers or None`, on every process, with the first track of
-        the average in the place of what it follows. The variables are gone after the call. The numbers are
-        logged as "sample/<name>".
-      ema_decay: decay of the moving average, a number in [0, 1] or a rule of `ema`; or either for each track.
+      on_sample: `on_sample(step, variables) -> numbers or None`, on every process, with the average in the
+        place of what it follows ("ema", where there are several). The variables are gone after the call. The
+        numbers are logged as "sample/<name>".
+      ema_decay: decay of the moving average, a number in [0, 1] or a rule of `ema`; or either for each of
+        several by name, of which "ema" is the one that is sampled with.
       accumulate: parts that the rows of an update are split into, one after another; their gradients are
         averaged.
       keep: how many of the latest checkpoints stay; the best one stays besides. With 2 or more there is one
@@ -129,16 +130,18 @@ def fit(
             start, init_key = 0, jax.random.fold_in(key, _INIT)
             state = states.create(system, optimizer, init_key, first, frozen, abstract)
             since_log = since_checkpoint = metrics.Running()
+            sampled, latest = {}, {}  # numbers of on_sample since the last row, and the latest of each
         else:
             start, state, position, meta = found
             batches.set_state(position)
             since_log, since_checkpoint = (
                 metrics.Running(**meta.get(name, {})) for name in ("since_log", "since_checkpoint")
             )
+            sampled, latest = meta.get("sampled", {}), meta.get("latest", {})
         del first
         log = stack.enter_context(contextlib.closing(_log(workdir, start, num_steps, writers, progress)))
 
-        pending, sampled, latest = [], {}, {}
+        pending = []
         for n in range(start + 1, num_steps + 1):
             batch = sharding.put_batch(mesh, _next(batches, n))
             if n == start + 1:
@@ -155,7 +158,7 @@ def fit(
             asks = logs or saves or jax.process_count() == 1
             stops = asks and stopping.agree(bool(should_stop()))
             if on_sample is not None and sample_every and (n % sample_every == 0 or n == num_steps):
-                sampled = _named(on_sample(n, _averaged(state, frozen)))
+                sampled = sampled | _named(on_sample(n, _averaged(state, frozen)))
                 latest = latest | sampled
             if logs or saves or stops:
                 rows, pending = jax.device_get(pending), []
@@ -170,7 +173,10 @@ def fit(
                 # The few steps until a signal do not compare with whole intervals: no score for them.
                 score = _score(metrics.means(since_checkpoint) | latest, best_metric) if saves else {}
                 since_checkpoint = metrics.Running() if saves else since_checkpoint
-                meta = {"since_log": since_log._asdict(), "since_checkpoint": since_checkpoint._asdict()}
+                meta = {
+                    "since_log": since_log._asdict(), "since_checkpoint": since_checkpoint._asdict(),
+                    "sampled": sampled, "latest": latest,
+                }  # fmt: skip
                 checkpoints.save(manager, n, state, data=batches.get_state(), meta=meta, metrics=score)
             if stops:
                 break
@@ -180,12 +186,16 @@ def fit(
 
 
 def _averaged(state: TrainState, frozen: Any) -> Variables:
-    """Return what the state would sample with: the first track of the average."""
-    return with_served(Variables(state.params, state.extra, frozen), next(iter(state.ema.values())))
+    """Return what the state would sample with: the average in the place of what it follows."""
+    average = state.ema[ema_rules.main(state.ema)]
+    return with_served(Variables(state.params, state.extra, frozen), average)
 
 
 def _named(numbers: Mapping[str, float] | None) -> dict[str, float]:
-    return {f"sample/{name}": float(value) for name, value in (numbers or {}).items()}
+    try:
+        return {f"sample/{name}": float(value) for name, value in dict(numbers or {}).items()}
+    except (TypeError, ValueError):
+        raise ValueError(f"on_sample must return numbers by name or None; got {numbers!r}") from None
 
 
 def _next(batches: Batches, n: int) -> dict[str, np.ndarray]:

@@ -50,7 +50,7 @@ def make(
     for update in system.updates:
         if accumulate > 1 and not update.rowwise:
             raise ValueError(
-                f"accumulate must be 1: the loss of update {update.name!r} is no mean over rows; got {accumulate}"
+                f"accumulate={accumulate} must be 1: the loss of update {update.name!r} is no mean over rows"
             )
     most = rows_a_step(system)
     alone = len(system.updates) == 1 and most == 1
@@ -67,17 +67,15 @@ def make(
                 continue
             keys = _numbered(jax.random.fold_in(key, i), update.repeats)
             # strided, so that every device keeps rows of its own
-            rows = jax.tree.map(lambda a, u=update: _strided(a, most)[: u.repeats], batch)
+            rows = jax.tree.map(lambda a, u=update: _strided(a, most, "repeats")[: u.repeats], batch)
             (params, extra, opt_state[update.name]), found = jax.lax.scan(move, carry, (keys, rows))
             found = jax.tree.map(lambda a: a.mean(0), found)
             metrics |= {f"{update.name}/{name}": value for name, value in found.items()}
             metrics["loss"] = found["loss"]
         metrics["param_norm"] = optax.tree.norm(params)
         followed = served(system, Variables(params, extra, frozen))
-        average = {
-            track: ema.update(state.ema[track], followed, decay(state.step)) for track, decay in decays.items()
-        }
-        return TrainState(state.step + 1, params, opt_state, average, extra), metrics
+        averages = {name: ema.update(state.ema[name], followed, d(state.step)) for name, d in decays.items()}
+        return TrainState(state.step + 1, params, opt_state, averages, extra), metrics
 
     return step
 
@@ -107,7 +105,7 @@ def _gradients(update, variables, key, rows, step, accumulate):
         grads, extra, metrics = update.gradients(variables._replace(extra=extra), *inputs, step)
         return extra, (grads, metrics)
 
-    parts = _numbered(key, accumulate), jax.tree.map(lambda a: _strided(a, accumulate), rows)
+    parts = _numbered(key, accumulate), jax.tree.map(lambda a: _strided(a, accumulate, "accumulate"), rows)
     extra, found = jax.lax.scan(part, variables.extra, parts)
     grads, metrics = jax.tree.map(lambda a: a.mean(0), found)
     return grads, extra, metrics
@@ -117,8 +115,10 @@ def _numbered(key, n):
     return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(n))
 
 
-def _strided(rows, n):
+def _strided(rows, n, name):
     """Return `[n, B / n, ...]`, rows r, r + n, ... of `[B, ...]`."""
+    if len(rows) % n:
+        raise ValueError(f"{name}={n} must divide the rows that are split, got {len(rows)} of them")
     return jnp.moveaxis(rows.reshape(-1, n, *rows.shape[1:]), 1, 0)
 
 
@@ -139,12 +139,13 @@ def compiled(step: Step, state: TrainState) -> Step:
 
 def _check(update, variables, grads, extra, metrics):
     """Raise for gradients that do not keep the frame's rules; names are known while tracing."""
-    if set(grads) != set(update.moves):
-        raise ValueError(f"update {update.name!r} moves {sorted(update.moves)}, got gradients of {sorted(grads)}")
+    name, moves = update.name, sorted(update.moves)
+    if sorted(grads) != moves:
+        raise ValueError(f"update {name!r} moves {moves}, got gradients of {sorted(grads)}")
     if jax.tree.structure(extra) != jax.tree.structure(variables.extra):
-        raise ValueError(f"update {update.name!r} must keep the structure of extra, {sorted(variables.extra)}")
+        raise ValueError(f"update {name!r} must keep the structure of extra, {sorted(variables.extra)}")
     if "loss" not in metrics:
-        raise ValueError(f"metrics of update {update.name!r} need 'loss', got {sorted(metrics)}")
-    for name, value in metrics.items():
+        raise ValueError(f"metrics of update {name!r} need 'loss', got {sorted(metrics)}")
+    for metric, value in metrics.items():
         if jnp.shape(value):
-            raise ValueError(f"metric {name!r} must be a scalar, got shape {jnp.shape(value)}")
+            raise ValueError(f"metric {metric!r} must be a scalar, got shape {jnp.shape(value)}")

@@ -40,8 +40,8 @@ class Update(NamedTuple):
       name: of the update, and of its section of `config.optimizer` where a system has several.
       moves: names of params that its optimizer moves.
       gradients: `(variables, key, batch, step) -> ({moved: grads}, extra, metrics)`. `step` is the int32
-        number of steps made so far. `extra` keeps structure, shapes and dtypes; `metrics` is a dict of scalars
-        with at least "loss".
+        number of steps made so far. `extra` keeps structure, shapes and dtypes; `metrics` is a dict of
+        scalars with at least "loss".
       repeats: how many times it is made in a step, each with a key and fresh rows of its own.
       rowwise: the loss is a mean over rows, so that gradients may be accumulated over parts of a batch. Not
         so for contrastive losses, batch statistics, adaptive weights.
@@ -90,7 +90,7 @@ class Part(NamedTuple):
 def _nothing_given(given, n):
     del n
     if given:
-        raise ValueError(f"{', '.join(given)} must be left out: the model is unconditional and takes no request")
+        raise ValueError(f"{', '.join(given)} must be left out: this model takes no request")
     return {}
 
 

@@ -18,6 +18,8 @@ from typing import Any
 import jax
 from absl import logging
 
+from diffjax.training.stopping import agree
+
 _PACKAGES = ("diffjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 LOCK = ".lock"
@@ -105,24 +107,41 @@ def prepare(
         text = json.dumps(config, indent=2, sort_keys=True)
     except TypeError as error:
         raise ValueError(f"config cannot be written as JSON: {error}") from error
-    changes = _check_config(workdir, json.loads(text), identity, growing)
-    _check_writable(workdir)
-    if jax.process_index() == 0:
-        if changes:
-            row = {"time": time.time(), "changes": {key: list(pair) for key, pair in changes.items()}}
-            path = workdir / "changes.jsonl"
-            before = path.read_text() if path.exists() else ""
-            write(path, before + json.dumps(row) + "\n")
-        write(workdir / "config.json", text + "\n")
-        write(workdir / "environment.json", json.dumps(environment(), indent=2) + "\n")
-        lines = "".join(f"{title}:\n\n    {command}\n\n" for title, command in (commands or {}).items())
-        write(
-            workdir / "README.md",
-            _README.format(
-                name=workdir.name, folder=str(workdir), about=about, command=_command(), commands=lines
-            ),
-        )
+    with _first_process(workdir) as first:
+        if first:
+            changes = _check_config(workdir, json.loads(text), identity, growing)
+            _check_writable(workdir)
+            _write_all(workdir, text, changes, about, commands or {})
     return workdir
+
+
+def _write_all(workdir, config, changes, about, commands):
+    if changes:
+        row = {"time": time.time(), "changes": {key: list(pair) for key, pair in changes.items()}}
+        path = workdir / "changes.jsonl"
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        write(path, before + json.dumps(row) + "\n")
+    write(workdir / "config.json", config + "\n")
+    write(workdir / "environment.json", json.dumps(environment(), indent=2) + "\n")
+    lines = "".join(f"{title}:\n\n    {command}\n\n" for title, command in commands.items())
+    filled = {"name": workdir.name, "folder": str(workdir), "about": about, "command": _command()}
+    write(workdir / "README.md", _README.format(**filled, commands=lines))
+
+
+@contextlib.contextmanager
+def _first_process(workdir: Path) -> Iterator[bool]:
+    """Say to the first of several processes that it is the one; what it raises ends them all.
+
+    Raises:
+      ValueError, OSError: of the first process.
+    """
+    error = None
+    try:
+        yield jax.process_index() == 0
+    except (ValueError, OSError) as raised:
+        error = raised
+    if agree(error is not None):
+        raise error or ValueError(f"the first process refuses workdir {workdir}")
 
 
 def read_config(workdir: str | Path) -> dict[str, Any]:
@@ -159,7 +178,7 @@ def write(path: Path, text: str) -> None:
     """
     scratch = path.with_name(path.name + _SCRATCH)
     try:
-        with naming(path), scratch.open("w") as file:
+        with naming(path), scratch.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -193,18 +212,25 @@ def lock(workdir: str | Path) -> Iterator[None]:
     Raises:
       ValueError: if another process holds it, or it cannot be written.
     """
-    _check_writable(Path(workdir))
-    with (Path(workdir) / LOCK).open("w") as file:
-        try:
-            if jax.process_index() == 0:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"another process trains in workdir {workdir}") from None
-        except OSError as error:
-            logging.warning(
-                "workdir %s has no file locks (%s): let no other process train there", workdir, error.strerror
-            )
+    workdir = Path(workdir)
+    with contextlib.ExitStack() as stack:
+        with _first_process(workdir) as first:
+            if first:
+                _check_folder(workdir)  # nothing is put into a foreign one
+                _check_writable(workdir)
+                _lock(stack.enter_context((workdir / LOCK).open("w")), workdir)
         yield
+
+
+def _lock(file, workdir):
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ValueError(f"another process trains in workdir {workdir}") from None
+    except OSError as error:
+        logging.warning(
+            "workdir %s has no file locks (%s): let no other process train there", workdir, error.strerror
+        )
 
 
 def environment() -> dict[str, Any]:
@@ -235,12 +261,8 @@ def environment() -> dict[str, Any]:
 
 def _check_config(workdir: Path, config: Any, identity: Sequence[str], growing: Sequence[str]):
     """Return {key: (old, new)} of what may differ and does; raise for what may not."""
-    path = workdir / "config.json"
-    if not path.exists():
-        if (workdir / "checkpoints").exists():
-            raise ValueError(f"workdir {workdir} has checkpoints but no config.json to compare with")
-        if workdir.is_dir() and any(p.suffix != _SCRATCH and p.name != LOCK for p in workdir.iterdir()):
-            raise ValueError(f"workdir {workdir} is not empty and not a run's folder: name a new one")
+    _check_folder(workdir)
+    if not (workdir / "config.json").exists():
         return {}
     old, new = _flat(read_config(workdir)), _flat(config)
     missing = object()
@@ -252,11 +274,8 @@ def _check_config(workdir: Path, config: Any, identity: Sequence[str], growing: 
     if not has_checkpoint(workdir):
         return {}
     grown = lambda key: key in old and key in new and new[key] > old[key]
-    differing = [
-        key
-        for key in pairs
-        if (key in growing and not grown(key)) or any(key == own or key.startswith(f"{own}.") for own in identity)
-    ]
+    of = lambda key: any(key == own or key.startswith(f"{own}.") for own in identity)
+    differing = [key for key in pairs if of(key) or (key in growing and not grown(key))]
     if differing:
         told = "; ".join(f"{key} is {pairs[key][0]!r} there, {pairs[key][1]!r} here" for key in differing)
         raise ValueError(
@@ -264,6 +283,16 @@ def _check_config(workdir: Path, config: Any, identity: Sequence[str], growing: 
             "set them as they are there, or give another workdir"
         )
     return pairs
+
+
+def _check_folder(workdir: Path) -> None:
+    """Raise for a folder that is neither new nor a run's."""
+    if (workdir / "config.json").exists():
+        return
+    if (workdir / "checkpoints").exists():
+        raise ValueError(f"workdir {workdir} has checkpoints but no config.json to compare with")
+    if workdir.is_dir() and any(p.suffix != _SCRATCH and p.name != LOCK for p in workdir.iterdir()):
+        raise ValueError(f"workdir {workdir} is not empty and not a run's folder: name a new one")
 
 
 def has_checkpoint(workdir: str | Path) -> bool:

@@ -7,9 +7,12 @@ import functools
 import importlib
 import inspect
 import math
+import os
 import pathlib
 import re
 import shutil
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -97,7 +100,7 @@ def test_configs_share_no_value_that_can_change(file):
     changed, before = module.get_config(), module.get_config()
     for section in changed.values():
         if isinstance(section, ConfigDict):
-            section.clear()
+            section.changed = True
     assert module.get_config() == before != changed
 
 
@@ -118,6 +121,18 @@ def test_ones_own_file_comes_before_the_one_that_ships(monkeypatch, tmp_path):
     pathlib.Path("configs/digits/ddpm.py").touch()
     for path in ("configs/digits/ddpm.py", "configs/digits/ddpm.py:argument"):
         assert configs.locate(path) == path
+
+
+@pytest.mark.parametrize("flag", ["--config=", "--config "])
+def test_commands_find_what_ships_from_any_directory(flag, tmp_path):
+    """It is read: the complaint is about its argument."""
+    said = f"{flag}configs/toys/ddpm.py:ring9 --workdir=w --config.data.num_examples=10"
+    command = [sys.executable, "-m", "diffjax.train", *said.split()]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT.parent), "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    where, complaint = done.stderr.strip().splitlines()
+    assert done.returncode == 2 and 'did you mean "ring8"' in complaint
+    assert "taking the one that ships, " in where and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

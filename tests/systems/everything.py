@@ -62,7 +62,10 @@ def from_config(config, folder=None):
 
     def judge(v, key, batch, step):
         real = codec(v).encode(key, batch["x"])
-        return (judged(v, jax.random.normal(key, real.shape)) ** 2 + (judged(v, real) - 1) ** 2).mean(), (v.extra, {})
+        return (judged(v, jax.random.normal(key, real.shape)) ** 2 + (judged(v, real) - 1) ** 2).mean(), (
+            v.extra,
+            {},
+        )
 
     def generate(v, key, batch, step):
         level = schedule(jnp.full(len(batch["x"]), 5))
@@ -76,9 +79,16 @@ def from_config(config, folder=None):
         noise = jax.vmap(lambda key: jax.random.normal(key, (4,)))(keys)
         return networks.evaluating(module, v)(noise, asked["text"])
 
+    def decode(v, keys, asked, made):
+        return jnp.clip(codec(v).decode(made["latents"]), -1, 1)
+
+    def said(request):
+        return [" ".join(WORDS[i] for i in row if i) for row in np.asarray(request["text"])]
+
     text = Part((LENGTH,), jnp.int32)
     return System(
-        example={"x": jax.ShapeDtypeStruct((1, *SHAPE), jnp.float32), "tokens": jax.ShapeDtypeStruct((1, LENGTH), jnp.int32)},
+        example={"x": jax.ShapeDtypeStruct((1, *SHAPE), jnp.float32),
+                 "tokens": jax.ShapeDtypeStruct((1, LENGTH), jnp.int32)},
         init=init, frozen={"teacher": teacher.shapes()}, prepare=prepare,
         updates=(Update("critic", ("critic",), from_loss(judge, ("critic",)), repeats=2),
                  Update("network", ("network",), from_loss(generate, ("network",)), rowwise=False)),
@@ -87,12 +97,12 @@ def from_config(config, folder=None):
             {"text": text}, lambda v, key, batch: {"text": batch["tokens"]},
             lambda given, n: {"text": np.resize(tokens(given["text"]), (n, LENGTH))},
             lambda n: {"text": np.zeros((n, LENGTH), np.int32)},
-            describe=lambda request: [" ".join(WORDS[i] for i in row if i) or "nothing" for row in np.asarray(request["text"])],
+            describe=said,
         ),
         passes=(Pass("latents", latents, {"network": 1}, batch_size=6),
-                Pass("decode", lambda v, keys, asked, made: jnp.clip(codec(v).decode(made["latents"]), -1, 1), {"decoder": 1})),
+                Pass("decode", decode, {"decoder": 1})),
         gives="images", codec=codec, stages={"teacher": teacher},
-        measures={"error": lambda v, key, batch: {"squared": (codec(v).encode(key, batch["x"]) ** 2).mean(1)}},
+        measures={"error": lambda v, key, batch: {"square": (codec(v).encode(key, batch["x"]) ** 2).mean(1)}},
     )  # fmt: skip
 
 
@@ -112,5 +122,3 @@ def get_config(argument):
         "data": {"name": "npz", "path": path, "arrays": ("caption",), "labels": None, "shape": SHAPE},
         "optimizer": {"critic": adam, "network": adam}, "evaluation": {"num_samples": 16, "batch_size": 8},
     })  # fmt: skip
-
-

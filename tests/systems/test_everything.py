@@ -1,4 +1,4 @@
-"""A system that uses all of the frame goes through the three commands without one line outside its own file."""
+"""A system that uses all of the frame goes through the three commands without a line outside its own file."""
 
 import json
 import os
@@ -47,9 +47,16 @@ def place(tmp_path_factory):
     arrays = {f"{split}_image": images for split in ("train", "test")}
     arrays |= {f"{split}_caption": captions[np.arange(40) % 4] for split in ("train", "test")}
     np.savez(folder / "data.npz", **arrays)
-    data = {"name": "npz", "path": str(folder / "data.npz"), "labels": None, "shape": (8, 8, 1), "num_classes": None}
+    data = {
+        "name": "npz",
+        "path": str(folder / "data.npz"),
+        "labels": None,
+        "shape": (8, 8, 1),
+        "num_classes": None,
+    }
     run(
-        "train", "--config=configs/digits/ddpm.py", f"--workdir={folder / 'teacher'}", f"--config.data={data}",
+        "train", "--config=configs/digits/ddpm.py", f"--workdir={folder / 'teacher'}",
+        f"--config.data={data}",
         "--config.model={'name': 'mlp', 'width': 8, 'depth': 1}", "--config.objective.label_dropout=0.0",
         "--config.training.num_steps=2", "--config.training.batch_size=8", "--config.training.sample_every=0",
         "--config.sampler.steps=3", "--config.optimizer.warmup_steps=1",
@@ -70,7 +77,9 @@ def trained(place, config):
 
 def test_both_updates_and_all_it_carries_are_trained(trained):
     rows = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
-    assert len(rows) == 24 and {"critic/loss", "network/loss", "loss", "critic/learning_rate"} <= rows[0].keys()
+    assert (
+        len(rows) == 24 and {"critic/loss", "network/loss", "loss", "critic/learning_rate"} <= rows[0].keys()
+    )
     # each rate counts its own updates: the critic has made 2 n - 1 of 48, the generator n - 1 of 24
     cosine = lambda share: 1e-3 * 0.5 * (1 + np.cos(np.pi * share))
     mean_of_two = np.mean([cosine(22 / 48), cosine(23 / 48)])
@@ -95,7 +104,9 @@ def test_killed_it_resumes_bit_for_bit(place, config, trained):
     for ema in (True, False):
         both = [checkpoints.restore_params(folder, ema=ema) for folder in (trained, victim)]
         jax.tree.map(np.testing.assert_array_equal, *both)
-    extra = [checkpoints.restore_served(folder, ["network_state"], ema=False)[0] for folder in (trained, victim)]
+    extra = [
+        checkpoints.restore_served(folder, ["network_state"], ema=False)[0] for folder in (trained, victim)
+    ]
     jax.tree.map(np.testing.assert_array_equal, *extra)
 
 
@@ -108,7 +119,9 @@ def test_it_samples_what_was_said(place, config, trained):
     np.testing.assert_array_equal(samples["request/text"][:2], [[1, 3], [2, 0]])
     process = start("sample", f"--workdir={trained}", config, "--ask=text=green")
     _, err = process.communicate(timeout=300)
-    assert process.returncode == 2 and "text must be at most 2 of light, dark" in err and "Traceback" not in err
+    assert (
+        process.returncode == 2 and "text must be at most 2 of light, dark" in err and "Traceback" not in err
+    )
 
 
 def test_it_is_evaluated(place, config, trained):
@@ -126,7 +139,9 @@ def test_moved_and_with_its_teacher_gone_it_samples_the_same(place, config, trai
         run("sample", f"--workdir={moved}", config, "--num=4", f"--out={place / 'after'}")
         before, after = (np.load(place / name / "samples.npz")["images"] for name in ("before", "after"))
         np.testing.assert_array_equal(before, after)
-        kept = next(path for path in (moved / "stages/teacher/variables").rglob("*") if path.stat().st_size > 500)
+        kept = next(
+            path for path in (moved / "stages/teacher/variables").rglob("*") if path.stat().st_size > 500
+        )
         kept.write_bytes(kept.read_bytes()[:-8] + b"12345678")
         process = start("sample", f"--workdir={moved}", config, "--num=4")
         _, err = process.communicate(timeout=300)
