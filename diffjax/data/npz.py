@@ -18,7 +18,7 @@ def read(
     labels: str | None = "{split}_label",
     num_classes: int | None = None,
     arrays: tuple[str, ...] | None = None,
-    class_names: str | None = None,
+    label_names: str | None = None,
     is_test: str | None = None,
     left_out: str | None = None,
 ) -> Source:
@@ -38,7 +38,7 @@ def read(
       arrays: names of what else to read of each example, such as ("caption",): "caption" has the key
         "{split}_caption" where `images` has `{split}`, or else its name. Integers become int32, floats of 64
         bits float32.
-      class_names: key of the names of the classes, strings `[num_classes]` for all splits; by default
+      label_names: key of the names of the classes, strings `[num_classes]` for all splits; by default
         "class_names", where there is such an array. Not read without labels.
       is_test: key of bool `[N]`, the examples of the split "test"; the others are "train".
       left_out: key of bool `[N]`, the examples of neither split, such as repeated ones.
@@ -59,7 +59,7 @@ def read(
     keys = {"images": images, "labels": labels, "is_test": is_test, "left_out": left_out}
     there = archives.names(path)
     if labels is not None:
-        keys["class_names"] = class_names or ("class_names" if "class_names" in there else None)
+        keys["label_names"] = label_names or ("class_names" if "class_names" in there else None)
     keys = {field: key.replace("{split}", split) for field, key in keys.items() if key is not None}
     prefix = f"{split}_" if "{split}" in images else ""
     more = {name: prefix + name for name in arrays or ()}
@@ -95,11 +95,11 @@ def _label(found, count, path):
 
 
 def _class_names(found, path):
-    names = found.get("class_names")
+    names = found.get("label_names")
     if names is None:
         return None
     if names.dtype.kind != "U" or names.ndim != 1:
-        raise ValueError(f"class_names must be strings [K], got {names.dtype} {names.shape} in {path}")
+        raise ValueError(f"label_names must be strings [K], got {names.dtype} {names.shape} in {path}")
     return tuple(names.tolist())
 
 

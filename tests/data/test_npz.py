@@ -116,11 +116,11 @@ def test_named_arrays_and_class_names(tmp_path):
 def test_arrays_of_a_file_of_one_split(tmp_path):
     arrays = {"caption": LABELS.astype(str), "kind_names": np.array(["a", "b", "c"])}
     np.savez(tmp_path / "set.npz", image=TRAIN, kind=LABELS, **arrays)
-    options = {"images": "image", "labels": "kind", "arrays": ("caption",), "class_names": "kind_names"}
+    options = {"images": "image", "labels": "kind", "arrays": ("caption",), "label_names": "kind_names"}
     source = npz.read(tmp_path / "set.npz", **options)
     assert source["caption"].tolist() == LABELS.astype(str).tolist() and source.class_names == ("a", "b", "c")
-    with pytest.raises(ValueError, match='class_names "kinds" is not in '):
-        npz.read(tmp_path / "set.npz", **options | {"class_names": "kinds"})
+    with pytest.raises(ValueError, match='label_names "kinds" is not in '):
+        npz.read(tmp_path / "set.npz", **options | {"label_names": "kinds"})
 
 
 def test_numbers_that_do_not_fit_into_a_device_are_refused(tmp_path):
