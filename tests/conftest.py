@@ -1,4 +1,7 @@
-"""Eight virtual devices and a persistent compilation cache for every test."""
+"""Eight virtual devices, a persistent compilation cache, and annotations checked at run time, for every test.
+
+DIFFJAX_TYPECHECK=0 leaves the annotations unchecked.
+"""
 
 import os
 import pathlib
@@ -7,7 +10,11 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 
 import jax
+import jaxtyping
 import pytest
+
+if os.environ.get("DIFFJAX_TYPECHECK", "1") != "0":
+    jaxtyping.install_import_hook("diffjax", "typechecker.check")
 
 _CACHE = pathlib.Path(__file__).parents[1] / ".jax_cache"
 jax.config.update("jax_compilation_cache_dir", str(_CACHE))
