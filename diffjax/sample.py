@@ -1,10 +1,12 @@
 """Sample from a trained run: `python -m diffjax.sample --workdir=runs/... --num=64 --solver=ddim --steps=50`.
 
 Writes `samples.npz` and, beside it, a picture `samples.png`. Without an option, the run's own config decides
-(or the one of `--config`).
+(or the one of `--config`). A pipeline has no run: `--config=... --out=...` is enough.
 """
 
 import ast
+import os
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -12,9 +14,10 @@ import jax
 import numpy as np
 from absl import flags
 
-from diffjax import commands, systems
+from diffjax import commands
 from diffjax.evaluation import pictures
 from diffjax.systems.options import require
+from diffjax.training import workdir as run_folder
 
 
 def with_sampler(config, solver=None, options=(), steps=None, grid=None, guidance_weight=None):
@@ -31,6 +34,10 @@ def with_sampler(config, solver=None, options=(), steps=None, grid=None, guidanc
     Raises:
       ValueError: for an option that is not name=value, or a solver where the system has none.
     """
+    changed = {"steps": _value(steps), "grid": grid, "guidance_weight": guidance_weight}
+    changed = {key: value for key, value in changed.items() if value is not None}
+    if solver is None and not changed and not options:
+        return config
     require(config, "sampler")
     old = config.sampler.to_dict()
     if solver is not None and "solver" not in old:
@@ -40,8 +47,7 @@ def with_sampler(config, solver=None, options=(), steps=None, grid=None, guidanc
     if solver is not None and solver != old["solver"]:
         shared = ("steps", "grid", "guidance_weight", "threshold")
         old = {key: value for key, value in old.items() if key in shared} | {"solver": solver}
-    changed = {"steps": _value(steps), "grid": grid, "guidance_weight": guidance_weight}
-    new = old | {key: value for key, value in changed.items() if value is not None}
+    new = old | changed
     for option in options:
         name, equals, value = option.partition("=")
         if not equals:
@@ -53,22 +59,42 @@ def with_sampler(config, solver=None, options=(), steps=None, grid=None, guidanc
     return config
 
 
-def labels_for(config, num, label=None):
-    """Return `[num]` int32 labels, the classes asked for in turn, or None for an unconditional model.
+def request_for(system, num, asked=(), label=None):
+    """Return what a system is asked, `[num, ...]` for each part.
+
+    Args:
+      system: System.
+      num: of samples.
+      asked: "part=value" strings; a part that is named several times is asked in turn.
+      label: the classes asked for in turn; None where nothing is asked.
 
     Raises:
-      ValueError: for a label outside the model's classes, or any label for an unconditional model.
+      ValueError: for a part or a value that the system does not take.
     """
-    num_classes = config.data.get("num_classes") if config.model.get("num_classes") else None
-    if num_classes is None:
-        if label is not None:
-            raise ValueError(f"label must be left out: the model is unconditional; got {','.join(label)}")
-        return None
-    classes = range(num_classes) if label is None else [_value(each) for each in label]
-    for each in classes:
-        if each not in range(num_classes):
-            raise ValueError(f"label must be in 0..{num_classes - 1}, got {each}")
-    return np.resize(np.array(classes, np.int32), num)
+    given = {} if label is None else {"label": list(label)}
+    for each in asked:
+        part, equals, value = each.partition("=")
+        if not equals:
+            raise ValueError(f"ask must be part=value, e.g. label=3; got {each!r}")
+        given.setdefault(part, []).append(value)
+    return system.request.of_user(given, num) if given else system.request.default(num)
+
+
+def save(out: Path, system, samples, request) -> None:
+    """Write `samples.npz`, whole or not at all: the samples by what they are, and what was asked for.
+
+    "images", "points" or "embeddings"; "request/<part>" as arrays, "said/<part>" in words where a part has
+    any, and "labels" for classes.
+    """
+    arrays = {system.gives: samples.x}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(dict(request)):
+        arrays[f"request/{'/'.join(str(each.key) for each in path)}"] = np.asarray(leaf)
+    if "label" in request:
+        arrays["labels"] = np.asarray(request["label"])
+    said = system.request.describe(request)
+    if said is not None:
+        arrays["said"] = np.asarray(said, str)
+    _save(out / "samples.npz", arrays)
 
 
 def _value(text):
@@ -82,42 +108,71 @@ def _value(text):
     return text
 
 
+def _loaded(options):
+    """Return what is sampled, and the words that its results depend on."""
+    how = options.solver, options.option, options.steps, options.grid, options.guidance_weight
+    if options.workdir is None and options.config is not None:
+        config = with_sampler(options.config, *how)
+        return commands.load(config), config
+    if options.workdir is None:
+        raise ValueError(
+            "give --workdir=runs/<name>, the folder of a trained run, or --config=... --out=... of a pipeline"
+        )
+    config = with_sampler(commands.load_config(options.workdir, options.config), *how)
+    step = None if options.checkpoint is None else _checkpoint(options.checkpoint)
+    return commands.load(options.workdir, ema=options.ema, step=step, config=config), config
+
+
+def _checkpoint(text):
+    if text == "best" or text.isdigit():
+        return text if text == "best" else int(text)
+    raise ValueError(f"checkpoint must be a step or 'best', got {text!r}")
+
+
 def _main(argv):
     del argv
     options = flags.FLAGS
-    workdir, num = options.workdir, options.num
-    if workdir is None:
-        raise ValueError("give --workdir=runs/<name>, the folder of a trained run")
-    config = with_sampler(
-        commands.load_config(workdir, options.config),
-        options.solver, options.option, options.steps, options.grid, options.guidance_weight,
+    (system, variables, step), config = _loaded(options)
+    if options.workdir is None and options.out is None:
+        raise ValueError("give --out=<folder>: a pipeline has no run folder to write to")
+    request = request_for(system, options.num, options.ask, options.label)
+    out = run_folder.local(options.out or options.workdir)
+    _check_writable(out)
+    samples = commands.sample_in_batches(
+        system, variables, key=jax.random.key(options.seed), num=options.num, batch_size=options.batch_size,
+        request=request, keep=out / ".passes", identity=f"{step} {options.ema} {config.to_json()}",
     )  # fmt: skip
-    labels = labels_for(config, num, options.label)
-    system = systems.build(config)
-    params, _ = commands.load_params(workdir, config, ema=options.ema, step=options.checkpoint)
-    key = jax.random.key(options.seed)
-    x, seconds = commands.sample_in_batches(
-        system, params, key=key, num=num, batch_size=options.batch_size, labels=labels
+    save(out, system, samples, request)
+    shown = pictures.of_samples(
+        out / "samples.png", system.gives, samples.x, system.request.describe(request)
     )
-    out = Path(options.out or workdir)
-    out.mkdir(parents=True, exist_ok=True)
-    arrays = {"images" if x.ndim == 4 else "points": x} | ({} if labels is None else {"labels": labels})
-    _save(out / "samples.npz", arrays)
-    if x.ndim == 4:
-        pictures.grid(out / "samples.png", x, labels)
-    elif x.shape[1] == 2:
-        pictures.scatter(out / "samples.png", x)
-    print(f"{num} samples in {seconds:.1f} s: {out / 'samples.npz'} and {out / 'samples.png'}")
+    files = " and ".join(map(str, [out / "samples.npz", *([shown] if shown else [])]))
+    print(f"{options.num} samples in {samples.seconds:.1f} s: {files}")
+
+
+def _check_writable(out):
+    """Raise before the work begins if the folder of the results cannot be made or written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise ValueError(f"out {out} cannot be written: {error.strerror or error}") from error
 
 
 def _save(path, arrays):
     """Write an .npz file that is either whole or not there."""
     scratch = path.with_suffix(".tmp")
-    with scratch.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    if not zipfile.is_zipfile(scratch):
-        raise OSError(f"could not write {path}")
-    scratch.replace(path)
+    try:
+        with run_folder.naming(path), scratch.open("wb") as file:
+            np.savez_compressed(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        if not zipfile.is_zipfile(scratch):
+            raise OSError(f"could not write {path}")
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def cli():
@@ -131,13 +186,20 @@ def cli():
     )
     flags.DEFINE_string("grid", None, "Time grid: uniform, quadratic, karras, log_snr, spaced.")
     flags.DEFINE_float("guidance_weight", None, "w of classifier-free guidance; 0 is none.")
-    flags.DEFINE_list("label", None, "Class or classes, in turn; default: all classes in turn.")
-    flags.DEFINE_integer("seed", 0, "Sample i depends on the seed and on i alone.", lower_bound=0)
+    flags.DEFINE_list(
+        "label", None,
+        "Class or classes by number or name, in turn; 'none' samples without a class where the model was "
+        "trained with dropped labels. Default: all classes in turn.",
+    )  # fmt: skip
+    flags.DEFINE_multi_string("ask", [], "Part of the request, e.g. --ask=label=3 (repeatable, in turn).")
+    flags.DEFINE_integer(
+        "seed", 0, "Sample i depends on the seed and on i alone.", lower_bound=0, upper_bound=2**32 - 1
+    )
     flags.DEFINE_integer(
         "batch_size", 256, "Samples at a time; changes memory and speed only.", lower_bound=1
     )
     flags.DEFINE_bool("ema", True, "Use the moving average of the parameters.")
-    flags.DEFINE_integer("checkpoint", None, "Step of the checkpoint; default: the latest.")
+    flags.DEFINE_string("checkpoint", None, "Step of the checkpoint, or 'best'; default: the latest.")
     flags.DEFINE_string("out", None, "Folder of the output; default: the run's.")
     commands.run(_main)
 

@@ -1,10 +1,12 @@
 """Train the system that a config names: `python -m diffjax.train --config=configs/... --workdir=runs/...`.
 
 The same command again goes on from the latest checkpoint. Every number of the config can be set on the
-command line, e.g. `--config.training.num_steps=4000`.
+command line, e.g. `--config.training.num_steps=4000`. A config with `phases` is several runs, one after
+another, each in a folder of its own.
 """
 
 import inspect
+import json
 import signal
 import sys
 from pathlib import Path
@@ -15,27 +17,32 @@ from absl import flags
 from ml_collections import config_flags
 
 from diffjax import commands, data, systems
+from diffjax.commands import devices, phases
 from diffjax.evaluation import pictures
 from diffjax.systems import evaluation_settings
 from diffjax.systems.options import call, require, section
 from diffjax.training import fit, metrics, sharding, workdir
+from diffjax.training import state as states
+from diffjax.training import step as steps
 from diffjax.training.stopping import on_signals
 
-_SECTIONS = [
-    "system",
-    "data",
-    "schedule",
-    "model",
-    "objective",
-    "sampler",
-    "optimizer",
-    "training",
-    "evaluation",
-]
-_LOOP = ["num_steps", "seed", "log_every", "checkpoint_every", "sample_every", "keep"]
-_TRAINING = [*_LOOP, "batch_size", "ema", "mesh", "writers"]
-_REQUIRED = ["num_steps", "seed", "log_every", "checkpoint_every", "batch_size", "ema.name"]
+_COMMON = ("system", "optimizer", "training", "evaluation", "phases")
+_LOOP = (
+    "num_steps",
+    "seed",
+    "log_every",
+    "checkpoint_every",
+    "sample_every",
+    "keep",
+    "accumulate",
+    "best_metric",
+)
+_TRAINING = (*_LOOP, "batch_size", "ema", "mesh", "writers")
+_REQUIRED = ("num_steps", "seed", "log_every", "checkpoint_every", "batch_size", "ema")
+_IDENTITY = ("system", "training.seed", "training.batch_size", "training.ema")
+_PLACES = ("path", "data_dir")  # of data, whose content counts
 _WRITERS = {"tensorboard": metrics.tensorboard, "wandb": metrics.wandb}
+_PREVIEWS = {"images": 100, "points": 2000, "embeddings": 100}
 
 
 def train(config, folder, about="A training run.", progress=True, should_stop=lambda: False):
@@ -51,57 +58,146 @@ def train(config, folder, about="A training run.", progress=True, should_stop=la
       should_stop: asked between steps, see `training.fit`.
 
     Returns:
-      The final TrainState; its `step` is less than `num_steps` if it was told to stop.
+      The final TrainState (of the last phase, if the config has any); its `step` is less than `num_steps` if
+      it was told to stop.
 
     Raises:
       ValueError: naming the field of the config that does not fit.
     """
-    _check_keys("config", config, _SECTIONS)
+    state = None
+    for own, place in phases.of(config, workdir.local(folder)):
+        state = _train(own, place, about, progress, should_stop)
+        if int(state.step) < own.training.num_steps:
+            break
+    return state
+
+
+def _train(config, folder, about, progress, should_stop):
+    _check_keys("config", config, [*_COMMON, *systems.module(config).SECTIONS])
     _check_keys("config.training", section(config, "training"), _TRAINING)
     require(config, *(f"training.{name}" for name in _REQUIRED))
     evaluation_settings.read(config)
-    settings = config.training
-    system, optimizer, decay = systems.build(config), systems.make_optimizer(config), systems.make_ema(config)
-    writers = [_writer(name) for name in settings.get("writers", ())]
-    mesh = call("training.mesh", sharding.make_mesh, dict(settings.get("mesh", {})))
     source = systems.load_data(config, "train")
-    batches = data.batches(
-        source, settings.batch_size, seed=settings.seed, flip=config.data.get("flip", False),
-        shard_index=jax.process_index(), shard_count=jax.process_count(),
-    )  # fmt: skip
-    _trace(system, source, settings)
-    folder = workdir.prepare(folder, config.to_dict(), about=about, commands=_next_commands(folder))
-    loop = {key: settings[key] for key in _LOOP if key in settings}
+    config = _with_names(config, source)
+    run = _Run(config, folder, source)
+    _trace(run)
     with workdir.lock(folder):
+        workdir.prepare(
+            folder, config.to_dict(), identity=_identity(config), about=about, commands=_next_commands(folder)
+        )
+        _check_data(folder, source)
+        frozen, source = run.system.prepare(folder, source)
         return fit(
-            system, optimizer, batches, workdir=folder, ema_decay=decay, mesh=mesh, writers=writers,
-            on_sample=_sampler(system, config, source, folder), should_stop=should_stop, progress=progress,
-            **loop,
+            run.system, run.optimizers, _batches(config, source, run.rows), workdir=folder, frozen=frozen,
+            ema_decay=run.decays, mesh=run.mesh, writers=run.writers,
+            on_sample=_sampler(run.system, config, source, folder), should_stop=should_stop,
+            progress=progress, **{key: config.training[key] for key in _LOOP if key in config.training},
         )  # fmt: skip
 
 
-def _trace(system, source, settings):
+class _Run:
+    """What a config makes, each part refused by its name before anything is compiled or written."""
+
+    def __init__(self, config, folder, source):
+        settings = config.training
+        self.config, self.source = config, source
+        self.system = systems.build(config, folder)
+        self.optimizers = systems.make_optimizer(config, self.system)
+        self.decays = systems.make_ema(config)
+        self.writers = [_writer(name) for name in settings.get("writers", ())]
+        self.rows = settings.batch_size * steps.rows_a_step(self.system)
+        given = dict(settings.get("mesh", {}))
+        self.mesh = call(
+            "training.mesh", sharding.make_mesh, given | ({} if given else _all_devices(self.rows))
+        )
+
+
+def _all_devices(rows):
+    """Return the mesh of one process's CPU devices that a batch divides over; all devices elsewhere."""
+    if jax.default_backend() != "cpu" or jax.process_count() > 1:
+        return {}
+    some = devices.that_divide(rows, jax.device_count())
+    return {"devices": jax.devices()[:some]}
+
+
+def _batches(config, source, rows):
+    return data.batches(
+        source, rows, seed=config.training.seed, flip=config.data.get("flip", False),
+        shard_index=jax.process_index(), shard_count=jax.process_count(),
+    )  # fmt: skip
+
+
+def _with_names(config, source):
+    """Return the config with the names of the data's classes, so that a run can be asked by them."""
+    if source.class_names is None or not config.data.get("num_classes"):
+        return config
+    names = tuple(source.class_names)
+    if len(names) != config.data.num_classes:
+        return config
+    return commands.overridden(config, {"data.class_names": names})
+
+
+def _identity(config):
+    """Return what a resumed run must have as it was: its system, network and data, and the order of these."""
+    own = [key for key in systems.module(config).IDENTITY if key != "data"]
+    kept = [f"data.{key}" for key in config.data if key not in _PLACES]
+    return (*_IDENTITY, *own, *kept)
+
+
+def _check_data(folder, source):
+    """Keep what the data are, or raise if they are not those that the run began with."""
+    path, now = Path(folder) / "data.json", {"name": source.name, "num_examples": len(source)}
+    now["fingerprint"] = source.fingerprint()
+    if not path.is_file():
+        if jax.process_index() == 0:
+            workdir.write(path, json.dumps(now, indent=2) + "\n")
+        return
+    before = json.loads(path.read_text())
+    if before["fingerprint"] != now["fingerprint"] or before["num_examples"] != now["num_examples"]:
+        if not workdir.has_checkpoint(folder):
+            path.unlink()
+            return _check_data(folder, source)
+        raise ValueError(
+            f"the data are not those that the run in {folder} began with (it had {before['num_examples']:,} "
+            f"examples, here are {now['num_examples']:,}; their content differs): put those back, or begin a "
+            "new workdir"
+        )
+    return None
+
+
+def _trace(run):
     """Raise what the system itself refuses, by tracing it: nothing is compiled or written."""
-    for name in ("log_every", "checkpoint_every", "num_steps"):
-        if not isinstance(settings[name], int) or settings[name] < 1:
-            raise ValueError(f"training.{name} must be an integer of at least 1, got {settings[name]!r}")
+    settings, system = run.config.training, run.system
+    for name in ("log_every", "checkpoint_every", "num_steps", "batch_size"):
+        value = settings[name]
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"training.{name} must be an integer of at least 1, got {value!r}")
+    _batches(run.config, run.source, run.rows).close()
+    if system.frozen:
+        return  # its batches are known after `prepare`; what it stands on was checked by building it
+    batch = run.source.gather(np.zeros(run.rows, int))
     key = jax.random.key(0)
-    state = jax.eval_shape(system.init, key)
-    batch = source.gather(np.zeros(settings.batch_size, int))
-    jax.eval_shape(system.gradients, *state, key, batch, 0)
+
+    def once(key, batch):
+        state = states.initial(system, run.optimizers, key, batch, {}, tuple(run.decays))
+        step = steps.make(system, run.optimizers, run.decays, settings.get("accumulate", 1))
+        return step(state, {}, key, batch)
+
+    jax.eval_shape(once, key, batch)
 
 
 def _sampler(system, config, source, folder):
     """Return on_sample: a picture of samples of the moving average in `samples/step_<n>.png`."""
-    image = len(config.data.shape) == 3
-    num_classes = config.data.num_classes if config.model.get("num_classes") else None
-    n = 10 * num_classes if image and num_classes else 100 if image else 2000
-    labels = np.arange(n) * num_classes // n if num_classes else None
-    sample = jax.jit(system.sample, static_argnums=5)
+    if not system.passes:
+        return None
+    n = _PREVIEWS[system.gives]
+    request = system.request.default(n)
+    said = system.request.describe(request)
+    sample = jax.jit(system.sample, static_argnums=3)
     key = jax.random.key(config.training.seed)
 
-    def on_sample(step, state, frozen):
-        x = np.asarray(sample(state.ema, state.extra, frozen, key, labels, n))
+    def on_sample(step, variables):
+        x = np.asarray(sample(variables, key, request, n))
         if jax.process_index():
             return
         path = Path(folder) / "samples" / f"step_{step:07d}.png"
@@ -111,10 +207,9 @@ def _sampler(system, config, source, folder):
                 f"warning: {np.sum(~np.isfinite(x))} of {x.size} values in {path} are not finite",
                 file=sys.stderr,
             )
-        if image:
-            pictures.grid(path, data.to_uint8(x), labels, columns=10)
-        else:
-            pictures.scatter(path, x, source.x[:n])
+        shown = data.to_uint8(x) if system.gives == "images" else x
+        reference = source.x[:n] if system.gives == "points" else None
+        pictures.of_samples(path, system.gives, shown, said, reference)
 
     return on_sample
 
@@ -143,16 +238,16 @@ def _main(argv):
     options = flags.FLAGS
     if options.config is None or not options.workdir:
         raise ValueError("give --config=configs/<dataset>/<system>.py and --workdir=runs/<name>")
-    if options.cpu_devices is not None:
-        jax.config.update("jax_num_cpu_devices", options.cpu_devices)
+    commands.use_every_core(options.cpu_devices)
     if options.distributed:
         jax.distributed.initialize()
     file = config_flags.get_config_filename(options["config"]).partition(":")[0]
     about = inspect.getdoc(commands.config_module(file)) or "A training run."
+    folder = workdir.local(options.workdir)
     with on_signals() as received:
-        state = train(options.config, options.workdir, about, should_stop=received)
+        state = train(options.config, folder, about, should_stop=received)
     if jax.process_index() == 0:
-        print(_last_words(options.workdir, int(state.step), options.config.training.num_steps, received()))
+        print(_last_words(folder, int(state.step), options.config.training.num_steps, received()))
     if received() is signal.SIGINT:
         sys.exit(130)  # what a shell expects of a command ended by Ctrl-C
 
@@ -171,9 +266,8 @@ def cli():
     commands.define_run_flags()
     flags.DEFINE_bool("distributed", False, "Join the other hosts (jax.distributed) before anything else.")
     flags.DEFINE_integer(
-        "cpu_devices", None, "Split each batch over so many devices of one CPU: use its cores better.",
-        lower_bound=1,
-    )  # fmt: skip
+        "cpu_devices", None, "Devices that one CPU is seen as; default: one a core.", lower_bound=1
+    )
     commands.run(_main)
 
 

@@ -67,7 +67,8 @@ def samples(
     own_solver, own_times, _, _ = assemble.sampler(config, noise)
     solver = own_solver if solver is None else solver
     rows = samplers.plan(noise, solver, own_times if times is None else times)
-    return to_uint8(_walk(_Arm(config), solver, transform)(params, rows, jax.random.key(1000 + seed), num))
+    x = _walk(_Arm(config), solver, transform)(params, rows, jax.random.key(1000 + seed), num)
+    return to_uint8(np.asarray(x))
 
 
 class _Arm:

@@ -11,6 +11,8 @@ N(0, 1/4), which is exact, since the solver is linear there.
 writes the tables into docs/solvers.md. Two minutes on one core.
 """
 
+import importlib
+import inspect
 import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
@@ -22,6 +24,8 @@ from scipy import integrate
 
 from diffjax import exact, samplers
 from diffjax.process import prediction, schedules, sde
+from diffjax.samplers import listing
+from diffjax.samplers.entry import TOLERANCE
 
 DOCUMENT = pathlib.Path(__file__).parents[1] / "docs" / "solvers.md"
 CALLS = (12, 24, 48, 96)
@@ -29,52 +33,17 @@ KEY = jax.random.key(0)
 S = samplers
 
 
-class Entry(NamedTuple):
-    """A row: the call as the reader would write it, the solver, and the N of its coarser grid."""
-
-    text: str
-    solver: S.Solver
-    steps: int = 192
-
-
-FLOW = [
-    Entry("ddim()", S.ddim()),
-    Entry("euler()", S.euler()),
-    Entry("heun()", S.heun()),
-    Entry("edm_heun()", S.edm_heun()),
-    Entry("dpm_2()", S.dpm_2()),
-    Entry("dpm_solver(2)", S.dpm_solver(2)),
-    Entry("dpm_solver_pp(2)", S.dpm_solver_pp(2)),
-    Entry("dpm_solver_pp(2, 'heun')", S.dpm_solver_pp(2, "heun")),
-    Entry("dpm_solver_pp(3)", S.dpm_solver_pp(3)),
-    Entry("dpm_solver_pp(3, 'taylor')", S.dpm_solver_pp(3, "taylor")),
-    Entry("dpm_solver_pp_2s()", S.dpm_solver_pp_2s()),
-    Entry("dpm_solver_pp_single(2)", S.dpm_solver_pp_single(2)),
-    Entry("dpm_solver_pp_single(3, 'heun', False)", S.dpm_solver_pp_single(3, "heun", False)),
-    Entry("dpm_solver_single(3, 'dpm_solver', False)", S.dpm_solver_single(3, "dpm_solver", False)),
-    Entry("unipc(1)", S.unipc(1)),
-    Entry("unipc(2)", S.unipc(2)),
-    Entry("unipc(3)", S.unipc(3)),
-    Entry("deis(2)", S.deis(2)),
-    Entry("deis(3)", S.deis(3)),
-    Entry("deis(3, 'log_rho')", S.deis(3, "log_rho")),
-    Entry("deis(3, 'log_rho', False)", S.deis(3, "log_rho", False)),
-    Entry("lms(4)", S.lms(4), 96),
-    Entry("pndm()", S.pndm()),
-    Entry("pndm('multistep')", S.pndm("multistep")),
-]
-NOISY = [
-    Entry("ancestral()", S.ancestral()),
-    Entry("euler_ancestral()", S.euler_ancestral()),
-    Entry("dpm_solver(2, eta=1.0)", S.dpm_solver(2, eta=1.0)),
-    Entry("dpm_solver_pp(1, eta=1.0)", S.dpm_solver_pp(1, eta=1.0)),
-    Entry("dpm_solver_pp(2, eta=1.0)", S.dpm_solver_pp(2, eta=1.0)),
-    Entry("dpm_solver_pp(2, 'heun', eta=1.0)", S.dpm_solver_pp(2, "heun", eta=1.0)),
-    Entry("dpm_solver_pp(3, 'taylor', eta=1.0)", S.dpm_solver_pp(3, "taylor", eta=1.0)),
-    Entry("dpm_2_ancestral()", S.dpm_2_ancestral()),
-    Entry("dpm_solver_pp_2s(eta=1.0)", S.dpm_solver_pp_2s(eta=1.0)),
-    Entry("dpm_solver_pp_sde()", S.dpm_solver_pp_sde()),
-]
+ENTRIES = {**listing.SOLVERS, **listing.CORRECTORS}
+FAMILIES = {
+    entry.family: importlib.import_module(f"diffjax.samplers.{entry.family}") for entry in ENTRIES.values()
+}
+FLOW = [(entry, order) for entry in ENTRIES.values() for order in entry.orders if order.shown]
+EXTRA_ROWS = {
+    variant.call.of(entry.make): variant.extra_rows
+    for entry in ENTRIES.values()
+    for variant in entry.variants.values()
+}
+NOISY = [(entry, order) for entry in ENTRIES.values() for order in entry.noisy_orders if order.shown]
 
 
 def mixture() -> exact.GaussianMixture:
@@ -145,9 +114,14 @@ def variance_error(solver: S.Solver, steps: int) -> float:
 
 def _steps_of(solver: S.Solver, calls: int) -> int:
     """Return how many steps a number of network calls buys; 0 if none."""
-    if solver in (S.pndm(), S.pndm("multistep")):
-        return calls - (9 if solver is S.pndm() else 1)
-    return calls // solver.nfe
+    rows = EXTRA_ROWS.get(solver, 0)
+    return (calls - rows) // solver.nfe
+
+
+def measured(errors: tuple[float, float], own: int) -> str:
+    """Return the order of two errors, and the method's own where that is further than the tolerance."""
+    order = float(np.log2(errors[0] / errors[1]))
+    return f"{order:.2f}" if abs(order - own) < TOLERANCE else f"{order:.2f} (not {own})"
 
 
 def flow_table() -> str:
@@ -155,14 +129,13 @@ def flow_table() -> str:
     tasks = [problem(edm), problem(straight)]
     heads = ["solver", "calls a step", "order, EDM", "order, straight", *(f"error, {c} calls" for c in CALLS)]
     rows = []
-    for entry in FLOW:
-        orders = [
-            np.log2(flow_error(entry.solver, t, entry.steps) / flow_error(entry.solver, t, 2 * entry.steps))
-            for t in tasks
-        ]
-        counts = [_steps_of(entry.solver, calls) for calls in CALLS]
-        errors = [f"{flow_error(entry.solver, tasks[0], n):.2g}" if n > 0 else "" for n in counts]
-        rows.append([f"`{entry.text}`", str(entry.solver.nfe), *(f"{o:.2f}" for o in orders), *errors])
+    for entry, order in FLOW:
+        solver, steps = order.call.of(entry.make), max(order.steps, 192 if order.order < 4 else 96)
+        error = lambda task, n, solver=solver: flow_error(solver, task, n)
+        orders = [measured((error(t, steps), error(t, 2 * steps)), order.order) for t in tasks]
+        counts = [_steps_of(solver, calls) for calls in CALLS]
+        errors = [f"{error(tasks[0], n):.2g}" if n > 0 else "" for n in counts]
+        rows.append([f"`{order.call.text(entry.make)}`", str(solver.nfe), *orders, *errors])
     return _markdown(heads, rows)
 
 
@@ -170,11 +143,35 @@ def noisy_table() -> str:
     """Measure the solvers of the SDE."""
     heads = ["solver", "calls a step", "order", *(f"error, {c} calls" for c in CALLS)]
     rows = []
-    for entry in NOISY:
-        order = np.log2(variance_error(entry.solver, 128) / variance_error(entry.solver, 256))
-        errors = [f"{variance_error(entry.solver, _steps_of(entry.solver, c)):.2g}" for c in CALLS]
-        rows.append([f"`{entry.text}`", str(entry.solver.nfe), f"{order:.2f}", *errors])
+    for entry, order in NOISY:
+        solver = order.call.of(entry.make)
+        found = measured((variance_error(solver, 128), variance_error(solver, 256)), order.variance)
+        errors = [f"{variance_error(solver, _steps_of(solver, c)):.2g}" for c in CALLS]
+        rows.append([f"`{order.call.text(entry.make)}`", str(solver.nfe), found, *errors])
     return _markdown(heads, rows)
+
+
+def solvers_table() -> str:
+    """Return every solver and corrector by family, with the first line of its docstring."""
+    needs = {"rates": "no chain", "signal": "alpha > 0", "constant alpha": "constant alpha"}
+    rows = []
+    for family, module in FAMILIES.items():
+        rows.append([f"**{module.__doc__.strip()}**", "", ""])
+        for entry in (entry for entry in ENTRIES.values() if entry.family == family):
+            asked = next(iter(entry.variants.values())).needs
+            what = inspect.getdoc(entry.make).splitlines()[0].replace("|", "\\|")
+            rows.append([f"`{entry.name}`", what, ", ".join(needs[need] for need in asked)])
+    return _markdown(["solver", "what it does", "asks for"], rows)
+
+
+def elsewhere_table() -> str:
+    """Return what other code bases call them."""
+    rows = [list(row) for entry in ENTRIES.values() for row in entry.elsewhere]
+    return _markdown(["here", "k-diffusion", "diffusers"], rows)
+
+
+# what is known without measuring, and is compared with the document in the tests
+TOLD = {"solvers": solvers_table, "elsewhere": elsewhere_table}
 
 
 def _markdown(heads: list[str], rows: list[list[str]]) -> str:
@@ -193,6 +190,7 @@ def main() -> None:
     """Measure, and write the document."""
     with jax.enable_x64(True):
         tables = {"flow": flow_table(), "noisy": noisy_table()}
+    tables |= {name: make() for name, make in TOLD.items()}
     text = DOCUMENT.read_text()
     for name, table in tables.items():
         text = insert(text, name, table)

@@ -1,9 +1,7 @@
-"""Every solver, the schedules and grids that it is walked on, and the exact law that it must reach.
+"""Every listed solver, the schedules and grids that it is walked on, and the exact law that it must reach.
 
-A new solver gets its tests by a line in `MAKERS`. `test_every_solver.py` fails until it has one.
+A new solver gets its tests by its entry in `samplers.listing`. `test_every_solver.py` fails until it has one.
 """
-
-import functools
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +9,7 @@ from scipy import special
 
 from diffjax import samplers
 from diffjax.process import prediction, schedules
+from diffjax.samplers import listing
 
 CHAIN = schedules.linear_beta(1000)
 FLOW = schedules.rectified_flow()
@@ -54,76 +53,35 @@ def distance(x, alpha=1.0, sigma=0.0):
     return max(np.max(ranks[1:] - wanted), np.max(wanted - ranks[:-1]))
 
 
-# --- the solvers -----------------------------------------------------------------------------------
+# --- the solvers, from the listing -----------------------------------------------------------------
 
-_M = functools.partial
-MAKERS = {
-    "fixed_small": _M(samplers.ancestral),
-    "fixed_large": _M(samplers.ancestral, "fixed_large"),
-    "learned_range": _M(samplers.ancestral, "learned_range"),
-    "learned": _M(samplers.ancestral, "learned"),
-    "ddim": _M(samplers.ddim),
-    "ddim_half": _M(samplers.ddim, 0.5),
-    "euler_ancestral": _M(samplers.euler_ancestral, s_noise=1.01),
-    "dpm_pp_1": _M(samplers.dpm_solver_pp, 1),
-    "dpm_pp_2": _M(samplers.dpm_solver_pp),
-    "dpm_pp_3": _M(samplers.dpm_solver_pp, 3, "taylor"),
-    "dpm_pp_2_sde": _M(samplers.dpm_solver_pp, 2, "heun", eta=1.0),
-    "dpm_pp_3_sde": _M(samplers.dpm_solver_pp, 3, "heun", eta=0.5),
-    "dpm_2m": _M(samplers.dpm_solver),
-    "dpm_2m_sde": _M(samplers.dpm_solver, eta=1.0),
-    "dpm_pp_2s_grid": _M(samplers.dpm_solver_pp_single, 2),
-    "dpm_pp_3s_grid": _M(samplers.dpm_solver_pp_single, 3, "heun"),
-    "dpm_3s_grid": _M(samplers.dpm_solver_single, 3, "dpm_solver"),
-    "dpm_pp_2s": _M(samplers.dpm_solver_pp_2s),
-    "dpm_pp_2s_ancestral": _M(samplers.dpm_solver_pp_2s, eta=1.0),
-    "dpm_pp_sde": _M(samplers.dpm_solver_pp_sde),
-    "dpm_2": _M(samplers.dpm_2),
-    "dpm_2_churned": _M(samplers.dpm_2, s_churn=2.0),
-    "dpm_2_ancestral": _M(samplers.dpm_2_ancestral),
-    "unipc_2": _M(samplers.unipc),
-    "unipc_3": _M(samplers.unipc, 3, "bh1", disable_corrector=(0,)),
-    "unipc_eps": _M(samplers.unipc, 2, kind="eps"),
-    "deis": _M(samplers.deis),
-    "deis_log_rho": _M(samplers.deis, 2, "log_rho"),
-    "lms": _M(samplers.lms),
-    "pndm": _M(samplers.pndm),
-    "plms": _M(samplers.pndm, "multistep"),
-    "edm_heun": _M(samplers.edm_heun),
-    "churned": _M(samplers.edm_heun, s_churn=2.0),
-    "edm_euler": _M(samplers.edm_euler, s_churn=2.0),
-    "euler": _M(samplers.euler),
-    "heun": _M(samplers.heun),
-    "heun_churned": _M(samplers.heun, alpha=0.75, s_churn=2.0),
-    "euler_maruyama": _M(samplers.euler_maruyama),
-    "euler_maruyama_ode": _M(samplers.euler_maruyama, eta=0.0),
-    "reverse_diffusion": _M(samplers.reverse_diffusion),
-    "annealed_langevin": _M(samplers.annealed_langevin, step_size=2e-4, steps=8),
-    "corrected": _M(samplers.predictor_corrector, samplers.ancestral(), samplers.ald(0.1)),
-    "langevin": _M(samplers.predictor_corrector, samplers.reverse_diffusion(), samplers.langevin(0.1)),
-}
+ENTRIES = {**listing.SOLVERS, **listing.CORRECTORS}
+VARIANTS = {name: variant for entry in ENTRIES.values() for name, variant in entry.variants.items()}
+
+
+def _maker(entry, variant):
+    def make():
+        solver = variant.call.of(entry.make)
+        return (
+            solver if variant.predictor is None else samplers.predictor_corrector(variant.predictor, solver)
+        )
+
+    return make
+
+
+MAKERS = {name: _maker(entry, v) for entry in ENTRIES.values() for name, v in entry.variants.items()}
 SOLVERS = {name: make() for name, make in MAKERS.items()}
-CONSTRUCTORS = {make.func for make in MAKERS.values()}
-ONLY_INSIDE = {  # of predictor_corrector: alone they stay at their level
-    samplers.ald: "corrected",
-    samplers.langevin: "langevin",
-}
 DETERMINISTIC = [name for name, solver in SOLVERS.items() if solver.draws == 0]
-# as many steps as the highest order of a step; the others make what they need on their own
-ORDERS = {
-    "dpm_pp_2": 2, "dpm_pp_3": 3, "dpm_pp_2_sde": 2, "dpm_pp_3_sde": 3, "dpm_2m": 2, "dpm_2m_sde": 2,
-    "dpm_pp_2s_grid": 2, "dpm_pp_3s_grid": 3, "dpm_3s_grid": 3, "unipc_2": 2, "unipc_3": 3, "unipc_eps": 2,
-    "deis": 3, "deis_log_rho": 2, "lms": 4,
-}  # fmt: skip
+FEWEST = {name: variant.fewest for name, variant in VARIANTS.items() if variant.fewest > 1}
 
 # --- the grids -------------------------------------------------------------------------------------
 
 STEPS = 40
 
 
-def _on(schedule, sigma_min=0.02, sigma_max=40.0):
+def _on(schedule, sigma_min=0.02, sigma_max=40.0, steps=STEPS):
     """Levels of a Karras grid, and then data."""
-    return schedule, schedule.inv_sigma(samplers.grids.karras(STEPS, sigma_min, sigma_max))
+    return schedule, schedule.inv_sigma(samplers.grids.karras(steps, sigma_min, sigma_max))
 
 
 CHAINS = {
@@ -154,37 +112,37 @@ GRIDS = CHAINS | TO_ALPHA_0 | CONTINUOUS
 
 # --- what does not go together ---------------------------------------------------------------------
 
-NEEDS_RATES = ("euler", "heun", "heun_churned", "euler_maruyama", "euler_maruyama_ode")
-NEEDS_ALPHA = (
-    *("edm_heun", "churned", "edm_euler", "dpm_2", "dpm_2_churned", "dpm_2_ancestral", "dpm_2m"),
-    *("dpm_2m_sde", "dpm_pp_2s_grid", "dpm_pp_3s_grid", "dpm_3s_grid", "dpm_pp_2s", "dpm_pp_2s_ancestral"),
-    *("dpm_pp_sde", "unipc_eps", "deis", "deis_log_rho", "lms", "pndm", "plms"),
-)
 CONSTANT_ALPHA = ("geometric", "edm", "ve")
-# what a solver cannot serve, and what it says
-REFUSED = (
-    {(s, g): "needs .* a discrete chain has none" for s in NEEDS_RATES for g in (*CHAINS, "zero_snr")}
-    | {(s, g): "infinite at alpha = 0" for s in NEEDS_ALPHA for g in TO_ALPHA_0}
-    | {
-        (s, g): "infinite at alpha = 0"
-        for s in ("heun_churned", "euler_maruyama", "euler_maruyama_ode")
-        for g in ("flow", "vp_cosine_whole")
-    }
-    | {
-        ("annealed_langevin", g): "needs a schedule of constant alpha"
-        for g in GRIDS
-        if g not in CONSTANT_ALPHA
-    }
-)
-# what it would serve badly, and why
-UNSUITED = {
-    ("annealed_langevin", "edm"): "its steps are multiples of the last level's square: 0.002 wants others",
+# need of a solver -> the grids that do not have it, and what it says there; what is missing first is told
+LACKS = {
+    "rates": ((*CHAINS, "zero_snr"), "needs .* a discrete chain has none"),
+    "signal": (tuple(TO_ALPHA_0), "infinite at alpha = 0"),
+    "constant alpha": (
+        tuple(grid for grid in GRIDS if grid not in CONSTANT_ALPHA),
+        "needs a schedule of constant alpha",
+    ),
 }
-COMBINATIONS = [(s, g) for s in SOLVERS for g in GRIDS if (s, g) not in REFUSED and (s, g) not in UNSUITED]
+REFUSED = {
+    (solver, grid): LACKS[need][1]
+    for solver, variant in VARIANTS.items()
+    for need in reversed(variant.needs)
+    for grid in LACKS[need][0]
+}
+COMBINATIONS = [
+    (name, grid)
+    for name, variant in VARIANTS.items()
+    for grid in GRIDS
+    if (name, grid) not in REFUSED and grid not in variant.unsuited
+]
 # Kolmogorov's distance that 4096 coordinates and 40 steps may have: without noise there is no chance in them
 NOISY_BOUND, BOUND = 0.045, 0.025
-COARSE = {  # 40 steps are few for Euler in a time where sigma is exponential
-    ("euler", "ve"): 0.12,
-    ("euler_maruyama_ode", "ve"): 0.12,
+# 40 steps are few for Euler in a time where sigma is exponential
+FINER = {
+    ("euler", "ve"): _on(schedules.ve(0.01, 50.0), steps=160),
+    ("euler_maruyama_ode", "ve"): _on(schedules.ve(0.01, 50.0), steps=160),
 }
-NO_LAW = {"learned": "the variance is all the network's own, and that of `denoise` means nothing"}
+
+
+def place(solver, grid):
+    """Return (schedule, times) that a solver is walked on."""
+    return FINER.get((solver, grid), GRIDS[grid])

@@ -19,49 +19,19 @@ Data: CIFAR-10 as TFDS prepares it; without it the command says how. The authors
 
 from ml_collections import ConfigDict
 
+from diffjax.configs.cifar10 import common
 
-def get_config():
-    config = ConfigDict()
-    config.system = "ddpm"
-    config.data = ConfigDict({"name": "cifar10", "shape": (32, 32, 3), "num_classes": 10, "flip": True})
+
+def get_config() -> ConfigDict:
+    config = common.config(num_steps=800_000, sample_every=20_000)
+    config.data.flip = True
     config.schedule = ConfigDict(
         {"name": "linear_beta", "num_steps": 1000, "beta_start": 1e-4, "beta_end": 0.02}
     )
-    config.model = ConfigDict(
-        {
-            "name": "unet",
-            "model_channels": 128,
-            "channel_mult": (1, 2, 2, 2),
-            "num_res_blocks": 2,
-            "attention_resolutions": (2,),  # 16x16
-            "num_heads": 1,
-            "dropout": 0.1,
-        }
-    )
+    config.model = common.unet(num_res_blocks=2, attention_resolutions=(2,), num_heads=1, dropout=0.1)
     config.objective = ConfigDict({"kind": "eps", "weighting": "none"})
-    config.sampler = ConfigDict(
-        {
-            "solver": "ancestral",
-            "variance": "fixed_large",
-            "steps": 1000,
-            "grid": "uniform",
-            "threshold": "static",
-        }
-    )
+    config.sampler = common.ancestral(1000, "fixed_large")
     config.optimizer = ConfigDict(
         {"name": "adam", "learning_rate": 2e-4, "warmup_steps": 5000, "clip_norm": 1.0}
     )
-    config.training = ConfigDict(
-        {
-            "num_steps": 800_000,
-            "batch_size": 128,
-            "seed": 0,
-            "log_every": 100,
-            "checkpoint_every": 5000,
-            "sample_every": 20_000,
-            "keep": 2,
-            "ema": ConfigDict({"name": "constant", "decay": 0.9999}),
-        }
-    )
-    config.evaluation = ConfigDict({"num_samples": 50_000, "batch_size": 500, "reference": 50_000})
     return config

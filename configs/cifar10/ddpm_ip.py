@@ -20,26 +20,21 @@ Data: CIFAR-10 as TFDS prepares it; without it the command says how. The authors
 
 from ml_collections import ConfigDict
 
+from diffjax.configs.cifar10 import common
 
-def get_config():
-    config = ConfigDict()
-    config.system = "ddpm"
-    config.data = ConfigDict({"name": "cifar10", "shape": (32, 32, 3), "num_classes": 10})
+
+def get_config() -> ConfigDict:
+    config = common.config(num_steps=500_000, sample_every=50_000)
     config.schedule = ConfigDict({"name": "cosine_beta", "num_steps": 1000})
-    config.model = ConfigDict(
-        {
-            "name": "unet",
-            "out_channels": 6,  # the last three are v of the learned variance
-            "model_channels": 128,
-            "channel_mult": (1, 2, 2, 2),
-            "num_res_blocks": 3,
-            "attention_resolutions": (2, 4),  # 16x16 and 8x8
-            "num_head_channels": 32,
-            "dropout": 0.3,
-            "use_scale_shift_norm": True,
-            "resblock_updown": True,
-            "use_new_attention_order": True,
-        }
+    config.model = common.unet(
+        out_channels=6,  # the last three are v of the learned variance
+        num_res_blocks=3,
+        attention_resolutions=(2, 4),  # 16x16 and 8x8
+        num_head_channels=32,
+        dropout=0.3,
+        use_scale_shift_norm=True,
+        resblock_updown=True,
+        use_new_attention_order=True,
     )
     config.objective = ConfigDict(
         {
@@ -51,27 +46,6 @@ def get_config():
             "input_perturbation": 0.15,
         }
     )
-    config.sampler = ConfigDict(
-        {
-            "solver": "ancestral",
-            "variance": "learned_range",
-            "steps": 1000,
-            "grid": "uniform",
-            "threshold": "static",
-        }
-    )
+    config.sampler = common.ancestral(1000, "learned_range")
     config.optimizer = ConfigDict({"name": "adam", "learning_rate": 1e-4})
-    config.training = ConfigDict(
-        {
-            "num_steps": 500_000,
-            "batch_size": 128,
-            "seed": 0,
-            "log_every": 100,
-            "checkpoint_every": 5000,
-            "sample_every": 50_000,
-            "keep": 2,
-            "ema": ConfigDict({"name": "constant", "decay": 0.9999}),
-        }
-    )
-    config.evaluation = ConfigDict({"num_samples": 50_000, "batch_size": 500, "reference": 50_000})
     return config

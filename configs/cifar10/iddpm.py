@@ -22,52 +22,26 @@ Data: CIFAR-10 as TFDS prepares it; without it the command says how. The authors
 
 from ml_collections import ConfigDict
 
+from diffjax.configs.cifar10 import common
 
-def get_config(loss="hybrid"):
-    config = ConfigDict()
-    config.system = "ddpm"
-    config.data = ConfigDict({"name": "cifar10", "shape": (32, 32, 3), "num_classes": 10})
+
+def get_config(loss: str = "hybrid") -> ConfigDict:
+    config = common.config(num_steps=500_000, sample_every=50_000)
     config.schedule = ConfigDict({"name": "cosine_beta", "num_steps": 4000})
-    config.model = ConfigDict(
-        {
-            "name": "unet",
-            "out_channels": 6,  # the last three are v of the learned variance, equation (15)
-            "model_channels": 128,
-            "channel_mult": (1, 2, 2, 2),
-            "num_res_blocks": 3,
-            "attention_resolutions": (2, 4),  # 16x16 and 8x8
-            "num_heads": 4,
-            "dropout": 0.3,
-            "use_scale_shift_norm": True,
-            "time_scale": 0.25,  # 1000 / T
-        }
+    config.model = common.unet(
+        out_channels=6,  # the last three are v of the learned variance, equation (15)
+        num_res_blocks=3,
+        attention_resolutions=(2, 4),  # 16x16 and 8x8
+        num_heads=4,
+        dropout=0.3,
+        use_scale_shift_norm=True,
+        time_scale=0.25,  # 1000 / T
     )
     config.objective = ConfigDict({"kind": "eps", "loss": loss, "variance": "learned_range"})
     if loss == "hybrid":
         config.objective.bound_weight = 0.001
     else:
         config.objective.times = "second_moment"
-    config.sampler = ConfigDict(
-        {
-            "solver": "ancestral",
-            "variance": "learned_range",
-            "steps": 4000,
-            "grid": "uniform",
-            "threshold": "static",
-        }
-    )
+    config.sampler = common.ancestral(4000, "learned_range")
     config.optimizer = ConfigDict({"name": "adam", "learning_rate": 1e-4})
-    config.training = ConfigDict(
-        {
-            "num_steps": 500_000,
-            "batch_size": 128,
-            "seed": 0,
-            "log_every": 100,
-            "checkpoint_every": 5000,
-            "sample_every": 50_000,
-            "keep": 2,
-            "ema": ConfigDict({"name": "constant", "decay": 0.9999}),
-        }
-    )
-    config.evaluation = ConfigDict({"num_samples": 50_000, "batch_size": 500, "reference": 50_000})
     return config

@@ -14,11 +14,11 @@ floor of the Frechet distance (held-out images: 0.53), with precision 0.73 and r
 
 from ml_collections import ConfigDict
 
+from diffjax.configs.digits import common
 
-def get_config():
-    config = ConfigDict()
-    config.system = "ebm"
-    config.data = ConfigDict({"name": "digits", "shape": (8, 8, 1), "num_classes": 10})
+
+def get_config() -> ConfigDict:
+    config = common.config("ebm")
     config.model = ConfigDict({"name": "conv_energy", "features": 16})
     langevin = {"step_size": 1.0, "noise_std": 0.01, "max_score": 0.1, "box": (-1.0, 1.0)}
     config.objective = ConfigDict(
@@ -31,20 +31,7 @@ def get_config():
         }
     )
     config.sampler = ConfigDict({"steps": 300, **langevin})
-    config.optimizer = ConfigDict(
-        {"name": "adam", "learning_rate": 5e-4, "schedule": "cosine", "warmup_steps": 100, "clip_norm": 0.1}
-    )
-    config.training = ConfigDict(
-        {
-            "num_steps": 1500,
-            "batch_size": 64,
-            "seed": 0,
-            "log_every": 50,
-            "checkpoint_every": 500,
-            "sample_every": 1500,
-            "keep": 2,
-            "ema": ConfigDict({"name": "warmed_up", "decay": 0.995}),
-        }
-    )
-    config.evaluation = ConfigDict({"num_samples": 1437, "batch_size": 479})
+    config.optimizer.update({"learning_rate": 5e-4, "clip_norm": 0.1})
+    config.training.update({"num_steps": 1500, "batch_size": 64, "sample_every": 1500})
+    config.evaluation.batch_size = 479
     return config

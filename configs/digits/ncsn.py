@@ -14,31 +14,18 @@ floor of the Frechet distance (held-out images: 0.53), with precision 0.49 and r
 
 from ml_collections import ConfigDict
 
+from diffjax.configs.digits import common
 
-def get_config():
-    config = ConfigDict()
-    config.system = "ncsn"
-    config.data = ConfigDict({"name": "digits", "shape": (8, 8, 1), "num_classes": 10})
+
+def get_config() -> ConfigDict:
+    config = common.config("ncsn")
     config.schedule = ConfigDict({"name": "geometric", "sigma_max": 2.0, "sigma_min": 0.05, "num_levels": 10})
     config.model = ConfigDict({"name": "refinenet", "features": 16, "dilations": (2,), "num_levels": 10})
     config.objective = ConfigDict({"kind": "score"})
     config.sampler = ConfigDict(
         {"solver": "annealed_langevin", "steps": 10, "steps_per_level": 30, "step_size": 0.1 * 0.05**2}
     )
-    config.optimizer = ConfigDict(
-        {"name": "adam", "learning_rate": 1e-3, "schedule": "cosine", "warmup_steps": 100, "clip_norm": 1.0}
-    )
-    config.training = ConfigDict(
-        {
-            "num_steps": 1500,
-            "batch_size": 128,
-            "seed": 0,
-            "log_every": 50,
-            "checkpoint_every": 500,
-            "sample_every": 1500,
-            "keep": 2,
-            "ema": ConfigDict({"name": "warmed_up", "decay": 0.995}),
-        }
-    )
-    config.evaluation = ConfigDict({"num_samples": 1437, "batch_size": 479})
+    config.optimizer.learning_rate = 1e-3
+    config.training.num_steps = config.training.sample_every = 1500
+    config.evaluation.batch_size = 479
     return config

@@ -15,40 +15,20 @@ floor of the Frechet distance (held-out images: 0.53), with precision 0.39 and r
 
 from ml_collections import ConfigDict
 
+from diffjax.configs.common import annealed_langevin
+from diffjax.configs.digits import common
 from diffjax.process import annealing
 
 
-def get_config():
-    config = ConfigDict()
-    config.system = "ncsn"
-    config.data = ConfigDict({"name": "digits", "shape": (8, 8, 1), "num_classes": 10})
+def get_config() -> ConfigDict:
+    config = common.config("ncsn")
     ends = {"sigma_max": 9.6, "sigma_min": 0.05}
     levels = ends | {"num_levels": annealing.num_levels(**ends, dim=64)}
     config.schedule = ConfigDict({"name": "geometric", **levels})
     config.model = ConfigDict({"name": "refinenet", "features": 16, "dilations": (2,)})
     config.objective = ConfigDict({"kind": "eps"})
-    config.sampler = ConfigDict(
-        {
-            "solver": "annealed_langevin",
-            "steps": levels["num_levels"],
-            "steps_per_level": 5,
-            "step_size": 2 * annealing.step_size(**levels, num_steps=5),  # twice the paper's epsilon
-        }
-    )
-    config.optimizer = ConfigDict(
-        {"name": "adam", "learning_rate": 1e-3, "schedule": "cosine", "warmup_steps": 100, "clip_norm": 1.0}
-    )
-    config.training = ConfigDict(
-        {
-            "num_steps": 1500,
-            "batch_size": 128,
-            "seed": 0,
-            "log_every": 50,
-            "checkpoint_every": 500,
-            "sample_every": 1500,
-            "keep": 2,
-            "ema": ConfigDict({"name": "warmed_up", "decay": 0.995}),
-        }
-    )
-    config.evaluation = ConfigDict({"num_samples": 1437, "batch_size": 479})
+    config.sampler = annealed_langevin(**levels, steps_per_level=5)
+    config.optimizer.learning_rate = 1e-3
+    config.training.num_steps = config.training.sample_every = 1500
+    config.evaluation.batch_size = 479
     return config

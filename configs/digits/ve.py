@@ -15,28 +15,13 @@ class asked for (98.3% of held-out images), at 0.61 times the floor of the Frech
 
 from ml_collections import ConfigDict
 
+from diffjax.configs.digits import common
 
-def get_config():
-    config = ConfigDict()
-    config.system = "ddpm"
-    config.data = ConfigDict({"name": "digits", "shape": (8, 8, 1), "num_classes": 10})
+
+def get_config() -> ConfigDict:
+    config = common.config("ddpm")
     config.schedule = ConfigDict({"name": "ve", "sigma_min": 0.01, "sigma_max": 9.6})
-    config.model = ConfigDict(
-        {
-            "name": "unet",
-            "model_channels": 24,
-            "channel_mult": (1, 2),
-            "num_res_blocks": 1,
-            "attention_resolutions": (2,),
-            "num_heads": 2,
-            "num_classes": 11,  # ten digits and the null label
-            "num_groups": 8,
-            "dropout": 0.1,
-            "use_scale_shift_norm": True,
-            "resblock_updown": True,
-            "time_scale": 25.0,
-        }
-    )
+    config.model = common.unet(time_scale=25.0)
     config.objective = ConfigDict(
         {"preconditioning": "ve", "times": "uniform", "weighting": "none", "label_dropout": 0.1}
     )
@@ -48,20 +33,5 @@ def get_config():
             "grid": "uniform",
         }
     )
-    config.optimizer = ConfigDict(
-        {"name": "adam", "learning_rate": 2e-3, "schedule": "cosine", "warmup_steps": 100, "clip_norm": 1.0}
-    )
-    config.training = ConfigDict(
-        {
-            "num_steps": 1100,
-            "batch_size": 128,
-            "seed": 0,
-            "log_every": 50,
-            "checkpoint_every": 500,
-            "sample_every": 1100,
-            "keep": 2,
-            "ema": ConfigDict({"name": "warmed_up", "decay": 0.995}),
-        }
-    )
-    config.evaluation = ConfigDict({"num_samples": 1437, "batch_size": 256, "bound_images": 64})
+    config.evaluation.bound_images = 64
     return config

@@ -17,11 +17,11 @@ learns to tell the two apart (-4.5 and 4.5). `configs/digits/ebm.py`, with longe
 
 from ml_collections import ConfigDict
 
+from diffjax.configs.mnist import common
 
-def get_config(path="mnist.npz"):
-    config = ConfigDict()
-    config.system = "ebm"
-    config.data = ConfigDict({"name": "npz", "path": path, "shape": (28, 28, 1), "num_classes": 10})
+
+def get_config(path: str = common.FILE) -> ConfigDict:
+    config = common.config("ebm", path)
     config.model = ConfigDict({"name": "conv_energy", "features": 8})
     langevin = {"step_size": 10.0, "noise_std": 0.005, "max_score": 0.01, "box": (-1.0, 1.0)}
     config.objective = ConfigDict(
@@ -34,20 +34,6 @@ def get_config(path="mnist.npz"):
         }
     )
     config.sampler = ConfigDict({"steps": 100, **langevin})
-    config.optimizer = ConfigDict(
-        {"name": "adam", "learning_rate": 5e-4, "schedule": "cosine", "warmup_steps": 100, "clip_norm": 0.1}
-    )
-    config.training = ConfigDict(
-        {
-            "num_steps": 500,
-            "batch_size": 32,
-            "seed": 0,
-            "log_every": 50,
-            "checkpoint_every": 500,
-            "sample_every": 500,
-            "keep": 2,
-            "ema": ConfigDict({"name": "warmed_up", "decay": 0.995}),
-        }
-    )
-    config.evaluation = ConfigDict({"num_samples": 500, "batch_size": 250})
+    config.optimizer.update({"learning_rate": 5e-4, "clip_norm": 0.1})
+    config.training.update({"num_steps": 500, "sample_every": 500})
     return config

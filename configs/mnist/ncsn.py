@@ -16,31 +16,16 @@ and recall 0.21.
 
 from ml_collections import ConfigDict
 
+from diffjax.configs.mnist import common
 
-def get_config(path="mnist.npz"):
-    config = ConfigDict()
-    config.system = "ncsn"
-    config.data = ConfigDict({"name": "npz", "path": path, "shape": (28, 28, 1), "num_classes": 10})
+
+def get_config(path: str = common.FILE) -> ConfigDict:
+    config = common.config("ncsn", path)
     config.schedule = ConfigDict({"name": "geometric", "sigma_max": 2.0, "sigma_min": 0.05, "num_levels": 10})
     config.model = ConfigDict({"name": "refinenet", "features": 16, "dilations": (2,), "num_levels": 10})
     config.objective = ConfigDict({"kind": "score"})
     config.sampler = ConfigDict(
         {"solver": "annealed_langevin", "steps": 10, "steps_per_level": 20, "step_size": 0.1 * 0.05**2}
     )
-    config.optimizer = ConfigDict(
-        {"name": "adam", "learning_rate": 1e-3, "schedule": "cosine", "warmup_steps": 100, "clip_norm": 1.0}
-    )
-    config.training = ConfigDict(
-        {
-            "num_steps": 1000,
-            "batch_size": 32,
-            "seed": 0,
-            "log_every": 50,
-            "checkpoint_every": 500,
-            "sample_every": 1000,
-            "keep": 2,
-            "ema": ConfigDict({"name": "warmed_up", "decay": 0.995}),
-        }
-    )
-    config.evaluation = ConfigDict({"num_samples": 500, "batch_size": 250})
+    config.optimizer.learning_rate = 1e-3
     return config

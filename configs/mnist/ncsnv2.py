@@ -17,40 +17,19 @@ and recall 0.72.
 
 from ml_collections import ConfigDict
 
+from diffjax.configs.common import annealed_langevin
+from diffjax.configs.mnist import common
 from diffjax.process import annealing
 
 
-def get_config(path="mnist.npz"):
-    config = ConfigDict()
-    config.system = "ncsn"
-    config.data = ConfigDict({"name": "npz", "path": path, "shape": (28, 28, 1), "num_classes": 10})
+def get_config(path: str = common.FILE) -> ConfigDict:
+    config = common.config("ncsn", path)
     ends = {"sigma_max": 32.0, "sigma_min": 0.05}
     levels = ends | {"num_levels": annealing.num_levels(**ends, dim=784)}
     config.schedule = ConfigDict({"name": "geometric", **levels})
     config.model = ConfigDict({"name": "refinenet", "features": 16, "dilations": (2,)})
     config.objective = ConfigDict({"kind": "eps"})
-    config.sampler = ConfigDict(
-        {
-            "solver": "annealed_langevin",
-            "steps": levels["num_levels"],
-            "steps_per_level": 3,
-            "step_size": 2 * annealing.step_size(**levels, num_steps=3),  # twice the paper's epsilon
-        }
-    )
-    config.optimizer = ConfigDict(
-        {"name": "adam", "learning_rate": 1e-3, "schedule": "cosine", "warmup_steps": 100, "clip_norm": 1.0}
-    )
-    config.training = ConfigDict(
-        {
-            "num_steps": 1000,
-            "batch_size": 32,
-            "seed": 0,
-            "log_every": 50,
-            "checkpoint_every": 500,
-            "sample_every": 1000,
-            "keep": 2,
-            "ema": ConfigDict({"name": "warmed_up", "decay": 0.995}),
-        }
-    )
-    config.evaluation = ConfigDict({"num_samples": 250, "batch_size": 250})
+    config.sampler = annealed_langevin(**levels, steps_per_level=3)
+    config.optimizer.learning_rate = 1e-3
+    config.evaluation.num_samples = 250
     return config

@@ -17,42 +17,14 @@ Frechet distance (held-out images: 1.5); the bound on 32 held-out images is 1.62
 
 from ml_collections import ConfigDict
 
+from diffjax.configs.mnist import common
 
-def get_config(path="mnist.npz"):
-    config = ConfigDict()
-    config.system = "vdm"
-    config.data = ConfigDict({"name": "npz", "path": path, "shape": (28, 28, 1), "num_classes": 10})
+
+def get_config(path: str = common.FILE) -> ConfigDict:
+    config = common.config("vdm", path)
     config.schedule = ConfigDict({"name": "learned", "log_snr_max": 13.3, "log_snr_min": -5.0, "width": 256})
-    config.model = ConfigDict(
-        {
-            "name": "unet",
-            "model_channels": 16,
-            "channel_mult": (1, 2, 4),
-            "num_res_blocks": 1,
-            "attention_resolutions": (4,),
-            "num_heads": 2,
-            "num_classes": 10,
-            "num_groups": 8,
-            "use_scale_shift_norm": True,
-            "time_scale": 50.0,
-        }
-    )
+    config.model = common.unet(num_classes=10, time_scale=50.0)
     config.objective = ConfigDict({"kind": "eps"})
     config.sampler = ConfigDict({"solver": "ancestral", "steps": 100, "grid": "uniform"})
-    config.optimizer = ConfigDict(
-        {"name": "adam", "learning_rate": 2e-3, "schedule": "cosine", "warmup_steps": 100, "clip_norm": 1.0}
-    )
-    config.training = ConfigDict(
-        {
-            "num_steps": 1000,
-            "batch_size": 32,
-            "seed": 0,
-            "log_every": 50,
-            "checkpoint_every": 500,
-            "sample_every": 1000,
-            "keep": 2,
-            "ema": ConfigDict({"name": "warmed_up", "decay": 0.995}),
-        }
-    )
-    config.evaluation = ConfigDict({"num_samples": 500, "batch_size": 250, "bound_images": 32})
+    config.evaluation.bound_images = 32
     return config

@@ -21,12 +21,12 @@ over [-3, 3]^2; the weights of its modes are off by a total variation of 0.08, t
 
 from ml_collections import ConfigDict
 
+from diffjax.configs.toys import common
 
-def get_config(name="ring8"):
-    config = ConfigDict()
-    config.system = "ebm"
-    config.data = ConfigDict({"name": name, "shape": (2,), "num_examples": 20_000})
-    config.model = ConfigDict({"name": "mlp", "width": 64, "depth": 3, "frequencies": 2, "out_features": 1})
+
+def get_config(name: str = "ring8") -> ConfigDict:
+    config = common.config("ebm", name)
+    config.model = common.mlp(width=64, frequencies=2, out_features=1)
     config.objective = ConfigDict(
         {
             "starts": ConfigDict({"name": "persistent", "size": 10_000, "share": 1.0}),
@@ -37,19 +37,6 @@ def get_config(name="ring8"):
         }
     )
     config.sampler = ConfigDict({"steps": 1000, "step_size": 2e-3})
-    config.optimizer = ConfigDict(
-        {"name": "adam", "learning_rate": 1e-3, "schedule": "cosine", "warmup_steps": 100, "clip_norm": 1.0}
-    )
-    config.training = ConfigDict(
-        {
-            "num_steps": 5000,
-            "batch_size": 256,
-            "seed": 0,
-            "log_every": 100,
-            "checkpoint_every": 5000,
-            "sample_every": 5000,
-            "ema": ConfigDict({"name": "warmed_up", "decay": 0.995}),
-        }
-    )
-    config.evaluation = ConfigDict({"num_samples": 10_000, "batch_size": 10_000})
+    config.optimizer.learning_rate = 1e-3
+    config.training.update({"batch_size": 256, "checkpoint_every": 5000})
     return config

@@ -18,15 +18,13 @@ calls.
 
 from ml_collections import ConfigDict
 
+from diffjax.configs.toys import common
 
-def get_config(name="ring8"):
-    config = ConfigDict()
-    config.system = "ddpm"
-    config.data = ConfigDict({"name": name, "shape": (2,), "num_examples": 20_000})
+
+def get_config(name: str = "ring8") -> ConfigDict:
+    config = common.config("ddpm", name)
     config.schedule = ConfigDict({"name": "edm", "sigma_min": 0.002, "sigma_max": 80.0})
-    config.model = ConfigDict(
-        {"name": "mlp", "width": 128, "depth": 3, "frequencies": 4, "time_scale": 100.0}
-    )
+    config.model = common.mlp(time_scale=100.0)
     config.objective = ConfigDict(
         {
             "preconditioning": ConfigDict({"name": "edm", "sigma_data": 0.7}),
@@ -34,19 +32,4 @@ def get_config(name="ring8"):
         }
     )
     config.sampler = ConfigDict({"solver": "edm_heun", "steps": 18, "grid": "karras"})
-    config.optimizer = ConfigDict(
-        {"name": "adam", "learning_rate": 2e-3, "schedule": "cosine", "warmup_steps": 100, "clip_norm": 1.0}
-    )
-    config.training = ConfigDict(
-        {
-            "num_steps": 5000,
-            "batch_size": 512,
-            "seed": 0,
-            "log_every": 100,
-            "checkpoint_every": 1000,
-            "sample_every": 5000,
-            "ema": ConfigDict({"name": "warmed_up", "decay": 0.995}),
-        }
-    )
-    config.evaluation = ConfigDict({"num_samples": 10_000, "batch_size": 10_000})
     return config

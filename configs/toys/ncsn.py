@@ -15,32 +15,15 @@ distance to the ring 0.021, total variation of the modes' weights 0.018, width o
 
 from ml_collections import ConfigDict
 
+from diffjax.configs.toys import common
 
-def get_config(name="ring8"):
-    config = ConfigDict()
-    config.system = "ncsn"
-    config.data = ConfigDict({"name": name, "shape": (2,), "num_examples": 20_000})
+
+def get_config(name: str = "ring8") -> ConfigDict:
+    config = common.config("ncsn", name)
     config.schedule = ConfigDict({"name": "geometric", "sigma_max": 1.0, "sigma_min": 0.01, "num_levels": 10})
-    config.model = ConfigDict(
-        {"name": "mlp", "width": 128, "depth": 3, "frequencies": 4, "time_scale": 100.0}
-    )
+    config.model = common.mlp(time_scale=100.0)
     config.objective = ConfigDict({"kind": "score"})
     config.sampler = ConfigDict(
         {"solver": "annealed_langevin", "steps": 10, "steps_per_level": 100, "step_size": 2e-5}
     )
-    config.optimizer = ConfigDict(
-        {"name": "adam", "learning_rate": 2e-3, "schedule": "cosine", "warmup_steps": 100, "clip_norm": 1.0}
-    )
-    config.training = ConfigDict(
-        {
-            "num_steps": 5000,
-            "batch_size": 512,
-            "seed": 0,
-            "log_every": 100,
-            "checkpoint_every": 1000,
-            "sample_every": 5000,
-            "ema": ConfigDict({"name": "warmed_up", "decay": 0.995}),
-        }
-    )
-    config.evaluation = ConfigDict({"num_samples": 10_000, "batch_size": 10_000})
     return config

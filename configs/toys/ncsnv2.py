@@ -17,38 +17,16 @@ distance to the ring 0.046, total variation of the modes' weights 0.027, width o
 
 from ml_collections import ConfigDict
 
-from diffjax.process import annealing
+from diffjax.configs.common import annealed_langevin
+from diffjax.configs.toys import common
 
 
-def get_config(name="ring8"):
-    config = ConfigDict()
-    config.system = "ncsn"
-    config.data = ConfigDict({"name": name, "shape": (2,), "num_examples": 20_000})
+def get_config(name: str = "ring8") -> ConfigDict:
+    config = common.config("ncsn", name)
     levels = {"sigma_max": 2.8, "sigma_min": 0.01, "num_levels": 40}
     config.schedule = ConfigDict({"name": "geometric", **levels})
-    config.model = ConfigDict({"name": "mlp", "width": 128, "depth": 3, "frequencies": 4, "time_scale": 25.0})
+    config.model = common.mlp(time_scale=25.0)
     config.objective = ConfigDict({"kind": "eps"})
-    config.sampler = ConfigDict(
-        {
-            "solver": "annealed_langevin",
-            "steps": levels["num_levels"],
-            "steps_per_level": 5,
-            "step_size": 2 * annealing.step_size(**levels, num_steps=5),  # twice the paper's epsilon
-        }
-    )
-    config.optimizer = ConfigDict(
-        {"name": "adam", "learning_rate": 2e-3, "schedule": "cosine", "warmup_steps": 100, "clip_norm": 1.0}
-    )
-    config.training = ConfigDict(
-        {
-            "num_steps": 5000,
-            "batch_size": 512,
-            "seed": 0,
-            "log_every": 100,
-            "checkpoint_every": 1000,
-            "sample_every": 5000,
-            "ema": ConfigDict({"name": "warmed_up", "decay": 0.999}),
-        }
-    )
-    config.evaluation = ConfigDict({"num_samples": 10_000, "batch_size": 10_000})
+    config.sampler = annealed_langevin(**levels, steps_per_level=5)
+    config.training.ema.decay = 0.999
     return config

@@ -18,28 +18,13 @@ network calls.
 
 from ml_collections import ConfigDict
 
+from diffjax.configs.toys import common
 
-def get_config(name="ring8"):
-    config = ConfigDict()
-    config.system = "vdm"
-    config.data = ConfigDict({"name": name, "shape": (2,), "num_examples": 20_000})
+
+def get_config(name: str = "ring8") -> ConfigDict:
+    config = common.config("vdm", name)
     config.schedule = ConfigDict({"name": "learned", "log_snr_max": 10.0, "log_snr_min": -7.0, "width": 256})
-    config.model = ConfigDict({"name": "mlp", "width": 128, "depth": 3, "frequencies": 4, "time_scale": 50.0})
+    config.model = common.mlp(time_scale=50.0)
     config.objective = ConfigDict({"kind": "eps"})
     config.sampler = ConfigDict({"solver": "ancestral", "steps": 250, "grid": "uniform"})
-    config.optimizer = ConfigDict(
-        {"name": "adam", "learning_rate": 2e-3, "schedule": "cosine", "warmup_steps": 100, "clip_norm": 1.0}
-    )
-    config.training = ConfigDict(
-        {
-            "num_steps": 5000,
-            "batch_size": 512,
-            "seed": 0,
-            "log_every": 100,
-            "checkpoint_every": 1000,
-            "sample_every": 5000,
-            "ema": ConfigDict({"name": "warmed_up", "decay": 0.995}),
-        }
-    )
-    config.evaluation = ConfigDict({"num_samples": 10_000, "batch_size": 10_000})
     return config

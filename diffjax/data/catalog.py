@@ -2,13 +2,15 @@
 
 import difflib
 import functools
+import importlib
 import inspect
+import os
 import zlib
 from collections.abc import Callable
 
 import numpy as np
 
-from diffjax.data import folder, npz, toys
+from diffjax.data import toys
 from diffjax.data.sources import Source
 
 
@@ -16,8 +18,8 @@ def load(name: str, split: str = "train", **options) -> Source:
     """Load a data set by name.
 
     Args:
-      name: "digits" (options: `data_dir`); "npz" (`path`, `images`, `labels`, `num_classes`); "folder", of
-        image files (`path`, `size`, `channels`, `labels`, `train`, `test`, `held_out`); a toy set, "ring8",
+      name: "digits" (options: `data_dir`); "npz" (`path`, `images`, `labels`, `arrays`, ...); "folder", of
+        image files (`path`, `size`, `channels`, `labels`, `alpha`, ...); a toy set, "ring8",
         "two_modes", "grid25", "checkerboard", "moons", "swiss_roll" (`num_examples`, `seed`); or any set of
         images that TFDS has prepared, such as "cifar10", "imagenet_resized/64x64", "celeb_a" (`data_dir`,
         `image`, `label`, `train`, `test`, `size`). The options are those of `folder.read`, `npz.read` and
@@ -32,7 +34,7 @@ def load(name: str, split: str = "train", **options) -> Source:
       ValueError: if the name, the split or an option is unknown, an option is missing, or a set of TFDS is
         not prepared; it says how to prepare it.
     """
-    reader = _READERS.get(name) or _prepared(name, options.get("data_dir"))
+    reader = _reader(name, options.get("data_dir"))
     try:
         inspect.signature(reader).bind(split=split, **options)
     except TypeError as error:
@@ -41,23 +43,26 @@ def load(name: str, split: str = "train", **options) -> Source:
     return reader(split=split, **options)
 
 
-def _prepared(name: str, data_dir: str | None) -> Callable[..., Source]:
+def _reader(name: str, data_dir: str | os.PathLike | None) -> Callable[..., Source]:
+    if name in _TOYS:
+        return _toy(_TOYS[name])
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name]).read  # TFDS is slow to import and few need it
+    return _prepared(name, data_dir)
+
+
+def _prepared(name: str, data_dir: str | os.PathLike | None) -> Callable[..., Source]:
     """Return the reader of a set that TFDS knows, or that is on disk."""
-    from diffjax.data import prepared  # TFDS is slow to import and few need it
+    from diffjax.data import prepared
 
     known, base = prepared.names(), name.partition("/")[0]
     if base and (base in known or (prepared.root(data_dir) / base).is_dir()):
         return functools.partial(prepared.read, name)
-    near = difflib.get_close_matches(name, _READERS, n=1) or difflib.get_close_matches(name, known, n=1)
+    own = (*_MODULES, *_TOYS)
+    near = difflib.get_close_matches(name, own, n=1) or difflib.get_close_matches(name, known, n=1)
     hint = f', did you mean "{near[0]}"?' if near else ""
-    allowed = f"one of {', '.join(_READERS)}, or a set of TFDS such as cifar10"
+    allowed = f"one of {', '.join(own)}, or a set of TFDS such as cifar10"
     raise ValueError(f'data name must be {allowed}; got "{name}"{hint}')
-
-
-def _digits(split: str, data_dir: str | None = None) -> Source:
-    from diffjax.data import digits  # TFDS is slow to import and few need it
-
-    return digits.read(split, data_dir)
 
 
 def _toy(draw: Callable) -> Callable[..., Source]:
@@ -75,6 +80,6 @@ def _toy(draw: Callable) -> Callable[..., Source]:
 
 
 _NUM_CLASSES = {toys.ring8: 8, toys.two_modes: 2, toys.grid25: 25, toys.moons: 2}
-_TOYS = (toys.ring8, toys.two_modes, toys.grid25, toys.checkerboard, toys.moons, toys.swiss_roll)
-_READERS = {"digits": _digits, "npz": npz.read, "folder": folder.read}
-_READERS |= {draw.__name__: _toy(draw) for draw in _TOYS}
+_DRAWS = (toys.ring8, toys.two_modes, toys.grid25, toys.checkerboard, toys.moons, toys.swiss_roll)
+_TOYS = {draw.__name__: draw for draw in _DRAWS}
+_MODULES = {name: f"diffjax.data.{name}" for name in ("digits", "npz", "folder")}

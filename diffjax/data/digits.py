@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from sklearn import datasets
 
+from diffjax.border import checked
 from diffjax.data import prepared
 from diffjax.data.sources import Source
 
@@ -58,6 +59,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
             yield key, {"image": pixels[index], "label": int(digits.target[index])}
 
 
+@checked
 def read(split: str = "train", data_dir: str | os.PathLike | None = None) -> Source:
     """Read the digits, preparing them on disk the first time.
 
@@ -69,7 +71,8 @@ def read(split: str = "train", data_dir: str | os.PathLike | None = None) -> Sou
       A `Source` of uint8 images `[N, 8, 8, 1]` in 0..255 with ten classes.
 
     Raises:
-      ValueError: if the split is unknown.
+      ValueError: if the split is unknown, or, naming the folder, if what was prepared is damaged.
+      OSError: if there is no place for it.
     """
     prepare(prepared.root(data_dir))
     source = prepared.read(Digits.name, split, data_dir=data_dir)
@@ -89,7 +92,10 @@ def prepare(data_dir: str | os.PathLike) -> None:
     target = root / Digits.name / str(Digits.VERSION)
     if _is_complete(target):
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"no place for the digits: {error}; say where by data_dir or TFDS_DATA_DIR") from error
     with tempfile.TemporaryDirectory(prefix=".digits-", dir=root) as scratch:
         builder = Digits(data_dir=scratch)
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):

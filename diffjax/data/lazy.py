@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from diffjax.types import Array, Integer, UInt8
+
 _KEPT_BYTES = 2**30  # decoded sets up to this size stay in memory: the files of a larger one are read again
 _CHUNK = 256
 
@@ -25,30 +27,51 @@ class LazyImages:
     dtype = np.dtype(np.uint8)
     ndim = 4
 
-    def __init__(self, read: Callable[[np.ndarray], np.ndarray], shape: tuple[int, int, int, int]):
+    def __init__(
+        self,
+        read: Callable[[np.ndarray], np.ndarray],
+        shape: tuple[int, int, int, int],
+        mark: Callable[[np.ndarray], bytes] | None = None,
+        keep: bool = True,
+    ):
         """Make the images.
 
         Args:
           read: distinct rows int [B] -> pixels uint8 [B, H, W, C]; called from several threads at once.
           shape: (N, H, W, C).
+          mark: rows int [B] -> what tells these images from others, found without decoding them all; None
+            where nothing does but their shape.
+          keep: what was decoded, if it is not too much.
         """
         self.shape = tuple(shape)
         self._read = read
+        self._mark = mark
         self._rows = np.arange(self.shape[0])
         self._have = np.zeros(self.shape[0], bool)
-        self._kept = np.empty(self.shape, np.uint8) if math.prod(self.shape) <= _KEPT_BYTES else None
+        keep = keep and math.prod(self.shape) <= _KEPT_BYTES
+        self._kept = np.empty(self.shape, np.uint8) if keep else None
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, index) -> np.ndarray:
+    def mark(self) -> bytes:
+        """Return what tells these images from others: their shape, and the mark of their rows."""
+        return repr(self.shape).encode() + (b"" if self._mark is None else self._mark(self._rows))
+
+    def take(self, rows: Integer[Array, "count"]) -> "LazyImages":
+        """Return the images of some rows, still to be decoded; what is decoded is kept here."""
+        mark = None if self._mark is None else lambda chosen: self._mark(rows[chosen])
+        shape = (len(rows), *self.shape[1:])
+        return LazyImages(lambda chosen: self[rows[chosen]], shape, mark, keep=self._kept is None)
+
+    def __getitem__(self, index) -> UInt8[np.ndarray, "..."]:
         """Return the images at `index` of the first axis, a new array; an index of more axes decodes all."""
         if isinstance(index, tuple):
             return np.asarray(self)[index]
         rows = self._rows[index]
         return self._take(rows.reshape(-1)).reshape(*rows.shape, *self.shape[1:])
 
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+    def __array__(self, dtype: np.typing.DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         """Decode everything, on all cores."""
         del copy  # always a new array
         everything = np.empty(self.shape, np.uint8)

@@ -9,13 +9,16 @@ on what was read before: a whole run is a function of the seed, and a resumed on
 import functools
 import os
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING, Any
 
-import grain
 import numpy as np
 
+from diffjax.border import checked
 from diffjax.data.sources import Source
+
+if TYPE_CHECKING:  # who only samples needs no grain
+    import grain
 
 _THREADS = min(8, os.cpu_count() or 1)  # decoding images leaves Python's lock free; more hardly help
 _AHEAD = _THREADS + 2  # batches in memory or being read; neither number changes what is read
@@ -28,15 +31,19 @@ class Batches:
     the `next` that wanted the batch, and the same batch comes next again.
     """
 
-    def __init__(self, dataset: grain.MapDataset, stream: dict[str, Any]):
+    def __init__(self, dataset: "grain.MapDataset", stream: dict[str, Any]):
+        import grain
+
         options = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD)
         self._iterator = iter(dataset.to_iter_dataset(options))
         self._stream = stream
 
     def __iter__(self) -> "Batches":
+        """Return the iterator itself."""
         return self
 
     def __next__(self) -> dict[str, np.ndarray]:
+        """Return the next batch."""
         here = self._iterator.get_state()
         try:
             return next(self._iterator)
@@ -52,22 +59,31 @@ class Batches:
         """Return the state as a small dict that JSON can hold; the same on every shard."""
         return {"next_batch": int(self._iterator.get_state()["next_index"])} | self._stream
 
-    def set_state(self, state: dict[str, Any]) -> None:
+    def set_state(self, state: dict[str, Any], accept: Collection[str] = ()) -> None:
         """Go on where `get_state` was called, whatever the number of shards was then.
 
         Args:
-          state: from `get_state` of an iterator with the same source, seed, batch size and switches.
+          state: from `get_state` of an iterator with the same data, seed, batch size and switches.
+          accept: fields of the state that may be others here, such as ("data", "num_examples") after an image
+            was removed: the stream of what there is now goes on at the same number of batches.
 
         Raises:
           ValueError: if the state belongs to another stream; it names the first difference.
         """
         for field, value in self._stream.items():
-            if state.get(field) != value:
-                given = state.get(field)
-                raise ValueError(f"{field} is {value!r} here, but {given!r} in the state to resume")
+            given = state.get(field, value if field == "data" else None)  # older states do not say which data
+            if given != value and field not in accept:
+                raise ValueError(
+                    f"{field} is {value!r} here, but {given!r} in the state to resume{_WAY.get(field, '')}"
+                )
         self._iterator.set_state({"next_index": int(state["next_batch"])})
 
 
+_CHANGED = ": these are not the data that the run began with; put those back, or begin another run"
+_WAY = {"data": _CHANGED, "num_examples": _CHANGED}
+
+
+@checked
 def batches(
     source: Source,
     batch_size: int,
@@ -96,12 +112,15 @@ def batches(
       flip: mirror images from left to right with probability 1/2, anew every epoch.
 
     Returns:
-      An iterator over `{"x": float32 [B / shard_count, ...], "label": int32 [B / shard_count]}` with
-      `get_state()` and `set_state(state)`; images in [-1, 1]; no "label" where the source has none.
+      An iterator over batches as of `Source.gather`, `{"x": float32 [B / shard_count, ...], "label": int32
+      [B / shard_count]}` and arrays of numbers, with `get_state()` and `set_state(state)`; the state knows
+      the data by their fingerprint.
 
     Raises:
       ValueError: if sizes do not divide or fit, or `flip` meets something else than images.
     """
+    import grain
+
     n = len(source)
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed must be in 0..2**32-1, got {seed}")
@@ -124,10 +143,11 @@ def batches(
         return source.gather(indices, _by_epoch(_coins, seed, n, epochs, indices) if flip else None)
 
     dataset = grain.MapDataset.range((sys.maxsize if repeat else n) // batch_size).map(read)
-    stream = {"seed": seed, "num_examples": n, "batch_size": batch_size}
+    stream = {"seed": seed, "num_examples": n, "data": source.fingerprint(), "batch_size": batch_size}
     return Batches(dataset, stream | {"shuffle": shuffle, "repeat": repeat, "flip": flip})
 
 
+@checked
 def epoch(source: Source, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
     """Iterate once over a source in its own order, for evaluation.
 
@@ -148,7 +168,9 @@ def epoch(source: Source, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
     return (source.gather(everything[start : start + batch_size]) for start in starts)
 
 
-def _by_epoch(make, seed: int, n: int, epochs: np.ndarray, places: np.ndarray) -> np.ndarray:
+def _by_epoch(
+    make: Callable[[int, int, int], np.ndarray], seed: int, n: int, epochs: np.ndarray, places: np.ndarray
+) -> np.ndarray:
     """Return what `make(seed, n, epoch)`, an array [n], has at the places [B] of their epochs [B]."""
     return np.concatenate([make(seed, n, int(e))[places[epochs == e]] for e in np.unique(epochs)])
 

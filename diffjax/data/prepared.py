@@ -1,17 +1,28 @@
 """Image sets that TFDS has prepared on disk, read without TensorFlow."""
 
+import contextlib
+import json
 import os
 import pathlib
 import re
+import sys
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from array_record.python import array_record_module
 
+from diffjax.border import checked
+from diffjax.data import fingerprints
 from diffjax.data.lazy import LazyImages
 from diffjax.data.sources import Source
 from diffjax.data.squares import square
+from diffjax.types import Integer
 
 _CHUNK = 1024  # records read at a time in search of labels
+_MARKED = 64  # records that go into the mark of a set
+_OWN = "tensorflow_datasets.core.features."
 
 
 def root(data_dir: str | os.PathLike | None = None) -> pathlib.Path:
@@ -19,6 +30,7 @@ def root(data_dir: str | os.PathLike | None = None) -> pathlib.Path:
     return pathlib.Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
+@checked
 def read(
     dataset: str,
     split: str = "train",
@@ -32,7 +44,8 @@ def read(
 ) -> Source:
     """Read a set by name; each image is decoded when it is asked for.
 
-    All labels are read at the start, which takes about 40 seconds a million examples.
+    All labels are read at the start, which takes about 40 seconds a million examples. Nothing is executed: a
+    set whose `features.json` names classes that are neither TFDS's own nor imported already is refused.
 
     Args:
       dataset: name, and config where there are several: "cifar10", "imagenet_resized/64x64"; the latest
@@ -46,34 +59,90 @@ def read(
       size: side of square images to be made, see `squares.square`; None keeps the images as they are.
 
     Returns:
-      A `Source` of uint8 images.
+      A `Source` of uint8 images, with the names of the classes.
 
     Raises:
-      ValueError: if the set is not prepared, or has no such split, or feature, or no images of one shape.
+      ValueError: if the set is not prepared, or has no such split, or feature, or no images of one shape; or,
+        naming its folder, if it is damaged.
     """
-    builder = tfds.builder_from_directory(os.fspath(_directory(dataset, root(data_dir))))
-    features = builder.info.features
+    folder = _directory(dataset, root(data_dir))
+    _refuse_code(folder)
+    with _named(folder):
+        builder = tfds.builder_from_directory(os.fspath(folder))
+        features = builder.info.features
     height, width, channels = _image_shape(dataset, features, image, size)
     wanted = {"train": train, "test": test}.get(split, split)
-    records = _records(builder, dataset, wanted, root(data_dir))
+    records, encoded = _records(builder, dataset, wanted, image, root(data_dir))
+    _check_counts(folder, builder, wanted)
 
     def decode(rows):
-        pixels = [record[image] for record in records.__getitems__(rows.tolist())]
+        pixels = _read(folder, records, rows, image)
         return np.stack(pixels if size is None else [square(each, size) for each in pixels])
 
-    images = LazyImages(decode, (len(records), height, width, channels))
+    def mark(rows):
+        some = rows[fingerprints.spread(len(rows), _MARKED)]
+        return fingerprints.digest(np.asarray(each).tobytes() for each in _read(folder, encoded, some, image))
+
+    images = LazyImages(decode, (len(records), height, width, channels), mark)
     name = f"{dataset}/{wanted}"
     if label is None:
         return Source(images, name=name)
-    classes = getattr(_feature(dataset, features, "label", label), "num_classes", None)
-    if classes is None:
+    classes = _feature(dataset, features, "label", label)
+    if getattr(classes, "num_classes", None) is None:
         raise ValueError(f'label: feature "{label}" of {dataset} holds no classes; None reads no labels')
-    return Source(images, _labels(builder, wanted, image, label), classes, name)
+    label = _labels(folder, encoded, label)
+    return Source(images, label, classes.num_classes, name, class_names=tuple(classes.names))
 
 
 def names() -> list[str]:
     """List the sets that TFDS knows how to prepare."""
     return tfds.list_builders(with_community_datasets=False)
+
+
+def _refuse_code(folder: pathlib.Path) -> None:
+    """Raise if TFDS would import a module of somebody else's to make sense of a set."""
+    file = folder / "features.json"
+    with _named(file):
+        names = list(_classes(json.loads(file.read_text(encoding="utf-8"))))
+    for name in names:
+        if not name.startswith(_OWN) and name.rpartition(".")[0] not in sys.modules:
+            raise ValueError(
+                f"{file} names the class {name}, which is not one of TFDS's own: it is not imported"
+            )
+
+
+def _classes(content: Any) -> Iterator[str]:
+    """Yield the names of classes in what was JSON, also in JSON inside its strings."""
+    if isinstance(content, dict):
+        for key, value in content.items():
+            if isinstance(value, str) and key in ("pythonClassName", "python_class_name", "type"):
+                yield value
+            yield from _classes(value)
+    elif isinstance(content, list):
+        for each in content:
+            yield from _classes(each)
+    elif isinstance(content, str):
+        with contextlib.suppress(ValueError):
+            yield from _classes(json.loads(content))
+
+
+@contextlib.contextmanager
+def _named(path: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # of JSON, protobuf, riegeli, TFDS: it depends on what is damaged
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(f"{path} is damaged and must be prepared anew: {said}") from error
+
+
+def _read(folder: pathlib.Path, records: Any, rows: Integer[np.ndarray, "rows"], feature: str) -> list:
+    """Return one feature of some records."""
+    with _named(folder):
+        found = [record[feature] for record in records.__getitems__(rows.tolist())]
+        for row, value in zip(rows, found, strict=True):
+            if value is None:
+                raise ValueError(f"record {row} is empty")
+        return found
 
 
 def _directory(dataset: str, data_dir: pathlib.Path) -> pathlib.Path:
@@ -132,10 +201,12 @@ def _image_shape(dataset, features, name, size):
     return shape
 
 
-def _records(builder, dataset, split, data_dir):
-    """Open the records of a split; they are read when they are indexed."""
+def _records(builder, dataset, split, image, data_dir):
+    """Open the records of a split, and again with their images left as bytes; they are read when indexed."""
+    skip = {image: tfds.decode.SkipDecoding()}
+    encoded = skip if isinstance(builder.info.features[image], tfds.features.Image) else None
     try:
-        return builder.as_data_source(split)
+        records = [builder.as_data_source(split, decoders=decoders) for decoders in (None, encoded)]
     except NotImplementedError:
         found = builder.info.file_format.value
         raise ValueError(
@@ -144,15 +215,31 @@ def _records(builder, dataset, split, data_dir):
         ) from None
     except (ValueError, KeyError) as error:
         allowed = ", ".join(sorted(builder.info.splits))
-        raise ValueError(f'split must be one of {allowed} or a slice of it, got "{split}"') from error
+        found = f'"{split}" in {builder.data_path}'
+        raise ValueError(f"split must be one of {allowed} or a slice of it, got {found}") from error
+    return records
 
 
-def _labels(builder, split, image, label):
-    # Images are left as bytes here: decoding them would take most of the time.
-    encoded = isinstance(builder.info.features[image], tfds.features.Image)
-    records = builder.as_data_source(split, decoders={image: tfds.decode.SkipDecoding()} if encoded else None)
-    found = np.empty(len(records), np.int32)
-    for start in range(0, len(records), _CHUNK):
-        rows = range(start, min(start + _CHUNK, len(records)))
-        found[rows] = [record[label] for record in records.__getitems__(rows)]
+def _check_counts(folder, builder, split):
+    """Raise if the files of a split hold other numbers of records than the set says, and TFDS believes."""
+    for name, info in builder.info.splits.items():
+        if not re.search(rf"(?<!\w)({re.escape(name)}|all)(?!\w)", split):
+            continue
+        for file, count in zip(info.filepaths, info.shard_lengths, strict=True):
+            with _named(folder):
+                reader = array_record_module.ArrayRecordReader(os.fspath(file))
+                try:
+                    if reader.num_records() != count:
+                        raise ValueError(
+                            f"{file.name} should hold {count} records, not {reader.num_records()}"
+                        )
+                finally:
+                    reader.close()
+
+
+def _labels(folder, encoded, label):
+    found = np.empty(len(encoded), np.int32)
+    for start in range(0, len(encoded), _CHUNK):
+        rows = np.arange(start, min(start + _CHUNK, len(encoded)))
+        found[rows] = _read(folder, encoded, rows, label)
     return found

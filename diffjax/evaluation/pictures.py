@@ -1,11 +1,13 @@
 """Pictures of samples: tiled images, and points in the plane beside their data."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 _GAP = 2  # white pixels between tiles
+_MOST = 400  # images in the picture of many
 _CELL = 48  # pixels a small image is enlarged to, at least
 
 
@@ -64,6 +66,44 @@ def grid(
     path.parent.mkdir(parents=True, exist_ok=True)
     canvas.save(path, format="PNG")
     return path
+
+
+def of_samples(
+    path: str | Path,
+    gives: str,
+    x: np.ndarray,
+    said: Sequence[str] | None = None,
+    reference: np.ndarray | None = None,
+) -> Path | None:
+    """Draw some samples by what they are.
+
+    Args:
+      path: the PNG.
+      gives: "images", "points" or "embeddings", as `System.gives`.
+      x: the samples: uint8 images, points in the plane.
+      said: what was asked of each, or None.
+      reference: real points to be drawn beside.
+
+    Returns:
+      The file's path, or None where there is nothing to see: embeddings, points of other dimensions.
+    """
+    if gives == "images":
+        chosen = _spread(x, said)
+        return grid(path, x[chosen], None if said is None else np.asarray(said)[chosen])
+    if gives == "points" and x.shape[1:] == (2,):
+        return scatter(path, x, reference)
+    return None
+
+
+def _spread(x, said):
+    """Return which samples to show: of each kind as many as of the others, the first, at most `_MOST`."""
+    if len(x) <= _MOST or said is None:
+        return np.arange(min(len(x), _MOST))
+    kinds = np.unique(np.asarray(said), return_inverse=True)[1]
+    order = np.argsort(kinds, kind="stable")
+    rank = np.empty(len(kinds), int)
+    rank[order] = np.concatenate([np.arange(n) for n in np.bincount(kinds)])
+    return np.sort(np.lexsort((kinds, rank))[:_MOST])
 
 
 def scatter(path: str | Path, points: np.ndarray, reference: np.ndarray | None = None) -> Path:

@@ -1,6 +1,7 @@
 """Flax networks, called `module.apply(variables, x, t, cond, train=False, rngs=...)`: no diffusion in
 them."""
 
+from diffjax.models.conditions import ClassTable, Condition, Encoders, Labelled, merge
 from diffjax.models.embeddings import (
     fourier_features,
     octaves,
@@ -12,12 +13,26 @@ from diffjax.models.mlp import MLP
 from diffjax.models.refinenet import RefineNet
 from diffjax.models.unet import UNet
 
+# By the names that configs give them. Each is called `(x, t, Condition | None, train=)`.
+NETWORKS = {
+    "unet": UNet,
+    "mlp": MLP,
+    "refinenet": RefineNet,
+    "conv_energy": ConvEnergy,
+}
+
 __all__ = [
     "MLP",
+    "NETWORKS",
+    "ClassTable",
+    "Condition",
     "ConvEnergy",
+    "Encoders",
+    "Labelled",
     "RefineNet",
     "UNet",
     "fourier_features",
+    "merge",
     "octaves",
     "sincos_2d",
     "timestep_embedding",

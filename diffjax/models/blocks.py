@@ -1,7 +1,9 @@
-"""The pieces that the networks share: conditioning, normalisation, residual and attention blocks (NHWC)."""
+"""The pieces that the networks share: times, normalisation, residual and attention blocks (NHWC)."""
 
 import math
 from collections.abc import Callable
+from functools import reduce
+from operator import add
 from typing import Any
 
 import flax.linen as nn
@@ -9,55 +11,89 @@ import jax
 import jax.numpy as jnp
 
 from diffjax.models.embeddings import timestep_embedding
+from diffjax.types import Array, Float
 
 Dtype = Any
 
 
-class Conditioning(nn.Module):
-    """Embed the time and, where the network has classes, the label into one vector.
+class TimeEmbedding(nn.Module):
+    """Embed the times into one vector, to which that of a condition is added.
 
-    A sinusoidal embedding goes through two dense layers; the label's row of a learned table is added. For
-    classifier-free guidance give the table one row more than there are classes and use the last as the null
-    label.
+    Each time's sinusoidal embedding goes through two dense layers of its own, and the results are added. The
+    last layer of every time but the first starts at zero: a network with more times is the one with the first
+    alone until it is trained.
 
     Attributes:
       features: size of the result.
       time_features: size of the sinusoidal embedding.
-      num_classes: rows of the label table; None for an unconditional network.
-      time_scale: multiplies `t` first; 1 for times 1..T, 1000 for times in [0, 1].
+      time_scale: multiplies the times first; 1 for times 1..T, 1000 for times in [0, 1].
+      times: number of times K.
     """
 
     features: int
     time_features: int
-    num_classes: int | None = None
     time_scale: float = 1.0
+    times: int = 1
 
     @nn.compact
-    def __call__(self, t: jax.Array, cond: jax.Array | None, batch: int) -> jax.Array:
-        """Embed times `t` ([B] or a scalar) and labels `cond` (int [B] or None) into [batch, features]."""
-        t = jnp.asarray(t)
-        if t.shape not in ((), (batch,)):
-            raise ValueError(f"t: must be a scalar or have shape ({batch},) as x has; got shape {t.shape}")
-        t = jnp.broadcast_to(t, (batch,))
-        h = timestep_embedding(self.time_scale * t, self.time_features)
-        h = nn.Dense(self.features, name="time_0")(h)
-        h = nn.Dense(self.features, name="time_1")(nn.silu(h))
-        if self.num_classes is None:
-            if cond is not None:
-                raise ValueError("cond: the network is unconditional (num_classes=None), so it must be None")
-            return h
-        return h + self._label(cond, batch)
+    def __call__(self, t: Array, x: Array, vector: Float[Array, "batch features"] | None = None) -> Array:
+        """Embed times of the inputs x [B, ...], see `checked_times`, and add `vector` [B, features]."""
+        embedded = []
+        for k, each in enumerate(checked_times(t, x, self.times).T):
+            name, init = ("time", {}) if k == 0 else (f"times_{k}", {"kernel_init": nn.initializers.zeros})
+            h = timestep_embedding(self.time_scale * each, self.time_features)
+            h = nn.silu(nn.Dense(self.features, name=f"{name}_0")(h))
+            embedded.append(nn.Dense(self.features, name=f"{name}_1", **init)(h))
+        return reduce(add, embedded if vector is None else [*embedded, vector])
 
-    def _label(self, cond, batch):
-        if cond is None:
-            raise ValueError(f"cond: the network needs labels (num_classes={self.num_classes}); got None")
-        cond = jnp.asarray(cond)
-        if cond.shape != (batch,) or not jnp.issubdtype(cond.dtype, jnp.integer):
-            raise ValueError(
-                f"cond: must be integer labels of shape ({batch},); got {cond.dtype} of shape {cond.shape}"
-            )
-        normal = nn.initializers.normal(1.0)
-        return nn.Embed(self.num_classes, self.features, embedding_init=normal, name="label")(cond)
+
+def checked_times(t: Array, x: Array, times: int = 1) -> Array:
+    """Return the times of the inputs x [B, ...] as [B, times].
+
+    Args:
+      t: [B, times], or for one time [B] or a scalar.
+      x: the inputs.
+      times: how many times the network takes.
+
+    Raises:
+      ValueError: for another shape, or times that are no real numbers.
+    """
+    t, batch = jnp.asarray(t), len(x)
+    if times == 1 and t.shape in ((), (batch,)):
+        t = jnp.broadcast_to(t, (batch,))[:, None]
+    if t.shape != (batch, times):
+        one = "be a scalar or have shape" if times == 1 else "have shape"
+        shape = (batch,) if times == 1 else (batch, times)
+        raise ValueError(f"t: must {one} {shape}, as x has {batch} rows; got shape {t.shape}")
+    if not (jnp.issubdtype(t.dtype, jnp.integer) or jnp.issubdtype(t.dtype, jnp.floating)):
+        raise ValueError(f"t: must be real numbers; got {t.dtype}")
+    return t
+
+
+def checked_images(x: Array, multiple: int = 1) -> Array:
+    """Return images [B, H, W, C] in float32 at least.
+
+    Args:
+      x: floating point images.
+      multiple: what height and width must be divisible by.
+
+    Raises:
+      ValueError: for another shape or dtype.
+    """
+    if x.ndim != 4:
+        raise ValueError(f"x: must be images [B, H, W, C]; got shape {x.shape}")
+    if x.shape[1] % multiple or x.shape[2] % multiple:
+        raise ValueError(
+            f"x: height and width must be divisible by {multiple}; got {x.shape[1]}x{x.shape[2]}"
+        )
+    return checked_floats(x)
+
+
+def checked_floats(x: Array) -> Array:
+    """Return x in float32 at least; refuse what is no floating point number by a ValueError."""
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise ValueError(f"x: must be floating point; got {x.dtype}")
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 class GroupNorm(nn.Module):
@@ -217,7 +253,8 @@ class AttentionBlock(nn.Module):
             q, k, v = h[:, :, 0], h[:, :, 1], h[:, :, 2]
         else:
             q, k, v = jnp.split(h.reshape(*h.shape[:-1], self.num_heads, -1), 3, axis=-1)
-        h = jax.nn.dot_product_attention(q, k, v).reshape(tokens.shape)
+        # XLA's by name: a fused kernel with a reverse rule of its own would refuse forward mode.
+        h = jax.nn.dot_product_attention(q, k, v, implementation="xla").reshape(tokens.shape)
         zeros = nn.initializers.zeros
         h = nn.Dense(channels, kernel_init=zeros, dtype=self.dtype, name="proj_out")(h)
         return x + h.reshape(x.shape)

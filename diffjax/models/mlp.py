@@ -4,15 +4,15 @@ import math
 from typing import Any
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 
-from diffjax.models.blocks import Conditioning
+from diffjax.models.blocks import TimeEmbedding, checked_floats
+from diffjax.models.conditions import Condition, beside, checked
 from diffjax.models.embeddings import octaves
+from diffjax.types import Array, Float
 
 
 class MLP(nn.Module):
-    """Predict from points: `depth` hidden layers, each of which also sees the time and the label.
+    """Predict from points: `depth` hidden layers, each of which also sees the time and the condition.
 
     Images are flattened first, and the output has their shape again.
 
@@ -20,39 +20,51 @@ class MLP(nn.Module):
       width: units of each hidden layer.
       depth: hidden layers, at least 1.
       out_features: size of the output's last axis; None for that of `x`, twice it for a learned variance.
-      num_classes: rows of the label table (one more than there are classes for classifier-free guidance);
-        None for none.
       time_scale: multiplies `t` before its embedding; 1 for times 1..T, 1000 for times in [0, 1].
+      times: number of times K; a further one changes nothing until it is trained.
       frequencies: of the sines and cosines of `x` that the first layer sees beside `x`, see
         `embeddings.octaves`; 0 for none.
+      map_channels: channels of the condition's map, which the first layer sees last; 0 for none.
       dtype: compute dtype; None follows `x`. Parameters are float32.
     """
 
     width: int = 128
     depth: int = 3
     out_features: int | None = None
-    num_classes: int | None = None
     time_scale: float = 1.0
+    times: int = 1
     frequencies: int | tuple[int, ...] = 0
+    map_channels: int = 0
     dtype: Any = None
+
+    @property
+    def vector_features(self) -> int:
+        """Width of the condition's vector."""
+        return self.width
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, t: jax.Array, cond: jax.Array | None = None, *, train: bool = False
-    ) -> jax.Array:
+        self,
+        x: Float[Array, "batch *space features"],
+        t: Array,
+        cond: Condition | None = None,
+        *,
+        train: bool = False,
+    ) -> Float[Array, "batch *space out"]:
         """Apply the network.
 
         Args:
           x: points [B, D], or images [B, H, W, C].
-          t: times [B].
-          cond: integer labels [B] in 0..num_classes-1, or None for an unconditional network.
+          t: times [B], or [B, times].
+          cond: vector [B, vector_features]; map [B, map_channels] beside points, [B, H, W, map_channels]
+            beside images; no tokens. None for nothing.
           train: accepted by every network; this one behaves the same.
 
         Returns:
           [B, ..., out_features], float32 at least.
 
         Raises:
-          ValueError: for another shape, or labels that do not suit the network.
+          ValueError: for another shape, or a condition that does not suit the network.
         """
         del train
         if x.ndim < 2:
@@ -60,10 +72,12 @@ class MLP(nn.Module):
         if self.depth < 1:
             raise ValueError(f"depth: must be at least 1; got {self.depth}")
         *shape, features = x.shape
-        x = x.reshape(len(x), -1).astype(jnp.promote_types(x.dtype, jnp.float32))
-        embed = Conditioning(self.width, self.width, self.num_classes, self.time_scale, name="embed")
-        emb = nn.silu(embed(t, cond, len(x)))
-        h = octaves(x, self.frequencies)
+        x = checked_floats(x)
+        cond = checked(cond, x, vector_features=self.vector_features, map_channels=self.map_channels)
+        embed = TimeEmbedding(self.width, self.width, self.time_scale, self.times, name="embed")
+        emb = nn.silu(embed(t, x, cond.vector))
+        flat = lambda array: None if array is None else array.reshape(len(x), -1)
+        h = beside(octaves(flat(x), self.frequencies), flat(cond.map))
         for i in range(self.depth):
             h = nn.Dense(self.width, dtype=self.dtype, name=f"hidden_{i}")(h)
             h = nn.silu(h + nn.Dense(self.width, dtype=self.dtype, use_bias=False, name=f"emb_{i}")(emb))

@@ -8,6 +8,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from diffjax.models.blocks import checked_images, checked_times
+from diffjax.models.conditions import Condition, checked
+from diffjax.types import Array, Float
+
 
 class InstanceNormPlus(nn.Module):
     """Normalise each channel over space, and put back how its mean differs from the other channels' means.
@@ -68,16 +72,26 @@ class RefineNet(nn.Module):
     out_channels: int | None = None
     dtype: Any = None
 
+    @property
+    def vector_features(self) -> None:
+        """None: the network takes no vector."""
+        return None
+
     @nn.compact
     def __call__(
-        self, x: jax.Array, t: jax.Array, cond: jax.Array | None = None, *, train: bool = False
-    ) -> jax.Array:
+        self,
+        x: Float[Array, "batch height width channels"],
+        t: Array,
+        cond: Condition | None = None,
+        *,
+        train: bool = False,
+    ) -> Float[Array, "batch height width out"]:
         """Apply the network.
 
         Args:
           x: images [B, H, W, C]; H and W even.
           t: times [B]; with num_levels rounded to 1..num_levels, any other gives NaN.
-          cond: must be None.
+          cond: must say nothing; None, or a Condition whose fields are None.
           train: accepted by every network; this one behaves the same.
 
         Returns:
@@ -87,14 +101,12 @@ class RefineNet(nn.Module):
           ValueError: for another shape, or a condition.
         """
         del train
-        if x.ndim != 4 or x.shape[1] % 2 or x.shape[2] % 2:
-            raise ValueError(f"x: must be images [B, H, W, C] of even height and width; got shape {x.shape}")
-        if cond is not None:
-            raise ValueError("cond: the network is unconditional, so it must be None")
-        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        x = checked_images(x, 2)
+        checked(cond, x, vector_features=self.vector_features)
+        t = checked_times(t, x)[:, 0]
         level, norm, refined_norm, pool = None, _normaliser(None), _no_norm, nn.max_pool
         if self.num_levels is not None:
-            level = jnp.rint(jnp.broadcast_to(t, len(x))).astype(int) - 1
+            level = jnp.rint(t).astype(int) - 1
             level = jnp.where(level < 0, self.num_levels, level)  # out of range, not the last row
             norm = refined_norm = _normaliser(self.num_levels)
             pool = nn.avg_pool

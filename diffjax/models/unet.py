@@ -5,21 +5,23 @@ from functools import partial
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from diffjax.models.blocks import (
     AttentionBlock,
-    Conditioning,
     Downsample,
     GroupNorm,
     ResBlock,
+    TimeEmbedding,
     Upsample,
+    checked_images,
     conv3x3,
     mean_pool,
     nearest,
 )
+from diffjax.models.conditions import Condition, beside, checked
 from diffjax.models.embeddings import octaves
+from diffjax.types import Array, Float
 
 
 class UNet(nn.Module):
@@ -40,8 +42,6 @@ class UNet(nn.Module):
       num_head_channels: channels of each head; if given, it decides the number of heads instead of
         `num_heads`.
       num_heads_upsample: heads on the way up; None for `num_heads`.
-      num_classes: rows of the label table (one more than there are classes for classifier-free guidance,
-        whose null label is the last); None for an unconditional network.
       dropout: rate in the residual blocks, when training.
       use_scale_shift_norm: the time scales and shifts normalised activations (AdaGN) instead of being added.
       resblock_updown: resample inside residual blocks, as BigGAN does.
@@ -50,8 +50,10 @@ class UNet(nn.Module):
       use_new_attention_order: order of the rows of the attention's q, k, v projection; see `AttentionBlock`.
       num_groups: groups of the normalisations; must divide the channels of every block.
       time_scale: multiplies `t` before its embedding; 1 for times 1..T, 1000 for times in [0, 1].
+      times: number of times K; a further one changes nothing until it is trained.
       frequencies: of the sines and cosines of `x` that the first convolution sees beside `x`, see
         `embeddings.octaves`; 0 for none.
+      map_channels: channels of the condition's map, which the first convolution sees last; 0 for none.
       remat: recompute residual blocks in the backward pass to save memory.
       dtype: compute dtype of the blocks; None follows `x`. Parameters are float32; normalisations, the time's
         embedding and the output are computed in float32.
@@ -67,7 +69,6 @@ class UNet(nn.Module):
     num_heads: int = 1
     num_head_channels: int | None = None
     num_heads_upsample: int | None = None
-    num_classes: int | None = None
     dropout: float = 0.0
     use_scale_shift_norm: bool = False
     resblock_updown: bool = False
@@ -75,34 +76,47 @@ class UNet(nn.Module):
     use_new_attention_order: bool = False
     num_groups: int = 32
     time_scale: float = 1.0
+    times: int = 1
     frequencies: int | tuple[int, ...] = 0
+    map_channels: int = 0
     remat: bool = False
     dtype: Any = None
 
+    @property
+    def vector_features(self) -> int:
+        """Width of the condition's vector."""
+        return 4 * self.model_channels
+
     @nn.compact
     def __call__(
-        self, x: jax.Array, t: jax.Array, cond: jax.Array | None = None, *, train: bool = False
-    ) -> jax.Array:
+        self,
+        x: Float[Array, "batch height width channels"],
+        t: Array,
+        cond: Condition | None = None,
+        *,
+        train: bool = False,
+    ) -> Float[Array, "batch height width out"]:
         """Apply the network.
 
         Args:
           x: images [B, H, W, C]; H and W divisible by `2^(levels - 1)`.
-          t: times [B].
-          cond: integer labels [B] in 0..num_classes-1, or None for an unconditional network. A label that is
-            too large gives NaN.
+          t: times [B], or [B, times].
+          cond: vector [B, vector_features], map [B, H, W, map_channels], no tokens; None for nothing.
           train: switches dropout on; it needs the "dropout" rng.
 
         Returns:
           [B, H, W, out_channels], float32 at least. Zero at initialisation.
 
         Raises:
-          ValueError: for shapes, labels, groups or heads that do not fit.
+          ValueError: for shapes, conditions, groups or heads that do not fit.
         """
-        self._check(x)
-        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        x = checked_images(x, 2 ** (len(self.channel_mult) - 1))
+        cond = checked(cond, x, vector_features=self.vector_features, map_channels=self.map_channels)
         dtype = self.dtype or x.dtype
-        width = self.model_channels
-        emb = Conditioning(4 * width, width, self.num_classes, self.time_scale, name="embed")(t, cond, len(x))
+        embed = TimeEmbedding(
+            self.vector_features, self.model_channels, self.time_scale, self.times, name="embed"
+        )
+        emb = embed(t, x, cond.vector)
         common = {"num_groups": self.num_groups, "dtype": dtype}
         residual = partial(
             nn.remat(ResBlock) if self.remat else ResBlock,
@@ -124,7 +138,8 @@ class UNet(nn.Module):
                 return residual(h.shape[-1], resample=function, name=name)(h, emb)
             return convolution(dtype, name=name)(h) if self.conv_resample else function(h)
 
-        h = conv3x3(self._channels(0), dtype=dtype, name="input_blocks_0_0")(octaves(x, self.frequencies))
+        seen = beside(octaves(x, self.frequencies), cond.map)
+        h = conv3x3(self._channels(0), dtype=dtype, name="input_blocks_0_0")(seen)
         skips, rate, top = [h], 1, len(self.channel_mult) - 1
         for level in range(top + 1):
             for _ in range(self.num_res_blocks):
@@ -164,13 +179,3 @@ class UNet(nn.Module):
                 f"got {self.num_head_channels}"
             )
         return channels // self.num_head_channels
-
-    def _check(self, x):
-        if x.ndim != 4:
-            raise ValueError(f"x: must be images [B, H, W, C]; got shape {x.shape}")
-        factor = 2 ** (len(self.channel_mult) - 1)
-        if x.shape[1] % factor or x.shape[2] % factor:
-            raise ValueError(
-                f"x: height and width must be divisible by {factor}, as channel_mult has "
-                f"{len(self.channel_mult)} levels; got {x.shape[1]}x{x.shape[2]}"
-            )

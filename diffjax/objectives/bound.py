@@ -1,39 +1,47 @@
 """The variational bound as a loss: single terms, and the hybrid loss of improved DDPM."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffjax.objectives.denoising import denoising
-from diffjax.process import elbo, forward
+from diffjax.objectives.denoising import Weighting, denoising
+from diffjax.process import checks, elbo, forward
+from diffjax.process.level import NoiseLevel
+from diffjax.process.prediction import Network, Reading
+from diffjax.process.schedules import Chain
+from diffjax.types import Array, ArrayLike, Float
 
 
 def bound(
-    network,
-    x0,
-    eps,
-    level,
-    cond=None,
+    network: Network,
+    x0: Float[Array, "batch *shape"],
+    eps: Float[Array, "batch *shape"],
+    level: NoiseLevel,
+    cond: Any = None,
     *,
-    level_s,
-    kind="eps",
-    variance="learned_range",
-    floor=-np.inf,
-    pair=None,
-    x_t=None,
-):
+    level_s: NoiseLevel,
+    reading: Reading | None = None,
+    kind: str | None = None,
+    variance: str = "learned_range",
+    floor: ArrayLike = -np.inf,
+    pair: forward.Pair | None = None,
+    x_t: Float[Array, "batch *shape"] | None = None,
+) -> tuple[Float[Array, "batch"], dict[str, Any]]:
     """Return one term of the bound for each sample: L_vlb (Ho et al. 2020, eq. 5).
 
     Times drawn uniformly from a chain of T steps make T times its mean an estimate of the bound less its
     prior term. Where level_s is clean data the term is the discretized decoder's.
 
     Args:
-      network: (x_t, t `[B]`, cond) -> output `[B, ..., C or 2C]`.
+      network: (x, t `[B]`, cond) -> output `[B, ..., C or 2C]`.
       x0: `[B, ...]`, 8-bit images scaled to [-1, 1].
       eps: `[B, ...]` unit normal noise.
       level, level_s: levels of the step t -> s, scalars or `[B]`.
       cond: condition handed to the network.
-      kind: what the network predicts, one of `prediction.KINDS`.
+      reading, kind: see `denoising`.
       variance: of the model's transition, see `forward.reverse`.
       floor: log variance at sigma_s = 0, usually `schedule.floor()`.
       pair: the step's coefficients if they are known better than float32 levels give them, see `step_table`.
@@ -42,27 +50,28 @@ def bound(
     Returns:
       Bits per dimension `[B]`, and aux of `denoising`.
     """
-    _, aux = denoising(network, x0, eps, level, cond, kind=kind, level_s=level_s, x_t=x_t)
+    _, aux = denoising(network, x0, eps, level, cond, reading=reading, kind=kind, level_s=level_s, x_t=x_t)
     pair = forward.pair(level_s, level, floor) if pair is None else pair
     return _bits(aux["prediction"], aux["x_t"], x0, level_s, pair, variance), aux
 
 
 def hybrid(
-    network,
-    x0,
-    eps,
-    level,
-    cond=None,
+    network: Network,
+    x0: Float[Array, "batch *shape"],
+    eps: Float[Array, "batch *shape"],
+    level: NoiseLevel,
+    cond: Any = None,
     *,
-    level_s,
-    bound_weight,
-    kind="eps",
-    weighting=None,
-    variance="learned_range",
-    floor=-np.inf,
-    pair=None,
-    x_t=None,
-):
+    level_s: NoiseLevel,
+    bound_weight: float,
+    reading: Reading | None = None,
+    kind: str | None = None,
+    weighting: Weighting | None = None,
+    variance: str = "learned_range",
+    floor: ArrayLike = -np.inf,
+    pair: forward.Pair | None = None,
+    x_t: Float[Array, "batch *shape"] | None = None,
+) -> tuple[Float[Array, "batch"], dict[str, Any]]:
     """Return L_simple + bound_weight L_vlb, the bound teaching the variance alone.
 
     Nichol & Dhariwal 2021, eq. 16: the gradient of the bound stops at the mean.
@@ -77,8 +86,9 @@ def hybrid(
       loss `[B]`, and aux of `denoising` with "mse" and "bound" `[B]`.
     """
     mse, aux = denoising(
-        network, x0, eps, level, cond, kind=kind, weighting=weighting, level_s=level_s, x_t=x_t
-    )
+        network, x0, eps, level, cond,
+        reading=reading, kind=kind, weighting=weighting, level_s=level_s, x_t=x_t,
+    )  # fmt: skip
     pair = forward.pair(level_s, level, floor) if pair is None else pair
     predicted = aux["prediction"]
     fixed = predicted._replace(x0=jax.lax.stop_gradient(predicted.x0))
@@ -86,7 +96,7 @@ def hybrid(
     return mse + bound_weight * bits, aux | {"mse": mse, "bound": bits}
 
 
-def step_table(chain):
+def step_table(chain: Chain) -> Callable[[ArrayLike], forward.Pair]:
     """Return n -> Pair of the step n -> n - 1, read from a table made on the host in float64.
 
     In float32 the difference of two neighbouring log SNRs keeps four digits; the table keeps all seven.
@@ -94,7 +104,7 @@ def step_table(chain):
     Args:
       chain: a Chain; its `floor()` is in the table.
     """
-    n = np.arange(1, chain.num_steps + 1)
+    n = np.arange(1, checks.chain("step_table", chain).num_steps + 1)
     table = forward.pair(chain(n - 1), chain(n), chain.floor())
     return lambda n: jax.tree.map(lambda a: jnp.asarray(a)[jnp.asarray(n).astype(int) - 1], table)
 

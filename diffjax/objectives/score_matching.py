@@ -21,6 +21,7 @@ import jax.numpy as jnp
 
 from diffjax.objectives.denoising import denoising as denoising_loss
 from diffjax.process import checks, prediction
+from diffjax.process.level import mean_of_each, sum_of_each
 
 
 def explicit(network, x, score, t=0.0, cond=None):
@@ -38,7 +39,7 @@ def explicit(network, x, score, t=0.0, cond=None):
     """
     checks.same_shape("score", score, x)
     s = _score(network, t, cond)(x)
-    return 0.5 * _mean((s - score) ** 2), {"score": s}
+    return 0.5 * mean_of_each((s - score) ** 2), {"score": s}
 
 
 def implicit(network, x, t=0.0, cond=None):
@@ -53,9 +54,9 @@ def implicit(network, x, t=0.0, cond=None):
     s, push = jax.linearize(_score(network, t, cond), x)
     dim = x[0].size
     basis = jnp.eye(dim, dtype=x.dtype).reshape(dim, *x.shape[1:])
-    entries = jax.vmap(lambda e: _sum(e * push(jnp.broadcast_to(e, x.shape))))(basis)
+    entries = jax.vmap(lambda e: sum_of_each(e * push(jnp.broadcast_to(e, x.shape))))(basis)
     divergence = entries.sum(0)
-    return 0.5 * _mean(s**2) + divergence / dim, {"score": s, "divergence": divergence}
+    return 0.5 * mean_of_each(s**2) + divergence / dim, {"score": s, "divergence": divergence}
 
 
 def sliced(network, x, v, t=0.0, cond=None):
@@ -70,7 +71,7 @@ def sliced(network, x, v, t=0.0, cond=None):
       loss `[B]`, and aux {"score"}.
     """
     s, js = _along(network, x, v, t, cond)
-    return (0.5 * _sum(v * s) ** 2 + _sum(v * js)) / x[0].size, {"score": s}
+    return (0.5 * sum_of_each(v * s) ** 2 + sum_of_each(v * js)) / x[0].size, {"score": s}
 
 
 def sliced_vr(network, x, v, t=0.0, cond=None):
@@ -79,7 +80,7 @@ def sliced_vr(network, x, v, t=0.0, cond=None):
     Args, Returns: see `sliced`.
     """
     s, js = _along(network, x, v, t, cond)
-    return 0.5 * _mean(s**2) + _mean(v * js), {"score": s}
+    return 0.5 * mean_of_each(s**2) + mean_of_each(v * js), {"score": s}
 
 
 def denoising(network, x0, eps, level, cond=None, *, weighting=None):
@@ -109,11 +110,3 @@ def _along(network, x, v, t, cond):
     """Return s and (grad s) v."""
     checks.same_shape("v", v, x)
     return jax.jvp(_score(network, t, cond), (x,), (v,))
-
-
-def _sum(values):
-    return values.reshape(len(values), -1).sum(1)
-
-
-def _mean(values):
-    return values.reshape(len(values), -1).mean(1)

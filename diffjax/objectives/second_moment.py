@@ -10,6 +10,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from diffjax.objectives.times import TimeSampler
+from diffjax.process.checks import chain
+from diffjax.process.level import Schedule
+from diffjax.types import Array, Float, Int, Key
+
 
 class History(NamedTuple):
     """The last losses of each time.
@@ -19,16 +24,43 @@ class History(NamedTuple):
       counts: `[T]`, how many of them are filled.
     """
 
-    losses: jax.Array
-    counts: jax.Array
+    losses: Float[Array, "steps length"]
+    counts: Int[Array, "steps"]
 
 
-def init(num_steps, length=10):
+def sampler(schedule: Schedule, length: int = 10, uniform_share: float = 0.001) -> TimeSampler:
+    """Return the TimeSampler of a chain that draws by these probabilities; its state is a History.
+
+    Args:
+      schedule: a chain.
+      length, uniform_share: see `init` and `probabilities`.
+
+    Raises:
+      ValueError: for a continuous schedule.
+
+    Example:
+      >>> import jax
+      >>> from diffjax.objectives import second_moment
+      >>> from diffjax.process import schedules
+      >>> times = second_moment.sampler(schedules.linear_beta(10))
+      >>> t, weights = times.draw(jax.random.key(0), times.init(), 3)
+      >>> weights.tolist()
+      [1.0, 1.0, 1.0]
+    """
+    num_steps = chain("importance sampling of times", schedule).num_steps
+    return TimeSampler(
+        init=lambda: init(num_steps, length),
+        draw=lambda key, history, n: draw(key, history, n, uniform_share),
+        update=lambda history, times, losses: update(history, times, jax.lax.stop_gradient(losses)),
+    )
+
+
+def init(num_steps: int, length: int = 10) -> History:
     """Return an empty history of `length` losses for each of the times 1..num_steps."""
     return History(jnp.zeros((num_steps, length)), jnp.zeros(num_steps, int))
 
 
-def probabilities(history, uniform_share=0.001):
+def probabilities(history: History, uniform_share: float = 0.001) -> Float[Array, "steps"]:
     """Return p_n, `[T]`, summing to 1.
 
     Args:
@@ -41,20 +73,22 @@ def probabilities(history, uniform_share=0.001):
     return jnp.where((history.counts == length).all(), p, 1 / num_steps)
 
 
-def draw(key, history, n, uniform_share=0.001):
+def draw(
+    key: Key[Array, ""], history: History, n: int, uniform_share: float = 0.001
+) -> tuple[Int[Array, "n"], Float[Array, "n"]]:
     """Return n times in 1..T and their importance weights 1 / (T p), both `[n]`."""
     p = probabilities(history, uniform_share)
     times = 1 + jax.random.categorical(key, jnp.log(p), shape=(n,))
     return times, importance(history, times, uniform_share)
 
 
-def importance(history, times, uniform_share=0.001):
+def importance(history: History, times: Int[Array, "n"], uniform_share: float = 0.001) -> Float[Array, "n"]:
     """Return the importance weights 1 / (T p) of times `[n]`."""
     p = probabilities(history, uniform_share)
     return 1 / (len(p) * p[times - 1])
 
 
-def update(history, times, losses):
+def update(history: History, times: Int[Array, "n"], losses: Float[Array, "n"]) -> History:
     """Return the history with a batch of losses, entered one after another.
 
     Args:

@@ -1,30 +1,49 @@
 """The bound of a continuous schedule as a loss, and the gradient that quiets it (Kingma et al. 2021)."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import numpy as np
 
-from diffjax.process import continuous_elbo
+from diffjax.likelihoods import continuous_elbo
+from diffjax.process.level import NoiseLevel
+from diffjax.process.prediction import Denoiser, Network, Reading
+from diffjax.types import Array, Float, PyTree
 
 
-def variational(denoise, x0, eps, level, cond=None, **options):
+def variational(
+    denoise: Denoiser | Network,
+    x0: Float[Array, "batch *shape"],
+    eps: Float[Array, "batch *shape"],
+    level: NoiseLevel,
+    cond: Any = None,
+    *,
+    reading: Reading | None = None,
+    **options: Any,
+) -> tuple[Float[Array, "batch"], dict[str, Float[Array, "batch"]]]:
     """Return one draw of the bound on -log2 p(x) per dimension for each sample.
 
     Args:
-      denoise: Denoiser, e.g. `prediction.denoiser(network, "eps", label=lambda level: -level.log_snr)`.
+      denoise: Denoiser, or, with a reading, the network.
       x0, eps: `[B, ...]` data and unit normal noise.
       level: NoiseLevel `[B]` at times uniform over the schedule, best `low_discrepancy`.
       cond: condition handed to the denoiser.
+      reading: of the network, e.g. `prediction.reading("eps", ask=lambda level: -level.log_snr)`.
       options: eps_0, level_0, level_1 and the others of `continuous_elbo.terms`.
 
     Returns:
       Bits per dimension `[B]`, and aux with the terms, `[B]` each.
     """
+    denoise = denoise if reading is None else reading.denoiser(denoise)
     nats = continuous_elbo.terms(denoise, x0, eps, level, cond, **options)
     bits = {name: value / np.log(2) for name, value in nats.items()}
     return sum(bits.values()), bits
 
 
-def reducing_variance(losses):
+def reducing_variance(
+    losses: Callable[[PyTree, PyTree], Float[Array, "batch"]],
+) -> Callable[[PyTree, PyTree], Float[Array, "batch"]]:
     """Let what is between a learned schedule's ends lower the loss's variance, in the same backward pass.
 
     Kingma et al. 2021, app. I.2: the expected loss does not depend on it, so the variance falls with

@@ -1,10 +1,12 @@
 """guided-diffusion's U-Net (`UNetModel`) and ours: configuration and parameters, one to one both ways.
 
 theirs                                     ours
-time_embed.0, time_embed.2, label_emb      embed/time_0, embed/time_1, embed/label
+time_embed.0, time_embed.2                 embed/time_0, embed/time_1
 input_blocks.3.0.in_layers.2               input_blocks_3_0/in_conv
 input_blocks.3.1.qkv                       input_blocks_3_1/qkv
 out.0, out.2                               out_norm, out_conv
+
+A network with classes is a `Labelled` one: ours is then below network/, and label_emb is label/embedding.
 
 convolution [out, in, h, w]                [h, w, in, out]
 linear [out, in], 1x1 [out, in, 1(, 1)]    [in, out]
@@ -19,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from diffjax.models.conditions import Labelled
 from diffjax.models.unet import UNet
 from diffjax.pretrained.files import check_tensors
 
@@ -49,7 +52,7 @@ _DEFAULTS = {
 _TOP = {
     "embed/time_0": "time_embed.0",
     "embed/time_1": "time_embed.2",
-    "embed/label": "label_emb",
+    "label": "label_emb",
     "out_norm": "out.0",
     "out_conv": "out.2",
 }
@@ -65,7 +68,7 @@ _RESIDUAL = {
 _POINTWISE = {"skip": 2, "qkv": 1, "proj_out": 1}
 
 
-def build(config: Mapping[str, Any]) -> UNet:
+def build(config: Mapping[str, Any]) -> UNet | Labelled:
     """Make our network from the arguments of guided-diffusion's `UNetModel`.
 
     Args:
@@ -74,7 +77,8 @@ def build(config: Mapping[str, Any]) -> UNet:
         and the rates are `image_size // size`.
 
     Returns:
-      The network. Its `t` is the one of guided-diffusion: 0..T-1, fractions allowed.
+      The network, called `(x, t)`, or with `num_classes` a `Labelled` one, called `(x, t, label)`. Its `t` is
+      the one of guided-diffusion: 0..T-1, fractions allowed.
 
     Raises:
       ValueError: for a missing or unknown argument, or a value we have no counterpart of.
@@ -99,10 +103,11 @@ def build(config: Mapping[str, Any]) -> UNet:
     for key in ("num_head_channels", "num_heads_upsample"):
         fields[key] = None if config[key] == -1 else config[key]
     dtype = jnp.float16 if config["use_fp16"] else None
-    return UNet(**fields, remat=config["use_checkpoint"], dtype=dtype)
+    unet = UNet(**fields, remat=config["use_checkpoint"], dtype=dtype)
+    return unet if config["num_classes"] is None else Labelled(unet, config["num_classes"])
 
 
-def convert(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> tuple[UNet, dict]:
+def convert(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> tuple[UNet | Labelled, dict]:
     """Make our network and its parameters from guided-diffusion's.
 
     Args:
@@ -127,7 +132,7 @@ def export(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Make guided-diffusion's state dict from our parameters: the inverse of `convert`.
 
     Args:
-      variables: {"params": ...} of a `UNet`.
+      variables: {"params": ...} of what `build` makes.
 
     Returns:
       numpy arrays by guided-diffusion's names, in its layouts.
@@ -140,12 +145,12 @@ def _abstract_params(module, config):
     size = config["image_size"]
     x = jax.ShapeDtypeStruct((1, size, size, config["in_channels"]), jnp.float32)
     t = jax.ShapeDtypeStruct((1,), jnp.float32)
-    cond = None if module.num_classes is None else jax.ShapeDtypeStruct((1,), jnp.int32)
-    return jax.eval_shape(module.init, jax.random.key(0), x, t, cond)["params"]
+    label = [jax.ShapeDtypeStruct((1,), jnp.int32)] if isinstance(module, Labelled) else []
+    return jax.eval_shape(module.init, jax.random.key(0), x, t, *label)["params"]
 
 
 def _name(path):
-    layer, leaf = path.rsplit("/", 1)
+    layer, leaf = path.removeprefix("network/").rsplit("/", 1)
     if layer not in _TOP:
         block, *inner = layer.split("/")
         folder, indices = re.fullmatch(r"(\w+_blocks?)_([\d_]+)", block).groups()

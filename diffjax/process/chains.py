@@ -7,6 +7,7 @@ data (Song & Ermon 2019). numpy times give float64 numpy levels; a jax array or 
 import dataclasses
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -61,6 +62,18 @@ class Chain:
         alpha = table(self.alpha)
         return NoiseLevel(index.astype(alpha.dtype), alpha, table(self.sigma), table(self.log_snr))
 
+    def step_before(self, level):
+        """Return the level one step below, for kind "mean" and the terms of the bound."""
+        return self(level.t - 1)
+
+    def draw(self, key, n):
+        """Return n uniform times of 1..T, `[n]` int."""
+        return jax.random.randint(key, (n,), 1, self.num_steps + 1)
+
+    def spread(self, u):
+        """Return the times ceil(T u) of uniform numbers u in [0, 1)."""
+        return jnp.clip(jnp.ceil(self.num_steps * u), 1, self.num_steps).astype(int)
+
     def floor(self, times=None):
         """Log posterior variance of the grid's second step (default: every step), see `forward.floor`."""
         return forward.floor(self, np.arange(self.num_steps, -1, -1) if times is None else times)
@@ -72,6 +85,10 @@ class Chain:
     def inv_log_snr(self, log_snr):
         """Return the fractional time n of this log SNR."""
         return self.continuous().inv_log_snr(log_snr)
+
+    def at_ratio(self, ratio):
+        """Return the level of the step nearest to the time of this sigma / alpha."""
+        return self(self.inv_sigma(ratio))
 
     def round_sigma(self, ratio):
         """Return the integer time n in 0..T of the nearest sigma / alpha (Karras et al. 2022, app. C.3.4)."""

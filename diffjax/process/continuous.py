@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffjax.process.checks import continuous_time
 from diffjax.process.level import NoiseLevel, namespace
 
 
@@ -47,6 +48,8 @@ class Continuous:
     t_end: float | None = None
     sde: Callable | None = None
 
+    num_steps = None
+
     def __call__(self, t):
         """Return the level at time(s) t.
 
@@ -60,6 +63,26 @@ class Continuous:
     def inv_log_snr(self, log_snr):
         """Return the time of this log SNR."""
         return self.inv_sigma(namespace(log_snr).exp(-0.5 * log_snr))
+
+    def at_ratio(self, ratio):
+        """Return the level of this sigma / alpha, which may lie beyond t_max."""
+        return self.level(self.inv_sigma(ratio))
+
+    def continuous(self):
+        """Return the schedule itself."""
+        return self
+
+    def step_before(self, level):
+        """Raise ValueError: there is no step before a real time."""
+        raise ValueError("the step before a level (kind 'mean') needs a chain; this schedule is continuous")
+
+    def draw(self, key, n):
+        """Return n uniform times in [t_min, t_max], `[n]`."""
+        return jax.random.uniform(key, (n,), minval=self.t_min, maxval=self.t_max)
+
+    def spread(self, u):
+        """Return the times t_min + (t_max - t_min) u of uniform numbers u in [0, 1)."""
+        return self.t_min + (self.t_max - self.t_min) * u
 
 
 def as_time(t):
@@ -284,8 +307,7 @@ def shifted(schedule, factor):
       ValueError: for a chain, a factor that is not positive, or one that asks for levels the schedule does
         not have (below the noise that a cut `vp_cosine` starts at, for example).
     """
-    if not isinstance(schedule, Continuous):
-        raise ValueError(f"shifted needs a continuous schedule (a chain's .continuous()), got {schedule!r}")
+    continuous_time("shifted", schedule)
     if not 0 < factor < np.inf:
         raise ValueError(f"factor must be positive, got {factor:g}")
 

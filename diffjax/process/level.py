@@ -1,12 +1,13 @@
 """The one value every method shares: `x_t = alpha x_0 + sigma eps`, `eps ~ N(0, I)`."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-Array = Any  # a jax.Array, a numpy array or a Python number
+from diffjax.types import Array as Array
+from diffjax.types import ArrayLike, Float, Key
 
 
 class NoiseLevel(NamedTuple):
@@ -21,12 +22,60 @@ class NoiseLevel(NamedTuple):
       d_sigma: d sigma / dt, None on chains.
     """
 
-    t: Array
-    alpha: Array
-    sigma: Array
-    log_snr: Array
-    d_alpha: Array | None = None
-    d_sigma: Array | None = None
+    t: ArrayLike
+    alpha: ArrayLike
+    sigma: ArrayLike
+    log_snr: ArrayLike
+    d_alpha: ArrayLike | None = None
+    d_sigma: ArrayLike | None = None
+
+
+@runtime_checkable
+class Schedule(Protocol):
+    """t -> NoiseLevel, and what may be asked of it: every member of `schedules` is one, a chain or not.
+
+    Attributes:
+      t_min, t_max: where training and integration stay.
+      prior_std: standard deviation of x at t_max when the data are forgotten.
+      num_steps: T of a chain over n = 0..T, None in continuous time.
+    """
+
+    t_min: float
+    t_max: float
+    prior_std: float
+    num_steps: int | None
+
+    def __call__(self, t: ArrayLike) -> NoiseLevel:
+        """Return the level at time(s) t; ValueError for host times outside the schedule."""
+        ...
+
+    def inv_sigma(self, ratio: ArrayLike) -> ArrayLike:
+        """Return the time at which sigma / alpha equals `ratio`; of a chain a fractional one."""
+        ...
+
+    def inv_log_snr(self, log_snr: ArrayLike) -> ArrayLike:
+        """Return the time of this log SNR."""
+        ...
+
+    def at_ratio(self, ratio: ArrayLike) -> NoiseLevel:
+        """Return the level of this sigma / alpha, also one beyond t_max; a chain's nearest step."""
+        ...
+
+    def continuous(self) -> "Schedule":
+        """Return the same process on real times, with rates."""
+        ...
+
+    def step_before(self, level: NoiseLevel) -> NoiseLevel:
+        """Return a chain's level one step below; ValueError in continuous time, where there is none."""
+        ...
+
+    def draw(self, key: Key[Array, ""], n: int) -> Array:
+        """Return n uniform times `[n]`: a chain's 1..T, or in [t_min, t_max]."""
+        ...
+
+    def spread(self, u: Float[Array, "n"]) -> Array:
+        """Return the times of uniform numbers u in [0, 1): t_min + (t_max - t_min) u, a chain's ceil(T u)."""
+        ...
 
 
 def namespace(*values):
@@ -69,6 +118,21 @@ def expand(field, x):
 
 def _broadcasts(shape, onto):
     return all(a in (1, b) for a, b in zip(shape, onto, strict=True))
+
+
+def mean_of_each(values):
+    """Return the mean of each sample, `[B]`, over all axes of values `[B, ...]` but the first."""
+    return values.reshape(len(values), -1).mean(1)
+
+
+def sum_of_each(values):
+    """Return the sum of each sample, `[B]`, over all axes of values `[B, ...]` but the first."""
+    return values.reshape(len(values), -1).sum(1)
+
+
+def evenly(u: Array, n: int) -> Float[Array, "n"]:
+    """Return (u + i / n) mod 1, i = 0..n - 1: n even offsets of one number (Kingma et al. 2021, I.1)."""
+    return (u + jnp.arange(n) / n) % 1
 
 
 def part(level, where):

@@ -2,14 +2,15 @@
 
     D(y, s) = c_skip y + c_out F(c_in y, c_noise),        y = x_t / alpha,   s = sigma / alpha
 
-Each function here makes level -> Scales, for levels of any schedule. `prediction.preconditioned` applies it
-and `objectives.preconditioned` trains under it, so that sigma_data is said once.
+Each function here makes level -> Scales, for levels of any schedule. `prediction.reading_of` makes of it the
+one Reading that loss and denoiser share, so that sigma_data is said once.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
-from diffjax.process.checks import positive
-from diffjax.process.level import Array, expand, namespace
+from diffjax.process import checks
+from diffjax.process.level import Array, NoiseLevel, expand, namespace
 
 
 class Scales(NamedTuple):
@@ -19,6 +20,9 @@ class Scales(NamedTuple):
     c_out: Array
     c_in: Array
     c_noise: Array
+
+
+Preconditioning = Callable[[NoiseLevel], Scales]
 
 
 def edm_preconditioning(sigma_data=0.5):
@@ -31,7 +35,7 @@ def edm_preconditioning(sigma_data=0.5):
     Raises:
       ValueError: unless sigma_data is positive and finite.
     """
-    positive("sigma_data", sigma_data)
+    checks.positive("sigma_data", sigma_data)
 
     def scales(level):
         xp = namespace(level.sigma, level.alpha)
@@ -54,8 +58,7 @@ def vp_preconditioning(schedule, num_steps=1000):
     Raises:
       ValueError: for a chain.
     """
-    if not hasattr(schedule, "level"):
-        raise ValueError("vp_preconditioning needs a continuous schedule; a chain has iddpm_preconditioning")
+    checks.continuous_time("vp_preconditioning", schedule)
     return _of_eps(lambda s: (num_steps - 1) * schedule.inv_sigma(s))
 
 
@@ -68,6 +71,7 @@ def iddpm_preconditioning(chain):
     Args:
       chain: e.g. `schedules.cosine_beta(1000)`.
     """
+    checks.chain("iddpm_preconditioning", chain)
     return _of_eps(lambda s: namespace(s).maximum(chain.round_sigma(s), 1) - 1)
 
 

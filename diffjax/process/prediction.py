@@ -17,17 +17,19 @@ d = alpha q - sigma p this solves to
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 
-from diffjax.process import forward
-from diffjax.process.level import Array, NoiseLevel, at_least_float32, expand, require_rates
+from diffjax.process import forward, preconditioning
+from diffjax.process.level import NoiseLevel, at_least_float32, expand, require_rates
+from diffjax.process.preconditioning import Preconditioning
 from diffjax.process.preconditioning import Scales as Scales
 from diffjax.process.preconditioning import edm_preconditioning as edm_preconditioning
 from diffjax.process.preconditioning import iddpm_preconditioning as iddpm_preconditioning
 from diffjax.process.preconditioning import ve_preconditioning as ve_preconditioning
 from diffjax.process.preconditioning import vp_preconditioning as vp_preconditioning
+from diffjax.types import Array, ArrayLike, Float
 
 
 class Prediction(NamedTuple):
@@ -40,12 +42,51 @@ class Prediction(NamedTuple):
         for a pair of levels, see `forward.reverse`.
     """
 
-    x0: Array
-    eps: Array
-    variance: Array | None = None
+    x0: Float[Array, "batch *shape"]
+    eps: Float[Array, "batch *shape"]
+    variance: Float[Array, "batch *shape"] | None = None
 
 
-Denoiser = Callable[[Array, NoiseLevel, object], Prediction]  # (x_t, level, cond: a pytree or None)
+@runtime_checkable
+class Denoiser(Protocol):
+    """(x_t `[B, ...]`, level, cond: a pytree or None) -> Prediction."""
+
+    def __call__(self, x_t: Array, level: NoiseLevel, cond: Any = None, /) -> Prediction: ...
+
+
+@runtime_checkable
+class Network(Protocol):
+    """(x `[B, ...]`, t `[B]` or `[B, K]`, cond: a pytree or None) -> output `[B, ..., C or 2C]`."""
+
+    def __call__(self, x: Array, t: Array, cond: Any = None, /) -> Array: ...
+
+
+class Reading(NamedTuple):
+    """How a network is asked and what its output means: said once, for the loss and for the denoiser alike.
+
+    Make one with `reading` (of a kind) or `reading_of` (a preconditioning).
+
+    Attributes:
+      ask: (level, x_t `[B, ...]`) -> what the network is given as x `[B, ...]` and as t `[B]`.
+      target: (x_0, eps, level) -> what it should output, `[B, ...]`.
+      read: (output `[B, ..., C or 2C]`, x_t, level) -> Prediction.
+      x0_error: level -> d x_0_hat / d output at fixed x_t, up to its sign, a scalar or `[B]`: turns a weight
+        of ||x_0 - x_0_hat||^2 into one of the output's own error. Where it is not finite the output says
+        nothing of x_0 (alpha = 0 and a network of eps), and no sampler can begin.
+    """
+
+    ask: Callable[[NoiseLevel, Array], tuple[Array, Array]]
+    target: Callable[[Array, Array, NoiseLevel], Array]
+    read: Callable[[Array, Array, NoiseLevel], Prediction]
+    x0_error: Callable[[NoiseLevel], ArrayLike]
+
+    def output(self, network: Network, x_t: Array, level: NoiseLevel, cond: Any = None) -> Array:
+        """Return the network's own output at x_t `[B, ...]`, `[B, ..., C or 2C]`."""
+        return network(*self.ask(level, x_t), cond)
+
+    def denoiser(self, network: Network) -> Denoiser:
+        """Return the Denoiser of a network that is trained under this reading."""
+        return lambda x_t, level, cond=None: self.read(self.output(network, x_t, level, cond), x_t, level)
 
 
 def _mean_row(level, level_s):
@@ -164,59 +205,124 @@ def velocity(prediction, level):
     )
 
 
-def denoiser(network, kind, previous=None, label=lambda level: level.t):
-    """Make a Denoiser of a network.
+def reading(
+    kind: str,
+    *,
+    ask: Callable[[NoiseLevel], ArrayLike] | None = None,
+    previous: Callable[[NoiseLevel], NoiseLevel] | None = None,
+) -> Reading:
+    """Return the Reading of a kind.
 
     Where alpha = 0 (flow matching at t = 1, zero terminal SNR) eps does not determine x_0: kind "eps" and
     "score" give infinities or NaN there. Take "v", "x0" or "velocity", or start at a smaller time.
 
     Args:
-      network: (x_t `[B, ...]`, t `[B]`, cond) -> output, e.g. `partial(module.apply, params)`.
-      kind: what it predicts, one of KINDS.
-      previous: level -> level_s, for kind "mean".
-      label: level -> what the network is told as t, e.g. VDM's gamma, `lambda level: -level.log_snr`.
+      kind: what the network predicts, one of KINDS.
+      ask: level -> what the network is told as t, by default level.t; VDM's gamma is
+        `lambda level: -level.log_snr`.
+      previous: level -> level_s, for kind "mean", e.g. a chain's `step_before`.
+
+    Raises:
+      ValueError: for an unknown kind, or "mean" without `previous`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from diffjax.process import prediction, schedules
+      >>> eps = prediction.reading("eps")
+      >>> denoise = eps.denoiser(lambda x, t, cond: jnp.zeros_like(x))
+      >>> level = schedules.rectified_flow()(0.5)
+      >>> denoise(jnp.ones((2, 3)), level).x0.tolist()
+      [[2.0, 2.0, 2.0], [2.0, 2.0, 2.0]]
     """
-    row_needs_pair = kind == "mean"
-    if row_needs_pair and previous is None:
-        raise ValueError("kind 'mean' belongs to a pair of levels: give previous, level -> level_s")
     if kind not in _ROWS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}")
+    if kind == "mean" and previous is None:
+        raise ValueError("kind 'mean' belongs to a pair of levels: give previous, level -> level_s")
+    below = previous if kind == "mean" else lambda level: None
+    told = ask or (lambda level: level.t)
 
-    def denoise(x_t, level, cond=None):
-        output = network(x_t, times(label(level), x_t), cond)
-        return from_output(kind, output, x_t, level, previous(level) if row_needs_pair else None)
+    def x0_error(level):
+        p, q, r = row(kind, level, below(level))
+        return level.sigma * r / (level.alpha * q - level.sigma * p)
 
-    return denoise
+    return Reading(
+        ask=lambda level, x_t: (x_t, times(told(level), x_t)),
+        target=lambda x0, eps, level: target(kind, x0, eps, level, below(level)),
+        read=lambda output, x_t, level: from_output(kind, output, x_t, level, below(level)),
+        x0_error=x0_error,
+    )
 
 
-def times(t, x_t):
+def reading_of(scales: Preconditioning) -> Reading:
+    """Return the Reading of a network F inside a preconditioning, D(y) = c_skip y + c_out F(c_in y, c_noise).
+
+    Args:
+      scales: level -> Scales, e.g. `edm_preconditioning(sigma_data=0.5)`. At sigma = 0 its c_noise is
+        infinite: encoding starts from the schedule's t_min instead.
+
+    Example:
+      >>> from diffjax.process import prediction, schedules
+      >>> edm = prediction.reading_of(prediction.edm_preconditioning(sigma_data=0.5))
+      >>> round(float(edm.x0_error(schedules.edm()(0.5))), 4)
+      0.3536
+    """
+
+    def ask(level, x_t):
+        at = scales(level)
+        return expand(at.c_in, x_t) * (x_t / expand(level.alpha, x_t)), times(at.c_noise, x_t)
+
+    return Reading(
+        ask=ask,
+        target=lambda x0, eps, level: preconditioning.target(x0, eps, level, scales(level)),
+        read=lambda output, x_t, level: from_preconditioned(output, scales(level), x_t, level),
+        x0_error=lambda level: scales(level).c_out,
+    )
+
+
+def denoiser(
+    network: Network,
+    kind: str,
+    previous: Callable[[NoiseLevel], NoiseLevel] | None = None,
+    label: Callable[[NoiseLevel], ArrayLike] | None = None,
+) -> Denoiser:
+    """Make a Denoiser of a network: `reading(kind, ask=label, previous=previous).denoiser(network)`.
+
+    Args:
+      network: (x_t `[B, ...]`, t `[B]`, cond) -> output, e.g. `partial(module.apply, params)`.
+      kind, previous: see `reading`.
+      label: level -> what the network is told as t, `ask` of `reading`.
+    """
+    return reading(kind, ask=label, previous=previous).denoiser(network)
+
+
+def times(t: ArrayLike, x_t: Array) -> Array:
     """Return t as `[B]`, one for each sample of `x_t`, as networks take it; in float32 at least."""
     return jnp.broadcast_to(jnp.asarray(t, at_least_float32(x_t)), jnp.shape(x_t)[:1])
 
 
-def preconditioned(network, preconditioning):
-    """Make a Denoiser of a network inside a preconditioning.
+def preconditioned(network: Network, preconditioning: Preconditioning) -> Denoiser:
+    """Make a Denoiser of a network inside a preconditioning: `reading_of(preconditioning).denoiser(network)`.
 
     Args:
       network: (c_in y `[B, ...]`, c_noise `[B]`, cond) -> F `[B, ...]`, y = x_t / alpha.
-      preconditioning: level -> Scales, e.g. `edm_preconditioning(sigma_data=0.5)`. At sigma = 0 its c_noise
-        is infinite: encoding starts from the schedule's t_min instead.
+      preconditioning: see `reading_of`.
     """
-
-    def denoise(x_t, level, cond=None):
-        scales = preconditioning(level)
-        return from_preconditioned(raw_output(network, scales, x_t, level, cond), scales, x_t, level)
-
-    return denoise
+    return reading_of(preconditioning).denoiser(network)
 
 
-def raw_output(network, scales, x_t, level, cond=None):
+def raw_output(
+    network: Network, scales: Scales, x_t: Float[Array, "batch *shape"], level: NoiseLevel, cond: Any = None
+) -> Array:
     """Return F(c_in y, c_noise), the network's own output `[B, ..., C or 2C]`."""
-    y = x_t / expand(level.alpha, x_t)
-    return network(expand(scales.c_in, x_t) * y, times(scales.c_noise, x_t), cond)
+    return reading_of(lambda level: scales).output(network, x_t, level, cond)
 
 
-def from_preconditioned(output, scales, x_t, level):
+def from_preconditioned(
+    output: Float[Array, "batch *output"],
+    scales: Scales,
+    x_t: Float[Array, "batch *shape"],
+    level: NoiseLevel,
+) -> Prediction:
     """Read F, `[B, ..., C or 2C]`: x_0 = c_skip y + c_out F."""
     f, variance = split_variance(output, x_t)
     y = x_t / expand(level.alpha, x_t)

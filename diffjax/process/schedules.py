@@ -1,8 +1,7 @@
 """Noise schedules: frozen callables `schedule(t) -> NoiseLevel`.
 
-Every schedule has `t_min`, `t_max`, `prior_std` (the noise scale of x at t_max), and the inverses
-`inv_sigma(sigma / alpha) -> t` and `inv_log_snr(log_snr) -> t`. numpy times give float64 numpy levels;
-a jax array or tracer gives jnp levels.
+Every one is a `Schedule`: what may be asked of a chain may be asked of a schedule in continuous time, and
+`num_steps` says which it is. numpy times give float64 numpy levels; a jax array or tracer gives jnp levels.
 """
 
 from diffjax.process.chains import Chain as Chain
@@ -23,3 +22,4 @@ from diffjax.process.continuous import ve as ve
 from diffjax.process.continuous import vp_cosine as vp_cosine
 from diffjax.process.continuous import vp_linear as vp_linear
 from diffjax.process.learned import learned as learned
+from diffjax.process.level import Schedule as Schedule

@@ -1,47 +1,32 @@
-"""Solvers, time grids, and the one loop."""
+"""Solvers, time grids, and the one loop. Every solver of `samplers.listing` is public here."""
+
+import importlib
+import typing
 
 from diffjax.samplers import adaptive as adaptive
-from diffjax.samplers import dequantisation as dequantisation
 from diffjax.samplers import grids as grids
-from diffjax.samplers import integrators as integrators
-from diffjax.samplers.ald import ald as ald
-from diffjax.samplers.ancestral import ancestral as ancestral
-from diffjax.samplers.annealed_langevin import annealed_langevin as annealed_langevin
-from diffjax.samplers.ddim import ddim as ddim
-from diffjax.samplers.ddim import euler_ancestral as euler_ancestral
-from diffjax.samplers.deis import deis as deis
-from diffjax.samplers.deis import lms as lms
-from diffjax.samplers.dpm_2 import dpm_2 as dpm_2
-from diffjax.samplers.dpm_2 import dpm_2_ancestral as dpm_2_ancestral
-from diffjax.samplers.dpm_adaptive import dpm_adaptive as dpm_adaptive
-from diffjax.samplers.dpm_solver import dpm_solver as dpm_solver
-from diffjax.samplers.dpm_solver_pp import dpm_solver_pp as dpm_solver_pp
-from diffjax.samplers.dpm_solver_pp_2s import dpm_solver_pp_2s as dpm_solver_pp_2s
-from diffjax.samplers.dpm_solver_pp_2s import dpm_solver_pp_sde as dpm_solver_pp_sde
-from diffjax.samplers.dpm_solver_single import dpm_solver_pp_single as dpm_solver_pp_single
-from diffjax.samplers.dpm_solver_single import dpm_solver_single as dpm_solver_single
-from diffjax.samplers.edm_heun import edm_euler as edm_euler
-from diffjax.samplers.edm_heun import edm_heun as edm_heun
-from diffjax.samplers.euler import euler as euler
-from diffjax.samplers.euler_maruyama import euler_maruyama as euler_maruyama
-from diffjax.samplers.heun import heun as heun
-from diffjax.samplers.information import log_likelihood_mmse as log_likelihood_mmse
-from diffjax.samplers.langevin import langevin as langevin
-from diffjax.samplers.likelihood import likelihood_grid as likelihood_grid
-from diffjax.samplers.likelihood import log_likelihood as log_likelihood
-from diffjax.samplers.pndm import pndm as pndm
-from diffjax.samplers.predictor_corrector import predictor_corrector as predictor_corrector
-from diffjax.samplers.reverse_diffusion import reverse_diffusion as reverse_diffusion
-from diffjax.samplers.short_run import short_run as short_run
+from diffjax.samplers import listing as listing
+from diffjax.samplers.adaptive.dpm_adaptive import dpm_adaptive as dpm_adaptive
+from diffjax.samplers.listing import *  # noqa: F403
+from diffjax.samplers.mcmc.short_run import short_run as short_run
+from diffjax.samplers.sde.predictor_corrector import predictor_corrector as predictor_corrector
 from diffjax.samplers.slerp import slerp as slerp
 from diffjax.samplers.solver import Rows as Rows
 from diffjax.samplers.solver import Solver as Solver
 from diffjax.samplers.solver import network_calls as network_calls
 from diffjax.samplers.solver import plan as plan
-from diffjax.samplers.unipc import unipc as unipc
+from diffjax.samplers.starts import start as start
+from diffjax.samplers.starts import start_from as start_from
 from diffjax.samplers.walk import encode as encode
 from diffjax.samplers.walk import sample as sample
 from diffjax.samplers.walk import sample_segments as sample_segments
-from diffjax.samplers.walk import start as start
-from diffjax.samplers.walk import start_from as start_from
 from diffjax.samplers.walk import walk as walk
+
+# what has a room of its own now, above this one
+_LIKELIHOODS = ("log_likelihood", "likelihood_grid", "log_likelihood_mmse", "dequantisation", "integrators")
+
+
+def __getattr__(name: str) -> typing.Any:
+    if name in _LIKELIHOODS:
+        return getattr(importlib.import_module("diffjax.likelihoods"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,7 +6,7 @@ nearest step of a fractional time.
 
 import numpy as np
 
-from diffjax.process.schedules import Chain, vp_linear
+from diffjax.process.schedules import vp_linear
 
 
 def uniform(n, t_min=0.0, t_max=1.0):
@@ -28,7 +28,7 @@ def log_snr(n, schedule, t_min=None, t_max=None):
     Raises:
       ValueError: if log SNR is infinite at an end.
     """
-    chain = isinstance(schedule, Chain)
+    chain = schedule.num_steps is not None
     t_min = 1 if t_min is None and chain else t_min
     ends = (schedule.t_max if t_max is None else t_max), (schedule.t_min if t_min is None else t_min)
     top, bottom = (float(schedule(end).log_snr) for end in ends)
@@ -143,6 +143,65 @@ def spaced(num_steps, sections):
         kept.append(begin + np.rint(np.concatenate([[0.0], np.cumsum(np.full(count - 1, stride))])))
         begin += size
     return _descending(np.concatenate(kept))
+
+
+KINDS = ("uniform", "quadratic", "log_snr", "karras", "spaced")
+
+
+def make(schedule, steps, kind="uniform"):
+    """Return a grid from the schedule's noisiest time to its cleanest, of a kind that suits any schedule.
+
+    Data are the last time; a schedule that starts at a noise level of its own ends at that level. A chain
+    rounds the times to its steps and merges those that meet, so that there may be fewer.
+
+    Args:
+      schedule: any schedule.
+      steps: at least 2; of "spaced" the sections, see `spaced`.
+      kind: "uniform" or "quadratic" in time, equal in "log_snr", "karras" (from sigma / alpha = 80 at the
+        most), or a chain's "spaced".
+
+    Returns:
+      float64 times, decreasing ("spaced": int64).
+
+    Raises:
+      ValueError: for an unknown kind, fewer than 2 steps or more than a chain has, or "spaced" without one.
+    """
+    chain = schedule.num_steps is not None
+    if kind != "spaced" and (not isinstance(steps, int) or steps < 2):
+        raise ValueError(
+            f"steps must be an integer of at least 2 (sections need grid 'spaced'), got {steps!r}"
+        )
+    if kind not in KINDS:
+        raise ValueError(f"grid must be one of {', '.join(KINDS)}; got {kind!r}")
+    if kind == "spaced":
+        if not chain:
+            raise ValueError("grid='spaced' respaces a chain, and the schedule is continuous")
+        return spaced(schedule.num_steps, steps)
+    if chain and kind in ("uniform", "quadratic") and steps > schedule.num_steps:
+        raise ValueError(f"steps must be at most {schedule.num_steps}, the steps of the chain; got {steps}")
+    # a schedule that starts at a noise level of its own ends there, not on data one step below
+    arrives = chain or schedule.t_min > 0
+    if kind == "uniform":
+        return uniform(steps, 0.0, schedule.t_max)
+    if kind == "log_snr":
+        return np.append(log_snr(steps - 1, schedule), 0) if arrives else log_snr(steps, schedule)
+    if kind == "quadratic":
+        times = quadratic(steps, 0.0, schedule.t_max)
+    else:
+        times = _karras_times(schedule, steps, arrives)
+    return distinct(times) if chain else times
+
+
+def _karras_times(schedule, steps, arrives):
+    """Return the times of Karras' levels between the schedule's ends, of `steps` steps, and 0."""
+    least, most = schedule(1 if schedule.num_steps is not None else schedule.t_min), schedule(schedule.t_max)
+    # sigma/alpha of a chain's last steps runs off to 1e4 and more, where x is noise already
+    with np.errstate(divide="ignore"):  # alpha = 0 is infinite noise
+        ends = least.sigma / least.alpha, min(most.sigma / most.alpha, 80.0)
+    levels = karras(steps, *ends) if arrives else karras(steps + 1, *ends)[:-1]
+    times = np.minimum(schedule.inv_sigma(levels), schedule.t_max)
+    times[-1] = 0
+    return times
 
 
 def _descending(indices):

@@ -1,11 +1,79 @@
-"""Systems of the literature, each composed of the rooms below; `build` makes the one a config names."""
+"""Systems of the literature, each composed of the rooms below; `build` makes the one a config names.
+
+The table here is the only place that knows a system by its name.
+"""
+
+from types import ModuleType
 
 from diffjax.systems import ddpm as ddpm
 from diffjax.systems import ebm as ebm
 from diffjax.systems import ncsn as ncsn
+from diffjax.systems import read as read
 from diffjax.systems import vdm as vdm
-from diffjax.systems.assemble import build as build
-from diffjax.systems.assemble import load_data as load_data
-from diffjax.systems.assemble import make_ema as make_ema
-from diffjax.systems.assemble import make_optimizer as make_optimizer
 from diffjax.systems.options import nearest as nearest
+from diffjax.systems.options import pick, require
+from diffjax.systems.read import optimizers
+from diffjax.systems.read import source as load_data
+from diffjax.training.system import System
+
+_SYSTEMS = {"ddpm": ddpm, "ncsn": ncsn, "ebm": ebm, "vdm": vdm}
+
+
+def module(config) -> ModuleType:
+    """Return what holds a system's `from_config`, `SECTIONS` and `IDENTITY`.
+
+    `SECTIONS` are those of its config beside the common ones, `IDENTITY` those that checkpoints depend on.
+
+    Raises:
+      ValueError: for an unknown name.
+    """
+    require(config, "system")
+    return pick("system", config.system, _SYSTEMS)
+
+
+def register(name: str, system) -> None:
+    """Let configs name a system that lives elsewhere, e.g. beside the config file that names it.
+
+    Args:
+      name: for `config.system`.
+      system: module, or anything else with `from_config(config, folder=None) -> System`, `SECTIONS` and
+        `IDENTITY`.
+
+    Raises:
+      ValueError: if the name is taken by another system.
+    """
+    if _SYSTEMS.get(name, system) is not system and name in _BUILT_IN:
+        raise ValueError(f"system {name!r} is taken: choose another name")
+    _SYSTEMS[name] = system
+
+
+_BUILT_IN = frozenset(_SYSTEMS)
+
+
+def build(config, folder=None) -> System:
+    """Build the system that a config names.
+
+    Args:
+      config: ConfigDict with `system` and the sections of that system.
+      folder: of the run, where stages are copied to; None while there is none.
+
+    Returns:
+      A System, see `diffjax.training.System`.
+
+    Raises:
+      ValueError: naming the field, for an unknown name or option, or options that do not fit.
+    """
+    return module(config).from_config(config, folder)
+
+
+def make_optimizer(config, system: System | None = None):
+    """Build the optimizers of a config's system, one for each of its updates."""
+    return optimizers(config, build(config) if system is None else system)
+
+
+def make_ema(config):
+    """Build the decay rules of the moving averages, one a track."""
+    return read.averages(config)
+
+
+__all__ = ["System", "build", "load_data", "make_ema", "make_optimizer", "module", "nearest", "register"]

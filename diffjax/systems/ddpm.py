@@ -9,168 +9,248 @@ On a continuous schedule the same system is a score model of Song et al. 2021 (k
 on `edm`, Karras et al. 2022).
 """
 
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from diffjax import guidance, objectives, samplers
-from diffjax.objectives import second_moment
-from diffjax.process import prediction
-from diffjax.process.schedules import Chain
+from diffjax.likelihoods import elbo
+from diffjax.process import forward
+from diffjax.process.prediction import Reading
+from diffjax.process.schedules import Schedule
 from diffjax.samplers.walk import start_of
-from diffjax.training.system import System, from_loss
+from diffjax.systems import networks, read
+from diffjax.systems.options import call, fill, pick, require, section
+from diffjax.systems.requests import Requests, nothing
+from diffjax.training.system import Pass, System, Update, from_loss
+from diffjax.types import Array
+
+Loss = Callable[..., tuple[Array, dict]]  # what `ddpm` takes as its loss
+
+SECTIONS = ("data", "schedule", "model", "objective", "sampler")
+IDENTITY = ("data", "schedule", "model")
+
+
+def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
+    """Build the system of a config with sections `SECTIONS`."""
+    del folder
+    require(config, *SECTIONS)
+    noise, module = read.schedule(config), read.network(config)
+    reading, sampler = read.reading(config, noise), read.sampler(config, noise)
+    options = section(config, "objective", "kind", "preconditioning", "times", "label_dropout")
+    loss, variance = _loss(options, noise, reading, "preconditioning" in config.objective)
+    return fill(
+        "objective", ddpm, options, module, noise, sampler,
+        shape=read.shape(config), gives=read.gives(config), reading=reading,
+        requests=read.request(config, module), loss=loss, times=read.times(config, noise),
+        bound_variance=_bound_variance(config, noise, variance),
+    )  # fmt: skip
 
 
 def ddpm(
-    module, schedule, solver, times, *, shape, num_classes=None, kind="eps", preconditioning=None, loss=None,
-    draw_times=None, importance=False, input_perturbation=0.0, label_dropout=0.0, guidance_weight=0.0,
-    threshold=None,
-):  # fmt: skip
+    module: nn.Module,
+    schedule: Schedule,
+    sampler: read.Sampler,
+    *,
+    shape: tuple[int, ...],
+    reading: Reading,
+    gives: str = "images",
+    requests: Requests | None = None,
+    loss: Loss | None = None,
+    times: objectives.TimeSampler | None = None,
+    input_perturbation: float = 0.0,
+    bound_variance: str = "fixed_small",
+) -> System:
     """Make the system.
 
     Args:
-      module: network `(x, t, cond) -> output`; a conditional one has `num_classes` labels, and one more, the
-        null label, if labels are dropped.
+      module: network `(x, t, Condition | None) -> output`.
       schedule: any schedule.
-      solver: Solver of `sample`.
-      times: its time grid.
+      sampler: `read.Sampler`.
       shape: of one example, e.g. (H, W, C).
-      num_classes: None for an unconditional model, which ignores the batch's labels.
-      kind: what the network predicts, one of `prediction.KINDS`; "mean" is that of the chain's own steps.
-      preconditioning: level -> Scales that the network is inside of, in place of a kind.
-      loss: (network, x0, eps, level, cond, level_s=, pair=, x_t=) -> (loss `[B]`, aux), with level_s and pair
-        of a chain's own step n -> n - 1 (None on other schedules); default L_simple of the kind, or the
-        loss of the preconditioning.
-      draw_times: (key, n) -> times of the loss; default uniform.
-      importance: draw a chain's times by the second moment of their loss instead; `extra` holds the history.
+      reading: `prediction.Reading` of the network, for the loss and for sampling alike.
+      gives: "images" or "points".
+      requests: what the model is asked, see `systems.requests`; default nothing.
+      loss: (network, x0, eps, level, cond, reading=, level_s=, pair=, x_t=) -> (loss `[B]`, aux), with
+        level_s and pair of a chain's own step n -> n - 1 (None on other schedules); default `simple()`.
+      times: `objectives.TimeSampler` of the loss; default uniform. Its state, if it has one, is in `extra`.
       input_perturbation: gamma of DDPM-IP; 0 is none.
-      label_dropout: probability of training with the null label.
-      guidance_weight: w of classifier-free guidance in `sample`; 0 is none.
-      threshold: a guidance transformation that keeps x_0 in range, or None.
+      bound_variance: of the transitions whose bound is measured, on a chain.
 
     Returns:
-      A System. `sample(params, extra, frozen, key, cond, n)` takes labels `[n]`, or None for the
-      unconditional model (the null label of a conditional one), and one key or `[n]` keys.
+      A System.
 
     Raises:
-      ValueError: if a probability is outside [0, 1], guidance is asked of a model without a null label, or
-        importance sampling of a schedule that is no chain.
+      ValueError: if guidance is asked of a model without a null, or the network says nothing of x_0 where
+        sampling starts.
     """
-    if not 0 <= label_dropout <= 1:
-        raise ValueError(f"label_dropout must be in [0, 1], got {label_dropout}")
-    if guidance_weight and (num_classes is None or not label_dropout):
+    requests = Requests() if requests is None else requests
+    request, weight = requests.conditioning, sampler.guidance_weight
+    if weight and not requests.has_null:
         raise ValueError(
-            f"guidance_weight needs a class-conditional model trained with label_dropout > 0, "
-            f"got {guidance_weight} for num_classes={num_classes}, label_dropout={label_dropout}"
+            "guidance_weight needs a class-conditional model trained with label_dropout > 0, "
+            f"got {weight} without"
         )
-    if kind not in prediction.KINDS:
-        raise ValueError(f"kind must be one of {', '.join(prediction.KINDS)}; got {kind!r}")
-    if (preconditioning or kind in ("eps", "score")) and schedule(times[0]).alpha == 0:
-        what = "a preconditioned network" if preconditioning else f"kind {kind!r}"
-        raise ValueError(f"{what} says nothing of x_0 at alpha = 0, where the grid starts; use 'v' or 'x0'")
-    chain = isinstance(schedule, Chain)
-    if importance and not chain:
-        raise ValueError("importance sampling of times needs a chain, and the schedule is continuous")
-    draw_times = draw_times or objectives.uniform(schedule)
-    loss = loss or (preconditioned(preconditioning) if preconditioning else simple(kind))
-    rows = samplers.plan(schedule, solver, times)
+    _require_start(reading, schedule, sampler.times)
+    chain = schedule.num_steps is not None
+    loss, times = loss or simple(), times or objectives.stateless(objectives.uniform(schedule))
+    rows = samplers.plan(schedule, sampler.solver, sampler.times)
     table = objectives.step_table(schedule) if chain else None
-    null = num_classes
+    inputs = _inputs(module, shape, request)
 
-    def init(key):
-        cond = None if num_classes is None else jnp.zeros(1, int)
-        extra = second_moment.init(schedule.num_steps) if importance else ()
-        return module.init(key, jnp.zeros((1, *shape)), jnp.ones(1), cond), extra, ()
+    def init(key, batch, frozen):
+        del batch, frozen  # the network is initialised alike, whatever the data are
+        params, extra = networks.init(module, key, *networks.zeros(inputs))
+        state = times.init()
+        return params | requests.init(key), extra | ({"times": state} if jax.tree.leaves(state) else {})
 
-    def labels(key, batch):
-        if num_classes is None:
-            return None
-        dropped = jax.random.bernoulli(key, label_dropout, batch["label"].shape)
-        return jnp.where(dropped, null, batch["label"])
-
-    def total(params, extra, frozen, key, batch, step):
+    def total(v, key, batch, step):
+        del step
         key_t, key_eps, key_xi, key_label, key_network = jax.random.split(key, 5)
         x0, n = batch["x"], len(batch["x"])
-        t, weight = second_moment.draw(key_t, extra, n) if importance else (draw_times(key_t, n), 1)
+        t, weights = times.draw(key_t, v.extra.get("times", ()), n)
         eps, level, x_t = jax.random.normal(key_eps, x0.shape, x0.dtype), schedule(t), None
         if input_perturbation:
             xi = jax.random.normal(key_xi, x0.shape, x0.dtype)
             x_t = objectives.perturbed_input(x0, eps, level, xi, input_perturbation)
-        network = partial(module.apply, params, train=True, rngs={"dropout": key_network})
-        pair = {"level_s": schedule(t - 1), "pair": table(t)} if chain else {"level_s": None, "pair": None}
-        losses, _ = loss(network, x0, eps, level, labels(key_label, batch), x_t=x_t, **pair)
-        if importance:
-            extra = second_moment.update(extra, t, jax.lax.stop_gradient(losses))
-        return (weight * losses).mean(), (extra, {})
+        network, state = networks.training(module, v, key_network)
+        cond = _training_condition(request, v, key_label, batch, n)
+        pair = {"level_s": schedule.step_before(level), "pair": table(t)} if chain else {}
+        losses, _ = loss(network, x0, eps, level, cond, reading=reading, x_t=x_t, **pair)
+        extra = {**v.extra, **state()}
+        if "times" in extra:
+            extra["times"] = times.update(extra["times"], t, jax.lax.stop_gradient(losses))
+        return (weights * losses).mean(), (extra, {})
 
-    guided = [guidance.classifier_free(weight=guidance_weight, null=null)] if guidance_weight else []
-    transform = guidance.chain(*guided, *([threshold] if threshold else []))
+    def denoiser(v, key=None):
+        network = networks.evaluating(module, v) if key is None else networks.training(module, v, key)[0]
+        return reading.denoiser(network)
 
-    def sample(params, extra, frozen, key, cond, n):
-        if num_classes is not None and cond is None:
-            if not label_dropout:
-                raise ValueError(
-                    "cond must be labels [n]: a model trained without label_dropout has no null label"
-                )
-            cond = jnp.full(n, null)
-        denoise = transform(denoiser(module, schedule, kind, preconditioning)(params))
-        x = start_of(key, schedule, (n, *shape), times)
-        return samplers.walk(key, denoise, solver, rows, x, cond=cond)
+    def walk(v, keys, asked, made):
+        del made
+        n = len(keys)
+        steps = [sampler.threshold] if sampler.threshold else []
+        if weight:
+            steps = [guidance.classifier_free(weight=weight, null=nothing(request, v, asked, n)), *steps]
+        denoise = guidance.chain(*steps)(denoiser(v))
+        x = start_of(keys, schedule, (n, *shape), sampler.times)
+        return samplers.walk(keys, denoise, sampler.solver, rows, x, cond=request.encode(v, asked))
 
-    return System(init, from_loss(total), sample)
+    def bound(v, key, batch):
+        """One draw of noise a step: the bound in bits per dimension and its terms, `[B]` and `[B, T]`."""
+        cond = request.encode(v, request.of_batch(v, key, batch))
+        found = elbo.bits_per_dim(key, denoiser(v), schedule, batch["x"], cond=cond, variance=bound_variance)
+        return {
+            "bits_per_dim": found["total"],
+            **{n: found[n] for n in ("prior", "terms", "x0_mse", "eps_mse")},
+        }
+
+    names = networks.served(module, *inputs) + tuple(jax.eval_shape(requests.init, jax.random.key(0)))
+    params = tuple(name for name in names if not name.endswith("_state"))
+    return System(
+        example={"x": jax.ShapeDtypeStruct((1, *shape), jnp.float32), **requests.example},
+        init=init,
+        updates=(Update("network", params, from_loss(total, params)),),
+        serves=names,
+        request=request,
+        passes=(Pass("walk", walk, {"network": sampler.network_calls()}),),
+        gives=gives,
+        measures={"bound": bound} if chain else {},
+        denoiser=denoiser,
+        schedule=lambda v: schedule,
+    )
 
 
-def denoiser(module, schedule, kind="eps", preconditioning=None):
-    """Return params -> Denoiser, the network of `ddpm` without guidance or thresholds.
-
-    Args:
-      module, schedule, kind, preconditioning: see `ddpm`.
-    """
-    if preconditioning:
-        return lambda params: prediction.preconditioned(partial(module.apply, params), preconditioning)
-    previous = (lambda level: schedule(level.t - 1)) if isinstance(schedule, Chain) else None
-    return lambda params: prediction.denoiser(partial(module.apply, params), kind, previous)
+def _inputs(module, shape, request):
+    """Return shapes of the network's inputs; an encoded request's are those of its vector."""
+    floats = lambda *dims: jax.ShapeDtypeStruct(dims, jnp.float32)
+    return floats(1, *shape), floats(1), None
 
 
-def simple(kind, weighting=None):
+def _training_condition(request, v, key, batch, n):
+    asked = request.of_batch(v, key, batch)
+    return request.encode(v, asked, None if request.drop is None else request.drop(key, n))
+
+
+def _require_start(reading, schedule, times):
+    level = schedule(times[0])
+    if level.alpha == 0 and not jnp.isfinite(reading.x0_error(level)):
+        raise ValueError(
+            "the network says nothing of x_0 at alpha = 0, where the grid starts; use kind 'v' or 'x0', or "
+            "no preconditioning"
+        )
+
+
+def simple(weighting: Callable | None = None) -> Loss:
     """Return the loss `objectives.denoising` in the form that `ddpm` takes."""
 
-    def loss(network, x0, eps, level, cond, *, level_s, pair, x_t):
+    def loss(network, x0, eps, level, cond, *, reading, level_s=None, pair=None, x_t=None):
+        del level_s, pair
         return objectives.denoising(
-            network, x0, eps, level, cond, kind=kind, weighting=weighting, level_s=level_s, x_t=x_t
+            network, x0, eps, level, cond, reading=reading, weighting=weighting, x_t=x_t
         )
 
     return loss
 
 
-def preconditioned(preconditioning, weighting=None):
-    """Return the loss `objectives.preconditioned` in the form that `ddpm` takes."""
-
-    def loss(network, x0, eps, level, cond, *, level_s, pair, x_t):
-        return objectives.preconditioned(
-            network, x0, eps, level, cond, preconditioning=preconditioning, weighting=weighting, x_t=x_t
-        )
-
-    return loss
-
-
-def bound(kind, variance, num_steps):
+def bound(num_steps: int, variance: str = "learned_range") -> Loss:
     """Return T `objectives.bound`, whose mean over uniform times is the bound less its prior term."""
 
-    def loss(network, x0, eps, level, cond, **step):
-        bits, aux = objectives.bound(network, x0, eps, level, cond, kind=kind, variance=variance, **step)
+    def loss(network, x0, eps, level, cond, **how):
+        bits, aux = objectives.bound(network, x0, eps, level, cond, variance=variance, **how)
         return num_steps * bits, aux
 
     return loss
 
 
-def hybrid(kind, variance, num_steps, weighting=None, bound_weight=0.001):
+def hybrid(
+    num_steps: int,
+    variance: str = "learned_range",
+    weighting: Callable | None = None,
+    bound_weight: float = 0.001,
+) -> Loss:
     """Return `objectives.hybrid` with the paper's lambda = 0.001 of the bound's sum."""
     return partial(
-        objectives.hybrid,
-        kind=kind,
-        variance=variance,
-        weighting=weighting,
-        bound_weight=bound_weight * num_steps,
+        objectives.hybrid, variance=variance, weighting=weighting, bound_weight=bound_weight * num_steps
     )
+
+
+_LOSSES = {"simple": simple, "bound": bound, "hybrid": hybrid}
+
+
+def _loss(options, noise, reading, preconditioned):
+    """Take the loss out of the options of `config.objective`; return it and the variance that it learns."""
+    name = options.pop("loss", "simple")
+    own = {key: options.pop(key) for key in ("weighting", "variance", "bound_weight") if key in options}
+    weighting = read.weighting(own.pop("weighting", None))
+    own |= {} if weighting is None else {"weighting": weighting}
+    make = pick("objective.loss", name, _LOSSES)
+    if name == "simple":
+        return call("objective", make, own), None
+    if preconditioned:
+        raise ValueError(f"objective.loss={name!r} is not for a preconditioned network; its loss is 'simple'")
+    if noise.num_steps is None:
+        raise ValueError(f"objective.loss={name!r} needs a chain, and schedule.name is continuous")
+    variance = own.get("variance", "learned_range")
+    pick("objective.variance", variance, forward.VARIANCES)
+    return call("objective", make, own, noise.num_steps), variance
+
+
+def _bound_variance(config, noise, learned):
+    """Return the variance of the measured bound: `evaluation.bound_variance`, or what was trained."""
+    asked = (config.get("evaluation") or {}).get("bound_variance")
+    if asked is None:
+        return learned or "fixed_small"
+    pick("evaluation.bound_variance", asked, forward.VARIANCES)
+    if noise.num_steps is None:
+        raise ValueError("evaluation.bound_variance is of the bound of a chain, which this schedule is not")
+    if asked.startswith("learned") and learned is None:
+        raise ValueError(
+            f"evaluation.bound_variance={asked!r} needs a network trained for it (objective.loss)"
+        )
+    return asked

@@ -6,30 +6,79 @@ short Langevin chains, and a `Starts` says where they begin: in a replay buffer 
 al. 2019). `score_matched` trains the same network without chains: its score -grad E is matched to the data's.
 """
 
+import inspect
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from diffjax import objectives, samplers
 from diffjax.objectives import replay, score_matching, weightings
 from diffjax.process import checks, schedules
 from diffjax.process import energy as energies
-from diffjax.samplers.short_run import check
-from diffjax.samplers.walk import per_sample
-from diffjax.training.system import System, from_loss
+from diffjax.samplers.mcmc.short_run import check
+from diffjax.systems import networks, read
+from diffjax.systems.options import call, chosen, fill, require, section
+from diffjax.training.system import Pass, System, Update, Variables, from_loss
+from diffjax.types import Array
+
+Chain = Callable[..., Array]  # (key or keys, network of the score, x `[B, ...]`) -> x
+Matching = Callable[[Array, Callable, Array], Array]  # (key, network of the score, x) -> losses `[B]`
+
+SECTIONS = ("data", "model", "objective", "sampler")
+IDENTITY = ("data", "model")
+
+
+def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
+    """Build the system of a config with sections `SECTIONS`.
+
+    `objective.loss` is "contrastive_divergence" or the name of a score matching.
+    """
+    del folder
+    if config.get("schedule") is not None:
+        raise ValueError("config.schedule is not for system 'ebm', whose energy has no noise levels")
+    require(config, *SECTIONS)
+    options, walk = section(config, "objective"), section(config, "sampler")
+    if walk.pop("guidance_weight", 0.0):
+        raise ValueError("sampler.guidance_weight is not for system 'ebm'")
+    if config.model.get("num_classes"):
+        raise ValueError("model.num_classes is not for system 'ebm', which is unconditional")
+    sampler = Sampler(call("sampler", langevin, walk), config.sampler.steps)
+    common = {"shape": read.shape(config), "gives": read.gives(config)}
+    module, losses = read.network(config), _MATCHINGS | {"contrastive_divergence": _contrastive_divergence}
+    matching = chosen("objective.loss", options.pop("loss", "contrastive_divergence"), losses)
+    if matching is not None:
+        return fill("objective", score_matched, options, module, matching, sampler, **common)
+    starts = chosen("objective.starts", options.pop("starts", "persistent"), _STARTS)
+    own = [key for key in inspect.signature(langevin).parameters if key in options]
+    chain = call("objective", langevin, {key: options.pop(key) for key in own})
+    return fill("objective", ebm, options, module, starts, chain, sampler, **common)
+
+
+def _contrastive_divergence():
+    """Return no matching: training is by chains."""
+
+
+class Sampler(NamedTuple):
+    """The chain of `sample`, (keys, network, x) -> x, and how many steps it makes."""
+
+    chain: Chain
+    steps: int
 
 
 class Starts(NamedTuple):
     """Where the chains of training begin, as pure functions.
 
     Attributes:
-      init: (key, uniform) -> extra, with uniform: (key, n) -> `[n, ...]` noise.
-      draw: (key, extra, x, fresh) -> starts and a token; x is data and fresh is noise, all `[B, ...]`.
-      put: (extra, token, x_model) -> extra.
+      init: (key, uniform) -> buffer, or None for none, with uniform: (key, n) -> `[n, ...]` noise.
+      draw: (key, buffer, x, fresh) -> starts and a token; x is data and fresh is noise, all `[B, ...]`.
+      put: (buffer, token, x_model) -> buffer.
     """
 
     init: Callable
@@ -37,7 +86,7 @@ class Starts(NamedTuple):
     put: Callable
 
 
-def persistent(size=10_000, share=0.95):
+def persistent(size: int = 10_000, share: float = 0.95) -> Starts:
     """Go on from a replay buffer of `size` chains with probability `share`, see `objectives.replay`."""
     return Starts(
         lambda key, uniform: uniform(key, size),
@@ -46,19 +95,27 @@ def persistent(size=10_000, share=0.95):
     )
 
 
-def at_data():
+def at_data() -> Starts:
     """Begin at the data of the batch: CD-k of Hinton 2002."""
-    return Starts(lambda key, uniform: (), lambda key, extra, x, fresh: (x, None), lambda extra, *_: extra)
-
-
-def afresh():
-    """Begin in new noise at every step of training."""
     return Starts(
-        lambda key, uniform: (), lambda key, extra, x, fresh: (fresh, None), lambda extra, *_: extra
+        lambda key, uniform: None, lambda key, buffer, x, fresh: (x, None), lambda buffer, *_: buffer
     )
 
 
-def langevin(steps, step_size, noise_std=None, max_score=None, box=None):
+def afresh() -> Starts:
+    """Begin in new noise at every step of training."""
+    return Starts(
+        lambda key, uniform: None, lambda key, buffer, x, fresh: (fresh, None), lambda buffer, *_: buffer
+    )
+
+
+def langevin(
+    steps: int,
+    step_size: float,
+    noise_std: float | None = None,
+    max_score: float | None = None,
+    box: tuple[float, float] | None = None,
+) -> Chain:
     """Return the chain (key, network, x) -> x of `samplers.short_run`, `steps` long.
 
     Raises:
@@ -72,12 +129,14 @@ def langevin(steps, step_size, noise_std=None, max_score=None, box=None):
     )  # fmt: skip
 
 
-def energy(module):
-    """Return params -> energy (x, t, cond) -> `[B]`, of a network with one output for each sample."""
+def energy(module: nn.Module) -> Callable[[Variables], Callable]:
+    """Return variables -> energy (x, t, cond) -> `[B]`, of a network with one output for each sample."""
 
-    def of(params):
+    def of(variables):
+        network = networks.evaluating(module, variables)
+
         def e(x, t, cond=None):
-            out = module.apply(params, x, t, cond)
+            out = network(x, t, cond)
             return out[:, 0] if out.ndim == 2 and out.shape[1] == 1 else out
 
         return e
@@ -85,21 +144,34 @@ def energy(module):
     return of
 
 
-def ebm(module, starts, chain, sampler, *, shape, start=(-1.0, 1.0), regularization=0.0, data_noise=0.0):
+def ebm(
+    module: nn.Module,
+    starts: Starts,
+    chain: Chain,
+    sampler: Sampler,
+    *,
+    shape: tuple[int, ...],
+    gives: str = "images",
+    start: tuple[float, float] = (-1.0, 1.0),
+    regularization: float = 0.0,
+    data_noise: float = 0.0,
+) -> System:
     """Make the system.
 
     Args:
       module: network `(x, t, cond) -> [B]` or `[B, 1]`; t is 0.
       starts: Starts of the training's chains.
       chain: (key, network, x) -> x, the chain of training, see `langevin`.
-      sampler: the chain of `sample`, usually longer.
+      sampler: Sampler, usually longer.
       shape: of one example, e.g. (H, W, C).
+      gives: "images" or "points".
       start: (lo, hi) of the uniform noise where fresh chains begin.
       regularization: of the energies' squares, see `objectives.contrastive_divergence`.
       data_noise: standard deviation of noise added to the data.
 
     Returns:
-      A System; its `extra` is the replay buffer `[N, ...]`, or `()`. `sample` begins in noise.
+      A System; its `extra["buffer"]` is the replay buffer `[N, ...]`, if there is one. Sampling begins in
+      noise.
 
     Raises:
       ValueError: for an option out of range; when traced, if the network does not give one number for each
@@ -109,26 +181,31 @@ def ebm(module, starts, chain, sampler, *, shape, start=(-1.0, 1.0), regularizat
     checks.not_negative("data_noise", data_noise)
     uniform = _uniform(start, shape)
 
-    def init(key):
+    def init(key, batch, frozen):
+        del batch, frozen
         key_params, key_extra = jax.random.split(key)
-        return _params(module, key_params, shape), starts.init(key_extra, uniform), ()
+        params, extra = _network(module, key_params, shape)
+        buffer = starts.init(key_extra, uniform)
+        return params, extra | ({} if buffer is None else {"buffer": buffer})
 
-    def total(params, extra, frozen, key, batch, step):
+    def total(v, key, batch, step):
+        del step
         key_noise, key_fresh, key_draw, key_chain = jax.random.split(key, 4)
         x = batch["x"] + data_noise * jax.random.normal(key_noise, batch["x"].shape, batch["x"].dtype)
-        begin, token = starts.draw(key_draw, extra, x, uniform(key_fresh, len(x)).astype(x.dtype))
-        fixed = energy(module)(jax.lax.stop_gradient(params))
+        fresh = uniform(key_fresh, len(x)).astype(x.dtype)
+        begin, token = starts.draw(key_draw, v.extra.get("buffer"), x, fresh)
+        fixed = energy(module)(v._replace(params=jax.lax.stop_gradient(v.params)))
         x_model = chain(key_chain, energies.score(fixed), begin)
         losses, aux = objectives.contrastive_divergence(
-            energy(module)(params), x, x_model, regularization=regularization
+            energy(module)(v), x, x_model, regularization=regularization
         )
-        metrics = {name: each.mean() for name, each in aux.items()}
-        return losses.mean(), (starts.put(extra, token, x_model), metrics)
+        kept = {"buffer": starts.put(v.extra["buffer"], token, x_model)} if "buffer" in v.extra else {}
+        return losses.mean(), ({**v.extra, **kept}, {name: each.mean() for name, each in aux.items()})
 
-    return System(init, from_loss(total), _sample(module, sampler, uniform))
+    return _system(module, init, total, sampler, uniform, shape, gives)
 
 
-def denoising(sigma):
+def denoising(sigma: float) -> Matching:
     """Match the score at the one noise level sigma: denoising score matching, weighted by sigma^2.
 
     The energy is that of the data with that much noise (Vincent 2011).
@@ -146,28 +223,37 @@ def denoising(sigma):
     return loss
 
 
-def implicit():
+def implicit() -> Matching:
     """Match the score by Hyvarinen's loss with the exact Laplacian: D derivatives, for small D."""
     return lambda key, network, x: score_matching.implicit(network, x)[0]
 
 
-def sliced(reduced_variance=True):
+def sliced(reduced_variance: bool = True) -> Matching:
     """Match the score along one random direction of signs (Song et al. 2019)."""
     form = score_matching.sliced_vr if reduced_variance else score_matching.sliced
     return lambda key, network, x: form(network, x, jax.random.rademacher(key, x.shape, x.dtype))[0]
 
 
-def score_matched(module, matching, sampler, *, shape, start=(-1.0, 1.0), data_noise=0.0):
+def score_matched(
+    module: nn.Module,
+    matching: Matching,
+    sampler: Sampler,
+    *,
+    shape: tuple[int, ...],
+    gives: str = "images",
+    start: tuple[float, float] = (-1.0, 1.0),
+    data_noise: float = 0.0,
+) -> System:
     """Make the system.
 
     Args:
       matching: (key, network of the score, x) -> losses `[B]`: `denoising(sigma)`, `implicit()` or
         `sliced()`. The last two match a density, so that discrete data need data_noise.
-      module, sampler, shape, start, data_noise: see `ebm`. The network's activations must be smooth, as the
-        loss is differentiated once more.
+      module, sampler, shape, gives, start, data_noise: see `ebm`. The network's activations must be smooth,
+        as the loss is differentiated once more.
 
     Returns:
-      A System without `extra`.
+      A System without a buffer.
 
     Raises:
       ValueError: for an option out of range; when traced, if the network does not give one number for each
@@ -176,15 +262,21 @@ def score_matched(module, matching, sampler, *, shape, start=(-1.0, 1.0), data_n
     checks.not_negative("data_noise", data_noise)
     uniform = _uniform(start, shape)
 
-    def init(key):
-        return _params(module, jax.random.split(key)[0], shape), (), ()  # that of `ebm` from the same key
+    def init(key, batch, frozen):
+        del batch, frozen
+        return _network(module, jax.random.split(key)[0], shape)  # that of `ebm` from the same key
 
-    def total(params, extra, frozen, key, batch, step):
+    def total(v, key, batch, step):
+        del step
         key_noise, key_loss = jax.random.split(key)
         x = batch["x"] + data_noise * jax.random.normal(key_noise, batch["x"].shape, batch["x"].dtype)
-        return matching(key_loss, energies.score(energy(module)(params)), x).mean(), (extra, {})
+        return matching(key_loss, energies.score(energy(module)(v)), x).mean(), (v.extra, {})
 
-    return System(init, from_loss(total), _sample(module, sampler, uniform))
+    return _system(module, init, total, sampler, uniform, shape, gives)
+
+
+_MATCHINGS = {"denoising": denoising, "implicit": implicit, "sliced": sliced}
+_STARTS = {"persistent": persistent, "data": at_data, "afresh": afresh}
 
 
 def _uniform(start, shape):
@@ -193,15 +285,23 @@ def _uniform(start, shape):
     return lambda key, n: jax.random.uniform(key, (n, *shape), minval=lo, maxval=hi)
 
 
-def _params(module, key, shape):
-    return module.init(key, jnp.zeros((1, *shape)), jnp.zeros(1))
+def _network(module, key, shape):
+    return networks.init(module, key, jnp.zeros((1, *shape)), jnp.zeros(1))
 
 
-def _sample(module, sampler, uniform):
-    def sample(params, extra, frozen, key, cond, n):
-        keys = per_sample(key, n)
+def _system(module, init, total, sampler, uniform, shape, gives):
+    def walk(v, keys, asked, made):
+        del asked, made
         # 0 is a fold of its own: the chain's steps are 1, 2, ...
         begin = jax.vmap(lambda k: uniform(jax.random.fold_in(k, 0), 1)[0])(keys)
-        return sampler(keys, energies.score(energy(module)(params)), begin)
+        return sampler.chain(keys, energies.score(energy(module)(v)), begin)
 
-    return sample
+    floats = lambda *dims: jax.ShapeDtypeStruct(dims, jnp.float32)
+    return System(
+        example={"x": floats(1, *shape)},
+        init=init,
+        updates=(Update("network", ("network",), from_loss(total, ("network",))),),
+        serves=networks.served(module, floats(1, *shape), floats(1)),
+        passes=(Pass("chain", walk, {"energy gradients": sampler.steps}),),
+        gives=gives,
+    )

@@ -6,31 +6,69 @@ predicts the score and is told the level ("score"), version 2 divides the networ
 f = -eps), and its levels and step follow from the data (`process.annealing`).
 """
 
+from pathlib import Path
+
+import flax.linen as nn
+from ml_collections import ConfigDict
+
 from diffjax import objectives
 from diffjax.objectives import weightings
+from diffjax.process.prediction import Reading
+from diffjax.process.schedules import Schedule
+from diffjax.systems import read
+from diffjax.systems.ddpm import IDENTITY as IDENTITY
+from diffjax.systems.ddpm import SECTIONS as SECTIONS
 from diffjax.systems.ddpm import ddpm
+from diffjax.systems.options import fill, require, section
+from diffjax.training.system import System
 
 
-def ncsn(module, schedule, solver, times, *, shape, kind="score"):
+def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
+    """Build the system of a config with sections `SECTIONS`."""
+    del folder
+    require(config, *SECTIONS)
+    noise, module = read.schedule(config), read.network(config)
+    reading, sampler = read.kind(config, noise, default="score"), read.sampler(config, noise)
+    if sampler.guidance_weight or sampler.threshold:
+        raise ValueError("sampler.guidance_weight and sampler.threshold are not for system 'ncsn'")
+    if config.model.get("num_classes"):
+        raise ValueError("model.num_classes is not for system 'ncsn', which is unconditional")
+    options = section(config, "objective", "kind")
+    return fill(
+        "objective", ncsn, options, module, noise, sampler,
+        shape=read.shape(config), gives=read.gives(config), reading=reading,
+    )  # fmt: skip
+
+
+def ncsn(
+    module: nn.Module,
+    schedule: Schedule,
+    sampler: read.Sampler,
+    *,
+    shape: tuple[int, ...],
+    reading: Reading,
+    gives: str = "images",
+) -> System:
     """Make the system.
 
     Args:
       module: unconditional network `(x, t) -> output`.
       schedule: `schedules.geometric(...)`; levels are drawn uniformly.
-      solver: Solver of `sample`, usually `samplers.annealed_langevin(...)`.
-      times: its time grid, from all noise to 0.
-      shape: of one example, e.g. (H, W, C).
-      kind: what the network predicts, "score" or "eps" (any of `prediction.KINDS` would do).
+      sampler: `read.Sampler`, usually of `samplers.annealed_langevin(...)` from all noise to 0.
+      shape, gives: see `ddpm`.
+      reading: of the score or of eps; any other kind would do.
 
     Returns:
       A System, see `ddpm`. Samples start from N(0, sigma_max^2).
     """
 
-    def loss(network, x0, eps, level, cond, *, level_s, pair, x_t):
+    def loss(network, x0, eps, level, cond, *, reading, level_s=None, pair=None, x_t=None):
         """1/2 sigma^2 ||s + eps / sigma||^2 a dimension, whatever the kind (Song & Ermon 2019, eq. 5, 6)."""
+        del level_s, pair
         losses, aux = objectives.denoising(
-            network, x0, eps, level, cond, kind=kind, weighting=weightings.snr(), level_s=level_s, x_t=x_t
+            network, x0, eps, level, cond, reading=reading, weighting=weightings.snr(), x_t=x_t
         )
         return 0.5 * losses, aux
 
-    return ddpm(module, schedule, solver, times, shape=shape, kind=kind, loss=loss)
+    made = ddpm(module, schedule, sampler, shape=shape, reading=reading, gives=gives, loss=loss)
+    return made._replace(measures={})  # its levels are no chain of the data's own bound

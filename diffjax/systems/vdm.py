@@ -8,20 +8,62 @@ steps depends on all of it. The network is told gamma = -log SNR in place of the
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from diffjax import objectives, samplers
-from diffjax.process import learned, prediction, schedules
-from diffjax.process.continuous_elbo import EIGHT_BITS, step_around
+from diffjax.likelihoods import continuous_elbo
+from diffjax.process import learned, schedules
+from diffjax.process.level import NoiseLevel
+from diffjax.process.prediction import Reading
+from diffjax.process.schedules import Continuous
 from diffjax.samplers.walk import start_of
-from diffjax.training.system import System, from_loss
+from diffjax.systems import networks, read
+from diffjax.systems.options import call, fill, require, section
+from diffjax.systems.requests import Requests
+from diffjax.training.system import Pass, System, Update, from_loss
+
+SECTIONS = ("data", "schedule", "model", "objective", "sampler")
+IDENTITY = ("data", "schedule", "model")
+_DRAWS = 64  # of time and noise for each measured image, a network call each
 
 
-class Clock(NamedTuple):
+def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
+    """Build the system of a config with sections `SECTIONS`; schedule "learned" is trained."""
+    del folder
+    require(config, *SECTIONS, "schedule.name")
+    trainable = _trainable(config)
+    start, module, options = trainable.start, read.network(config), section(config, "objective", "kind")
+    if options.pop("label_dropout", 0.0):
+        raise ValueError("objective.label_dropout is not for system 'vdm', which is not guided")
+    sampler = read.sampler(config, start)
+    if sampler.guidance_weight:
+        raise ValueError("sampler.guidance_weight is not for system 'vdm'")
+    gives = read.gives(config)
+    values = continuous_elbo.EIGHT_BITS if gives == "images" else None  # points are not discrete
+    return fill(
+        "objective", vdm, options, module, trainable, sampler, shape=read.shape(config), gives=gives,
+        reading=read.kind(config, start, ask=lambda level: -level.log_snr),
+        requests=read.request(config, module), values=values,
+    )  # fmt: skip
+
+
+def _trainable(config):
+    if config.schedule.name == "learned":
+        return call("schedule", trained, section(config, "schedule", "name"))
+    noise = read.schedule(config)
+    if noise.num_steps is not None:
+        raise ValueError(f"system 'vdm' needs a continuous schedule, and {config.schedule.name!r} is a chain")
+    return fixed(noise)
+
+
+class TrainableSchedule(NamedTuple):
     """A noise schedule that may have parameters; make it with `fixed` or `trained`.
 
     Attributes:
@@ -32,23 +74,23 @@ class Clock(NamedTuple):
       start: the schedule before training, of which grids and times are made.
     """
 
-    init: Callable
-    schedule: Callable
-    between: Callable
-    level: Callable
-    start: schedules.Continuous
+    init: Callable[[jax.Array], Any]
+    schedule: Callable[[Any], Continuous]
+    between: Callable[[Any, jax.Array], Any]
+    level: Callable[[Any, Any, jax.Array], NoiseLevel]
+    start: Continuous
 
 
-def fixed(schedule):
-    """Return the Clock of a Continuous schedule without parameters, e.g. `schedules.log_snr_linear()`."""
-    return Clock(
+def fixed(schedule: Continuous) -> TrainableSchedule:
+    """Return a TrainableSchedule without parameters, of a Continuous one, e.g. `log_snr_linear()`."""
+    return TrainableSchedule(
         lambda key: {}, lambda params: schedule, lambda params, t: (),
         lambda params, between, t: schedule(t), schedule,
     )  # fmt: skip
 
 
-def trained(log_snr_max=13.3, log_snr_min=-5.0, width=1024):
-    """Return the Clock of a learned monotone gamma(t), t in [0, 1].
+def trained(log_snr_max: float = 13.3, log_snr_min: float = -5.0, width: int = 1024) -> TrainableSchedule:
+    """Return the TrainableSchedule of a learned monotone gamma(t), t in [0, 1].
 
     Args:
       log_snr_max, log_snr_min: of the straight line from which training starts.
@@ -65,102 +107,125 @@ def trained(log_snr_max=13.3, log_snr_min=-5.0, width=1024):
 
     init = partial(learned.init, log_snr_max=log_snr_max, log_snr_min=log_snr_min, width=width)
     start = schedules.log_snr_linear(log_snr_max, log_snr_min)
-    return Clock(init, schedule, learned.position, level, start)
+    return TrainableSchedule(init, schedule, learned.position, level, start)
 
 
 def vdm(
-    module, clock, solver, times, *, shape, num_classes=None, kind="eps", num_steps=None, values=EIGHT_BITS,
-    threshold=None,
-):  # fmt: skip
-    """Make the system; its parameters are {"network", "schedule"}.
+    module: nn.Module,
+    trainable: TrainableSchedule,
+    sampler: read.Sampler,
+    *,
+    shape: tuple[int, ...],
+    reading: Reading,
+    gives: str = "images",
+    requests: Requests | None = None,
+    num_steps: int | None = None,
+    values: np.ndarray | None = continuous_elbo.EIGHT_BITS,
+) -> System:
+    """Make the system; its parameters are "network", "schedule" and those of its conditions.
 
     Args:
-      module: network `(x, gamma, cond) -> output`.
-      clock: Clock.
-      solver: Solver of `sample`. Its rows are made of the trained parameters, on device and before the scan:
-        of a trained clock only solvers whose plan needs no host numbers, `ddim` and `ancestral`.
-      times: its time grid.
+      module: network `(x, gamma, Condition | None) -> output`.
+      trainable: TrainableSchedule.
+      sampler: `read.Sampler`. Its rows are made of the trained parameters, on device and before the scan.
       shape: of one example, e.g. (H, W, C).
-      num_classes: of the labels that the network is told; None for an unconditional model.
-      kind: what the network predicts, one of `prediction.KINDS`.
-      num_steps: T of the bound in T equal steps of time (eq. 14), by which a trained schedule is then trained
-        throughout; None for continuous time.
+      reading: of the network, asked at gamma.
+      gives: "images" or "points".
+      requests: what the model is asked; default nothing.
+      num_steps: T of the bound in T equal steps of time; None for continuous time, its limit.
       values: that data may have, see `continuous_elbo.terms`; None for data that are not discrete.
-      threshold: a guidance transformation that keeps x_0 in range, or None.
 
     Returns:
       A System. The loss is one draw of the bound in bits per dimension; metrics hold the log SNR at both
       ends. A sample is z_0 / alpha_0, the likeliest x of p(x | z_0).
 
     Raises:
-      ValueError: for an unknown kind, num_steps below 1, a schedule whose log SNR is infinite at an end, or a
-        solver that cannot plan a trained clock.
+      ValueError: for num_steps below 1, a schedule whose log SNR is infinite at an end, or a solver that
+        cannot plan a trained schedule.
     """
     if num_steps is not None and num_steps < 1:
         raise ValueError(f"num_steps must be at least 1, or None for continuous time; got {num_steps}")
-    _require_finite(clock.start)
-    read = denoiser(module, kind)
-    draw_times, span = objectives.low_discrepancy(clock.start), clock.start.t_max - clock.start.t_min
+    _require_finite(trainable.start)
+    _require_plan(trainable, sampler.solver, sampler.times)
+    requests = Requests() if requests is None else requests
+    request, span = requests.conditioning, trainable.start.t_max - trainable.start.t_min
+    draw_times = objectives.low_discrepancy(trainable.start)
+    inputs = (jax.ShapeDtypeStruct((1, *shape), jnp.float32), jax.ShapeDtypeStruct((1,), jnp.float32), None)
+    schedule_of = lambda v: trainable.schedule(v.params["schedule"])
 
-    def init(key):
+    def init(key, batch, frozen):
+        del batch, frozen
         key_network, key_schedule = jax.random.split(key)
-        cond = None if num_classes is None else jnp.zeros(1, int)
-        network = module.init(key_network, jnp.zeros((1, *shape)), jnp.ones(1), cond)
-        return {"network": network, "schedule": clock.init(key_schedule)}, (), ()
+        params, extra = networks.init(module, key_network, *networks.zeros(inputs))
+        return {**params, **requests.init(key_network), "schedule": trainable.init(key_schedule)}, extra
 
-    def total(params, extra, frozen, key, batch, step):
+    def total(v, key, batch, step):
+        del step
         key_t, key_eps, key_0, key_network = jax.random.split(key, 4)
         x0, t = batch["x"], draw_times(key_t, len(batch["x"]))
         eps, eps_0 = (jax.random.normal(k, x0.shape, x0.dtype) for k in (key_eps, key_0))
-        cond = None if num_classes is None else batch["label"]
-        apply = partial(module.apply, train=True, rngs={"dropout": key_network})
-
-        def ends(params):
-            schedule = clock.schedule(params["schedule"])
-            return [schedule(jnp.asarray(end, x0.dtype)) for end in (schedule.t_min, schedule.t_max)]
 
         def losses(params, level, **steps):
-            denoise, (level_0, level_1) = _reading(partial(apply, params["network"]), kind), ends(params)
+            now = v._replace(params=params)
+            denoise, (level_0, level_1) = denoiser(now, key_network), _ends(schedule_of(now), x0.dtype)
+            cond = request.encode(now, request.of_batch(now, key, batch))
             return objectives.variational(
                 denoise, x0, eps, level, cond, eps_0=eps_0, level_0=level_0, level_1=level_1, span=span,
-                prior_std=clock.start.prior_std, values=values, **steps,
+                prior_std=trainable.start.prior_std, values=values, **steps,
             )[0]  # fmt: skip
 
         def in_continuous_time(params):
-            at = lambda params, between: losses(params, clock.level(params["schedule"], between, t))
-            return objectives.reducing_variance(at)(params, clock.between(params["schedule"], t))
+            at = lambda params, between: losses(params, trainable.level(params["schedule"], between, t))
+            return objectives.reducing_variance(at)(params, trainable.between(params["schedule"], t))
 
         def in_steps(params):
-            schedule = clock.schedule(params["schedule"])
-            below, above = map(schedule, step_around(schedule, t, num_steps))
+            schedule = schedule_of(v)
+            below, above = map(schedule, continuous_elbo.step_around(schedule, t, num_steps))
             return losses(params, above, level_s=below, num_steps=num_steps)
 
-        bits = in_continuous_time(params) if num_steps is None else in_steps(params)
-        first, last = ends(params)
-        return bits.mean(), (extra, {"log_snr_max": first.log_snr, "log_snr_min": last.log_snr})
+        bits = in_continuous_time(v.params) if num_steps is None else in_steps(v.params)
+        first, last = _ends(schedule_of(v), x0.dtype)
+        return bits.mean(), (v.extra, {"log_snr_max": first.log_snr, "log_snr_min": last.log_snr})
 
-    def sample(params, extra, frozen, key, cond, n):
-        schedule = clock.schedule(params["schedule"])
-        rows = samplers.plan(schedule, solver, times)
-        denoise = (threshold or (lambda denoise: denoise))(read(params))
-        x = start_of(key, clock.start, (n, *shape), times)
-        return samplers.walk(key, denoise, solver, rows, x, cond=cond) / schedule(times[-1]).alpha
+    def denoiser(v, key=None):
+        network = networks.evaluating(module, v) if key is None else networks.training(module, v, key)[0]
+        return reading.denoiser(network)
 
-    _require_plan(clock, solver, times)
-    return System(init, from_loss(total), sample)
+    def walk(v, keys, asked, made):
+        del made
+        schedule, n = schedule_of(v), len(keys)
+        rows = samplers.plan(schedule, sampler.solver, sampler.times)
+        denoise = (sampler.threshold or (lambda denoise: denoise))(denoiser(v))
+        x = start_of(keys, trainable.start, (n, *shape), sampler.times)
+        x = samplers.walk(keys, denoise, sampler.solver, rows, x, cond=request.encode(v, asked))
+        return x / schedule(sampler.times[-1]).alpha
+
+    def bound(v, key, batch):
+        """The bound in bits per dimension and its parts, `[B]` each."""
+        found = continuous_elbo.bits_per_dim(
+            key, denoiser(v), schedule_of(v), batch["x"], num_steps=num_steps, draws=_DRAWS, values=values,
+            cond=request.encode(v, request.of_batch(v, key, batch)),
+        )  # fmt: skip
+        return {"bits_per_dim": found.pop("total"), **found}
+
+    encoders = tuple(jax.eval_shape(requests.init, jax.random.key(0)))
+    params = ("network", *encoders, "schedule")
+    return System(
+        example={"x": jax.ShapeDtypeStruct((1, *shape), jnp.float32), **requests.example},
+        init=init,
+        updates=(Update("network", params, from_loss(total, params)),),
+        serves=(*networks.served(module, *inputs), *encoders, "schedule"),
+        request=request,
+        passes=(Pass("walk", walk, {"network": sampler.network_calls()}),),
+        gives=gives,
+        measures={"bound": bound},
+        denoiser=denoiser,
+        schedule=schedule_of,
+    )
 
 
-def denoiser(module, kind="eps"):
-    """Return params -> Denoiser, the network of `vdm`.
-
-    Args:
-      module, kind: see `vdm`.
-    """
-    return lambda params: _reading(partial(module.apply, params["network"]), kind)
-
-
-def _reading(network, kind):
-    return prediction.denoiser(network, kind, label=lambda level: -level.log_snr)
+def _ends(schedule, dtype):
+    return [schedule(jnp.asarray(end, dtype)) for end in (schedule.t_min, schedule.t_max)]
 
 
 def _require_finite(schedule):
@@ -172,12 +237,12 @@ def _require_finite(schedule):
         )
 
 
-def _require_plan(clock, solver, times):
+def _require_plan(trainable, solver, times):
     def plan(params):
-        return samplers.plan(clock.schedule(params), solver, times)
+        return samplers.plan(trainable.schedule(params), solver, times)
 
     try:
-        jax.eval_shape(plan, jax.eval_shape(clock.init, jax.random.key(0)))
+        jax.eval_shape(plan, jax.eval_shape(trainable.init, jax.random.key(0)))
     except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError):
         raise ValueError(
             "a trained schedule is sampled by ddim or ancestral: this solver plans with host numbers"

@@ -13,5 +13,11 @@ from diffjax.training.loop import Batches as Batches
 from diffjax.training.loop import fit as fit
 from diffjax.training.state import TrainState as TrainState
 from diffjax.training.state import create as create
+from diffjax.training.system import Codec as Codec
+from diffjax.training.system import Conditioning as Conditioning
+from diffjax.training.system import Part as Part
+from diffjax.training.system import Pass as Pass
 from diffjax.training.system import System as System
+from diffjax.training.system import Update as Update
+from diffjax.training.system import Variables as Variables
 from diffjax.training.system import from_loss as from_loss

@@ -1,32 +1,34 @@
 """Checkpoints in `workdir/checkpoints/<step>`, written in the background, complete or not there at all.
 
-Each holds the items `params`, `ema`, `train` (step, optimizer state, extra), `data` (position of the
-batches) and `meta` (what the log needs to go on). Parameters are items of their own so that they can be read
-without knowing anything else. A folder whose name ends in `.orbax-checkpoint-tmp` was cut off while being
-written; it counts for nothing and the next run removes it. One that was damaged later, which `checksums.json`
-in it tells, is renamed to `<step>.damaged` by the next run, which goes on from the checkpoint before.
+`layout` says what is in one, `reading` reads parameters from it. A folder whose name ends in
+`.orbax-checkpoint-tmp` was cut off while it was written; the next run removes it. One that was damaged later,
+which `checksums.json` in it tells, is renamed to `<step>.damaged` by the next run, which goes on from the
+checkpoint before.
 """
 
 import contextlib
-import json
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
-from diffjax.training import seal
+from diffjax.training import layout, seal
+from diffjax.training.reading import best_step as best_step
+from diffjax.training.reading import latest_step as latest_step
+from diffjax.training.reading import read_tree as read_tree
+from diffjax.training.reading import restore_params as restore_params
+from diffjax.training.reading import restore_params_and_step as restore_params_and_step
+from diffjax.training.reading import restore_served as restore_served
+from diffjax.training.reading import steps as steps
+from diffjax.training.reading import write_tree as write_tree
 from diffjax.training.state import TrainState
 from diffjax.training.stopping import agree
-
-ITEMS = ("params", "ema", "train", "data", "meta")
 
 
 def open_manager(workdir: str | Path, *, keep: int = 2, best_metric: str = "loss") -> ocp.CheckpointManager:
@@ -47,9 +49,10 @@ def open_manager(workdir: str | Path, *, keep: int = 2, best_metric: str = "loss
         raise ValueError(f"keep={keep} must be at least 1: the latest checkpoint is what a run resumes from")
 
     def metric(metrics: Mapping[str, float]) -> float:
-        return metrics.get(best_metric, math.inf)
+        value = metrics.get(best_metric, math.inf)
+        return value if math.isfinite(value) else math.inf
 
-    root = _root(workdir).absolute()
+    root = layout.root(workdir)
 
     def before_it_is_renamed():
         if jax.process_index() == 0:
@@ -69,7 +72,7 @@ def open_manager(workdir: str | Path, *, keep: int = 2, best_metric: str = "loss
         cleanup_tmp_directories=True,
         async_options=ocp.AsyncOptions(post_finalization_callback=before_it_is_renamed),
     )
-    return ocp.CheckpointManager(root, options=options, item_names=ITEMS)
+    return ocp.CheckpointManager(root, options=options, item_names=layout.ITEMS)
 
 
 @contextlib.contextmanager
@@ -140,10 +143,11 @@ def save(
     Raises:
         OSError: if this checkpoint or the one before could not be written.
     """
-    train = {"step": state.step, "opt_state": state.opt_state, "extra": state.extra}
+    train = {"step": state.step, "opt_state": state.opt_state}
     items = ocp.args.Composite(
         params=ocp.args.StandardSave(state.params),
         ema=ocp.args.StandardSave(state.ema),
+        extra=ocp.args.StandardSave({"extra": state.extra}),  # which may be empty: an item may not
         train=ocp.args.StandardSave(train),
         data=ocp.args.JsonSave(data),
         meta=ocp.args.JsonSave(meta),
@@ -191,152 +195,43 @@ def restore(workdir: str | Path, abstract: TrainState) -> tuple[int, TrainState,
     Raises:
         ValueError: if there are checkpoints and none of them can be read as what `abstract` describes.
     """
-    root = _root(workdir).absolute()
-    existing = _folders(root)
+    root = layout.root(workdir)
+    existing = layout.folders(root)
     if not existing:
         return None
-    train = {"step": abstract.step, "opt_state": abstract.opt_state, "extra": abstract.extra}
+    if any(layout.is_older(root / str(step)) for step in existing):
+        raise ValueError(
+            f"the checkpoints in {workdir} are of an older layout: they can be sampled and evaluated, not "
+            "trained on; name a new workdir"
+        )
+    train = {"step": abstract.step, "opt_state": abstract.opt_state}
     args = ocp.args.Composite(
         params=ocp.args.StandardRestore(abstract.params),
         ema=ocp.args.StandardRestore(abstract.ema),
+        extra=ocp.args.StandardRestore({"extra": abstract.extra}),
         train=ocp.args.StandardRestore(train),
         data=ocp.args.JsonRestore(),
         meta=ocp.args.JsonRestore(),
     )
 
     def load(folder):
-        _check(folder)
-        seal.check(folder, ITEMS)
+        layout.check(folder)
+        seal.check(folder, layout.ITEMS)
         with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
             items = reader.restore(folder, args=args)
-        return TrainState(params=items.params, ema=items.ema, **items.train), items.data, items.meta
+        state = TrainState(params=items.params, ema=items.ema, **items.extra, **items.train)
+        return state, items.data, items.meta
 
     def read(folder):
-        found, reason = _trouble(load, folder)
+        found, reason = layout.trouble(load, folder)
         if agree(bool(reason)):
             raise ValueError(reason or "another process cannot read it")
         return found
 
-    found, step, damaged = _first_readable(root, existing[::-1], read)
-    older = {each: _trouble(_check, root / str(each))[1] for each in existing if each < step}
+    found, step, damaged = layout.first_readable(root, existing[::-1], read)
+    older = {each: layout.trouble(layout.check, root / str(each))[1] for each in existing if each < step}
     _set_aside(root, damaged | {each: reason for each, reason in older.items() if reason}, step)
     return step, *found
-
-
-def steps(workdir: str | Path) -> list[int]:
-    """Lists the complete checkpoints of a run; whether their files can be read is found on reading.
-
-    Args:
-        workdir: the run's folder.
-
-    Returns:
-        Their steps, rising; empty where there are none.
-    """
-    root = _root(workdir)
-    return [step for step in _folders(root) if not _trouble(_check, root / str(step))[1]]
-
-
-def latest_step(workdir: str | Path) -> int | None:
-    """Finds the latest complete checkpoint of a run.
-
-    Args:
-        workdir: the run's folder.
-
-    Returns:
-        Its step, or None where there is none.
-    """
-    return max(steps(workdir), default=None)
-
-
-def restore_params(workdir: str | Path, ema: bool = True, step: int | None = None) -> Any:
-    """Reads the parameters of a run; neither its architecture nor its devices need to be known.
-
-    Args:
-        workdir: the run's folder.
-        ema: True for the moving average, False for the parameters as they were trained.
-        step: which checkpoint; None: the latest that can be read, with a warning if it is not the latest.
-
-    Returns:
-        Nested dicts of arrays, as `module.init` made them, on the default device.
-
-    Raises:
-        ValueError: if there is no such folder, no complete checkpoint in it, none of that step, or it is
-            damaged.
-    """
-    return restore_params_and_step(workdir, ema, step)[0]
-
-
-def restore_params_and_step(
-    workdir: str | Path, ema: bool = True, step: int | None = None
-) -> tuple[Any, int]:
-    """Does what `restore_params` does, and says of which step the parameters are."""
-    if not Path(workdir).is_dir():
-        raise ValueError(f"no such workdir: {workdir}")
-    root = _root(workdir).absolute()
-    existing = _folders(root)
-    if not existing:
-        raise ValueError(f"workdir {workdir} has no complete checkpoint in {_root(workdir)}")
-    if step is not None and step not in existing:
-        raise ValueError(f"workdir {workdir} has no checkpoint of step={step}; it has {existing}")
-
-    def read(folder):
-        item = "ema" if ema else "params"
-        _check(folder)
-        seal.check(folder, [item])
-        path, handler = folder / item, ocp.PyTreeCheckpointHandler()
-        # As numpy: otherwise orbax would look for the devices that wrote it.
-        kinds = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), handler.metadata(path).tree)
-        params = handler.restore(path, args=ocp.args.PyTreeRestore(restore_args=kinds))
-        return jax.tree.map(jnp.asarray, params)
-
-    params, step, damaged = _first_readable(root, existing[::-1] if step is None else [step], read)
-    for each, reason in damaged.items():
-        path = root / str(each)
-        logging.warning("checkpoint %s is damaged (%s): step %d is read instead", path, reason, step)
-    return params, step
-
-
-def _folders(root: Path) -> list[int]:
-    """List the steps that have a folder, damaged or not."""
-    if not root.is_dir():
-        return []
-    return sorted(int(path.name) for path in root.iterdir() if path.name.isdigit() and path.is_dir())
-
-
-def _check(folder: Path) -> None:
-    """Raise if something is missing, or if the manager could not even list this checkpoint."""
-    for item in ITEMS:
-        if not (folder / item).is_dir():
-            raise ValueError(f"it has no {item}")
-    metrics = folder / "metrics" / "metrics"
-    if metrics.exists() and not isinstance(json.loads(metrics.read_bytes()), dict):
-        raise ValueError("its metrics are no dict")
-
-
-def _first_readable(
-    root: Path, candidates: Sequence[int], read: Callable[[Path], Any]
-) -> tuple[Any, int, dict[int, str]]:
-    """Return what the first candidate that can be read holds, its step, and what ails those before it."""
-    damaged = {}
-    for step in candidates:
-        found, reason = _trouble(read, root / str(step))
-        if not reason:
-            return found, step, damaged
-        damaged[step] = reason
-    *others, last = (str(root / str(step)) for step in sorted(damaged))
-    which = f"checkpoints {', '.join(others)} and {last} are" if others else f"checkpoint {last} is"
-    raise ValueError(f"{which} damaged or of another model: {damaged[candidates[0]]}")
-
-
-def _trouble(read: Callable[[Path], Any], folder: Path) -> tuple[Any, str]:
-    """Return what `read` does and an empty reason, or nothing and the reason why it failed."""
-    try:
-        return read(folder), ""
-    except PermissionError:  # not damaged
-        raise
-    except Exception as error:  # orbax and tensorstore raise all kinds
-        kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
-        return None, f"{kind}{' '.join(str(error).split())[:200]}" or "no reason given"
 
 
 def _set_aside(root: Path, damaged: Mapping[int, str], step: int) -> None:
@@ -351,7 +246,3 @@ def _set_aside(root: Path, damaged: Mapping[int, str], step: int) -> None:
                 root / str(each), reason, target.name, step,
             )  # fmt: skip
     agree(False)  # nobody goes on before the folders are renamed
-
-
-def _root(workdir: str | Path) -> Path:
-    return Path(workdir) / "checkpoints"

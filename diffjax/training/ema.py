@@ -4,13 +4,42 @@ A decay rule is a function of the number of updates made before this one, `n = 0
 schedule is: `ema <- decay(n) ema + (1 - decay(n)) params`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from diffjax import checks
+from diffjax.border import checked
+
 Decay = Callable[[jax.Array], jax.Array | float]
+
+TRACK = "ema"  # the average of a run that follows only one
+
+
+def tracks(decays: "float | Decay | Mapping[str, float | Decay]") -> dict[str, Decay]:
+    """Return {track: rule} of what says it in short: a number, a rule, or either for each track.
+
+    Raises:
+      ValueError: if a number is outside [0, 1], there is no track, or several and none of them is "ema".
+    """
+    decays = decays if isinstance(decays, Mapping) else {TRACK: decays}
+    main(decays)
+    return {name: each if callable(each) else constant(each) for name, each in decays.items()}
+
+
+def main(tracks: Mapping[str, Any]) -> str:
+    """Return the name of the average that is sampled with: the only one, or "ema" of several.
+
+    Raises:
+      ValueError: if there is none.
+    """
+    if len(tracks) == 1:
+        return next(iter(tracks))
+    if TRACK not in tracks:
+        raise ValueError(f"one of several averages must be {TRACK!r}, to sample with; got {sorted(tracks)}")
+    return TRACK
 
 
 def init(params: Any) -> Any:
@@ -22,7 +51,8 @@ def init(params: Any) -> Any:
     Returns:
         Copies of the same shapes; half precision becomes float32.
     """
-    return jax.tree.map(lambda p: jnp.array(p, jnp.promote_types(p.dtype, jnp.float32)), params)
+    wide = lambda p: jnp.promote_types(p.dtype, jnp.float32) if jnp.issubdtype(p.dtype, jnp.inexact) else None
+    return jax.tree.map(lambda p: jnp.array(p, wide(p)), params)
 
 
 def update(ema: Any, params: Any, decay: jax.Array | float) -> Any:
@@ -38,11 +68,14 @@ def update(ema: Any, params: Any, decay: jax.Array | float) -> Any:
     """
 
     def move(average, p):
+        if not jnp.issubdtype(average.dtype, jnp.inexact):
+            return p  # a count or a key has no mean
         return (decay * average + (1 - decay) * p.astype(average.dtype)).astype(average.dtype)
 
     return jax.tree.map(move, ema, params)
 
 
+@checked
 def constant(decay: float) -> Decay:
     """Returns the same decay at every update.
 
@@ -59,6 +92,7 @@ def constant(decay: float) -> Decay:
     return lambda n: decay
 
 
+@checked
 def warmed_up(decay: float) -> Decay:
     """Returns `min(decay, (1 + n) / (10 + n))`, 0 at the first update: early parameters are soon forgotten.
 
@@ -78,6 +112,7 @@ def warmed_up(decay: float) -> Decay:
     return lambda n: jnp.where(n > 0, jnp.minimum(decay, (1 + n) / (10 + n)), 0.0)
 
 
+@checked
 def inverse_power(decay: float, inv_gamma: float = 1.0, power: float = 2 / 3) -> Decay:
     """Returns `min(decay, 1 - (1 + n / inv_gamma)^-power)`.
 
@@ -90,15 +125,18 @@ def inverse_power(decay: float, inv_gamma: float = 1.0, power: float = 2 / 3) ->
         The rule.
 
     Raises:
-        ValueError: if `decay` is outside [0, 1].
+        ValueError: if `decay` is outside [0, 1], or another number is not positive.
 
     Reference:
         Crowson's k-diffusion and diffusers' EMAModel(use_ema_warmup=True).
     """
     _check(decay)
+    checks.positive("inv_gamma", inv_gamma)
+    checks.positive("power", power)
     return lambda n: jnp.minimum(decay, 1 - (1 + n / inv_gamma) ** -power)
 
 
+@checked
 def half_life(images: float, batch_size: int, rampup: float | None = 0.05) -> Decay:
     """Returns a decay whose half-life is a number of images, whatever the batch size.
 
@@ -111,14 +149,16 @@ def half_life(images: float, batch_size: int, rampup: float | None = 0.05) -> De
         The rule.
 
     Raises:
-        ValueError: if `batch_size` or `images` is not positive.
+        ValueError: if a number is not positive.
 
     Reference:
         Karras et al. 2022 (EDM), training loop: `beta = 0.5^(batch / max(min(half_life, seen rampup),
         1e-8))`.
     """
-    if images <= 0 or batch_size <= 0:
-        raise ValueError(f"half_life: images={images} and batch_size={batch_size} must be positive")
+    checks.positive("images", images)
+    checks.count("batch_size", batch_size)
+    if rampup is not None:
+        checks.positive("rampup", rampup)
 
     def decay(n):
         life = images if rampup is None else jnp.minimum(images, n * batch_size * rampup)

@@ -2,13 +2,12 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
-import optax
 from jax.sharding import Mesh
 from tqdm import tqdm
 
@@ -16,8 +15,8 @@ from diffjax.training import checkpoints, metrics, sharding, stopping
 from diffjax.training import ema as ema_rules
 from diffjax.training import state as states
 from diffjax.training import step as steps
-from diffjax.training.state import TrainState
-from diffjax.training.system import System
+from diffjax.training.state import Optimizers, TrainState
+from diffjax.training.system import System, Variables, with_served
 
 _INIT = 2**32 - 1  # the init's key is that of a step no run reaches
 
@@ -37,17 +36,19 @@ class Batches(Protocol):
 
 def fit(
     system: System,
-    optimizer: optax.GradientTransformation,
+    optimizer: Optimizers,
     batches: Batches,
     *,
     workdir: str | Path,
     num_steps: int,
+    frozen: Mapping[str, Any] | None = None,
     seed: int = 0,
     log_every: int = 100,
     checkpoint_every: int = 1000,
     sample_every: int = 0,
-    on_sample: Callable[[int, TrainState, Any], None] | None = None,
-    ema_decay: float | ema_rules.Decay = 0.999,
+    on_sample: Callable[[int, Variables], Mapping[str, float] | None] | None = None,
+    ema_decay: float | ema_rules.Decay | Mapping[str, float | ema_rules.Decay] = 0.999,
+    accumulate: int = 1,
     keep: int = 2,
     best_metric: str = "loss",
     mesh: Mesh | None = None,
@@ -56,70 +57,88 @@ def fit(
     should_stop: Callable[[], Any] = lambda: False,
     progress: bool = True,
 ) -> TrainState:
-    """Trains until `num_steps` updates are made, from the latest checkpoint in `workdir` on if there is one.
+    """Train until `num_steps` steps are made, from the latest checkpoint in `workdir` on if there is one.
 
     A run that was killed and started again gives the same parameters, bit for bit, and the same
     `metrics.jsonl` as one that was not: the key of step n is `fold_in(key(seed), n)`, and batches go on from
     their saved position.
 
     Args:
-        system: what is trained.
-        optimizer: how; `optimizer.make` or any optax transformation.
-        batches: source of batches; each splits over the mesh's axes `data` and `fsdp`.
-        workdir: folder for `checkpoints/`, `metrics.jsonl` and `loss.png`.
-        num_steps: updates of the whole run, those made before a restart included.
-        seed: seed of initialisation and of every step.
-        log_every: steps between rows of `metrics.jsonl`; the last step has a row too. A row holds the mean
-            of each metric over the steps since the row before, "steps_per_s" and "time" (Unix, seconds).
-            Only here and at checkpoints does the host wait for the device; else it is two steps ahead.
-        checkpoint_every: steps between checkpoints; the last step has one too.
-        sample_every: steps between calls of `on_sample`, the last step has one too; 0 for none.
-        on_sample: `on_sample(step, state, frozen)`, on every process. The state is gone after the call.
-        ema_decay: decay of the moving average, a number in [0, 1] or a rule of `ema`.
-        keep: how many of the latest checkpoints stay; the best one stays besides. With 2 or more there is
-            one to fall back on should the latest be damaged.
-        best_metric: the metric whose lowest mean since the checkpoint before makes a checkpoint the best.
-        mesh: the devices; None: all of them along `data`.
-        rule: how the state is laid out; None: `sharding.fsdp(mesh)`, replicated on a mesh of `data` alone.
-        writers: further places for rows, such as `metrics.tensorboard`.
-        should_stop: asked between steps; a true answer saves a checkpoint and returns. Asked before the
-            first step, when all is compiled, too; then there is nothing to save. Where there are several
-            processes it is asked at log steps and checkpoints only, and one wish stops them all.
-        progress: show a progress bar.
+      system: what is trained.
+      optimizer: one for each update by its name, or the optimizer of a lone update; `optimizer.make` or any
+        optax transformation.
+      batches: source of batches, `step.rows_a_step(system)` times the rows of one update; each splits over
+        the mesh's axes `data` and `fsdp`.
+      workdir: folder for `checkpoints/`, `metrics.jsonl` and `loss.png`.
+      num_steps: steps of the whole run, those made before a restart included.
+      frozen: of `system.prepare`, on the host; None: `system.prepare(workdir)` is asked here.
+      seed: of initialisation and of every step.
+      log_every: steps between rows of `metrics.jsonl`; the last step has a row too. A row holds the mean of
+        each metric over the steps since the row before, "steps_per_s" and "time" (Unix, seconds). Only here
+        and at checkpoints does the host wait for the device; else it is two steps ahead.
+      checkpoint_every: steps between checkpoints; the last step has one too.
+      sample_every: steps between calls of `on_sample`, the last step has one too; 0 for none.
+      on_sample: `on_sample(step, variables) -> numbers or None`, on every process, with the average in the
+        place of what it follows ("ema", where there are several). The variables are gone after the call. The
+        numbers are logged as "sample/<name>".
+      ema_decay: decay of the moving average, a number in [0, 1] or a rule of `ema`; or either for each of
+        several by name, of which "ema" is the one that is sampled with.
+      accumulate: parts that the rows of an update are split into, one after another; their gradients are
+        averaged.
+      keep: how many of the latest checkpoints stay; the best one stays besides. With 2 or more there is one
+        to fall back on should the latest be damaged.
+      best_metric: the metric whose lowest mean since the checkpoint before makes a checkpoint the best; of
+        "sample/<name>" the latest number.
+      mesh: the devices; None: all of them along `data`.
+      rule: how the state is laid out; None: `sharding.fsdp(mesh)`, replicated on a mesh of `data` alone.
+      writers: further places for rows, such as `metrics.tensorboard`.
+      should_stop: asked between steps; a true answer saves a checkpoint and returns. Asked before the first
+        step, when all is compiled, too; then there is nothing to save. Where there are several processes it
+        is asked at log steps and checkpoints only, and one wish stops them all.
+      progress: show a progress bar.
 
     Returns:
-        The state after the last step; `state.step` is less than `num_steps` if it was told to stop.
+      The state after the last step; `state.step` is less than `num_steps` if it was told to stop.
 
     Raises:
-        ValueError: if a number is out of range, the batches end early, `best_metric` is not among the
-            metrics, no checkpoint can be read, or a loss or the parameters are not finite: these are not
-            saved, and the last good checkpoint is named.
-        OSError: if the disk has not enough room for the checkpoints, or turns out to be full later.
+      ValueError: if a number is out of range, the batches end early, `best_metric` is not among the metrics,
+        no checkpoint can be read, or a loss or the parameters are not finite: these are not saved, and the
+        last good checkpoint is named.
+      OSError: if the disk has not enough room for the checkpoints, or turns out to be full later.
     """
     workdir = Path(workdir)
-    _check_counts(num_steps=num_steps, log_every=log_every, checkpoint_every=checkpoint_every)
+    _check_counts(
+        num_steps=num_steps, log_every=log_every, checkpoint_every=checkpoint_every, accumulate=accumulate
+    )
     mesh = sharding.make_mesh() if mesh is None else mesh
     rule = sharding.fsdp(mesh) if rule is None else rule
-    decay = ema_decay if callable(ema_decay) else ema_rules.constant(ema_decay)
+    decays = ema_rules.tracks(ema_decay)
     key = jax.random.key(seed)
-    init_key = jax.random.fold_in(key, _INIT)
-    frozen = states.frozen(system, init_key, mesh, rule)
-    abstract = states.abstract(system, optimizer, init_key, mesh, rule)
-    step = steps.compiled(steps.make(system, optimizer, decay), abstract)
+    frozen = system.prepare(workdir)[0] if frozen is None else frozen
+    frozen = jax.device_put(frozen, sharding.shardings(mesh, frozen, rule))
+    begin = batches.get_state()
+    first = sharding.put_batch(mesh, _next(batches, 1))
+    batches.set_state(begin)
+    abstract = states.abstract(system, optimizer, first, frozen, mesh, rule, tuple(decays))
+    step = steps.compiled(steps.make(system, optimizer, decays, accumulate), abstract)
     found = checkpoints.restore(workdir, abstract)
 
     with contextlib.ExitStack() as stack:
         manager = stack.enter_context(checkpoints.writing(workdir, keep=keep, best_metric=best_metric))
         checkpoints.check_space(workdir, abstract, keep)  # the manager has removed what was cut off
         if found is None:
-            start, state = 0, states.create(system, optimizer, init_key, mesh, rule)
+            start, init_key = 0, jax.random.fold_in(key, _INIT)
+            state = states.create(system, optimizer, init_key, first, frozen, abstract)
             since_log = since_checkpoint = metrics.Running()
+            sampled, latest = {}, {}  # numbers of on_sample since the last row, and the latest of each
         else:
             start, state, position, meta = found
             batches.set_state(position)
             since_log, since_checkpoint = (
                 metrics.Running(**meta.get(name, {})) for name in ("since_log", "since_checkpoint")
             )
+            sampled, latest = meta.get("sampled", {}), meta.get("latest", {})
+        del first
         log = stack.enter_context(contextlib.closing(_log(workdir, start, num_steps, writers, progress)))
 
         pending = []
@@ -138,6 +157,9 @@ def fit(
             # Several processes talk to each other only where the host waits anyway.
             asks = logs or saves or jax.process_count() == 1
             stops = asks and stopping.agree(bool(should_stop()))
+            if on_sample is not None and sample_every and (n % sample_every == 0 or n == num_steps):
+                sampled = sampled | _named(on_sample(n, _averaged(state, frozen)))
+                latest = latest | sampled
             if logs or saves or stops:
                 rows, pending = jax.device_get(pending), []
                 _check_finite(rows, n, manager)
@@ -145,21 +167,35 @@ def fit(
                 since_checkpoint = metrics.add(since_checkpoint, rows)
             if logs:
                 checkpoints.check_written(manager)
-                log.write(n, metrics.means(since_log))
-                since_log = metrics.Running()
+                log.write(n, metrics.means(since_log) | sampled)
+                since_log, sampled = metrics.Running(), {}
             if saves or stops:
                 # The few steps until a signal do not compare with whole intervals: no score for them.
-                score = _score(since_checkpoint, best_metric) if saves else {}
+                score = _score(metrics.means(since_checkpoint) | latest, best_metric) if saves else {}
                 since_checkpoint = metrics.Running() if saves else since_checkpoint
-                meta = {"since_log": since_log._asdict(), "since_checkpoint": since_checkpoint._asdict()}
+                meta = {
+                    "since_log": since_log._asdict(), "since_checkpoint": since_checkpoint._asdict(),
+                    "sampled": sampled, "latest": latest,
+                }  # fmt: skip
                 checkpoints.save(manager, n, state, data=batches.get_state(), meta=meta, metrics=score)
-            if on_sample is not None and sample_every and (n % sample_every == 0 or n == num_steps):
-                on_sample(n, state, frozen)
             if stops:
                 break
     if jax.process_index() == 0:
         metrics.plot_loss(workdir)
     return state
+
+
+def _averaged(state: TrainState, frozen: Any) -> Variables:
+    """Return what the state would sample with: the average in the place of what it follows."""
+    average = state.ema[ema_rules.main(state.ema)]
+    return with_served(Variables(state.params, state.extra, frozen), average)
+
+
+def _named(numbers: Mapping[str, float] | None) -> dict[str, float]:
+    try:
+        return {f"sample/{name}": float(value) for name, value in dict(numbers or {}).items()}
+    except (TypeError, ValueError):
+        raise ValueError(f"on_sample must return numbers by name or None; got {numbers!r}") from None
 
 
 def _next(batches: Batches, n: int) -> dict[str, np.ndarray]:
@@ -169,8 +205,9 @@ def _next(batches: Batches, n: int) -> dict[str, np.ndarray]:
         raise ValueError(f"batches ended before step {n}: training needs a source that repeats") from None
 
 
-def _score(since_checkpoint, best_metric):
-    means = metrics.means(since_checkpoint)
+def _score(means, best_metric):
+    if best_metric not in means and best_metric.startswith("sample/"):
+        return {}  # nothing was sampled yet
     if best_metric not in means:
         raise ValueError(f"best_metric={best_metric!r} is not one of {', '.join(sorted(means))}")
     return means

@@ -1,5 +1,6 @@
 """What training changes from step to step, and how it begins."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -8,58 +9,96 @@ import optax
 from jax.sharding import Mesh
 
 from diffjax.training import ema, sharding
-from diffjax.training.system import System
+from diffjax.training.system import System, Variables, served
+
+Optimizers = optax.GradientTransformation | Mapping[str, optax.GradientTransformation]
 
 
 class TrainState(NamedTuple):
     """Everything a training step reads and replaces.
 
     Attributes:
-        step: int32 scalar, updates made so far.
-        params: what the optimizer updates.
-        opt_state: the optimizer's state.
-        ema: moving average of `params`, float32 or wider.
-        extra: what the system carries from step to step besides.
+      step: int32 scalar, steps made so far.
+      params: {name: tree}, what optimizers move.
+      opt_state: {update: state of its optimizer}.
+      ema: {track: {name: tree}}, moving averages of what the system serves, float32 or wider.
+      extra: {name: tree}, what the system carries from step to step besides.
     """
 
     step: jax.Array
-    params: Any
-    opt_state: optax.OptState
-    ema: Any
-    extra: Any
+    params: Mapping[str, Any]
+    opt_state: Mapping[str, optax.OptState]
+    ema: Mapping[str, Any]
+    extra: Mapping[str, Any]
 
 
-def initial(system: System, optimizer: optax.GradientTransformation, key: jax.Array) -> TrainState:
-    """Computes the state before the first step; pure, to be traced.
+def named_optimizers(system: System, optimizers: Optimizers) -> Mapping[str, optax.GradientTransformation]:
+    """Return {update: optimizer}; a bare optimizer is that of a lone update.
+
+    Raises:
+      ValueError: unless each update has an optimizer.
+    """
+    names = [update.name for update in system.updates]
+    if not names:
+        raise ValueError("this system is not trained: it has no updates")
+    if not isinstance(optimizers, Mapping):
+        optimizers = {names[0]: optimizers} if len(names) == 1 else {}
+    if set(optimizers) != set(names):
+        raise ValueError(f"optimizers must be given for each update, {names}; got {sorted(optimizers)}")
+    return optimizers
+
+
+def initial(
+    system: System,
+    optimizers: Optimizers,
+    key: jax.Array,
+    batch: Any,
+    frozen: Any,
+    tracks: tuple[str, ...] = (ema.TRACK,),
+) -> TrainState:
+    """Compute the state before the first step; pure, to be traced.
 
     Args:
-        system: what is trained.
-        optimizer: the optimizer.
-        key: key of the initialisation.
-
-    Returns:
-        The state with step 0.
+      system: what is trained.
+      optimizers: one for each update by its name, or the optimizer of a lone update.
+      key: of the initialisation.
+      batch: the first batch.
+      frozen: of the system.
+      tracks: of the moving average.
     """
-    params, extra, _ = system.init(key)
-    return TrainState(jnp.int32(0), params, optimizer.init(params), ema.init(params), extra)
+    optimizers = named_optimizers(system, optimizers)
+    params, extra = system.init(key, batch, frozen)
+    opt_state = {
+        update.name: optimizers[update.name].init({name: params[name] for name in update.moves})
+        for update in system.updates
+    }
+    followed = served(system, Variables(params, extra, frozen))
+    return TrainState(jnp.int32(0), params, opt_state, {each: ema.init(followed) for each in tracks}, extra)
 
 
 def abstract(
-    system: System, optimizer: optax.GradientTransformation, key: jax.Array, mesh: Mesh, rule: sharding.Rule
+    system: System,
+    optimizers: Optimizers,
+    batch: Any,
+    frozen: Any,
+    mesh: Mesh,
+    rule: sharding.Rule,
+    tracks: tuple[str, ...] = (ema.TRACK,),
 ) -> TrainState:
-    """Describes the state without computing it.
+    """Describe the state without computing it.
 
     Args:
-        system: what is trained.
-        optimizer: the optimizer.
-        key: any key.
-        mesh: mesh the state will live on.
-        rule: how it is laid out there.
+      system, optimizers, batch, frozen, tracks: see `initial`; shapes are enough.
+      mesh: mesh the state will live on.
+      rule: how it is laid out there.
 
     Returns:
-        The state with a `jax.ShapeDtypeStruct` (shape, dtype, sharding) in place of each array.
+      The state with a `jax.ShapeDtypeStruct` (shape, dtype, sharding) in place of each array.
     """
-    shapes = jax.eval_shape(lambda key: initial(system, optimizer, key), key)
+    shapes = jax.eval_shape(
+        lambda key, batch, frozen: initial(system, optimizers, key, batch, frozen, tracks),
+        jax.random.key(0), batch, frozen,
+    )  # fmt: skip
     return jax.tree.map(
         lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
         shapes,
@@ -68,46 +107,18 @@ def abstract(
 
 
 def create(
-    system: System, optimizer: optax.GradientTransformation, key: jax.Array, mesh: Mesh, rule: sharding.Rule
+    system: System, optimizers: Optimizers, key: jax.Array, batch: Any, frozen: Any, places: TrainState
 ) -> TrainState:
-    """Computes the state before the first step, each device its own part.
+    """Compute the state before the first step, each device its own part.
 
     Args:
-        system: what is trained.
-        optimizer: the optimizer.
-        key: key of the initialisation.
-        mesh: mesh the state lives on.
-        rule: how it is laid out there.
-
-    Returns:
-        The state with step 0.
+      system, optimizers, key: see `initial`.
+      batch, frozen: on the mesh; arguments of the compiled program, never constants in it.
+      places: of `abstract`.
     """
-    places = jax.tree.map(lambda leaf: leaf.sharding, abstract(system, optimizer, key, mesh, rule))
-    return jax.jit(lambda key: initial(system, optimizer, key), out_shardings=places)(key)
-
-
-def frozen(system: System, key: jax.Array, mesh: Mesh, rule: sharding.Rule) -> Any:
-    """Places what the system never updates.
-
-    Arrays that `system.init` hands on as they are go straight to the devices; only if some are computed from
-    the key is anything compiled.
-
-    Args:
-        system: what is trained.
-        key: key of the initialisation, the one given to `create`.
-        mesh: mesh the arrays live on.
-        rule: how they are laid out there.
-
-    Returns:
-        The third value of `system.init(key)`, on the mesh.
-    """
-    seen = []
-
-    def trace(key):
-        seen.append(system.init(key)[2])
-
-    jax.eval_shape(trace, key)
-    tree = seen[0]
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree)):
-        tree = jax.jit(lambda key: system.init(key)[2])(key)
-    return jax.device_put(tree, sharding.shardings(mesh, tree, rule))
+    tracks = tuple(places.ema)
+    begin = jax.jit(
+        lambda key, batch, frozen: initial(system, optimizers, key, batch, frozen, tracks),
+        out_shardings=jax.tree.map(lambda leaf: leaf.sharding, places),
+    )
+    return begin(key, batch, frozen)

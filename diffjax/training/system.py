@@ -1,51 +1,238 @@
-"""What the training loop runs: three pure functions."""
+"""One value says all that may be asked of a system; trainer, commands, evaluation and pipelines ask nothing
+else, and know no system by name.
 
-from collections.abc import Callable
+A batch is a dict of arrays with a common leading axis `[B]`. A *request* is what is asked of a sampler: a
+dict of named parts `{part: [n, ...]}`, so that it splits over devices, pads, and is saved beside the samples.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+
+from diffjax.keys import per_sample
+
+Batch = Mapping[str, Any]
+Request = Mapping[str, Any]
+Metrics = dict[str, jax.Array]
+
+
+class Variables(NamedTuple):
+    """Everything that a system's functions read; each a dict of trees by name, "network" where there is one.
+
+    Attributes:
+      params: what optimizers move.
+      extra: what the method carries from step to step besides: a target network, a replay buffer, statistics
+        of a normalisation.
+      frozen: what is never updated: a teacher, a first stage, a text encoder.
+    """
+
+    params: Mapping[str, Any] = {}
+    extra: Mapping[str, Any] = {}
+    frozen: Mapping[str, Any] = {}
+
+
+class Update(NamedTuple):
+    """One move of an optimizer within a training step.
+
+    Attributes:
+      name: of the update, and of its section of `config.optimizer` where a system has several.
+      moves: names of params that its optimizer moves.
+      gradients: `(variables, key, batch, step) -> ({moved: grads}, extra, metrics)`. `step` is the int32
+        number of steps made so far. `extra` keeps structure, shapes and dtypes; `metrics` is a dict of
+        scalars with at least "loss".
+      repeats: how many times it is made in a step, each with a key and fresh rows of its own.
+      rowwise: the loss is a mean over rows, so that gradients may be accumulated over parts of a batch. Not
+        so for contrastive losses, batch statistics, adaptive weights.
+    """
+
+    name: str
+    moves: Sequence[str]
+    gradients: Callable[..., tuple[dict[str, Any], Mapping[str, Any], Metrics]]
+    repeats: int = 1
+    rowwise: bool = True
+
+
+class Pass(NamedTuple):
+    """One thing that sampling does: a walk, a decoding, a stage of a pipeline.
+
+    Attributes:
+      name: of the pass.
+      run: `(variables, keys [n], request, made) -> x [n, ...]`, a pure function; `made` is {pass: x} of the
+        passes before it.
+      calls: {network: calls a sample}, guidance included.
+      batch_size: samples at a time, or None for what the command is told.
+    """
+
+    name: str
+    run: Callable[..., jax.Array]
+    calls: Mapping[str, int]
+    batch_size: int | None = None
+
+
+class Part(NamedTuple):
+    """One named part of a request.
+
+    Attributes:
+      shape: of one sample.
+      dtype: of its array.
+      drop: probability that training hides it.
+      names: what its integers stand for, or None.
+    """
+
+    shape: tuple[int, ...] = ()
+    dtype: Any = jnp.float32
+    drop: float = 0.0
+    names: Sequence[str] | None = None
+
+
+def _nothing_given(given, n):
+    del n
+    if given:
+        raise ValueError(f"{', '.join(given)} must be left out: this model takes no request")
+    return {}
+
+
+class Conditioning(NamedTuple):
+    """How a system's request is made, and what networks are told of it. The default takes no request.
+
+    Attributes:
+      parts: {name: Part}.
+      of_batch: `(variables, key, batch) -> request`, on device: a low resolution or an embedding is made of
+        the picture here.
+      of_user: `({part: value}, n) -> request`, on the host: strings, paths and numbers are read and refused
+        here.
+      default: `n -> request` where nothing is asked.
+      drop: `(key, n) -> {part: bool [n]}`, what training keeps; None where nothing is ever dropped.
+      encode: `(variables, request, keep=None) -> Condition | None`, once a walk; where `keep[part]` is False
+        the part's null stands in its place.
+      describe: `request -> strings [n]` for pictures, or None.
+    """
+
+    parts: Mapping[str, Part] = {}
+    of_batch: Callable[..., Request] = lambda variables, key, batch: {}
+    of_user: Callable[..., Request] = _nothing_given
+    default: Callable[[int], Request] = lambda n: {}
+    drop: Callable[..., Mapping[str, jax.Array]] | None = None
+    encode: Callable[..., Any] = lambda variables, request, keep=None: None
+    describe: Callable[[Request], Sequence[str] | None] = lambda request: None
+
+
+class Codec(NamedTuple):
+    """An autoencoder as two functions, of variables already.
+
+    Attributes:
+      encode: `(key, x [B, ...]) -> z [B, *shape]`.
+      decode: `z [B, *shape] -> x [B, ...]`.
+      shape: of one latent.
+    """
+
+    encode: Callable[..., jax.Array]
+    decode: Callable[..., jax.Array]
+    shape: tuple[int, ...]
+
+
+def nothing_to_prepare(folder, source=None):
+    """The `prepare` of a system that stands on no files."""
+    del folder
+    return {}, source
 
 
 class System(NamedTuple):
-    """A method of the literature as three pure functions; the loop knows nothing else about it.
-
-    A batch is a dict of arrays with a common leading axis `[B]`. `cond` is a pytree or None.
+    """A method of the literature as pure functions. What is None cannot be asked of it.
 
     Attributes:
-        init: `init(key) -> (params, extra, frozen)`.
-            `params` is what the optimizer updates and the moving average follows. `extra` is what the method
-            carries from step to step besides (target network, replay buffer, loss history); `()` where there
-            is nothing. Both are checkpointed and sharded. `frozen` is never updated and never checkpointed
-            (teacher, first stage, text encoder); `()` where there is nothing. `init` is traced: leaves of
-            `frozen` that are arrays already (read from a file) are handed on as they are, without a copy
-            inside the compiled program.
-        gradients: `gradients(params, extra, frozen, key, batch, step) -> (grads, extra, metrics)`.
-            `key` belongs to this step alone, `step` is the int32 number of updates made so far. `grads` has
-            the structure of `params`, `extra` keeps structure, shapes and dtypes, and `metrics` is a dict of
-            scalars with at least "loss". Two players return both gradients in one tree and
-            `optax.multi_transform` gives each its rate.
-        sample: `sample(params, extra, frozen, key, cond, n) -> images`, `[n, ...]`; `n` is a Python int.
+      example: one row of a batch, `{name: jax.ShapeDtypeStruct((1, ...))}`.
+      init: `(key, batch, frozen) -> (params, extra)`, each by name. The batch is the first one of the run
+        (data-dependent initialisations look at it), or `example` where only shapes matter. Traced: what comes
+        from files is in `frozen`, an argument, and never a constant of a compiled program.
+      updates: made in order, in every step; each sees what those before it left. Empty for a pipeline.
+      serves: names of params and extra that sampling reads: what the moving average follows, and what a
+        stage's copy holds.
+      frozen: shapes of what `prepare` returns, from configs and headers alone.
+      prepare: `(folder | None, source | None) -> (frozen, source)`: on the host before `init`, idempotent;
+        copies stages into the run's folder, tokenizes captions, measures scales.
+      request: Conditioning.
+      passes: what `sample` runs, in order.
+      gives: what the last pass makes: "images", "points" or "embeddings".
+      measures: `{name: (variables, key, batch) -> {name: [B, ...]}}`, what evaluators may ask about the rows
+        of a batch; they reduce. "bits_per_dim" among the names is a code length, and the measure's own name
+        says which: "bound".
+      denoiser: `(variables, key=None) -> Denoiser` in model space; with a key in training mode.
+      schedule: `variables -> schedule`.
+      codec: `variables -> Codec`, of a system in latents.
+      flow_map: `(variables, key=None) -> FlowMap`.
+      log_prob: `variables -> (x_t, level, label) -> [B]`, of a classifier.
+      features: `variables -> {name: function}`, of an encoder.
+      stages: `{name: Stage}`, the trained systems it stands on, see `systems.stages`.
     """
 
-    init: Callable[[jax.Array], tuple[Any, Any, Any]]
-    gradients: Callable[..., tuple[Any, Any, dict[str, jax.Array]]]
-    sample: Callable[..., jax.Array]
+    example: Mapping[str, Any]
+    init: Callable[..., tuple[Mapping[str, Any], Mapping[str, Any]]]
+    updates: Sequence[Update]
+    serves: Sequence[str]
+    frozen: Mapping[str, Any] = {}
+    prepare: Callable[..., tuple[Mapping[str, Any], Any]] = nothing_to_prepare
+    request: Conditioning = Conditioning()
+    passes: Sequence[Pass] = ()
+    gives: str | None = None
+    measures: Mapping[str, Callable[..., Mapping[str, jax.Array]]] = {}
+    denoiser: Callable[..., Any] | None = None
+    schedule: Callable[..., Any] | None = None
+    codec: Callable[..., Codec] | None = None
+    flow_map: Callable[..., Any] | None = None
+    log_prob: Callable[..., Any] | None = None
+    features: Callable[..., Any] | None = None
+    stages: Mapping[str, Any] = {}
+
+    def sample(self, variables: Variables, key: jax.Array, request: Request, n: int) -> jax.Array:
+        """Run all passes: samples `[n, ...]`.
+
+        Args:
+          variables: of the system.
+          key: one key, or `[n]` keys, one a sample: sample i depends on its own key alone.
+          request: of `self.request`, `[n, ...]`.
+          n: number of samples.
+        """
+        if not self.passes:
+            raise ValueError("this system samples nothing: it has no passes")
+        keys, made = per_sample(key, n), {}
+        for each in self.passes:
+            made[each.name] = each.run(variables, keys, request, made)
+        return made[self.passes[-1].name]
 
 
-def from_loss(loss: Callable[..., tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]]) -> Callable:
-    """Turns a scalar loss into the `gradients` of a `System`.
+def from_loss(
+    loss: Callable[..., tuple[jax.Array, tuple[Mapping[str, Any], Metrics]]], moves: Sequence[str]
+) -> Callable:
+    """Turn a scalar loss into the `gradients` of an `Update`.
 
     Args:
-        loss: `loss(params, extra, frozen, key, batch, step) -> (scalar, (extra, metrics))`.
+      loss: `(variables, key, batch, step) -> (scalar, (extra, metrics))`.
+      moves: names of the params that are differentiated.
 
     Returns:
-        `gradients(params, extra, frozen, key, batch, step) -> (grads, extra, metrics)`; the loss's own value
-        is `metrics["loss"]`.
+      `gradients(variables, key, batch, step)`; the loss's own value is `metrics["loss"]`.
     """
 
-    def gradients(params, extra, frozen, key, batch, step):
-        value_and_grad = jax.value_and_grad(loss, has_aux=True)
-        (value, (extra, metrics)), grads = value_and_grad(params, extra, frozen, key, batch, step)
+    def gradients(variables, key, batch, step):
+        def total(moved):
+            return loss(variables._replace(params={**variables.params, **moved}), key, batch, step)
+
+        moved = {name: variables.params[name] for name in moves}
+        (value, (extra, metrics)), grads = jax.value_and_grad(total, has_aux=True)(moved)
         return grads, extra, {**metrics, "loss": value}
 
     return gradients
+
+
+def served(system: System, variables: Variables) -> dict[str, Any]:
+    """Return {name: tree} of what sampling reads, of params and extra."""
+    return {name: {**variables.params, **variables.extra}[name] for name in system.serves}
+
+
+def with_served(variables: Variables, values: Mapping[str, Any]) -> Variables:
+    """Return the variables with other values of what is served, each name where it was."""
+    own = lambda names: {name: values.get(name, tree) for name, tree in names.items()}
+    return variables._replace(params=own(variables.params), extra=own(variables.extra))

@@ -9,15 +9,21 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
+from absl import logging
+
+from diffjax.training.stopping import agree
 
 _PACKAGES = ("diffjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
+LOCK = ".lock"
+PREPARED = "prepared"  # what a system made once, before it was trained: scales, caches
 _SCRATCH = ".tmp"  # a file that was being written when the run was killed; never read
 
 _README = """# {name}
@@ -44,58 +50,98 @@ The same command again goes on from the latest checkpoint; a larger `training.nu
 | `samples/step_<n>.png` | samples of the moving average on the way |
 | `samples.npz`, `samples.png` | the latest output of the sample command |
 | `evaluation.md`, `evaluation.json`, `evaluation/` | the latest output of the evaluate command |
+| `changes.jsonl` | what was changed when the run was resumed, if anything |
+| `data.json` | what the training data are, by their content |
+| `stages/<name>/` | copies of the trained systems that this one stands on, if any |
 | `checkpoints/<step>/` | the whole state after that many steps; the latest ones and the best are kept |
 """
+
+
+def local(workdir: str | Path) -> Path:
+    """Return the folder of a run as a path of this machine; "~" is the home folder.
+
+    Raises:
+      ValueError: for an address such as gs://bucket/run.
+    """
+    if "://" in str(workdir) or str(workdir).startswith("gs:"):
+        raise ValueError(f"workdir must be a folder of this machine, got {str(workdir)!r}: mount the bucket")
+    try:
+        return Path(workdir).expanduser()
+    except RuntimeError as error:  # nobody's home
+        raise ValueError(f"workdir {str(workdir)!r} has no home folder to stand for '~': {error}") from None
 
 
 def prepare(
     workdir: str | Path,
     config: Mapping[str, Any],
     *,
+    identity: Sequence[str] = (),
     about: str = "A training run.",
     commands: Mapping[str, str] | None = None,
     growing: tuple[str, ...] = ("training.num_steps",),
-    free: tuple[str, ...] = ("sampler", "evaluation", "training.keep"),
 ) -> Path:
-    """Makes a run's folder, or checks that it belongs to this configuration, before anything is written.
+    """Make a run's folder, or check that it belongs to this configuration, before anything is written.
 
-    A folder without a checkpoint, of a run that failed at its start, belongs to any configuration.
-
-    Writes `config.json`, `environment.json` and `README.md`, on process 0 alone.
+    A folder without a checkpoint, of a run that failed at its start, belongs to any configuration. Call it
+    within `lock`. It writes `config.json`, `environment.json` and `README.md`, on process 0 alone; what a
+    resumed run has otherwise than before goes to `changes.jsonl`.
 
     Args:
-        workdir: the folder; its parents are made.
-        config: nested dict of everything that defines the run, as JSON can hold it.
-        about: what the run is, a sentence or two for the README.
-        commands: further shell commands for the README, such as `{"To sample": "python -m ..."}`.
-        growing: dotted keys of numbers that may be larger than in the folder's `config.json`.
-        free: sections and dotted keys that do not change what is trained and may differ.
+      workdir: the folder; its parents are made.
+      config: nested dict of everything that defines the run, as JSON can hold it.
+      identity: sections and dotted keys that what was trained depends on and that must be as they were. The
+        others may change; "training.num_steps" may only grow.
+      about: what the run is, a sentence or two for the README.
+      commands: further shell commands for the README, such as `{"To sample": "python -m ..."}`.
+      growing: dotted keys of numbers that may be larger than in the folder's `config.json`.
 
     Returns:
-        The folder's path.
+      The folder's path.
 
     Raises:
-        ValueError: if the folder cannot be written, belongs to another configuration (the keys are named),
-            or has checkpoints but no `config.json`; if `config` is not JSON.
+      ValueError: if the folder cannot be written, belongs to another configuration (the keys are named), or
+        has checkpoints but no `config.json`; if `config` is not JSON.
     """
     workdir = Path(workdir)
     try:
         text = json.dumps(config, indent=2, sort_keys=True)
     except TypeError as error:
         raise ValueError(f"config cannot be written as JSON: {error}") from error
-    _check_config(workdir, json.loads(text), growing, free)
-    _check_writable(workdir)
-    if jax.process_index() == 0:
-        write(workdir / "config.json", text + "\n")
-        write(workdir / "environment.json", json.dumps(environment(), indent=2) + "\n")
-        lines = "".join(f"{title}:\n\n    {command}\n\n" for title, command in (commands or {}).items())
-        write(
-            workdir / "README.md",
-            _README.format(
-                name=workdir.name, folder=str(workdir), about=about, command=_command(), commands=lines
-            ),
-        )
+    with _first_process(workdir) as first:
+        if first:
+            changes = _check_config(workdir, json.loads(text), identity, growing)
+            _check_writable(workdir)
+            _write_all(workdir, text, changes, about, commands or {})
     return workdir
+
+
+def _write_all(workdir, config, changes, about, commands):
+    if changes:
+        row = {"time": time.time(), "changes": {key: list(pair) for key, pair in changes.items()}}
+        path = workdir / "changes.jsonl"
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        write(path, before + json.dumps(row) + "\n")
+    write(workdir / "config.json", config + "\n")
+    write(workdir / "environment.json", json.dumps(environment(), indent=2) + "\n")
+    lines = "".join(f"{title}:\n\n    {command}\n\n" for title, command in commands.items())
+    filled = {"name": workdir.name, "folder": str(workdir), "about": about, "command": _command()}
+    write(workdir / "README.md", _README.format(**filled, commands=lines))
+
+
+@contextlib.contextmanager
+def _first_process(workdir: Path) -> Iterator[bool]:
+    """Say to the first of several processes that it is the one; what it raises ends them all.
+
+    Raises:
+      ValueError, OSError: of the first process.
+    """
+    error = None
+    try:
+        yield jax.process_index() == 0
+    except (ValueError, OSError) as raised:
+        error = raised
+    if agree(error is not None):
+        raise error or ValueError(f"the first process refuses workdir {workdir}")
 
 
 def read_config(workdir: str | Path) -> dict[str, Any]:
@@ -132,7 +178,7 @@ def write(path: Path, text: str) -> None:
     """
     scratch = path.with_name(path.name + _SCRATCH)
     try:
-        with naming(path), scratch.open("w") as file:
+        with naming(path), scratch.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -156,21 +202,35 @@ def naming(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def lock(workdir: str | Path) -> Iterator[None]:
-    """Keeps other processes of this machine from training in the same folder.
+    """Keep other processes of this machine from training in the same folder, which is made.
+
+    Where the file system has no locks a warning says so, and nothing is kept.
 
     Args:
-        workdir: the run's folder, made by `prepare`.
+      workdir: the run's folder.
 
     Raises:
-        ValueError: if another process holds it.
+      ValueError: if another process holds it, or it cannot be written.
     """
-    with (Path(workdir) / ".lock").open("w") as file:
-        try:
-            if jax.process_index() == 0:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ValueError(f"another process trains in workdir {workdir}") from None
+    workdir = Path(workdir)
+    with contextlib.ExitStack() as stack:
+        with _first_process(workdir) as first:
+            if first:
+                _check_folder(workdir)  # nothing is put into a foreign one
+                _check_writable(workdir)
+                _lock(stack.enter_context((workdir / LOCK).open("w")), workdir)
         yield
+
+
+def _lock(file, workdir):
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ValueError(f"another process trains in workdir {workdir}") from None
+    except OSError as error:
+        logging.warning(
+            "workdir %s has no file locks (%s): let no other process train there", workdir, error.strerror
+        )
 
 
 def environment() -> dict[str, Any]:
@@ -199,39 +259,45 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _check_config(workdir: Path, config: Any, growing: tuple[str, ...], free: tuple[str, ...]) -> None:
-    path = workdir / "config.json"
-    if not path.exists():
-        if (workdir / "checkpoints").exists():
-            raise ValueError(f"workdir {workdir} has checkpoints but no config.json to compare with")
-        if workdir.is_dir() and any(path.suffix != _SCRATCH for path in workdir.iterdir()):
-            raise ValueError(f"workdir {workdir} is not empty and not a run's folder: name a new one")
-        return
+def _check_config(workdir: Path, config: Any, identity: Sequence[str], growing: Sequence[str]):
+    """Return {key: (old, new)} of what may differ and does; raise for what may not."""
+    _check_folder(workdir)
+    if not (workdir / "config.json").exists():
+        return {}
     old, new = _flat(read_config(workdir)), _flat(config)
     missing = object()
-    differing = [
-        key
+    pairs = {
+        key: (old.get(key, "absent"), new.get(key, "absent"))
         for key in sorted(old.keys() | new.keys())
         if old.get(key, missing) != new.get(key, missing)
-        and not {key, key.split(".")[0]} & set(free)
-        and not (key in growing and key in old and key in new and new[key] > old[key])
-    ]
-    if differing and not _has_checkpoint(workdir):
-        with lock(workdir):  # nobody is about to write one
-            return
+    }
+    if not has_checkpoint(workdir):
+        return {}
+    grown = lambda key: key in old and key in new and new[key] > old[key]
+    of = lambda key: any(key == own or key.startswith(f"{own}.") for own in identity)
+    differing = [key for key in pairs if of(key) or (key in growing and not grown(key))]
     if differing:
-        told = "; ".join(
-            f"{key} is {old.get(key, 'absent')!r} there, {new.get(key, 'absent')!r} here" for key in differing
-        )
-        allowed = ", ".join(growing)
+        told = "; ".join(f"{key} is {pairs[key][0]!r} there, {pairs[key][1]!r} here" for key in differing)
         raise ValueError(
-            f"workdir {workdir} belongs to another config: {told} (only {allowed} may grow); "
+            f"workdir {workdir} belongs to another config: {told} ({', '.join(growing)} may grow); "
             "set them as they are there, or give another workdir"
         )
+    return pairs
 
 
-def _has_checkpoint(workdir: Path) -> bool:
-    return any(path.name[:1].isdigit() for path in (workdir / "checkpoints").glob("*"))
+def _check_folder(workdir: Path) -> None:
+    """Raise for a folder that is neither new nor a run's."""
+    if (workdir / "config.json").exists():
+        return
+    if (workdir / "checkpoints").exists():
+        raise ValueError(f"workdir {workdir} has checkpoints but no config.json to compare with")
+    if workdir.is_dir() and any(p.suffix != _SCRATCH and p.name != LOCK for p in workdir.iterdir()):
+        raise ValueError(f"workdir {workdir} is not empty and not a run's folder: name a new one")
+
+
+def has_checkpoint(workdir: str | Path) -> bool:
+    """Say whether a run has a checkpoint, damaged or not."""
+    return any(path.name[:1].isdigit() for path in (Path(workdir) / "checkpoints").glob("*"))
 
 
 def _check_writable(workdir: Path) -> None:

@@ -1,25 +1,39 @@
-"""Every config trains as far as its data allow: it builds, and its real network traces, on stand-in data."""
+"""Every config trains as far as its data allow: it builds, and its real network traces, on stand-in data.
+
+A file in `configs/<dataset>/` is found by itself.
+"""
 
 import functools
+import importlib
 import inspect
 import math
+import os
 import pathlib
 import re
+import shutil
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
-from diffjax import commands, data, systems, train
+from diffjax import commands, configs, data, systems, train
 from diffjax.data import catalog, prepared
 
 ROOT = pathlib.Path(__file__).parents[2] / "configs"
-FILES = {path.relative_to(ROOT).as_posix(): [] for path in sorted(ROOT.glob("*/*.py"))}
-FILES["cifar10/iddpm.py"] = ["bound"]
-FILES["toys/ddpm.py"] = ["checkerboard"]
-CASES = [(file, argument) for file, arguments in FILES.items() for argument in (None, *arguments)]
+SHARED = ("__init__.py", "common.py")
+FILES = [path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob("*/*.py")) if path.name not in SHARED]
+ARGUMENTS = {
+    "cifar10/iddpm.py": ["bound"],
+    "toys/ddpm.py": ["checkerboard"],
+    "mnist/vp.py": ["data/mnist.npz"],
+}
+CASES = [(file, argument) for file in FILES for argument in (None, *ARGUMENTS.get(file, ()))]
 
+every_file = pytest.mark.parametrize("file", FILES)
 every_config = pytest.mark.parametrize(
     "file, argument", CASES, ids=[f"{f}:{a}" if a else f for f, a in CASES]
 )
@@ -59,10 +73,66 @@ def test_trains_but_for_the_data(file, argument, monkeypatch, tmp_path):
     assert found.shape == (4, *config.data.shape)
 
 
-@every_config
-def test_says_how_to_run_it(file, argument):
+@every_file
+def test_says_paper_command_and_figures(file):
     about = inspect.getdoc(commands.config_module(ROOT / file))
+    assert re.search(r"[A-Z]\w+ (et al\.|& [A-Z]\w+) (19|20)\d\d", about)
     assert f"python -m diffjax.train --config=configs/{file} --workdir=runs/" in about
+    took = re.search(r"minutes? ", about) and re.search(r"obtained", about, re.IGNORECASE)
+    assert took or re.search(r"not run at (full size|this length)", about, re.IGNORECASE)
+
+
+@every_file
+def test_means_the_same_wherever_it_lies(file, monkeypatch, tmp_path):
+    """By its path, by its module's name, by its path in another directory, and as a copy."""
+    config = _config(file)
+    module = f"diffjax.configs.{file.removesuffix('.py').replace('/', '.')}"
+    copy = shutil.copy(ROOT / file, tmp_path / "mine.py")
+    monkeypatch.chdir(tmp_path)
+    by_name, elsewhere = importlib.import_module(module), commands.config_module(f"configs/{file}")
+    for way in by_name, elsewhere, commands.config_module(copy):
+        assert way.get_config() == config
+
+
+@every_file
+def test_configs_share_no_value_that_can_change(file):
+    module = commands.config_module(ROOT / file)
+    changed, before = module.get_config(), module.get_config()
+    for section in changed.values():
+        if isinstance(section, ConfigDict):
+            section.changed = True
+    assert module.get_config() == before != changed
+
+
+def test_every_folder_is_a_package():
+    """So that setuptools finds it: a wheel has every config."""
+    for folder in {path.parent for path in ROOT.rglob("*.py")}:
+        assert (folder / "__init__.py").is_file()
+
+
+def test_ones_own_file_comes_before_the_one_that_ships(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    shipped = configs.locate("configs/digits/ddpm.py:argument")
+    assert shipped == f"{pathlib.Path(configs.__file__).parent}/digits/ddpm.py:argument"
+    for path in ("configs/digits/other.py", "configs/", "digits/ddpm.py", "my/configs/digits/ddpm.py", ""):
+        assert configs.locate(path) == path
+    pathlib.Path("configs/digits").mkdir(parents=True)
+    assert configs.locate("configs/digits/ddpm.py:argument") == shipped
+    pathlib.Path("configs/digits/ddpm.py").touch()
+    for path in ("configs/digits/ddpm.py", "configs/digits/ddpm.py:argument"):
+        assert configs.locate(path) == path
+
+
+@pytest.mark.parametrize("flag", ["--config=", "--config "])
+def test_commands_find_what_ships_from_any_directory(flag, tmp_path):
+    """It is read: the complaint is about its argument."""
+    said = f"{flag}configs/toys/ddpm.py:ring9 --workdir=w --config.data.num_examples=10"
+    command = [sys.executable, "-m", "diffjax.train", *said.split()]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT.parent), "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    where, complaint = done.stderr.strip().splitlines()
+    assert done.returncode == 2 and 'did you mean "ring8"' in complaint
+    assert "taking the one that ships, " in where and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

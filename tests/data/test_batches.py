@@ -150,6 +150,43 @@ def test_refuses_the_state_of_another_stream(field, change):
         data.batches(IDENTITY, **options).set_state(state)
 
 
+CHANGED = data.Source(IMAGES.x ^ np.uint8(1), IMAGES.label, N, "images")
+FEWER = IMAGES.take(np.arange(N - 1))
+
+
+@pytest.mark.parametrize("field, other", [("data", CHANGED), ("num_examples", FEWER)])
+def test_refuses_other_data_and_says_how_to_go_on(field, other):
+    state = data.batches(IMAGES, 4, seed=0).get_state()
+    with pytest.raises(
+        ValueError, match=rf"^{field} is .* here, but .* not the data that the run began with; put"
+    ):
+        data.batches(other, 4, seed=0).set_state(state)
+
+
+def test_other_data_are_read_where_they_are_accepted():
+    first = data.batches(IMAGES, 4, seed=0)
+    _take(first, 9)
+    resumed, expected = data.batches(FEWER, 4, seed=0), data.batches(FEWER, 4, seed=0)
+    resumed.set_state(first.get_state(), accept=("data", "num_examples"))
+    _take(expected, 9)
+    _assert_same(_take(resumed, 3), _take(expected, 3))
+
+
+def test_moved_and_renamed_data_are_the_same_stream():
+    state = data.batches(IMAGES, 4, seed=0).get_state()
+    data.batches(data.Source(_PIXELS.copy(), IMAGES.label, N, "moved"), 4, seed=0).set_state(state)
+
+
+def test_a_state_that_does_not_know_its_data_is_resumed():
+    first = data.batches(IMAGES, 4, seed=0)
+    _take(first, 3)
+    state = first.get_state()
+    del state["data"]  # as runs before wrote it
+    second = data.batches(IMAGES, 4, seed=0)
+    second.set_state(state)
+    _assert_same(_take(second, 2), _take(first, 2))
+
+
 def test_flips_are_fair_and_new_every_epoch():
     epochs = 40
     flips = _flips(_take(data.batches(IMAGES, N, seed=0, flip=True), epochs))

@@ -116,3 +116,10 @@ assert "tensorflow" not in sys.modules, "TensorFlow was imported"
 """
     run = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+
+
+def test_no_place_says_which_settings_name_one():
+    with pytest.raises(
+        OSError, match=r"no place for the digits: .*/dev/null.*; say where by data_dir or TFDS_DATA_DIR"
+    ):
+        digits.read("train", "/dev/null/tensorflow_datasets")

@@ -1,13 +1,15 @@
 """Folders of image files: which files, in which order, of which class and split, and how they are decoded."""
 
+import json
 import re
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from diffjax import data
-from diffjax.data import folder
+from diffjax.data import folder, image_files
 from diffjax.data.squares import square
 
 RNG = np.random.default_rng(0)
@@ -49,6 +51,7 @@ def test_every_image_once_in_the_order_of_paths(tree):
 def test_classes_are_first_subfolders(tree):
     source = folder.read(tree, size=4, channels=1, labels=True, held_out=0)
     assert source.label.tolist() == [0] * 6 + [1] * 4 and source.num_classes == 2
+    assert source.class_names == ("cat", "dog")
 
 
 @pytest.mark.parametrize("held_out, tests", [(0.1, [0]), (0.3, [0, 3, 6]), (0.5, [0, 2, 4, 6, 8])])
@@ -118,12 +121,130 @@ def test_a_broken_file_is_named(tmp_path, name, spoil):
     path = tmp_path / name
     _save(path, RNG.integers(256, size=(32, 32, 3), dtype=np.uint8))
     path.write_bytes(spoil(path.read_bytes()))
-    source = folder.read(tmp_path, size=8, held_out=0)
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(path))} cannot be read as an image: .*$"):
+        folder.read(tmp_path, size=8, held_out=0)  # before anything is trained
+    source = folder.read(tmp_path, size=8, held_out=0, check=False)
     source.gather(np.array([0]))
     with pytest.raises(ValueError, match=rf"{re.escape(str(path))} cannot be read as an image: "):
         source.gather(np.array([0, 1]))
     with pytest.raises(ValueError, match=r"x\.... cannot be read"):  # from the threads, too
         next(data.batches(source, 2, seed=0))
+
+
+def test_all_broken_files_are_counted(tmp_path):
+    for name in "abcd":
+        _save(tmp_path / f"{name}.png", _grey(1, 32))
+    for name in "bd":
+        (tmp_path / f"{name}.png").write_bytes((tmp_path / f"{name}.png").read_bytes()[:-20])
+    with pytest.raises(ValueError, match=r"b\.png cannot be read as .*; and 1 other files of 4$"):
+        folder.read(tmp_path, size=8, held_out=0)
+
+
+def test_the_check_decodes_nothing_of_a_sound_file(tmp_path, monkeypatch):
+    for name in ("a.png", "b.jpg", "c.webp", "d.bmp"):
+        _save(tmp_path / name, RNG.integers(256, size=(16, 16, 3), dtype=np.uint8))
+    monkeypatch.setattr(image_files, "decode", None)
+    assert len(folder.read(tmp_path, size=8, held_out=0)) == 4
+
+
+def test_bytes_after_the_end_of_an_image_are_no_damage(tmp_path):
+    for name in ("a.png", "b.jpg", "c.bmp"):
+        _save(tmp_path / name, _grey(40, 16))
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes() + b"some phone's remarks")
+    assert _values(folder.read(tmp_path, size=4, channels=1, held_out=0)) == [40, 40, 40]
+
+
+def test_a_checksum_inside_a_png_is_compared(tmp_path):
+    """The pixels are stored, not packed, so nothing but the checksum knows that a bit of them is another."""
+    _save(tmp_path / "a.png", RNG.integers(256, size=(8, 8), dtype=np.uint8), compress_level=0)
+    raw = bytearray((tmp_path / "a.png").read_bytes())
+    raw[raw.index(b"IDAT") + 20] ^= 1
+    (tmp_path / "a.png").write_bytes(raw)
+    with pytest.raises(ValueError, match=r"a\.png cannot be read as an image: "):
+        folder.read(tmp_path, size=8, held_out=0).gather(np.array([0]))
+
+
+def _transparent(path, hidden):
+    """A black square on a transparent ground, of a colour that no viewer shows."""
+    pixels = np.empty((8, 8, 4), np.uint8)
+    pixels[:] = (*hidden, 0)
+    pixels[2:6, 2:6] = (0, 0, 0, 255)
+    _save(path, pixels)
+
+
+@pytest.mark.parametrize("kind", ["RGBA", "LA", "palette", "one colour"])
+def test_transparent_images_are_refused_before_training(tmp_path, kind):
+    _transparent(tmp_path / "a.png", (255, 0, 0))
+    image = Image.open(tmp_path / "a.png")
+    if kind == "LA":
+        image.convert("LA").save(tmp_path / "a.png")
+    elif kind == "palette":
+        image.quantize(4).save(tmp_path / "a.png")
+    elif kind == "one colour":
+        image.convert("RGB").save(tmp_path / "a.png", transparency=(255, 0, 0))
+    with pytest.raises(
+        ValueError, match=r'a\.png cannot be read as an image: it is transparent: alpha="white"'
+    ):
+        folder.read(tmp_path, size=8, held_out=0)
+    white = folder.read(tmp_path, size=8, held_out=0, alpha="white").x[0]
+    assert set(white[0, 0]) == {255} and set(white[4, 4]) == {0}
+
+
+@pytest.mark.parametrize("alpha, value", [("white", 255), ("black", 0)])
+def test_transparent_images_lie_on_the_ground_asked_for(tmp_path, alpha, value):
+    for name, hidden in (("a", (255, 0, 0)), ("b", (0, 0, 255))):
+        _transparent(tmp_path / f"{name}.png", hidden)
+    half = np.full((8, 8, 4), (200, 100, 0, 51), np.uint8)  # a fifth of the colour, four of the ground
+    _save(tmp_path / "c.png", half)
+    found = np.asarray(folder.read(tmp_path, size=8, held_out=0, alpha=alpha).x)
+    np.testing.assert_array_equal(found[0], found[1])
+    assert set(found[0][0, 0]) == {value} and set(found[0][4, 4]) == {0}
+    np.testing.assert_allclose(found[2][0, 0], 0.2 * np.array([200, 100, 0]) + 0.8 * value, atol=1)
+
+
+def test_what_moves_is_refused(tmp_path):
+    frames = [Image.fromarray(_grey(value, 8)) for value in (0, 99)]
+    for name in ("a.png", "b.webp"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+        with pytest.raises(ValueError, match=rf"{name} cannot be read as an image: it moves, in 2 pictures"):
+            folder.read(tmp_path, size=8, held_out=0)
+        (tmp_path / name).unlink()
+
+
+def test_a_file_may_have_the_ending_of_another_format(tmp_path):
+    _save(tmp_path / "a.png", _grey(77, 8))
+    (tmp_path / "a.png").rename(tmp_path / "a.jpg")
+    assert _values(folder.read(tmp_path, size=8, channels=1, held_out=0)) == [77]
+    _save(tmp_path / "b.tiff", _grey(77, 8))
+    with pytest.raises(ValueError, match=r"path: .*b\.tiff is not read, nor are 0 others; only \.png, "):
+        folder.read(tmp_path, size=8, held_out=0)
+    (tmp_path / "b.tiff").rename(tmp_path / "b.png")
+    with pytest.raises(ValueError, match=r"b\.png cannot .*: it is none of PNG, JPEG, WEBP, BMP"):
+        folder.read(tmp_path, size=8, held_out=0)
+
+
+def test_links_are_followed(tree, tmp_path):
+    whole = folder.read(tree, size=4, channels=1, labels=True, held_out=0)
+    (tree / "dog").rename(tmp_path / "elsewhere")
+    (tree / "dog").symlink_to(tmp_path / "elsewhere")
+    (tree / "cat/0.png").rename(tmp_path / "first.png")
+    (tree / "cat/0.png").symlink_to(tmp_path / "first.png")
+    linked = folder.read(tree, size=4, channels=1, labels=True, held_out=0)
+    np.testing.assert_array_equal(linked.x, whole.x)
+    np.testing.assert_array_equal(linked.label, whole.label)
+
+
+@pytest.mark.parametrize("name, target", [("cow", "nowhere"), ("a.png", "nowhere.png")])
+def test_links_that_lead_nowhere_are_refused(tree, name, target):
+    (tree / name).symlink_to(target)
+    with pytest.raises(ValueError, match=rf"path: .*{name} is neither file nor folder, or a link that leads"):
+        folder.read(tree, size=4)
+
+
+def test_links_in_a_circle_are_refused(tree):
+    (tree / "cat/again").symlink_to(tree)
+    with pytest.raises(ValueError, match=r"path: .*cat/again is a link to a folder that holds it"):
+        folder.read(tree, size=4)
 
 
 def test_sixteen_bits_are_refused_rather_than_clipped(tmp_path):
@@ -135,6 +256,21 @@ def test_sixteen_bits_are_refused_rather_than_clipped(tmp_path):
 def _without_classes(path):
     _save(path / "cat/0.png", _grey(0))
     _save(path / "1.png", _grey(0))
+
+
+def _with_an_empty_class(path):
+    _save(path / "cat/0.png", _grey(0))
+    (path / "bird").mkdir()
+
+
+def _with_a_class_called_train(path):
+    _save(path / "train/0.png", _grey(0))
+    _save(path / "plane/0.png", _grey(0))
+
+
+def _with_an_image_beside_the_splits(path):
+    for name in ("train/0.png", "test/0.png", "all.png"):
+        _save(path / name, _grey(0))
 
 
 def _with_a_new_class(path):
@@ -158,6 +294,21 @@ def _with_a_new_class(path):
             {"labels": True},
             r"labels: .*1\.png is in none of the folders of classes",
         ),
+        (_with_an_empty_class, "train", {"labels": True}, "the folder of a class, .*/bird, holds no images"),
+        (
+            _with_a_class_called_train,
+            "train",
+            {},
+            "has a folder train, which is a split, and none of the other, but plane: .* test=.* train=None",
+        ),
+        (
+            _with_an_image_beside_the_splits,
+            "train",
+            {},
+            r"path: .*all\.png is in neither split, train or test",
+        ),
+        (_without_classes, "train", {"train": None}, "train and test must be two folders, or None both"),
+        (_without_classes, "train", {"alpha": "red"}, "alpha must be None or one of white, black, got 'red'"),
         (_with_a_new_class, "test", {"labels": True}, r"labels: .*test/cow/0\.png is in none of"),
         (lambda path: _save(path / "train/0.png", _grey(0)), "test", {}, "there is no .*nowhere/test"),
         (_without_classes, "test", {"held_out": 0.1}, 'held_out=0.1 of the images in .* none for "test"'),
@@ -207,3 +358,96 @@ def test_a_ramp_stays_a_ramp(size):
 def test_flat_images_stay_flat():
     for shape, size in (((37, 91), 16), ((5, 7), 12), ((300, 200), 64)):
         assert set(square(np.full((*shape, 3), 77, np.uint8), size).flat) == {77}
+
+
+def test_folders_called_as_splits_may_be_classes(tmp_path):
+    _with_a_class_called_train(tmp_path)
+    source = folder.read(tmp_path, size=4, channels=1, labels=True, held_out=0, train=None, test=None)
+    assert source.class_names == ("plane", "train") and len(source) == 2
+
+
+def _captions(folder, entries):
+    lines = [json.dumps(entry) for entry in entries]
+    (folder / "metadata.jsonl").write_text("\n".join(lines), encoding="utf-8")
+
+
+def test_captions_of_an_imagefolder(tree):
+    names = [f"cat/{i}.png" for i in range(3)] + [f"cat/more/{i}.PNG" for i in range(3)]
+    names += [f"dog/{i}.png" for i in range(4)]
+    entries = [
+        {"file_name": name, "text": f"a {name[:3]} — {i}\u2028", "more": i} for i, name in enumerate(names)
+    ]
+    _captions(tree, entries[::-1])
+    source = folder.read(tree, "test", size=4, channels=1, held_out=0.3)
+    assert source["caption"].tolist() == [entries[i]["text"] for i in (0, 3, 6)]
+    assert set(source.gather(np.arange(2))) == {"x"}
+    assert folder.read(tree, size=4, caption=None).arrays == {}
+
+
+@pytest.mark.parametrize("above", [False, True])
+def test_captions_of_divided_images(tmp_path, above):
+    for name in ("train/0.png", "train/1.png", "val/0.png"):
+        _save(tmp_path / name, _grey(0))
+    if above:
+        names = ("train/1.png", "train/0.png", "val/0.png")
+        _captions(tmp_path, [{"file_name": name, "say": name} for name in names])
+    else:
+        _captions(
+            tmp_path / "train", [{"file_name": name, "say": f"train/{name}"} for name in ("1.png", "0.png")]
+        )
+        _captions(tmp_path / "val", [{"file_name": "0.png", "say": "val/0.png"}])
+    options = {"size": 4, "test": "val", "caption": "say"}
+    assert folder.read(tmp_path, **options)["caption"].tolist() == ["train/0.png", "train/1.png"]
+    assert folder.read(tmp_path, "test", **options)["caption"].tolist() == ["val/0.png"]
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (
+            b'{"file_name": "0.png", "text": "a"}\n',
+            r"1\.png has no caption in .*metadata\.jsonl; caption=None",
+        ),
+        (
+            b'{"file_name": "0.png", "text": "a"}\n' * 2,
+            r"metadata\.jsonl, line 2, gives .*0\.png a second caption",
+        ),
+        (b'{"file_name": "0.png", "text": ', r"metadata\.jsonl, line 1, is not JSON: "),
+        (b'\n["0.png"]', r'metadata\.jsonl, line 2, must be an object with a string "file_name", got \["0'),
+        (
+            b'{"file_name": "0.png", "caption": "a"}',
+            r'line 1, must be an object with a string "text", got {"file',
+        ),
+        (b'{"file_name": "0.png", "text": 3}', r'line 1, must be an object with a string "text"'),
+        (b"\xff\xfe", r"metadata\.jsonl is not text in UTF-8"),
+        (
+            b"\n".join(b'{"file_name": "%d.png", "text": "a"}' % i for i in range(3)),
+            r"2\.png has a caption, but there is no such image",
+        ),
+    ],
+)
+def test_captions_that_do_not_fit_are_refused(tmp_path, content, message):
+    for i in range(2):
+        _save(tmp_path / f"{i}.png", _grey(0))
+    (tmp_path / "metadata.jsonl").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        folder.read(tmp_path, size=4, held_out=0)
+
+
+def test_tables_of_other_kinds_are_refused(tmp_path):
+    _save(tmp_path / "0.png", _grey(0))
+    (tmp_path / "metadata.csv").write_text("file_name,text\n0.png,a\n")
+    with pytest.raises(ValueError, match=r"metadata\.csv is not read, only metadata\.jsonl is; caption=None"):
+        folder.read(tmp_path, size=4, held_out=0)
+    assert len(folder.read(tmp_path, size=4, held_out=0, caption=None)) == 1
+
+
+def test_a_moved_folder_is_the_same_data(tree, tmp_path):
+    read = lambda path: folder.read(path, size=4, channels=1, labels=True, held_out=0).fingerprint()
+    first = read(tree)
+    shutil.copytree(tree, tmp_path / "moved")
+    assert read(tmp_path / "moved") == first
+    _save(tree / "dog/3.png", _grey(91))
+    assert read(tree) != first
+    (tmp_path / "moved/cat/2.png").unlink()
+    assert read(tmp_path / "moved") != first

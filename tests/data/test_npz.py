@@ -85,3 +85,51 @@ def test_wrong_arrays(tmp_path, images, labels, message):
     np.savez(tmp_path / "bad.npz", train_image=images, train_label=labels)
     with pytest.raises(ValueError, match=re.escape(message)):
         npz.read(tmp_path / "bad.npz")
+
+
+def test_named_arrays_and_class_names(tmp_path):
+    captions, embedding = np.array([f"a {i}" for i in range(6)]), RNG.standard_normal((6, 2, 3))
+    arrays = {
+        "train_caption": captions,
+        "train_text_embedding": embedding,
+        "train_tokens": np.arange(12).reshape(6, 2),
+    }
+    names = np.array(["cat", "dog", "emu", "fox"])
+    np.savez(tmp_path / "set.npz", train_image=TRAIN, train_label=LABELS, class_names=names, **arrays)
+    source = npz.read(tmp_path / "set.npz", arrays=("caption", "text_embedding", "tokens"))
+    assert source.class_names == ("cat", "dog", "emu", "fox") and source.num_classes == 4
+    assert source["caption"].tolist() == captions.tolist()
+    np.testing.assert_array_equal(source["text_embedding"], embedding.astype(np.float32))
+    assert source["tokens"].dtype == np.int32 and source["text_embedding"].dtype == np.float32
+    assert npz.read(tmp_path / "set.npz").arrays == {}
+    assert npz.read(tmp_path / "set.npz", labels=None).class_names is None
+    with pytest.raises(
+        ValueError, match=r'tokes "train_tokes" is not in .*set\.npz, which holds class_names, '
+    ):
+        npz.read(tmp_path / "set.npz", arrays=("tokes",))
+    with pytest.raises(ValueError, match=r"npz\.read: arrays must be .*, got 'caption'"):
+        npz.read(tmp_path / "set.npz", arrays="caption")
+    with pytest.raises(ValueError, match="class_names must be 3 different names, got cat, dog, emu, fox"):
+        npz.read(tmp_path / "set.npz", num_classes=3)
+
+
+def test_arrays_of_a_file_of_one_split(tmp_path):
+    arrays = {"caption": LABELS.astype(str), "kind_names": np.array(["a", "b", "c"])}
+    np.savez(tmp_path / "set.npz", image=TRAIN, kind=LABELS, **arrays)
+    options = {"images": "image", "labels": "kind", "arrays": ("caption",), "class_names": "kind_names"}
+    source = npz.read(tmp_path / "set.npz", **options)
+    assert source["caption"].tolist() == LABELS.astype(str).tolist() and source.class_names == ("a", "b", "c")
+    with pytest.raises(ValueError, match='class_names "kinds" is not in '):
+        npz.read(tmp_path / "set.npz", **options | {"class_names": "kinds"})
+
+
+def test_numbers_that_do_not_fit_into_a_device_are_refused(tmp_path):
+    np.savez(tmp_path / "set.npz", train_image=TRAIN, train_label=LABELS, train_id=np.arange(6) * 2**30)
+    with pytest.raises(ValueError, match=r"id must fit into int32, got 0 to 5368709120 in .*set\.npz"):
+        npz.read(tmp_path / "set.npz", arrays=("id",))
+
+
+def test_four_channels_are_refused_before_training(tmp_path):
+    np.savez(tmp_path / "set.npz", train_image=np.stack([TRAIN] * 4, -1), train_label=LABELS)
+    with pytest.raises(ValueError, match=r"set\.npz: uint8 images must have 1 channel or 3, got 4 in shape"):
+        npz.read(tmp_path / "set.npz")

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -189,3 +190,72 @@ def test_half_prepared_is_not_prepared(data_dir, tmp_path):
     (tmp_path / "cifar10/3.0.2").mkdir()
     with pytest.raises(ValueError, match="cifar10 is not prepared"):
         data.load("cifar10", data_dir=tmp_path)
+
+
+def _features(data_dir, tmp_path, change):
+    """A copy of a set whose features.json reads otherwise."""
+    path = shutil.copytree(data_dir / "cifar10/3.0.2", tmp_path / "cifar10/3.0.2") / "features.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+
+
+def _poem(features):
+    features["pythonClassName"] = "this.FeaturesDict"
+    return features
+
+
+def _poem_of_old(features):
+    return {"type": "this.FeaturesDict", "content": {}}
+
+
+def _poem_within(features):
+    """JSON in a string in JSON, of which TFDS makes features again."""
+    inner = json.dumps({"image": {"type": "this.Image", "content": {}}})
+    return {"python_class_name": features["pythonClassName"], "jsonFeature": {"json": inner}}
+
+
+def _poem_of_a_feature(features):
+    features["featuresDict"]["features"]["label"]["pythonClassName"] = "this.ClassLabel"
+    return features
+
+
+@pytest.mark.parametrize("change", [_poem, _poem_of_old, _poem_within, _poem_of_a_feature])
+def test_no_module_that_a_set_names_is_imported(data_dir, tmp_path, change, monkeypatch):
+    """Python's own `this` prints a poem when imported; it could be any file in the working directory."""
+    monkeypatch.delitem(sys.modules, "this", raising=False)
+    _features(data_dir, tmp_path, change)
+    with pytest.raises(
+        ValueError, match=r"3\.0\.2/features\.json names the class this\.\w+, which is not one"
+    ):
+        data.load("cifar10", data_dir=tmp_path)
+    assert "this" not in sys.modules
+
+
+def test_a_count_of_records_that_is_wrong_is_told(data_dir, tmp_path):
+    path = shutil.copytree(data_dir / "cifar10/3.0.2", tmp_path / "cifar10/3.0.2") / "dataset_info.json"
+    path.write_text(path.read_text().replace('"30"', '"20"'))
+    assert len(data.load("cifar10", "test", data_dir=tmp_path)) == 7
+    for split in ("train", "train[:5]", "all"):
+        with pytest.raises(
+            ValueError, match=r"3\.0\.2 is damaged .*: cifar10-train\S* should hold 20 records, not 30"
+        ):
+            data.load("cifar10", split, data_dir=tmp_path)
+
+
+def test_moved_sets_are_the_same_data(data_dir, tmp_path):
+    shutil.copytree(data_dir / "cifar10/3.0.2", tmp_path / "cifar10/3.0.2")
+    read = lambda where, split="train[:7]": data.load("cifar10/3.0.2", split, data_dir=where).fingerprint()
+    assert read(tmp_path) == read(data_dir)
+    assert len({read(data_dir, split) for split in ("train[:7]", "train[7:14]", "test")}) == 3
+
+
+def test_classes_have_names(tmp_path):
+    features = {
+        "image": tfds.features.Image(shape=(8, 8, 3)),
+        "label": tfds.features.ClassLabel(names=["dog", "cat"]),
+    }
+    rows = {"train": [{"image": _png(CIFAR["test"][0, :8, :8]), "label": "cat"}]}
+    _builder("pets", "1.0.0", features, rows)(data_dir=tmp_path).download_and_prepare(
+        file_format="array_record"
+    )
+    source = data.load("pets", data_dir=tmp_path)
+    assert source.class_names == ("dog", "cat") and source.label.tolist() == [1]

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diffjax.models.blocks import AttentionBlock, Conditioning, GroupNorm, ResBlock, mean_pool, nearest
+from diffjax.models.blocks import AttentionBlock, GroupNorm, ResBlock, TimeEmbedding, mean_pool, nearest
 
 RNG = np.random.default_rng(0)
 
@@ -101,17 +101,26 @@ def test_attention_equals_its_definition(new_order):
     np.testing.assert_allclose(block.apply(variables, x), expected, rtol=0, atol=5e-6)
 
 
-def test_a_label_adds_its_row_to_the_embedding_of_the_time():
-    t, labels = jnp.array([1.0, 7.5, 7.5]), jnp.array([2, 0, 3])
-    labelled, plain = Conditioning(8, 4, num_classes=4), Conditioning(8, 4)
-    variables = labelled.init(jax.random.key(0), t, labels, 3)
-    table = variables["params"]["label"]["embedding"]
-    difference = labelled.apply(variables, t, labels, 3) - plain.apply(variables, t, None, 3)
-    np.testing.assert_allclose(difference, table[labels], rtol=0, atol=1e-6)
+def test_the_vector_is_added_to_the_embedding_of_the_time():
+    t, x, vector = jnp.array([1.0, 7.5, 7.5]), jnp.zeros((3, 2)), RNG.standard_normal((3, 8)).astype("f")
+    embed = TimeEmbedding(8, 4)
+    variables = embed.init(jax.random.key(0), t, x)
+    difference = embed.apply(variables, t, x, vector) - embed.apply(variables, t, x)
+    np.testing.assert_allclose(difference, vector, rtol=0, atol=1e-6)
 
 
 def test_time_scale_multiplies_the_time():
-    t = jnp.array([0.25, 0.5])
-    variables = Conditioning(8, 4).init(jax.random.key(0), t, None, 2)
-    scaled = Conditioning(8, 4, time_scale=1000.0).apply(variables, t, None, 2)
-    np.testing.assert_allclose(scaled, Conditioning(8, 4).apply(variables, 1000 * t, None, 2), rtol=1e-6)
+    t, x = jnp.array([0.25, 0.5]), jnp.zeros((2, 2))
+    variables = TimeEmbedding(8, 4).init(jax.random.key(0), t, x)
+    scaled = TimeEmbedding(8, 4, time_scale=1000.0).apply(variables, t, x)
+    np.testing.assert_allclose(scaled, TimeEmbedding(8, 4).apply(variables, 1000 * t, x), rtol=1e-6)
+
+
+def test_times_are_embedded_apart_and_added():
+    """With the first one's layers in the second one's place, two times are the sum of either alone."""
+    t, x = jnp.array([[1.0, 3.0], [7.5, 0.5]]), jnp.zeros((2, 2))
+    one, two = TimeEmbedding(8, 4, time_scale=2.0), TimeEmbedding(8, 4, time_scale=2.0, times=2)
+    params = noisy(one.init(jax.random.key(0), t[:, 0], x))["params"]
+    both = {**params, "times_1_0": params["time_0"], "times_1_1": params["time_1"]}
+    expected = one.apply({"params": params}, t[:, 0], x) + one.apply({"params": params}, t[:, 1], x)
+    np.testing.assert_allclose(two.apply({"params": both}, t, x), expected, rtol=1e-6)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diffjax.models import RefineNet
+from diffjax.models import Condition, RefineNet
 from diffjax.models.refinenet import InstanceNormPlus
 
 RNG = np.random.default_rng(0)
@@ -88,9 +88,9 @@ def test_the_normalisation_is_its_formula():
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ((X[:, :7], T), "x: must be images .* of even height and width"),
-        ((X[0], T), "x: must be images"),
-        ((X, T, np.array([0, 1, 0])), "cond: the network is unconditional"),
+        ((X[:, :7], T), "x: height and width must be divisible by 2; got 7x8"),
+        ((X, T, Condition(vector=X[:, 0, :, 0])), r"cond.vector: must be None, .* got shape \(3, 8\)"),
+        ((X, T, Condition(map=X)), r"cond.map: must be None, .* got shape \(3, 8, 8, 1\)"),
     ],
 )
 def test_bad_input_is_named(args, message):

@@ -12,7 +12,6 @@ from diffjax.models.blocks import AttentionBlock, ResBlock
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((2, 8, 8, 3)).astype("f")
 T = np.array([3.0, 40.5], "f")
-LABELS = np.array([1, 4])
 
 
 def tiny(**fields):
@@ -21,18 +20,18 @@ def tiny(**fields):
     return UNet(**{**defaults, **fields})
 
 
-def shapes(net, x=X, t=T, cond=None):
-    return jax.eval_shape(net.init, jax.random.key(0), x, t, cond)
+def shapes(net, x=X):
+    return jax.eval_shape(net.init, jax.random.key(0), x, T)
 
 
-def random_variables(net, cond=None):
+def random_variables(net):
     """Parameters that are nowhere zero, without the cost of compiling `init`."""
     rng = np.random.default_rng(1)
 
     def draw(a):
         return (rng.standard_normal(a.shape) / np.sqrt(max(1, np.prod(a.shape[:-1])))).astype("f")
 
-    return jax.tree.map(draw, shapes(net, cond=cond))
+    return jax.tree.map(draw, shapes(net))
 
 
 def test_output_is_zero_at_initialisation():
@@ -50,13 +49,6 @@ def test_frequencies_are_seen_by_the_first_convolution_alone():
     assert waves["params"]["input_blocks_0_0"]["kernel"].shape == (3, 3, 3 * 5, 8)
     del plain["params"]["input_blocks_0_0"], waves["params"]["input_blocks_0_0"]
     assert jax.tree.map(jnp.shape, plain) == jax.tree.map(jnp.shape, waves)
-
-
-def test_jit_agrees_with_eager():
-    net = tiny(channel_mult=(1,), num_classes=5)
-    variables = random_variables(net, LABELS)
-    eager = net.apply(variables, X, T, LABELS)
-    np.testing.assert_allclose(jax.jit(net.apply)(variables, X, T, LABELS), eager, rtol=0, atol=1e-5)
 
 
 def test_dropout_acts_only_in_training():
@@ -86,7 +78,7 @@ def test_bfloat16_computes_blocks_in_bfloat16_and_keeps_the_rest_in_float32():
     with nn.intercept_methods(record):
         jax.eval_shape(net.apply, variables, X, T)
     assert dtypes["ResBlock"] == dtypes["AttentionBlock"] == dtypes["Downsample"] == {"bfloat16"}
-    assert dtypes["Conditioning"] == dtypes["UNet"] == {"float32"}
+    assert dtypes["TimeEmbedding"] == dtypes["UNet"] == {"float32"}
 
     exact = jax.jit(tiny(attention_resolutions=(1,)).apply)(variables, X, T)
     rounded = jax.jit(net.apply)(variables, X, T)
@@ -169,32 +161,14 @@ def test_every_resampling_halves_or_doubles_the_image():
     assert sizes == down + middle + up
 
 
-def test_remat_changes_neither_parameters_nor_gradients():
-    plain, remat = tiny(channel_mult=(1,)), tiny(channel_mult=(1,), remat=True)
-    variables = random_variables(plain)
-    assert jax.tree.structure(shapes(remat)) == jax.tree.structure(variables)
-
-    def gradient(net):
-        return jax.jit(jax.grad(lambda v: jnp.mean(net.apply(v, X, T) ** 2)))(variables)
-
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), gradient(remat), gradient(plain)
-    )
-
-
 @pytest.mark.parametrize(
     "net, kwargs, message",
     [
-        (tiny(), {"cond": LABELS}, "cond: the network is unconditional"),
-        (tiny(num_classes=5), {}, "cond: the network needs labels"),
-        (tiny(num_classes=5), {"cond": LABELS[:1]}, "cond: must be integer labels of shape"),
         (tiny(num_groups=3), {}, "num_groups: must divide the 8 channels of input_blocks_1_0/in_norm; got 3"),
         (tiny(num_heads=3), {}, "num_heads: must divide the 16 channels of middle_block_1; got 3"),
         (tiny(num_head_channels=3), {}, "num_head_channels: must divide the 16 channels"),
         (tiny(), {"x": X[:, :7]}, "x: height and width must be divisible by 2"),
         (tiny(channel_mult=(1, 1, 1, 1, 1)), {}, "x: height and width must be divisible by 16"),
-        (tiny(), {"x": X[0]}, "x: must be images"),
-        (tiny(), {"t": T[:1]}, "t: must be a scalar or have shape"),
     ],
 )
 def test_bad_input_is_named(net, kwargs, message):

@@ -66,9 +66,9 @@ def test_export_returns_the_file_it_was_loaded_from():
 def test_convert_inverts_export(variant):
     config = {**CONFIG, **VARIANTS[variant]}
     net, rng = guided_diffusion.build(config), np.random.default_rng(0)
-    cond = None if net.num_classes is None else np.zeros(1, "i")
+    label = None if config.get("num_classes") is None else np.zeros(1, "i")
     abstract = jax.eval_shape(
-        net.init, jax.random.key(0), np.zeros((1, 16, 16, 3), "f"), np.zeros(1, "f"), cond
+        net.init, jax.random.key(0), np.zeros((1, 16, 16, 3), "f"), np.zeros(1, "f"), label
     )
     variables = jax.tree.map(lambda a: rng.standard_normal(a.shape).astype("f"), abstract)
     again, converted = guided_diffusion.convert(guided_diffusion.export(variables), config)
@@ -89,9 +89,11 @@ def test_every_argument_of_the_original_reaches_its_field():
         **{"num_heads_upsample": 2, "use_scale_shift_norm": True, "resblock_updown": True},
         **{"use_new_attention_order": True, "use_fp16": True, "dims": 2},
     }
-    net = guided_diffusion.build(config)
+    labelled = guided_diffusion.build(config)
+    assert labelled.num_classes == 1000
+    net = labelled.network
     renamed = {"use_checkpoint": net.remat, "use_fp16": net.dtype == np.float16}
-    for key in config.keys() - {"image_size", "in_channels", "dims"}:
+    for key in config.keys() - {"image_size", "in_channels", "dims", "num_classes"}:
         value = config[key]
         expected = tuple(value) if isinstance(value, list) else value
         assert renamed.get(key, getattr(net, key, None)) == expected, key

@@ -9,7 +9,7 @@ import reference
 from diffjax import exact, samplers
 from diffjax.process import prediction, schedules
 from diffjax.process.level import expand
-from diffjax.samplers.dpm_adaptive import _ancestral
+from diffjax.samplers.adaptive.dpm_adaptive import _ancestral
 
 KEY = jax.random.key(0)
 MIXTURE = exact.gaussian_mixture([0.3, 0.7], [[-1.0], [0.8]], [0.1, 0.2])

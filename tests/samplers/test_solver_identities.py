@@ -9,7 +9,7 @@ from scipy import integrate
 
 from diffjax import samplers
 from diffjax.process import prediction, schedules
-from diffjax.samplers import exponential
+from diffjax.samplers.dpm import exponential
 
 KEY = jax.random.key(0)
 MIXTURE = mixtures.tilted()

@@ -14,6 +14,8 @@ import solver_list
 
 from diffjax import samplers
 from diffjax.process import prediction, schedules
+from diffjax.samplers import listing
+from diffjax.samplers.entry import TOLERANCE
 
 KEY = jax.random.key(0)
 EDM, VP, FLOW = schedules.edm(), schedules.vp_linear(), schedules.rectified_flow()
@@ -22,29 +24,11 @@ GRIDS = {
     "vp": (VP, lambda n: samplers.grids.quadratic(n, 0.01, 1.0)),
     "flow": (FLOW, lambda n: samplers.grids.uniform(n, 0.05, 0.95)),
 }
-# order of the variance
 ORDERS = {
-    "ancestral": (samplers.ancestral(), 1),
-    "fixed_large": (samplers.ancestral("fixed_large"), 1),
-    "ddim_half": (samplers.ddim(0.5), 1),
-    "ddim_whole": (samplers.ddim(1.0), 1),
-    "dpm_1": (samplers.dpm_solver(1, eta=1.0), 1),
-    "dpm_2m": (samplers.dpm_solver(2, eta=1.0), 2),
-    "dpm_2m_heun_half": (samplers.dpm_solver(2, "heun", eta=0.5), 2),
-    "dpm_pp_1_half": (samplers.dpm_solver_pp(1, eta=0.5), 1),
-    "dpm_pp_2m": (samplers.dpm_solver_pp(2, eta=1.0), 2),
-    "dpm_pp_2m_heun_half": (samplers.dpm_solver_pp(2, "heun", eta=0.5), 2),
-    "dpm_pp_3m": (samplers.dpm_solver_pp(3, "taylor", eta=1.0), 2),
-    "dpm_pp_3m_heun_half": (samplers.dpm_solver_pp(3, "heun", eta=0.5), 2),
-    "dpm_2_ancestral": (samplers.dpm_2_ancestral(), 2),
-    "dpm_2_ancestral_half": (samplers.dpm_2_ancestral(0.5), 2),
-    "dpm_pp_2s": (samplers.dpm_solver_pp_2s(1.0), 2),
-    "dpm_pp_2s_half": (samplers.dpm_solver_pp_2s(0.5), 2),
-    "dpm_pp_sde": (samplers.dpm_solver_pp_sde(), 1),
-    "dpm_pp_sde_half": (samplers.dpm_solver_pp_sde(0.5), 1),
+    order.call.text(entry.make): (order.call.of(entry.make), order)
+    for entry in listing.SOLVERS.values()
+    for order in entry.noisy_orders
 }
-# in the steps of these grids, 1 / N^2 is not yet all that there is
-NOT_YET = {("dpm_pp_3m", "vp"), ("dpm_pp_3m", "flow")}
 
 
 def _gaussian(x, level, cond=None):
@@ -63,13 +47,13 @@ def _variance_error(solver, schedule, times):
 
 
 @pytest.mark.parametrize("grid", GRIDS)
-@pytest.mark.parametrize("name", ORDERS)
+@pytest.mark.parametrize("name", [name for name, (_, order) in ORDERS.items() if order.variance])
 def test_order_of_the_variance(x64, name, grid):
     (solver, order), (schedule, times) = ORDERS[name], GRIDS[grid]
     errors = [_variance_error(solver, schedule, times(n)) for n in (128, 256)]
     assert abs(errors[1]) < 0.03
-    if (name, grid) not in NOT_YET:
-        assert abs(np.log2(errors[0] / errors[1]) - order) < 0.15, errors
+    if grid not in order.not_yet:
+        assert abs(np.log2(errors[0] / errors[1]) - order.variance) < TOLERANCE, errors
 
 
 # --- the density of a mixture ----------------------------------------------------------------------
@@ -132,29 +116,20 @@ def _density_error(solver, schedule, times, fixed):
     return np.abs(mass - exact * (x[1] - x[0])).sum()
 
 
-# solver, whether from one x_T or from its exact law, the order of the density at the end
+# from one x_T or from its exact law
 DENSITIES = {
-    "ancestral": (samplers.ancestral(), True, 1),
-    "fixed_large": (samplers.ancestral("fixed_large"), True, 1),
-    "ddim": (samplers.ddim(1.0), True, 1),
-    "ddim_half": (samplers.ddim(0.5), False, 1),  # another SDE: its law from one x_T is not known
-    "dpm_pp_1": (samplers.dpm_solver_pp(1, eta=1.0), True, 1),
-    "euler_maruyama": (samplers.euler_maruyama(), True, 1),
-    "reverse_diffusion": (samplers.reverse_diffusion(), True, 1),
-    "dpm_pp_sde": (samplers.dpm_solver_pp_sde(), True, 1),
-    # down by an ODE of order 2 and up by exact noise: of order 2 in the marginal, not in what x_s owes x_T
-    "dpm_2_ancestral": (samplers.dpm_2_ancestral(), False, 2),
-    "dpm_2_ancestral_fixed": (samplers.dpm_2_ancestral(), True, 1),
-    "dpm_pp_2s": (samplers.dpm_solver_pp_2s(1.0), False, 2),
-    "dpm_pp_2s_fixed": (samplers.dpm_solver_pp_2s(1.0), True, 1),
+    f"{name} {start}": (solver, start == "fixed", getattr(order, start))
+    for name, (solver, order) in ORDERS.items()
+    for start in ("fixed", "marginal")
+    if getattr(order, start)
 }
 
 
 @pytest.mark.parametrize("name", DENSITIES)
 def test_order_of_the_density(x64, name):
     solver, fixed, order = DENSITIES[name]
-    counts = (96, 192) if name.endswith("_fixed") else (48, 96)
+    counts = (96, 192) if fixed and solver.nfe == 2 and solver.draws == 1 else (48, 96)
     levels = lambda n: VP.inv_sigma(samplers.grids.karras(n + 1, 0.1, 20.0)[:-1])
     errors = [_density_error(solver, VP, levels(n), fixed) for n in counts]
     assert errors[1] < 0.04
-    assert abs(np.log2(errors[0] / errors[1]) - order) < 0.15, errors
+    assert abs(np.log2(errors[0] / errors[1]) - order) < TOLERANCE, errors

@@ -6,17 +6,16 @@ import numpy as np
 import pytest
 from training import toy_training
 
-from diffjax import training
 from diffjax.training import checkpoints
 
 
 def _recorded_loss():
     """A system whose loss is the batch's number and whose parameter counts steps."""
 
-    def gradients(params, extra, frozen, key, batch, step):
-        return {"w": -jnp.ones(1)}, extra, {"loss": batch["x"][0]}
+    def gradients(variables, key, batch, step):
+        return {"w": -jnp.ones(1)}, variables.extra, {"loss": batch["x"][0]}
 
-    return training.System(lambda key: ({"w": jnp.zeros(1)}, (), ()), gradients, None)
+    return toy_training.lone({"w": jnp.zeros(1)}, gradients)
 
 
 class _Losses(toy_training.Batches):
@@ -32,13 +31,10 @@ class _Losses(toy_training.Batches):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
-    seen = {}
-
-    def on_sample(step, state, frozen):
-        seen[step] = jax.device_get((state.params, state.ema))
-
+    states = enumerate(toy_training.by_hand(30), start=1)
+    seen = {n: jax.device_get((now.params, now.ema["ema"])) for n, now in states if n % 5 == 0}
     # Checkpoints are written while the steps after them overwrite the donated state.
-    toy_training.run(workdir, 30, 5, 10, keep=10, sample_every=5, on_sample=on_sample)
+    toy_training.run(workdir, 30, 5, 10, keep=10)
     return workdir, seen
 
 

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from training import toy_training
 
-from diffjax import training
 from diffjax.training import checkpoints, ema, metrics
 
 SCRIPT = pathlib.Path(toy_training.__file__)
@@ -52,7 +51,7 @@ def test_one_trace_for_the_whole_run(tmp_path):
 
 
 def test_going_on_is_the_uninterrupted_run(tmp_path):
-    def interrupt(step, state, frozen):
+    def interrupt(step, variables):
         raise KeyboardInterrupt
 
     whole = toy_training.run(tmp_path / "whole", 24, 8, 5)
@@ -90,26 +89,24 @@ def test_callbacks_and_writers(tmp_path):
     def writer(workdir, step):
         return metrics.Writer(lambda step, row: rows.append((step, row["loss"])), lambda: closed.append(step))
 
-    def on_sample(step, state, frozen):
-        assert int(state.step) == step
-        sample = toy_training.system().sample
-        calls.append((step, sample(state.ema, state.extra, frozen, jax.random.key(0), None, 2).shape))
+    def on_sample(step, variables):
+        x = toy_training.system().sample(variables, jax.random.key(0), {}, 2)
+        calls.append((step, x.shape, float(variables.frozen["scale"][0])))
 
     toy_training.run(tmp_path, 10, 10, 5, sample_every=4, on_sample=on_sample, writers=[writer])
-    assert calls == [(4, (2, 1)), (8, (2, 1)), (10, (2, 1))]
+    assert calls == [(step, (2, 1), 0.5) for step in (4, 8, 10)]
     assert rows == [(step, row["loss"]) for step, row in _log(tmp_path).items()] and closed == [0]
 
 
 def test_average_follows_its_rule(tmp_path):
-    seen = []
-
-    def on_sample(step, state, frozen):
-        seen.append(jax.device_get((state.params["dense"]["kernel"], state.ema["dense"]["kernel"])))
-
-    rule = ema.warmed_up(0.7)
-    toy_training.run(tmp_path, 12, 12, 12, ema_decay=rule, sample_every=1, on_sample=on_sample)
+    seen, rule = [], ema.warmed_up(0.7)
+    toy_training.run(
+        tmp_path, 12, 12, 12, ema_decay=rule, sample_every=1,
+        on_sample=lambda step, variables: seen.append(jax.device_get(variables.params["dense"]["kernel"])),
+    )  # fmt: skip
     average = 0.0  # the first update forgets the start
-    for n, (params, got) in enumerate(seen):
+    raw = [jax.device_get(now.params["dense"]["kernel"]) for now in toy_training.by_hand(12)]
+    for n, (params, got) in enumerate(zip(raw, seen, strict=True)):
         decay = min(0.7, (1 + n) / (10 + n)) if n else 0.0
         average = decay * average + (1 - decay) * params
         np.testing.assert_allclose(got, average, rtol=1e-5, atol=1e-6)
@@ -118,12 +115,12 @@ def test_average_follows_its_rule(tmp_path):
 def _breaks(at, where):
     """A system whose loss or gradient is NaN in the step that makes update `at`."""
 
-    def gradients(params, extra, frozen, key, batch, step):
+    def gradients(variables, key, batch, step):
         bad = jnp.where(step == at - 1, jnp.nan, 1.0)
         grads = {"w": jnp.ones(1) * (bad if where == "grads" else 1.0)}
-        return grads, extra, {"loss": bad if where == "loss" else jnp.float32(1.0)}
+        return grads, variables.extra, {"loss": bad if where == "loss" else jnp.float32(1.0)}
 
-    return training.System(lambda key: ({"w": jnp.zeros(1)}, (), ()), gradients, None)
+    return toy_training.lone({"w": jnp.zeros(1)}, gradients)
 
 
 @pytest.mark.parametrize("where, name", [("loss", "loss"), ("grads", "param_norm")])

@@ -16,21 +16,20 @@ def mesh():
     return sharding.make_mesh(devices=jax.devices()[:1])
 
 
-def _start(system, optimizer, mesh):
-    key = jax.random.key(0)
-    return (
-        state.create(system, optimizer, key, mesh, sharding.replicated),
-        state.frozen(system, key, mesh, sharding.replicated),
-    )
+def _start(system, optimizer, mesh, batch=None):
+    frozen = jax.tree.map(jnp.asarray, system.prepare(None)[0])
+    batch = {} if batch is None else batch
+    places = state.abstract(system, optimizer, batch, frozen, mesh, sharding.replicated)
+    return state.create(system, optimizer, jax.random.key(0), batch, frozen, places), frozen
 
 
 def _quadratic():
-    def loss(params, extra, frozen, key, batch, step):
-        return 0.5 * jnp.sum(params["w"] ** 2), (extra + 1, {})
+    def loss(variables, key, batch, step):
+        extra = {"calls": variables.extra["calls"] + 1}
+        return 0.5 * jnp.sum(variables.params["w"] ** 2), (extra, {})
 
-    return training.System(
-        lambda key: ({"w": jnp.array([1.0, -2.0])}, jnp.int32(0), ()), training.from_loss(loss), None
-    )
+    start = {"w": jnp.array([1.0, -2.0])}
+    return toy_training.lone(start, training.from_loss(loss, ["w"]), extra={"calls": jnp.int32(0)})
 
 
 def test_gradient_descent_in_closed_form(mesh):
@@ -49,8 +48,8 @@ def test_gradient_descent_in_closed_form(mesh):
         average = decay * average + (1 - decay) * w
         np.testing.assert_allclose(metrics["param_norm"], np.linalg.norm(w), rtol=1e-6)
         np.testing.assert_allclose(now.params["w"], w, rtol=1e-5)
-        np.testing.assert_allclose(now.ema["w"], average, rtol=1e-5)
-        assert now.step == now.extra == n + 1
+        np.testing.assert_allclose(now.ema["ema"]["w"], average, rtol=1e-5)
+        assert now.step == now.extra["calls"] == n + 1
 
 
 def test_state_is_donated_and_frozen_is_not(mesh):
@@ -58,17 +57,18 @@ def test_state_is_donated_and_frozen_is_not(mesh):
     before, frozen = _start(system, optimizer, mesh)
     run = step.compiled(step.make(system, optimizer, ema.constant(0.9)), before)
     batch = sharding.put_batch(mesh, next(toy_training.Batches()))
+    adam = before.opt_state["regression"][1]
     after, _ = run(before, frozen, jax.random.key(1), batch)
-    gone = jax.tree.leaves((before.params, before.ema, before.opt_state[1].mu, before.opt_state[1].nu))
+    gone = jax.tree.leaves((before.params, before.ema, adam.mu, adam.nu))
     assert all(leaf.is_deleted() for leaf in gone)
     assert not any(leaf.is_deleted() for leaf in jax.tree.leaves((after, frozen, batch)))
 
 
 def test_each_step_has_its_own_key(mesh):
-    def gradients(params, extra, frozen, key, batch, step):
-        return params, extra, {"loss": jax.random.uniform(key)}
+    def gradients(variables, key, batch, step):
+        return variables.params, variables.extra, {"loss": jax.random.uniform(key)}
 
-    system = training.System(lambda key: ({"w": jnp.ones(2)}, (), ()), gradients, None)
+    system = toy_training.lone({"w": jnp.ones(2)}, gradients)
     optimizer = optax.sgd(0.0)
     now, frozen = _start(system, optimizer, mesh)
     run = step.compiled(step.make(system, optimizer, ema.constant(0.9)), now)
@@ -79,12 +79,11 @@ def test_each_step_has_its_own_key(mesh):
 
 
 def test_two_players_have_a_rate_each(mesh):
-    def gradients(params, extra, frozen, key, batch, step):
+    def gradients(variables, key, batch, step):
         grads = {"gen": jnp.ones(2), "disc": -jnp.ones(2)}
-        return grads, extra, {"loss": jnp.float32(0)}
+        return grads, variables.extra, {"loss": jnp.float32(0)}
 
-    params = {"gen": jnp.zeros(2), "disc": jnp.zeros(2)}
-    system = training.System(lambda key: (params, (), ()), gradients, None)
+    system = toy_training.lone({"gen": jnp.zeros(2), "disc": jnp.zeros(2)}, gradients)
     make = training.optimizer.make
     optimizer = optax.multi_transform(
         {"gen": make("sgd", 0.1, b1=0.0), "disc": make("sgd", 0.3, b1=0.0)}, {"gen": "gen", "disc": "disc"}
@@ -98,30 +97,38 @@ def test_two_players_have_a_rate_each(mesh):
     np.testing.assert_allclose(metrics["learning_rate/disc"], 0.3, rtol=1e-6)
 
 
-def test_frozen_arrays_are_handed_on_without_a_program(mesh):
-    key, traces = jax.random.key(0), []
+def test_frozen_arrays_are_arguments_of_the_programs(mesh, tmp_path):
+    table = np.random.default_rng(0).standard_normal((256, 256)).astype(np.float32)
+    traced = []
 
-    def frozen(make):
-        def init(key):
-            traces.append(make)
-            return {"w": jnp.ones(1)}, (), make(key)
+    def gradients(variables, key, batch, step):
+        traced.append(isinstance(variables.frozen["table"], jax.core.Tracer))
+        loss = jnp.sum((variables.frozen["table"] @ variables.params["w"]) ** 2)
+        return variables.params, variables.extra, {"loss": loss}
 
-        return state.frozen(training.System(init, None, None), key, mesh, sharding.replicated)
+    def init(key, batch, frozen):
+        traced.append(isinstance(frozen["table"], jax.core.Tracer))
+        return {"w": frozen["table"][0]}, {}
 
-    table = np.arange(5, dtype=np.float32)
-    np.testing.assert_array_equal(frozen(lambda key: {"table": table})["table"], table)
-    assert len(traces) == 1  # for the shapes; a compiled program would trace again
-    drawn = frozen(lambda key: jax.random.normal(key, (3,)))
-    np.testing.assert_array_equal(drawn, jax.random.normal(key, (3,)))
+    system = toy_training.lone({"w": jnp.ones(256)}, gradients)._replace(
+        init=init, prepare=lambda folder, source=None: ({"table": table}, source)
+    )
+    state = toy_training.run(tmp_path, 1, 1, 1, system=system)
+    assert traced and all(traced)
+    now, frozen = _start(system, optax.sgd(0.1), mesh)
+    np.testing.assert_array_equal(now.params["w"], table[0])
+    run = step.compiled(step.make(system, optax.sgd(0.1), ema.constant(0.9)), now)
+    text = run.lower(now, frozen, jax.random.key(0), {}).as_text()
+    assert "tensor<256x256xf32>" in text and len(text) < 50_000  # the table's numbers alone are 500,000
+    assert '"0x' not in text  # how a constant array is written
+    assert int(state.step) == 1
 
 
 @pytest.mark.parametrize(
     "metrics, message", [({}, "need 'loss'"), ({"loss": jnp.zeros(3)}, r"'loss' must be a scalar.*\(3,\)")]
 )
 def test_bad_metrics_are_named(metrics, message, mesh):
-    system = training.System(
-        lambda key: ({"w": jnp.ones(2)}, (), ()), lambda params, extra, *_: (params, extra, metrics), None
-    )
+    system = toy_training.lone({"w": jnp.ones(2)}, lambda v, *_: (v.params, v.extra, metrics))
     now, frozen = _start(system, optax.sgd(0.1), mesh)
     with pytest.raises(ValueError, match=message):
         step.make(system, optax.sgd(0.1), ema.constant(0.9))(now, frozen, jax.random.key(0), {})

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from training import toy_training
 
-from diffjax import training
 from diffjax.training import checkpoints, metrics
 
 SCRIPT = pathlib.Path(toy_training.__file__)
@@ -98,10 +97,10 @@ def test_only_damaged_checkpoints_are_an_error(finished, tmp_path):
 def _wide():
     """A system with an array large enough to be stored outside the index of its item."""
 
-    def gradients(params, extra, frozen, key, batch, step):
-        return jax.tree.map(jnp.ones_like, params), extra, {"loss": jnp.float32(1)}
+    def gradients(variables, key, batch, step):
+        return jax.tree.map(jnp.ones_like, variables.params), variables.extra, {"loss": jnp.float32(1)}
 
-    return training.System(lambda key: ({"w": jax.random.normal(key, (99, 99))}, (), ()), gradients, None)
+    return toy_training.lone(lambda key: {"w": jax.random.normal(key, (99, 99))}, gradients)
 
 
 def test_other_bytes_inside_an_array_are_noticed(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 
 from diffjax.training import workdir
 
+IDENTITY = ("model", "training.seed", "training.rate")
 CONFIG = {"model": {"channels": 8, "mults": (1, 2)}, "training": {"num_steps": 10, "seed": 0}}
 
 
@@ -57,17 +58,22 @@ def test_another_run_is_refused_before_anything_is_written(tmp_path, config, mes
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     (tmp_path / "checkpoints" / "5").mkdir(parents=True)
     with pytest.raises(ValueError, match=message):
-        workdir.prepare(tmp_path, config)
+        workdir.prepare(tmp_path, config, identity=IDENTITY)
     assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
 
 
 def test_a_run_without_a_checkpoint_takes_another_config_unless_it_is_running(tmp_path):
-    workdir.prepare(tmp_path, CONFIG)
+    workdir.prepare(tmp_path, CONFIG, identity=IDENTITY)
     (tmp_path / "checkpoints").mkdir()
+
+    def start(config):  # as the command does: a folder is locked before it is looked at
+        with workdir.lock(tmp_path):
+            workdir.prepare(tmp_path, config, identity=IDENTITY)
+
     with workdir.lock(tmp_path), pytest.raises(ValueError, match="another process trains in workdir"):
-        workdir.prepare(tmp_path, _changed(seed=1))
+        start(_changed(seed=1))
     assert workdir.read_config(tmp_path)["training"]["seed"] == 0
-    workdir.prepare(tmp_path, _changed(seed=1))
+    start(_changed(seed=1))
     assert workdir.read_config(tmp_path)["training"]["seed"] == 1
 
 
@@ -92,10 +98,20 @@ def test_checkpoints_that_cannot_be_written_are_refused(tmp_path):
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_what_does_not_change_training_may_differ(tmp_path):
-    workdir.prepare(tmp_path, {**_changed(keep=1), "sampler": {"steps": 10}})
-    workdir.prepare(tmp_path, {**_changed(keep=3), "sampler": {"steps": 20}})
+def test_what_identifies_no_run_may_differ_and_is_written_down(tmp_path):
+    mesh = {"mesh": {"data": 2}, "log_every": 5, "keep": 1}
+    workdir.prepare(tmp_path, {**_changed(**mesh), "sampler": {"steps": 10}}, identity=IDENTITY)
+    (tmp_path / "checkpoints" / "5").mkdir(parents=True)
+    assert not (tmp_path / "changes.jsonl").exists()
+    now = {**_changed(mesh={"data": 1}, log_every=2, keep=3), "sampler": {"steps": 20}}
+    for _ in range(2):  # the second time there is nothing new
+        workdir.prepare(tmp_path, now, identity=IDENTITY)
     assert workdir.read_config(tmp_path)["training"]["keep"] == 3
+    (row,) = map(json.loads, (tmp_path / "changes.jsonl").read_text().splitlines())
+    assert row["changes"] == {
+        "training.mesh.data": [2, 1], "training.log_every": [5, 2], "training.keep": [1, 3],
+        "sampler.steps": [10, 20],
+    }  # fmt: skip
 
 
 def test_killed_while_writing_its_first_file(tmp_path):
@@ -132,6 +148,8 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
     (tmp_path / "README.md").write_text("precious")
     with pytest.raises(ValueError, match="is not empty and not a run's folder"):
         workdir.prepare(tmp_path, {"training": {"num_steps": 1}})
+    with pytest.raises(ValueError, match="is not empty and not a run's folder"), workdir.lock(tmp_path):
+        pass
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
     assert (tmp_path / "README.md").read_text() == "precious"
 

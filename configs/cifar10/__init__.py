@@ -1,0 +1,1 @@
+"""The papers' configs on CIFAR-10."""

@@ -1,0 +1,1 @@
+"""Configs on scikit-learn's handwritten digits."""

@@ -1,0 +1,162 @@
+"""Samples pass by pass: each pass over all of them at its own batch size, kept on disk where told."""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from tqdm import tqdm
+
+from diffjax.data import to_uint8
+from diffjax.training import sharding
+from diffjax.training import workdir as run_folder
+from diffjax.training.system import Pass, System, Variables
+
+
+class Samples(NamedTuple):
+    """What `sample_in_batches` returns.
+
+    Attributes:
+      x: uint8 images [N, H, W, C], or float32 points or embeddings [N, ...].
+      seconds: the time they took, compilation left out.
+      raw: {pass: float32 [N, ...]} of every pass, before rounding.
+    """
+
+    x: np.ndarray
+    seconds: float
+    raw: Mapping[str, np.ndarray]
+
+
+def sample_in_batches(
+    system: System,
+    variables: Variables,
+    *,
+    key: jax.Array,
+    num: int,
+    batch_size: int,
+    request: Mapping[str, Any] | None = None,
+    keep: str | Path | None = None,
+    identity: str = "",
+    progress: str | None = "samples",
+    mesh: Mesh | None = None,
+) -> Samples:
+    """Sample any number of examples, as many at a time as fit.
+
+    Sample i is drawn with `fold_in(key, i)`: it is the same for any batch size and any number of samples and
+    devices. The last batch is filled up to the size of the others, so there is one compilation a pass.
+
+    Args:
+      system: what samples.
+      variables: of `commands.load`.
+      key: one key.
+      num: number N of samples.
+      batch_size: samples at a time, where a pass does not say its own.
+      request: what is asked, [N, ...]; None for the system's default.
+      keep: folder where the results of passes but the last are kept until all is done; the same call again
+        goes on after them. None keeps nothing.
+      identity: what else the results depend on besides key, request and numbers (a checkpoint, a config).
+      progress: title of the progress bar, or None for no bar.
+      mesh: devices that a batch is split over; None: all of them.
+
+    Returns:
+      Samples.
+
+    Raises:
+      ValueError: if a count is below 1, the request has another number of rows, or a sample is not finite.
+    """
+    for name, count in (("num", num), ("batch_size", batch_size)):
+        if count < 1:
+            raise ValueError(f"{name} must be at least 1, got {count}")
+    request = system.request.default(num) if request is None else request
+    for leaf in jax.tree.leaves(request):
+        if len(np.shape(leaf)) == 0 or len(leaf) != num:
+            raise ValueError(
+                f"request must be [{num}, ...], one row a sample, got shape {list(np.shape(leaf))}"
+            )
+    mesh = sharding.make_mesh() if mesh is None else mesh
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(num))
+    made, seconds = {}, 0.0
+    shelf = _Shelf(keep, _digest(keys, request, num, identity)) if keep and len(system.passes) > 1 else None
+    for each in system.passes:
+        found = shelf and shelf.get(each.name)
+        if found is None:
+            size = min(each.batch_size or batch_size, num)
+            title = f"{progress}: {each.name}" if progress and len(system.passes) > 1 else progress
+            found, spent = _run(each, variables, keys, request, made, size, title, mesh)
+            seconds += spent
+            if shelf and each is not system.passes[-1]:
+                shelf.put(each.name, found)
+        made[each.name] = found
+    x = made[system.passes[-1].name]
+    if shelf:
+        shelf.clear()
+    return Samples(to_uint8(x) if system.gives == "images" else x, seconds, made)
+
+
+def _run(each: Pass, variables, keys, request, made, size, title, mesh) -> tuple[np.ndarray, float]:
+    """Run one pass over all samples, `size` at a time."""
+    num, ways = len(keys), mesh.shape["data"] * mesh.shape["fsdp"]
+    size = -(-size // ways) * ways
+    split, whole = NamedSharding(mesh, P(sharding.BATCH_AXES)), NamedSharding(mesh, P())
+    variables = jax.device_put(variables, whole)
+    run = jax.jit(each.run, in_shardings=(whole, split, split, split), out_shardings=split)
+
+    def rows(start):
+        chosen = np.minimum(np.arange(start, start + size), num - 1)
+        own = jax.tree.map(lambda leaf: np.asarray(leaf)[chosen], (request, made))
+        return jax.device_put((keys[chosen], *own), split)
+
+    run = run.lower(variables, *rows(0)).compile()
+    parts, begin = [], time.perf_counter()
+    with tqdm(total=num, desc=title, unit="sample", disable=title is None) as bar:
+        for start in range(0, num, size):
+            x = np.asarray(run(variables, *rows(start)))[: num - start].astype(np.float32)
+            if not np.isfinite(x).all():
+                raise ValueError(f"{np.sum(~np.isfinite(x))} of {x.size} sampled values are not finite")
+            parts.append(x)
+            bar.update(len(x))
+    return np.concatenate(parts), time.perf_counter() - begin
+
+
+class _Shelf:
+    """Results of passes in a folder, which belongs to one way of asking for them."""
+
+    def __init__(self, folder: str | Path, digest: str):
+        self.folder, told = Path(folder), {"digest": digest}
+        about = self.folder / "passes.json"
+        if about.is_file() and json.loads(about.read_text()) != told:
+            shutil.rmtree(self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        run_folder.write(about, json.dumps(told) + "\n")
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name.replace('/', '.')}.npy"
+
+    def get(self, name: str) -> np.ndarray | None:
+        path = self._path(name)
+        return np.load(path, allow_pickle=False) if path.is_file() else None
+
+    def put(self, name: str, x: np.ndarray) -> None:
+        path = self._path(name)
+        scratch = path.with_suffix(".tmp")
+        with run_folder.naming(path), scratch.open("wb") as file:
+            np.save(file, x)
+        scratch.replace(path)
+
+    def clear(self) -> None:
+        shutil.rmtree(self.folder)
+
+
+def _digest(keys, request, num, identity) -> str:
+    digest = hashlib.sha256(f"{num} {identity}".encode())
+    for leaf in jax.tree.leaves((jax.random.key_data(keys), request)):
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,120 @@
+"""One image file: what is checked before it is needed, and its pixels."""
+
+import contextlib
+import io
+import os
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from diffjax.data.squares import square
+from diffjax.types import UInt8
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+NOT_READ = (
+    ".gif",
+    ".tif",
+    ".tiff",
+    ".jfif",
+    ".avif",
+    ".heic",
+    ".heif",
+    ".jp2",
+    ".ppm",
+    ".pgm",
+    ".tga",
+    ".ico",
+)
+MODES = {1: "L", 3: "RGB"}
+GROUNDS = {"white": 255, "black": 0}
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # Pillow knows others, of which some start programs
+
+
+def decode(
+    file: str | os.PathLike, size: int, channels: int, alpha: str | None
+) -> UInt8[np.ndarray, "size size channels"]:
+    """Return the pixels of a file, upright, as a square.
+
+    Args:
+      file: of PNG, JPEG, WebP or BMP, whatever its name ends in.
+      size: side of the result, see `squares.square`.
+      channels: 1 or 3. Grey, palettes, CMYK and YCbCr become what is asked for by Pillow's rules.
+      alpha: "white" or "black", the ground of what is transparent; None refuses it.
+
+    Returns:
+      uint8 [size, size, channels].
+
+    Raises:
+      ValueError: naming the file, if it cannot be decoded, has more than 8 bits a channel, moves, or is
+        transparent where `alpha` is None; also where the checksums of a PNG do not fit.
+    """
+    with _named(file):
+        content = pathlib.Path(file).read_bytes()
+        if content.startswith(b"\x89PNG"):
+            with _opened(content) as image:
+                image.verify()
+        with _opened(content) as image:
+            pixels = _flat(image, alpha)
+            pixels = np.asarray(ImageOps.exif_transpose(pixels).convert(MODES[channels]))
+    return square(pixels.reshape(*pixels.shape[:2], channels), size)
+
+
+def check(file: str | os.PathLike, channels: int, alpha: str | None) -> None:
+    """Raise for a file that `decode` refuses, as far as its beginning and its end tell.
+
+    A file that is cut off, is of another format, has too many bits, moves or has an alpha channel (these are
+    decoded to see whether they use it) is found; bytes that are wrong in the middle are not.
+    """
+    with _named(file), open(file, "rb") as opened:
+        with _opened(opened) as image:
+            kind, unclear = image.format, image.has_transparency_data and alpha is None
+        size = opened.seek(0, io.SEEK_END)
+        opened.seek(max(size - 12, 0))
+        end = opened.read()
+        opened.seek(0)
+        start = opened.read(8)
+    whole = {
+        "PNG": end[4:8] == b"IEND",
+        "JPEG": end[-2:] == b"\xff\xd9",
+        "WEBP": int.from_bytes(start[4:8], "little") + 8 == size,
+        "BMP": int.from_bytes(start[2:6], "little") == size,
+    }
+    if unclear or not whole.get(kind, False):
+        decode(file, 1, channels, alpha)
+
+
+@contextlib.contextmanager
+def _named(file) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # what Pillow raises on a broken file depends on its format
+        said = f"it is none of {', '.join(_FORMATS)}" if isinstance(error, UnidentifiedImageError) else error
+        raise ValueError(f"{file} cannot be read as an image: {' '.join(str(said).split())[:200]}") from error
+
+
+@contextlib.contextmanager
+def _opened(file) -> Iterator[Image.Image]:
+    """Open a file, or the content of one, as far as its header; refuse what 8 bits a channel cannot hold."""
+    with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=_FORMATS) as image:
+        if image.mode.startswith(("I", "F")):
+            raise ValueError(f"its pixels are of type {image.mode}, and 8 bits a channel are needed")
+        if image.format in ("PNG", "WEBP") and getattr(image, "n_frames", 1) > 1:
+            raise ValueError(f"it moves, in {image.n_frames} pictures, and one is needed")
+        yield image
+
+
+def _flat(image: Image.Image, alpha: str | None) -> Image.Image:
+    """Return an image without transparency."""
+    if not image.has_transparency_data:
+        return image
+    picture = image.convert("RGBA")
+    if alpha is None:
+        lowest = picture.getchannel("A").getextrema()[0]
+        if lowest < 255:
+            raise ValueError('it is transparent: alpha="white" or alpha="black" says on what ground it lies')
+    else:
+        ground = Image.new("RGBA", picture.size, (*[GROUNDS[alpha]] * 3, 255))
+        picture = Image.alpha_composite(ground, picture)
+    return picture.convert("RGB")

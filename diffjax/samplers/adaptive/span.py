@@ -1,0 +1,56 @@
+"""What adaptive walks share: their two ends, what x is at the first, and diffrax."""
+
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from diffjax.process import checks
+from diffjax.process.level import Array
+from diffjax.samplers.walk import start_of
+
+
+class Span(NamedTuple):
+    """Where a walk begins and ends, on a schedule that is asked on device."""
+
+    schedule: Any  # a pytree without leaves: another schedule is another program
+    begin: Array
+    end: Array
+
+
+def span(schedule, begin, end) -> Span:
+    """Make a Span of host numbers."""
+    return Span(jax.tree_util.Partial(schedule), np.float64(begin), np.float64(end))
+
+
+def ends(schedule, times) -> tuple[float, float, bool]:
+    """Return (begin, end, whether the end is clean data), both ends inside [t_min, t_max]."""
+    times = (schedule.t_max, 0.0) if times is None else times
+    if len(times) != 2:
+        raise ValueError(f"times must be (from, to) for adaptive steps, got {len(times)} of them")
+    begin, end = (max(float(t), float(schedule.t_min)) for t in times)
+    return begin, end, float(schedule(np.float64(times[1])).sigma) == 0
+
+
+def initial(key, schedule, shape, x_init, begin):
+    """Return the start `[B, ...]`: x_init, or noise where the walk begins."""
+    if (shape is None) == (x_init is None):
+        raise ValueError("give exactly one of shape and x_init")
+    return start_of(key, schedule, shape, [begin]) if x_init is None else checks.batch(jnp.asarray(x_init))
+
+
+def check_tolerances(rtol, atol) -> None:
+    """Raise ValueError unless both are positive."""
+    if not (rtol > 0 and atol > 0):
+        raise ValueError(f"rtol and atol must be positive, got {rtol!r} and {atol!r}")
+
+
+def import_diffrax() -> ModuleType:
+    """Return diffrax; ImportError that says how to get it."""
+    try:
+        import diffrax
+    except ImportError as error:
+        raise ImportError("adaptive steps need diffrax: pip install diffjax[adaptive]") from error
+    return diffrax

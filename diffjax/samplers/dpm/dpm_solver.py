@@ -1,0 +1,44 @@
+"""DPM-Solver, multistep: the noise-prediction form."""
+
+import operator
+
+from diffjax.process.level import part
+from diffjax.samplers.dpm import exponential
+from diffjax.samplers.multistep import linear
+from diffjax.samplers.solver import one_value, require_signal
+
+
+@one_value
+def dpm_solver(
+    order=2, solver_type="midpoint", eta=0.0, s_noise=1.0, lower_order_final=True, euler_at_final=False
+):
+    """Integrate exactly in lambda = log(alpha / sigma) with eps extrapolated from the steps before.
+
+    Lu et al. 2022 (DPM-Solver), multistep, on equation (2) of `exponential`. Order 1 is DDIM. Guided samples
+    are steadier with `dpm_solver_pp`. Arrival at sigma = 0, where h is infinite, is a step of order 1 without
+    noise: it returns the predicted x_0. One network call a step.
+
+    Args:
+      order: 1, 2 or 3; with eta > 0 at most 2.
+      solver_type, s_noise, lower_order_final, euler_at_final: see `dpm_solver_pp`.
+      eta: 0 the ODE, 1 the reverse SDE (sde-dpmsolver).
+
+    Raises:
+      ValueError: for another order or type, a negative eta or s_noise; in `plan`, for a grid that starts at
+        sigma = 0, touches alpha = 0, or has fewer steps than the order.
+    """
+    most = 2 if eta else 3
+    exponential.check("dpm_solver", order, most, solver_type, exponential.SOLVER_TYPES, eta, s_noise)
+
+    def plan(schedule, times):
+        levels = schedule(times)
+        lam = exponential.half_log_snr(levels, "dpm_solver")
+        require_signal(levels, "dpm_solver")
+        exponential.require_steps("dpm_solver", order, len(lam) - 1)
+        current = part(levels, slice(-1))
+        c = exponential.noise_prediction(current, part(levels, slice(1, None)), eta, s_noise)
+        p = exponential.orders(lam, order, lower_order_final, euler_at_final)
+        weights = exponential.multistep_weights(lam, p, c, solver_type)
+        return linear.row(current, c.x, weights[:, :order], c.noise)
+
+    return linear.multistep(plan, order, operator.attrgetter("eps"), draws=1 if eta else 0)

@@ -1,0 +1,1 @@
+"""Runge-Kutta methods of the probability-flow ODE, with or without churn."""

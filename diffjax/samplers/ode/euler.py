@@ -1,0 +1,48 @@
+"""Euler's method for the probability-flow ODE, in the schedule's own time."""
+
+import math
+from typing import NamedTuple
+
+from diffjax.process import prediction
+from diffjax.process.level import Array, NoiseLevel, expand, part, require_finite_rates
+from diffjax.samplers.ode import churn
+from diffjax.samplers.solver import Solver, no_memory, one_value, require_signal
+
+
+class _Row(NamedTuple):
+    level: NoiseLevel  # after the churn
+    dt: Array
+    scale: Array  # of the churn
+    churn: Array
+
+
+@one_value
+def euler(s_churn=0.0, s_min=0.0, s_max=math.inf, s_noise=1.0):
+    """Step x_s = x_t + (s - t) dx/dt, dx/dt = alpha' x_0 + sigma' eps; order 1.
+
+    Not DDIM: that is Euler in the sigma/alpha plane (the two agree on EDM's schedule, alpha = 1). On
+    arrival at sigma = 0 it returns the predicted x_0 where alpha and sigma are linear in t (EDM, rectified
+    flow).
+
+    Args:
+      s_churn, s_min, s_max, s_noise: churn before the step, see `edm_heun`.
+
+    Raises:
+      ValueError: for a bad churn; in `plan`, on a chain, which has no rates, or with churn where alpha = 0.
+    """
+    churn.check("euler", s_churn, s_min, s_max, s_noise)
+
+    def plan(schedule, times):
+        levels = schedule(times)
+        require_finite_rates(part(levels, slice(-1)), "euler")
+        if s_churn > 0:
+            require_signal(levels, "churn")
+        up = churn.churned(schedule, part(levels, slice(-1)), s_churn, s_min, s_max, s_noise)
+        return _Row(up.level, levels.t[1:] - up.level.t, up.scale, up.noise)
+
+    def step(noise, denoise, x, row, cond, state):
+        x = churn.apply(noise, x, row, s_churn)
+        slope = prediction.velocity(denoise(x, row.level, cond), row.level)
+        return x + expand(row.dt, x) * slope, state
+
+    return Solver(no_memory, plan, step, nfe=1, draws=1 if s_churn > 0 else 0)

@@ -1,0 +1,1 @@
+"""The reverse SDE: predictors of its steps, and predictor-corrector sampling."""

@@ -1,0 +1,1 @@
+"""One transition of the process itself a step: ancestral sampling and DDIM."""

@@ -1,0 +1,87 @@
+"""Flax modules as the functions that systems are made of: parameters by name, the rest in `extra`."""
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from diffjax.training.system import Variables
+
+NETWORK = "network"
+
+
+def state_name(name: str = NETWORK) -> str:
+    """Return the name in `extra` of what a module changes besides its parameters."""
+    return f"{name}_state"
+
+
+def init(module, key: jax.Array, *inputs, name: str = NETWORK) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Initialise a module.
+
+    Args:
+      module: Flax module.
+      key: of its parameters.
+      *inputs: of its call.
+      name: of its parameters.
+
+    Returns:
+      ({name: params}, {"<name>_state": other collections}), the second empty where the module has none.
+    """
+    made = dict(module.init(key, *inputs))
+    params = {name: made.pop("params")}
+    return params, {state_name(name): made} if made else {}
+
+
+def served(module, *inputs, name: str = NETWORK) -> tuple[str, ...]:
+    """Return the names that sampling with a module reads: of its parameters, and of its state if it has one.
+
+    Args:
+      module, name: see `init`.
+      *inputs: shapes of its call, `jax.ShapeDtypeStruct` or None.
+    """
+    return (name, state_name(name)) if _has_state(module, inputs) else (name,)
+
+
+@lru_cache(maxsize=64)
+def _has_state(module, inputs):
+    made = jax.eval_shape(module.init, jax.random.key(0), *inputs)
+    return any(collection != "params" for collection in made)
+
+
+def evaluating(module, variables: Variables, name: str = NETWORK) -> Callable:
+    """Return (x, t, cond) -> output of a module that is not trained."""
+    state = variables.extra.get(state_name(name), {})
+    return partial(module.apply, {"params": variables.params[name], **state})
+
+
+def training(
+    module, variables: Variables, key: jax.Array, name: str = NETWORK
+) -> tuple[Callable, Callable[[], dict[str, Any]]]:
+    """Return (x, t, cond) -> output in training mode, and what it left of the module's state.
+
+    Args:
+      module, variables, name: see `evaluating`.
+      key: of dropout.
+
+    Returns:
+      The network, and a function that gives {"<name>_state": collections} after its last call, `{}` where the
+      module has none. Both belong to one trace.
+    """
+    state = variables.extra.get(state_name(name))
+    apply = partial(module.apply, train=True, rngs={"dropout": key})
+    if state is None:
+        return partial(apply, {"params": variables.params[name]}), dict
+    left = [state]
+
+    def network(*inputs):
+        out, left[0] = apply({"params": variables.params[name], **left[0]}, *inputs, mutable=list(state))
+        return out
+
+    return network, lambda: {state_name(name): jax.tree.map(jax.lax.stop_gradient, dict(left[0]))}
+
+
+def zeros(shapes: Any) -> Any:
+    """Return zeros of the shapes of a tree: what a module is initialised with, whatever the batch holds."""
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)

@@ -1,0 +1,254 @@
+"""Readers of config sections that systems share: strings become functions here, and nowhere below."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import optax
+
+from diffjax import data, guidance, models, objectives, samplers
+from diffjax.objectives import weightings
+from diffjax.process import prediction, schedules
+from diffjax.samplers import listing
+from diffjax.systems import requests
+from diffjax.systems.options import call, named, optional, pick, require, section
+from diffjax.training import ema, optimizer
+
+_WEIGHTINGS = {
+    name: getattr(weightings, name)
+    for name in (
+        *("snr", "snr_plus_one", "truncated_snr", "min_snr", "soft_min_snr", "p2", "edm", "sigmoid"),
+        "likelihood",
+    )
+}
+_PRECONDITIONINGS = {
+    "edm": prediction.edm_preconditioning,
+    "vp": prediction.vp_preconditioning,
+    "iddpm": prediction.iddpm_preconditioning,
+    "ve": prediction.ve_preconditioning,
+}
+_SCHEDULES = {
+    name: getattr(schedules, name)
+    for name in (
+        *("linear_beta", "cosine_beta", "scaled_linear", "sigmoid_beta", "geometric"),
+        *("vp_linear", "sub_vp", "vp_cosine", "log_snr_linear", "ve", "edm", "rectified_flow"),
+    )
+}
+_OWN_TIMES = {name: getattr(objectives, name) for name in ("log_normal", "logit_normal")}  # of no schedule
+_TIMES = {
+    **{name: getattr(objectives, name) for name in ("uniform", "low_discrepancy", "uniform_log_snr")},
+    "second_moment": objectives.second_moment.sampler,
+    **_OWN_TIMES,
+}
+_THRESHOLDS = {"static": guidance.clip, "dynamic": guidance.dynamic_threshold}
+_EMA = {"constant": ema.constant, "warmed_up": ema.warmed_up, "inverse_power": ema.inverse_power}
+
+
+class Sampler(NamedTuple):
+    """What `config.sampler` says: a solver on a grid, and what is done to the denoiser."""
+
+    solver: samplers.Solver
+    times: np.ndarray
+    guidance_weight: float
+    threshold: Callable | None
+    calls: int
+
+    def network_calls(self) -> int:
+        """Return the network calls a sample, the two of guidance counted."""
+        return self.calls * (2 if self.guidance_weight else 1)
+
+
+def shape(config) -> tuple[int, ...]:
+    """Return the shape of one example."""
+    return tuple(config.data.shape)
+
+
+def gives(config) -> str:
+    """Return what a model of the data makes: "images" [H, W, C] or "points"."""
+    return "images" if len(config.data.shape) == 3 else "points"
+
+
+def network(config):
+    """Build the Flax module of `config.model`; its classes belong to `request`."""
+    require(config, "model.name")
+    make = pick("model.name", config.model.name, models.NETWORKS)
+    return call("model", make, section(config, "model", "name", "num_classes"))
+
+
+def request(config, module) -> requests.Requests:
+    """Build what the model is asked: the labels of `model.num_classes`, dropped by `objective.label_dropout`.
+
+    Args:
+      config: of a run.
+      module: the network, which says how wide a vector it takes.
+    """
+    rows, dropout = config.model.get("num_classes"), config.objective.get("label_dropout", 0.0)
+    if not rows:
+        if dropout:
+            raise ValueError("objective.label_dropout needs a class-conditional model (model.num_classes)")
+        return requests.Requests()
+    require(config, "data.num_classes")
+    num_classes = config.data.num_classes
+    null = " (one more for the null label of label_dropout)" if dropout > 0 else ""
+    if rows != num_classes + (dropout > 0):
+        raise ValueError(f"model.num_classes must be {num_classes + (dropout > 0)}{null}, got {rows}")
+    if getattr(module, "vector_features", None) is None:
+        raise ValueError(f"model.num_classes must be left out: {config.model.name!r} takes no classes")
+    names = config.data.get("class_names")
+    return requests.labels(num_classes, module.vector_features, dropout, names)
+
+
+def schedule(config):
+    """Build the noise schedule of `config.schedule`; its `shift` is the factor of `schedules.shifted`.
+
+    Raises:
+      ValueError: for one that does not exist by itself, a VDM's "learned".
+    """
+    require(config, "schedule.name")
+    if config.schedule.name == "learned":
+        raise ValueError("schedule.name='learned' is trained with the network: it needs system 'vdm'")
+    make = pick("schedule.name", config.schedule.name, _SCHEDULES)
+    noise = call("schedule", make, section(config, "schedule", "name", "shift"))
+    return schedules.shifted(noise, config.schedule.shift) if "shift" in config.schedule else noise
+
+
+def reading(config, noise):
+    """Build the Reading of the network from `objective.kind` or `objective.preconditioning`.
+
+    "vp" and "iddpm" preconditionings tell the network the time of a schedule, which is the run's own.
+    """
+    name, options = named(config.objective.get("preconditioning"))
+    if name is None:
+        return kind(config, noise)
+    if "kind" in config.objective:
+        raise ValueError("objective.kind and objective.preconditioning exclude each other: give one")
+    make = pick("objective.preconditioning", name, _PRECONDITIONINGS)
+    needs = {"iddpm": "a chain", "vp": "a continuous schedule"}.get(name)
+    if needs is None:
+        return prediction.reading_of(call("objective.preconditioning", make, options))
+    if (name == "iddpm") != (noise.num_steps is not None):
+        raise ValueError(
+            f"objective.preconditioning={name!r} needs {needs}, which {config.schedule.name!r} is not"
+        )
+    return prediction.reading_of(call("objective.preconditioning", make, options, noise))
+
+
+def kind(config, noise, default: str = "eps", ask=None):
+    """Build the Reading of `objective.kind`."""
+    name = config.objective.get("kind", default)
+    pick("objective.kind", name, dict.fromkeys(prediction.KINDS))
+    if name == "mean" and noise.num_steps is None:
+        raise ValueError("objective.kind='mean' needs a chain, and schedule.name is continuous")
+    previous = None if noise.num_steps is None else noise.step_before
+    return prediction.reading(name, ask=ask, previous=previous)
+
+
+def weighting(value):
+    """Build a weighting of x_0's error, or None."""
+    return optional("objective.weighting", value, _WEIGHTINGS)
+
+
+def times(config, noise) -> objectives.TimeSampler:
+    """Build the TimeSampler of `objective.times`."""
+    name, options = named(config.objective.get("times", "uniform"))
+    make = pick("objective.times", "none" if name is None else name, _TIMES)
+    if name not in _OWN_TIMES:
+        made = call("objective.times", make, options, noise)
+    elif _fits(name, noise):
+        made = call("objective.times", make, options)
+    else:
+        raise ValueError(
+            f"objective.times={name!r} does not fit the schedule: log_normal is for edm, "
+            "logit_normal for t in [0, 1]"
+        )
+    return made if isinstance(made, objectives.TimeSampler) else objectives.stateless(made)
+
+
+def _fits(name, noise):
+    if noise.num_steps is not None:
+        return False
+    return np.isinf(noise.t_end or 0) if name == "log_normal" else noise.t_max == 1
+
+
+def sampler(config, noise) -> Sampler:
+    """Build what `config.sampler` names.
+
+    `sampler.steps` is of the time grid; a solver's own `steps` at each level are `sampler.steps_per_level`.
+    """
+    require(config, "sampler.solver", "sampler.steps")
+    options = section(config, "sampler")
+    make = pick("sampler.solver", options.pop("solver"), listing.SOLVERS).make
+    grid_times = _grid(noise, options.pop("steps"), options.pop("grid", "uniform"))
+    if "steps_per_level" in options:
+        options["steps"] = options.pop("steps_per_level")
+    weight = options.pop("guidance_weight", 0.0)
+    threshold = optional("sampler.threshold", options.pop("threshold", None), _THRESHOLDS)
+    correctors = {name: each.make for name, each in listing.CORRECTORS.items()}
+    corrector = optional("sampler.corrector", options.pop("corrector", None), correctors)
+    solver = call("sampler", make, options)
+    if corrector is not None:
+        solver = samplers.predictor_corrector(solver, corrector)
+    # what the plan refuses is no fault of the objective
+    rows = call("sampler", samplers.plan, {}, noise, solver, grid_times)
+    return Sampler(solver, grid_times, weight, threshold, samplers.network_calls(solver, rows))
+
+
+def _grid(noise, steps, kind):
+    try:
+        return samplers.grids.make(noise, steps, kind)
+    except ValueError as error:  # it names "steps" or "grid"
+        raise ValueError(f"sampler.{error}") from error
+
+
+def optimizers(config, system, steps: int | None = None) -> dict[str, optax.GradientTransformation]:
+    """Build the optimizer of each update: one section `config.optimizer`, or one an update in it.
+
+    A rate counts its own updates: `training.num_steps` times the update's repeats.
+    """
+    require(config, "optimizer", "training.num_steps")
+    num_steps = config.training.num_steps if steps is None else steps
+    own = {update.name: update.repeats * num_steps for update in system.updates}
+    sections = {"optimizer": section(config, "optimizer")}
+    if all(name in config.optimizer for name in own):
+        for name in config.optimizer:
+            pick("optimizer", name, own)
+        sections = {f"optimizer.{name}": section(config.optimizer, name) for name in own}
+    elif len(own) > 1:
+        raise ValueError(f"config.optimizer must have a section for each update, {', '.join(own)}")
+    return {
+        name: call(field, optimizer.make, options, num_steps=count)
+        for (name, count), (field, options) in zip(own.items(), sections.items())
+    }
+
+
+def averages(config) -> dict[str, ema.Decay]:
+    """Build the decay rules of `config.training.ema`: one section, or one for each track by its name."""
+    require(config, "training.ema")
+    track = dict(config.training.ema)
+    if "name" in track:
+        return {ema.TRACK: _average("training.ema", track)}
+    return {name: _average(f"training.ema.{name}", dict(each)) for name, each in track.items()}
+
+
+def _average(field: str, options: dict[str, Any]) -> ema.Decay:
+    if options.get("name") is None:
+        raise ValueError(f"config.{field}.name is missing")
+    return call(field, pick(f"{field}.name", options.pop("name"), _EMA), options)
+
+
+def source(config, split: str) -> data.Source:
+    """Load a split of the data that `config.data` names, and check it against the config.
+
+    Raises:
+      ValueError: if the examples have another shape or more classes than the config says.
+    """
+    require(config, "data.name", "data.shape")
+    options = section(config, "data", "name", "shape", "num_classes", "flip", "class_names")
+    found = data.load(config.data.name, split, **options)
+    if tuple(found.shape) != shape(config):
+        raise ValueError(f"data.shape is {shape(config)}, but {found.name} has {tuple(found.shape)}")
+    if config.data.get("num_classes") and (found.num_classes or 0) > config.data.num_classes:
+        raise ValueError(
+            f"data.num_classes is {config.data.num_classes}, but {found.name} has {found.num_classes}"
+        )
+    return found

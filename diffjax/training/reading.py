@@ -1,0 +1,166 @@
+"""Checkpoints read by others than who wrote them: neither architecture nor devices need to be known."""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+from absl import logging
+
+from diffjax.training import ema as averages
+from diffjax.training import layout, seal
+
+
+def steps(workdir: str | Path) -> list[int]:
+    """Return the steps of a run's complete checkpoints, rising; that files are sound is found on reading.
+
+    Args:
+      workdir: the run's folder.
+    """
+    root = layout.root(workdir)
+    return [step for step in layout.folders(root) if not layout.trouble(layout.check, root / str(step))[1]]
+
+
+def latest_step(workdir: str | Path) -> int | None:
+    """Return the step of a run's latest complete checkpoint, None where there is none.
+
+    Args:
+      workdir: the run's folder.
+    """
+    return max(steps(workdir), default=None)
+
+
+def best_step(workdir: str | Path, metric: str = "loss") -> int:
+    """Return the step of a run's best checkpoint that is still there.
+
+    Args:
+      workdir: the run's folder.
+      metric: the lowest is the best.
+
+    Raises:
+      ValueError: if no checkpoint has this metric.
+    """
+    scores = {}
+    for step in steps(workdir):
+        path = layout.root(workdir) / str(step) / "metrics" / "metrics"
+        if path.exists():
+            value = json.loads(path.read_bytes()).get(metric)
+            scores |= {step: value} if value is not None and math.isfinite(value) else {}
+    if not scores:
+        raise ValueError(f"workdir {workdir} has no checkpoint with the metric {metric!r}: there is no best")
+    return min(scores, key=scores.__getitem__)
+
+
+def restore_params(workdir: str | Path, ema: bool | str = True, step: int | None = None) -> Any:
+    """Read the parameters of a run.
+
+    Args:
+      workdir: the run's folder.
+      ema: True for the moving average, False for the parameters as they were trained; a run that follows
+        several averages has each by its name.
+      step: which checkpoint; None: the latest that can be read, with a warning if it is not the latest.
+
+    Returns:
+      {name: tree} of arrays on the default device, "network" where there is one; the average has what the
+      system serves.
+
+    Raises:
+      ValueError: if there is no such folder, no complete checkpoint in it, none of that step, no average of
+        that name, or it is damaged.
+    """
+    return restore_params_and_step(workdir, ema, step)[0]
+
+
+def restore_params_and_step(
+    workdir: str | Path, ema: bool | str = True, step: int | None = None
+) -> tuple[Any, int]:
+    """Do what `restore_params` does, and say of which step the parameters are."""
+    (tree, older), step = _restore(workdir, step, lambda folder: _item(folder, "ema" if ema else "params"))
+    return (tree if older or not ema else _track(workdir, tree, ema)), step
+
+
+def restore_served(
+    workdir: str | Path, names: Sequence[str], ema: bool | str = True, step: int | None = None
+) -> tuple[dict[str, Any], int]:
+    """Read what a system serves, of params and extra alike.
+
+    Args:
+      workdir, ema, step: see `restore_params`.
+      names: of params and extra.
+
+    Returns:
+      {name: tree}, and of which step they are. A checkpoint of an older layout gives its one tree as it is.
+
+    Raises:
+      ValueError: as `restore_params`, or if a name is not there.
+    """
+
+    def read(folder):
+        params, older = _item(folder, "params")
+        if older or not set(names) - set(params):
+            return params, older
+        return params | _item(folder, "extra")[0]["extra"], older
+
+    if ema:
+        (values, older), step = _restore(workdir, step, lambda folder: _item(folder, "ema"))
+        values = values if older else _track(workdir, values, ema)
+    else:
+        (values, older), step = _restore(workdir, step, read)
+    if older:
+        return values, step
+    for name in names:
+        if name not in values:
+            there = ", ".join(sorted(values))
+            raise ValueError(f"step {step} in workdir {workdir} has no {name!r}, but {there}")
+    return {name: values[name] for name in names}, step
+
+
+def read_tree(path: Path) -> Any:
+    """Read a tree of arrays that orbax wrote, on the default device: the writing ones need not exist."""
+    handler = ocp.PyTreeCheckpointHandler()
+    # As numpy: otherwise orbax would look for the devices that wrote it.
+    kinds = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), handler.metadata(path).tree)
+    return jax.tree.map(jnp.asarray, handler.restore(path, args=ocp.args.PyTreeRestore(restore_args=kinds)))
+
+
+def write_tree(path: Path, tree: Any) -> None:
+    """Write a tree of arrays for `read_tree`; the folder must not exist."""
+    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as writer:
+        writer.save(path.absolute(), args=ocp.args.StandardSave(jax.tree.map(np.asarray, tree)))
+
+
+def _restore(workdir: str | Path, step: int | None, read: Callable[[Path], Any]) -> tuple[Any, int]:
+    """Return what `read` makes of a checkpoint's folder, and of which step it is."""
+    if not Path(workdir).is_dir():
+        raise ValueError(f"no such workdir: {workdir}")
+    root = layout.root(workdir)
+    existing = layout.folders(root)
+    if not existing:
+        raise ValueError(f"workdir {workdir} has no complete checkpoint in {Path(workdir) / root.name}")
+    if step is not None and step not in existing:
+        raise ValueError(f"workdir {workdir} has no checkpoint of step={step}; it has {existing}")
+    found, step, damaged = layout.first_readable(root, existing[::-1] if step is None else [step], read)
+    for each, reason in damaged.items():
+        path = root / str(each)
+        logging.warning("checkpoint %s is damaged (%s): step %d is read instead", path, reason, step)
+    return found, step
+
+
+def _item(folder: Path, item: str) -> tuple[Any, bool]:
+    """Return one item of a checkpoint, and whether that is of the older layout."""
+    layout.check(folder)
+    seal.check(folder, [item])
+    return read_tree(folder / item), layout.is_older(folder)
+
+
+def _track(workdir: str | Path, tracks: Any, ema: bool | str) -> Any:
+    name = averages.main(tracks) if ema is True else ema
+    if name not in tracks:
+        there = ", ".join(sorted(tracks))
+        raise ValueError(f"ema={ema!r} must be a bool or one of {there}, in workdir {workdir}")
+    return tracks[name]

@@ -1,0 +1,67 @@
+"""Every network, small, with what it promises: listed here it gets the tests of `test_every_network`."""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+
+from diffjax.models import NETWORKS
+
+
+class Network(NamedTuple):
+    """One network to be tested.
+
+    Attributes:
+      name: its name in `NETWORKS`.
+      fields: those of a small one.
+      shape: of one input.
+      out: of one output.
+      zero: its output is zero at initialisation.
+      times: it takes several times, and a condition's vector.
+      map: it takes a map.
+      remat: it has a field that recomputes in the backward pass.
+      single: it computes something in float32 whatever x is, as the softmax of `jax.nn`'s attention.
+    """
+
+    name: str
+    fields: dict[str, Any]
+    shape: tuple[int, ...]
+    out: tuple[int, ...]
+    zero: bool = False
+    times: bool = True
+    map: bool = True
+    remat: bool = False
+    single: bool = False
+
+    def make(self, **fields) -> nn.Module:
+        """Make the module with further fields."""
+        return NETWORKS[self.name](**{**self.fields, **fields})
+
+
+UNET = {"model_channels": 4, "channel_mult": (1, 2), "num_res_blocks": 1, "num_groups": 2, "num_heads": 2}
+
+CASES = {
+    "unet": Network("unet", UNET, (4, 4, 3), (4, 4, 3), zero=True, remat=True, single=True),
+    "unet, adaptive": Network(
+        "unet",
+        {**UNET, "attention_resolutions": (1,), "use_scale_shift_norm": True, "resblock_updown": True}
+        | {"out_channels": 2, "frequencies": (1,)},
+        (4, 2, 1),
+        (4, 2, 2),
+        zero=True,
+        remat=True,
+        single=True,
+    ),
+    "mlp of points": Network("mlp", {"width": 8, "depth": 2, "out_features": 4}, (2,), (4,)),
+    "mlp of images": Network("mlp", {"width": 8, "depth": 1, "frequencies": 2}, (2, 3, 1), (2, 3, 1)),
+    "refinenet 1": Network(
+        "refinenet",
+        {"features": 2, "dilations": (), "num_levels": 7},
+        *2 * [(4, 4, 1)],
+        times=False,
+        map=False,
+    ),
+    "refinenet 2": Network(
+        "refinenet", {"features": 2, "dilations": (2,)}, *2 * [(4, 6, 2)], times=False, map=False
+    ),
+    "conv_energy": Network("conv_energy", {"features": 4}, (8, 7, 1), ()),
+}

@@ -1,0 +1,247 @@
+"""What every network promises, whatever it computes; one compiled program of each serves most tests."""
+
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from models.network_list import CASES
+
+from diffjax.models import NETWORKS, Condition
+
+B, MAP = 3, 2
+MIDDLE = np.array([0, 1, 0], "f")
+ROUNDINGS = 100 * np.finfo("f").eps  # a hundred of them one after another, relative to the largest number
+EVERY = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+CONDITIONED = pytest.mark.parametrize(
+    "case", *[[case for case in CASES.values() if case.times]], ids=[n for n, c in CASES.items() if c.times]
+)
+
+
+def close(ours, theirs, tolerance=ROUNDINGS):
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * np.abs(theirs).max())
+
+
+def full(case, **fields):
+    """The module with everything that it can take, beside one time."""
+    fields = {**({"times": 2} if case.times else {}), **({"map_channels": MAP} if case.map else {}), **fields}
+    return case.make(**fields)
+
+
+@cache
+def inputs(case_name):
+    """x, times and a condition for `full`."""
+    case, rng = CASES[case_name], np.random.default_rng(0)
+    draw = lambda *shape: rng.standard_normal(shape).astype("f")
+    x, t = draw(B, *case.shape), np.array([[1.0, 6.0], [3.0, 5.0], [2.0, 4.0]], "f")
+    vector = draw(B, case.make().vector_features) if case.times else None
+    cond = Condition(vector, map=draw(B, *case.shape[:-1], MAP) if case.map else None)
+    return x, t if case.times else t[:, 0], cond
+
+
+def random_variables(module, *args):
+    """Parameters that are nowhere zero, as wide as their fan-in asks for."""
+    rng = np.random.default_rng(1)
+    draw = lambda a: (rng.standard_normal(a.shape) / np.sqrt(max(1, np.prod(a.shape[:-1])))).astype("f")
+    return jax.tree.map(draw, jax.eval_shape(module.init, jax.random.key(0), *args))
+
+
+@cache
+def tried(case_name):
+    """Compiled `full`, its variables, and its output."""
+    module, args = full(CASES[case_name]), inputs(case_name)
+    apply, variables = jax.jit(module.apply), random_variables(module, *args)
+    return apply, variables, np.asarray(apply(variables, *args))
+
+
+def name_of(case):
+    return next(name for name, each in CASES.items() if each is case)
+
+
+def test_every_network_of_the_configs_is_here():
+    assert {case.name for case in CASES.values()} == set(NETWORKS)
+
+
+@EVERY
+@pytest.mark.parametrize("times", [4.0, np.ones(B, "f"), np.ones((B, 1), "f"), np.ones(B, int)])
+def test_shapes_and_dtypes(case, times):
+    """Parameters and output are float32, whatever the network computes in and x came in."""
+    has_dtype = "dtype" in type(case.make()).__dataclass_fields__
+    modules = [case.make(), *([case.make(dtype=jnp.bfloat16)] if has_dtype else [])]
+    for module in modules:
+        for dtype in (jnp.float32, jnp.bfloat16):
+            x = jax.ShapeDtypeStruct((B, *case.shape), dtype)
+            out, variables = jax.eval_shape(module.init_with_output, jax.random.key(0), x, times)
+            assert out.shape == (B, *case.out) and out.dtype == jnp.float32
+            assert {a.dtype for a in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+
+@cache
+def started(case_name):
+    """Output and parameters of `full` at initialisation; rbg keys compile faster."""
+    start = jax.jit(full(CASES[case_name]).init_with_output)
+    out, variables = start(jax.random.key(0, impl="unsafe_rbg"), *inputs(case_name))
+    return np.asarray(out), variables["params"]
+
+
+@EVERY
+def test_output_at_initialisation_is_finite_and_zero_where_promised(case):
+    out, params = started(name_of(case))
+    assert all(np.isfinite(a).all() for a in jax.tree.leaves(params))
+    assert np.isfinite(out).all() and (np.abs(out).max() == 0) == case.zero
+
+
+@EVERY
+def test_compiled_is_not_compiled(case):
+    _, variables, out = tried(name_of(case))
+    close(full(case).apply(variables, *inputs(name_of(case))), out)
+
+
+@EVERY
+def test_a_row_depends_on_its_own_row_alone(case):
+    apply, variables, out = tried(name_of(case))
+    args, structure = jax.tree.flatten(inputs(name_of(case)))
+    seen = []
+    for i, each in enumerate(args):
+        moved = each + np.reshape(MIDDLE, (B, *[1] * (each.ndim - 1)))
+        again = apply(variables, *jax.tree.unflatten(structure, [*args[:i], moved, *args[i + 1 :]]))
+        close(again[::2], out[::2])
+        seen.append(np.abs(again - out)[1].max() > 1e-3 * np.abs(out).max())
+    sees_no_time = case.name == "refinenet" and "num_levels" not in case.fields
+    assert seen == ([True, False] if sees_no_time else [True] * len(args))
+
+
+@EVERY
+def test_forward_mode_equals_finite_differences(case, x64):
+    """In double precision, along a direction of everything at once: parameters, x, times and condition."""
+    double = partial(jax.tree.map, lambda a: jnp.asarray(a, "d"))
+    module, at = full(case), double((tried(name_of(case))[1], *inputs(name_of(case))))
+    rng = np.random.default_rng(2)
+    along = jax.tree.map(lambda a: jnp.asarray(rng.standard_normal(a.shape)), at)
+    slope = jax.jit(lambda at: jax.jvp(module.apply, at, along))
+    at_step = lambda by: slope(jax.tree.map(lambda a, b: a + by * b, at, along))[0]
+    # Central differences of second order, or of fourth where a step must be large beside float32's rounding.
+    step, tolerance = (1e-3, 1e-4) if case.single else (1e-5, 1e-6)
+    expected = (at_step(step) - at_step(-step)) / (2 * step)
+    if case.single:
+        expected = (4 * expected - (at_step(2 * step) - at_step(-2 * step)) / (4 * step)) / 3
+    close(slope(at)[1], expected, tolerance)
+
+
+@EVERY
+def test_bfloat16_is_as_near_as_its_eight_bits(case):
+    _, variables, out = tried(name_of(case))
+    module = full(case, dtype=jnp.bfloat16)
+    rounded = jax.jit(module.apply)(variables, *inputs(name_of(case)))
+    assert 0 < np.abs(rounded - out).max() < 0.1 * np.abs(out).max()
+
+
+@CONDITIONED
+def test_the_vector_stands_where_the_bias_of_the_times_embedding_does(case):
+    apply, variables, out = tried(name_of(case))
+    x, t, cond = inputs(name_of(case))
+    vector = np.broadcast_to(cond.vector[:1], cond.vector.shape)
+    given = apply(variables, x, t, cond._replace(vector=vector))
+    params = dict(variables["params"])
+    last = params["embed"]["time_1"]
+    params["embed"] = {**params["embed"], "time_1": {**last, "bias": last["bias"] + vector[0]}}
+    none = cond._replace(vector=np.zeros_like(vector))
+    close(apply({"params": params}, x, t, none), given)
+    assert np.abs(given - out)[1:].max() > 1e-3 * np.abs(out).max()
+
+
+@CONDITIONED
+def test_a_further_time_starts_at_zero_and_moves_with_its_layer(case):
+    """At its start it changes no number; nor does a map that the first layer does not read."""
+    x, t, cond = inputs(name_of(case))
+    apply, variables, out = tried(name_of(case))
+    plain, params = case.make(), variables["params"]
+    start = started(name_of(case))[1]["embed"]["times_1_1"]
+    jax.tree.map(lambda a: np.testing.assert_array_equal(a, 0), start)
+
+    embed = {**params["embed"], "times_1_1": start}
+    unmoved = apply({"params": {**params, "embed": embed}}, x, t, cond)
+    assert np.abs(unmoved - out).max() > 1e-3 * np.abs(out).max()
+
+    shapes = jax.eval_shape(plain.init, jax.random.key(0), x, t[:, 0])["params"]
+    within = lambda like: (..., slice(like.shape[-2]), slice(None)) if like.ndim > 1 else ...
+    fewer = jax.tree.map(lambda like, a: a[within(like)], shapes, only(params, shapes))
+    blind = jax.tree.map(
+        lambda like, a: np.pad(like, [(0, m - n) for m, n in zip(a.shape, like.shape)]),
+        fewer,
+        only(params, shapes),
+    )
+    expected = jax.jit(plain.apply)({"params": fewer}, x, t[:, 0], Condition(cond.vector))
+    close(apply({"params": {**blind, "embed": embed}}, x, t, cond), expected)
+
+
+def only(params, shapes):
+    """The parameters that the smaller network has too."""
+    return {**params, "embed": {name: params["embed"][name] for name in shapes["embed"]}}
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.remat])
+def test_remat_changes_neither_parameters_nor_gradients(name):
+    plain, remat = full(CASES[name]), full(CASES[name], remat=True)
+    variables, args = tried(name)[1], inputs(name)
+    shapes = jax.eval_shape(remat.init, jax.random.key(0), *args)
+    assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(jnp.shape, variables)
+
+    def gradient(module):
+        return jax.jit(jax.grad(lambda v: jnp.mean(module.apply(v, *args) ** 2)))(variables)
+
+    ours, theirs = gradient(remat), gradient(plain)
+    largest = max(np.abs(a).max() for a in jax.tree.leaves(theirs))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=ROUNDINGS * largest), ours, theirs
+    )
+
+
+def refusals(case):
+    """Arguments in place of those of `full`, and how the refusal begins."""
+    x, t, cond = inputs(name_of(case))
+    tokens = np.zeros((B, 2, 3), "f")
+    yield {"x": x[0, ..., 0]}, "x: must be (images|points)"
+    yield {"x": x.astype(int)}, "x: must be floating point; got int"
+    yield {"x": x.astype("c8")}, "x: must be floating point; got complex64"
+    yield {"t": t[:2]}, "t: must .*shape .*; got shape"
+    yield {"t": np.stack([t] * 3, -1)}, "t: must .*; got shape"
+    yield {"t": t.astype(bool)}, "t: must be real numbers; got bool"
+    yield {"cond": np.zeros(B, int)}, "cond: must be a Condition or None"
+    yield {"cond": cond._replace(tokens=tokens)}, "cond.tokens: must be None, as the network has no cross-att"
+    yield {"cond": cond._replace(mask=tokens[..., 0] > 0)}, "cond.mask: must be None"
+    wide = np.zeros((B, 1 + (case.make().vector_features or 0)), "f")
+    yield {"cond": cond._replace(vector=wide)}, r"cond.vector: must be .*; got (float32 of )?shape \(3, "
+    picture = np.zeros((B, *case.shape[:-1], MAP), "f")
+    if case.times:
+        yield (
+            {"cond": cond._replace(vector=wide[:2, 1:])},
+            r"cond.vector: must be .* of shape \(3, \d+\); got",
+        )
+        yield {"cond": cond._replace(vector=wide[:, 1:].astype(int))}, "cond.vector: must be floating point"
+    if case.map:
+        yield (
+            {"cond": cond._replace(map=None)},
+            r"cond.map: must have shape \(3, .*map_channels=2.*; got None",
+        )
+        yield {"cond": cond._replace(map=picture[..., :1])}, r"cond.map: must be .* of shape \(3, .*; got"
+        yield {"cond": cond._replace(map=picture[:, :-1])}, r"cond.map: must be .* of shape \(3, .*; got"
+    else:
+        yield {"cond": Condition(map=picture)}, "cond.map: must be None, as the network takes none; got shape"
+
+
+@EVERY
+def test_bad_input_is_named(case):
+    module, names = full(case), ("x", "t", "cond")
+    for changed, message in refusals(case):
+        args = {**dict(zip(names, inputs(name_of(case)))), **changed}
+        with pytest.raises(ValueError, match=message):
+            jax.eval_shape(module.init, jax.random.key(0), *args.values())
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.map])
+def test_a_map_that_nobody_asked_for_is_refused(name):
+    case, (x, t, cond) = CASES[name], inputs(name)
+    with pytest.raises(ValueError, match=r"cond\.map: must be None, as the network takes none; got shape"):
+        jax.eval_shape(case.make().init, jax.random.key(0), x, t[:, 0], cond)
