@@ -15,11 +15,12 @@ import functools
 import inspect
 import math
 import typing
+from collections.abc import Callable
 from inspect import Parameter
 
 from diffjax.readers import Unread, describe, near, reader_of, with_article
 
-F = typing.TypeVar("F", bound=typing.Callable)
+F = typing.TypeVar("F", bound=Callable)
 
 
 class WrongCall(ValueError, TypeError):
