@@ -151,6 +151,7 @@ def ddpm(
             **{n: found[n] for n in ("prior", "terms", "x0_mse", "eps_mse")},
         }
 
+    bound.how = {"variance": bound_variance}
     names = networks.served(module, *inputs) + tuple(jax.eval_shape(requests.init, jax.random.key(0)))
     params = tuple(name for name in names if not name.endswith("_state"))
     return System(
