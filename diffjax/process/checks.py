@@ -1,43 +1,22 @@
-"""Refusals of host values that many options share: each names the option and what it was given.
+"""Refusals that many options share: each names the option and what it was given.
 
 Kinds and shapes are `border.checked`'s; here are ranges. A traced value cannot be seen, and passes.
 """
 
-import math
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffjax.checks import count as count
+from diffjax.checks import interval as interval
+from diffjax.checks import not_negative as not_negative
+from diffjax.checks import positive as positive
 from diffjax.process.level import Schedule
 from diffjax.types import Array, ArrayLike
 
 T = TypeVar("T")
-
-
-def count(name: str, value: Any, least: int = 1) -> int:
-    """Return a number of steps as int; ValueError unless it is an integer of at least `least`."""
-    try:
-        whole = not isinstance(value, bool) and int(value) == value and value >= least
-    except (TypeError, ValueError, OverflowError):
-        whole = False
-    if not whole:
-        wanted = "a positive integer" if least == 1 else f"an integer of at least {least}"
-        raise ValueError(f"{name} must be {wanted}, got {value!r}")
-    return int(value)
-
-
-def positive(name: str, value: Any) -> None:
-    """Raise ValueError unless a number is in (0, inf)."""
-    if not 0 < value < math.inf:
-        raise ValueError(f"{name} must be positive and finite, got {value!r}")
-
-
-def not_negative(name: str, value: Any) -> None:
-    """Raise ValueError unless a number is in [0, inf)."""
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{name} must be finite and at least 0, got {value!r}")
 
 
 def within(name: str, value: ArrayLike, low: float, high: float) -> None:
@@ -57,15 +36,8 @@ def pixels(name: str, x: ArrayLike) -> None:
     values = np.asarray(x)  # jnp would trace a constant inside jit
     low, high = values.min(), values.max()
     if not (low >= -1 and high <= 1):
-        raise ValueError(
-            f"{name} must be 8-bit images scaled to [-1, 1], got values from {low:g} to {high:g}"
-        )
-
-
-def interval(name: str, value: Any) -> None:
-    """Raise ValueError unless a pair is (lo, hi) with lo < hi."""
-    if np.shape(value) != (2,) or not value[0] < value[1]:
-        raise ValueError(f"{name} must be (lo, hi) with lo < hi, got {value!r}")
+        told = f"got values from {low:g} to {high:g}"
+        raise ValueError(f"{name} must be 8-bit images scaled to [-1, 1], {told}")
 
 
 def same_shape(name: str, value: T, x: ArrayLike, like: str = "x") -> T:
@@ -76,11 +48,11 @@ def same_shape(name: str, value: T, x: ArrayLike, like: str = "x") -> T:
     return value
 
 
-def one_each(name: str, value: T, count: int) -> T:
+def one_each(name: str, value: T, batch: int) -> T:
     """Return a value; ValueError unless it is a scalar or `[B]`, one for each of B samples."""
-    if jnp.shape(value) not in ((), (count,)):
+    if jnp.shape(value) not in ((), (batch,)):
         given = list(jnp.shape(value))
-        raise ValueError(f"{name} must be a scalar or [B], one for each of {count} samples; got {given}")
+        raise ValueError(f"{name} must be a scalar or [B], one for each of {batch} samples; got {given}")
     return value
 
 

@@ -32,7 +32,7 @@ def folders(root: Path) -> list[int]:
 
 
 def is_older(folder: Path) -> bool:
-    """Say whether a checkpoint was written before parameters had names, and not whether one lost its `extra`."""
+    """Say whether a checkpoint is of before parameters had names; one that lost its `extra` is not."""
     if (folder / "extra").is_dir() or not all((folder / item).is_dir() for item in OLDER):
         return False
     contents = (folder / "_CHECKPOINT_METADATA", folder / seal.FILE)

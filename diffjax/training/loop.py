@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -21,6 +21,7 @@ from diffjax.training.system import System, Variables, with_served
 _INIT = 2**32 - 1  # the init's key is that of a step no run reaches
 
 
+@runtime_checkable
 class Batches(Protocol):
     """An endless source of batches that knows its position."""
 
@@ -79,8 +80,8 @@ def fit(
       checkpoint_every: steps between checkpoints; the last step has one too.
       sample_every: steps between calls of `on_sample`, the last step has one too; 0 for none.
       on_sample: `on_sample(step, variables) -> numbers or None`, on every process, with the average in the
-        place of what it follows ("ema", where there are several). The variables are gone after the call. The numbers are
-        logged as "sample/<name>".
+        place of what it follows ("ema", where there are several). The variables are gone after the call. The
+        numbers are logged as "sample/<name>".
       ema_decay: decay of the moving average, a number in [0, 1] or a rule of `ema`; or either for each of
         several by name, of which "ema" is the one that is sampled with.
       accumulate: parts that the rows of an update are split into, one after another; their gradients are
@@ -192,7 +193,10 @@ def _averaged(state: TrainState, frozen: Any) -> Variables:
 
 
 def _named(numbers: Mapping[str, float] | None) -> dict[str, float]:
-    return {f"sample/{name}": float(value) for name, value in (numbers or {}).items()}
+    try:
+        return {f"sample/{name}": float(value) for name, value in dict(numbers or {}).items()}
+    except (TypeError, ValueError):
+        raise ValueError(f"on_sample must return numbers by name or None; got {numbers!r}") from None
 
 
 def _next(batches: Batches, n: int) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Checkpoints read by whoever did not write them: neither the architecture nor the devices need to be known."""
+"""Checkpoints read by others than who wrote them: neither architecture nor devices need to be known."""
 
 import json
 import math
@@ -17,7 +17,7 @@ from diffjax.training import layout, seal
 
 
 def steps(workdir: str | Path) -> list[int]:
-    """Return the steps of a run's complete checkpoints, rising; whether files can be read is found on reading.
+    """Return the steps of a run's complete checkpoints, rising; that files are sound is found on reading.
 
     Args:
       workdir: the run's folder.
@@ -115,7 +115,8 @@ def restore_served(
         return values, step
     for name in names:
         if name not in values:
-            raise ValueError(f"step {step} in workdir {workdir} has no {name!r}, but {', '.join(sorted(values))}")
+            there = ", ".join(sorted(values))
+            raise ValueError(f"step {step} in workdir {workdir} has no {name!r}, but {there}")
     return {name: values[name] for name in names}, step
 
 
@@ -160,5 +161,6 @@ def _item(folder: Path, item: str) -> tuple[Any, bool]:
 def _track(workdir: str | Path, tracks: Any, ema: bool | str) -> Any:
     name = averages.main(tracks) if ema is True else ema
     if name not in tracks:
-        raise ValueError(f"ema={ema!r} must be a bool or one of {', '.join(sorted(tracks))}, in workdir {workdir}")
+        there = ", ".join(sorted(tracks))
+        raise ValueError(f"ema={ema!r} must be a bool or one of {there}, in workdir {workdir}")
     return tracks[name]

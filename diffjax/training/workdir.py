@@ -274,11 +274,8 @@ def _check_config(workdir: Path, config: Any, identity: Sequence[str], growing: 
     if not has_checkpoint(workdir):
         return {}
     grown = lambda key: key in old and key in new and new[key] > old[key]
-    differing = [
-        key
-        for key in pairs
-        if (key in growing and not grown(key)) or any(key == own or key.startswith(f"{own}.") for own in identity)
-    ]
+    of = lambda key: any(key == own or key.startswith(f"{own}.") for own in identity)
+    differing = [key for key in pairs if of(key) or (key in growing and not grown(key))]
     if differing:
         told = "; ".join(f"{key} is {pairs[key][0]!r} there, {pairs[key][1]!r} here" for key in differing)
         raise ValueError(

@@ -35,7 +35,8 @@ def test_losses_do_not_depend_on_the_mesh(axes, single, tmp_path):
     losses, params, average = single
     np.testing.assert_allclose(_losses(tmp_path), losses, rtol=1e-5)
     # Adam divides by the root of small second moments: parameters are compared less tightly than losses.
-    for got, expected in zip(jax.tree.leaves((state.params, state.ema["ema"])), jax.tree.leaves((params, average))):
+    both = map(jax.tree.leaves, ((state.params, state.ema["ema"]), (params, average)))
+    for got, expected in zip(*both, strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
     ways = mesh.shape["fsdp"]
     for tree in (state.params, state.ema["ema"], state.opt_state["regression"][1].mu):
@@ -83,3 +84,7 @@ def test_batch_that_does_not_divide_is_refused():
 def test_mesh_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="mesh data=3 x fsdp=1 x tensor=1 does not use the 8 devices"):
         sharding.make_mesh(data=3)
+    for value in (0, -1, 1.5, float("nan"), "all"):
+        for axis in ("data", "fsdp", "tensor"):
+            with pytest.raises(ValueError, match=f"{axis} must be a"):
+                sharding.make_mesh(**{axis: value})
