@@ -3,13 +3,13 @@
 Whatever is in a file, nothing in it is executed, and what is wrong with it is said in one line that names it.
 """
 
-import io
 import pathlib
-import zipfile
 from collections.abc import Mapping
 
 import jax.numpy as jnp
 import numpy as np
+
+from diffjax import archives
 
 
 class WrongTensors(ValueError):
@@ -128,24 +128,10 @@ def _from_torch(torch, tensor):
     ).numpy()
 
 
-def _read_npz(file):
-    """Read whole members, so that the archive's checksums are compared; `np.load` stops before them."""
-    with zipfile.ZipFile(file) as archive:
-        return {name.removesuffix(".npy"): _read_npy(archive.read(name)) for name in archive.namelist()}
-
-
-def _read_npy(content):
-    stream = io.BytesIO(content)
-    array = np.lib.format.read_array(stream, allow_pickle=False)
-    if stream.read(1):
-        raise ValueError("more bytes than the array has")
-    return array
-
-
 _TORCH = (_read_torch, "a whole torch file of tensors")
 _READERS = {
     ".safetensors": (_read_safetensors, "a whole safetensors file"),
     ".pt": _TORCH,
     ".pth": _TORCH,
-    ".npz": (_read_npz, "an .npz file of arrays"),
+    ".npz": (archives.read, "an .npz file of arrays"),
 }
