@@ -3,6 +3,7 @@
 Whatever is in a file, nothing in it is executed, and what is wrong with it is said in one line that names it.
 """
 
+import os
 import pathlib
 from collections.abc import Mapping
 
@@ -16,7 +17,7 @@ class WrongTensors(ValueError):
     """Say that the tensors of a checkpoint are not those that a network needs."""
 
 
-def read_tensors(path: str | pathlib.Path) -> dict[str, np.ndarray]:
+def read_tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Read the tensors of one checkpoint.
 
     Args:
@@ -84,7 +85,7 @@ def check_tensors(tensors: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[
             )
 
 
-def one_file(path: str | pathlib.Path) -> pathlib.Path:
+def one_file(path: str | os.PathLike) -> pathlib.Path:
     """Return the file at `path`, or the only one of the folder `path`, that `read_tensors` reads."""
     path = pathlib.Path(path)
     if not path.exists():
