@@ -192,13 +192,13 @@ def refusals(case):
     """Arguments in place of those of `full`, and how the refusal begins."""
     x, t, cond = inputs(name_of(case))
     tokens = np.zeros((B, 2, 3), "f")
-    yield {"x": x.reshape(-1)[:B]}, "x: must be (images|points)"
-    yield {"x": x.astype(int)}, "x: must be floating point; got int"
-    yield {"x": x.astype("c8")}, "x: must be floating point; got complex64"
+    yield {"x": x.reshape(-1)[:B]}, r"x must be a float array \[batch, .*\], got .*float32\[3\]"
+    yield {"x": x.astype(int)}, r"x must be a float array \[batch, .*\], got .*int"
+    yield {"x": x.astype("c8")}, r"x must be a float array \[batch, .*\], got .*complex64"
     yield {"t": t[:2]}, "t: must .*shape .*; got shape"
     yield {"t": np.stack([t] * 3, -1)}, "t: must .*; got shape"
     yield {"t": t.astype(bool)}, "t: must be real numbers; got bool"
-    yield {"cond": np.zeros(B, int)}, "cond: must be a Condition or None"
+    yield {"cond": np.zeros(B, int)}, "cond must be a Condition or None, got"
     yield {"cond": cond._replace(tokens=tokens)}, "cond.tokens: must be None, as the network has no cross-att"
     yield {"cond": cond._replace(mask=tokens[..., 0] > 0)}, "cond.mask: must be None"
     wide = np.zeros((B, 1 + (case.make().vector_features or 0)), "f")
