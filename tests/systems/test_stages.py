@@ -190,14 +190,12 @@ def test_runs_of_before_are_sampled(run, tmp_path):
     old.mkdir()
     shutil.copy(run / "config.json", old / "config.json")
     params = {"params": new["network"]}
-    with ocp.CheckpointManager(
-        old / "checkpoints", item_names=("params", "ema", "train", "data", "meta")
-    ) as manager:
-        manager.save(3, args=ocp.args.Composite(
-            params=ocp.args.StandardSave(params), ema=ocp.args.StandardSave(params),
-            train=ocp.args.StandardSave({"step": np.int32(3)}), data=ocp.args.JsonSave({}), meta=ocp.args.JsonSave({}),
-        ))  # fmt: skip
-    system, variables, step = commands.load(old)
+    items = {name: ocp.args.StandardSave(params) for name in ("params", "ema")}
+    items |= {"train": ocp.args.StandardSave({"step": np.int32(3)})}
+    items |= {name: ocp.args.JsonSave({}) for name in ("data", "meta")}
+    with ocp.CheckpointManager(old / "checkpoints", item_names=tuple(items)) as manager:
+        manager.save(3, args=ocp.args.Composite(**items))
+    _, variables, step = commands.load(old)
     assert step == 3
     _same(variables.params, new)
     with pytest.raises(ValueError, match="are of an older layout: they can be sampled"):
