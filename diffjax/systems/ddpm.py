@@ -16,6 +16,7 @@ from pathlib import Path
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
 from diffjax import guidance, objectives, samplers
@@ -180,7 +181,9 @@ def _training_condition(request, v, key, batch, n):
 
 def _require_start(reading, schedule, times):
     level = schedule(times[0])
-    if level.alpha == 0 and not jnp.isfinite(reading.x0_error(level)):
+    with np.errstate(divide="ignore", invalid="ignore"):
+        says_x0 = level.alpha != 0 or np.isfinite(reading.x0_error(level))
+    if not says_x0:
         raise ValueError(
             "the network says nothing of x_0 at alpha = 0, where the grid starts; use kind 'v' or 'x0', or "
             "no preconditioning"
