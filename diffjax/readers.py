@@ -117,7 +117,7 @@ def _number(kind, infinite):
 
     def fits(value):
         if kind is bool or isinstance(value, bool):
-            return isinstance(value, kind)
+            return kind is bool and isinstance(value, bool)
         if not isinstance(value, int | float):
             return False
         return value == value // 1 if kind is int else math.isfinite(value) or (infinite and value == value)
