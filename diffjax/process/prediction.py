@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 
-from diffjax.border import checked
+from diffjax.border import checked, returning
 from diffjax.process import checks, preconditioning
 from diffjax.process.kinds import KINDS as KINDS
 from diffjax.process.kinds import mean_coefficients
@@ -51,6 +51,12 @@ class Network(Protocol):
     """(x `[B, ...]`, t `[B]` or `[B, K]`, cond: a pytree or None) -> output `[B, ..., C or 2C]`."""
 
     def __call__(self, x: Array, t: Array, cond: Any = None, /) -> Array: ...
+
+
+def returning_prediction(denoise: Denoiser) -> Denoiser:
+    """Return the denoiser, refused in one line where it returns no Prediction but an array, say."""
+    how = "make a Denoiser of a network with `prediction.reading(kind).denoiser(network)`"
+    return returning(denoise, "denoise", Prediction, how)
 
 
 class Reading(NamedTuple):
