@@ -124,7 +124,7 @@ def variance_ratio(step: ArrayLike, ratio: float, num_steps: int) -> ArrayLike:
     sigma z: (1 - step)^(2T) (gamma^2 - v) + v with the stationary v = 2 step / (1 - (1 - step)^2).
 
     Args:
-      step: in (0, 2), a number or an array: epsilon / sigma_min^2 of the paper, in units of the level's variance.
+      step: in (0, 2), a number or an array: epsilon / sigma_min^2 of the paper.
       ratio: gamma.
       num_steps: T.
 
