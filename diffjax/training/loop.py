@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -21,6 +21,7 @@ from diffjax.training.system import System, Variables, with_served
 _INIT = 2**32 - 1  # the init's key is that of a step no run reaches
 
 
+@runtime_checkable
 class Batches(Protocol):
     """An endless source of batches that knows its position."""
 
