@@ -10,10 +10,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from diffjax.border import checked
 from diffjax.data import toys
 from diffjax.data.sources import Source
 
 
+@checked
 def load(name: str, split: str = "train", **options) -> Source:
     """Load a data set by name.
 
@@ -76,7 +78,8 @@ def _toy(draw: Callable) -> Callable[..., Source]:
         num_classes = None if label is None else _NUM_CLASSES[draw]
         return Source(x, label, num_classes, name=f"{draw.__name__}/{split}")
 
-    return read
+    read.__qualname__ = draw.__name__  # what messages call it
+    return checked(read)
 
 
 _NUM_CLASSES = {toys.ring8: 8, toys.two_modes: 2, toys.grid25: 25, toys.moons: 2}

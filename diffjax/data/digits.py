@@ -6,6 +6,7 @@ import io
 import os
 import pathlib
 import tempfile
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -45,7 +46,8 @@ class Digits(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager):
-        by_class = np.argsort(datasets.load_digits().target, kind="stable")
+        digits: Any = datasets.load_digits()
+        by_class = np.argsort(digits.target, kind="stable")
         test = np.arange(len(by_class)) % 5 == 0
         return {
             "train": self._generate_examples(np.sort(by_class[~test])),
@@ -53,7 +55,7 @@ class Digits(tfds.core.GeneratorBasedBuilder):
         }
 
     def _generate_examples(self, indices):
-        digits = datasets.load_digits()
+        digits: Any = datasets.load_digits()
         pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
         for key, index in enumerate(indices):
             yield key, {"image": pixels[index], "label": int(digits.target[index])}

@@ -73,7 +73,7 @@ class Source:
     def _check_label(self):
         if (self.label is None) != (self.num_classes is None):
             raise ValueError(f"{self.name}: label and num_classes must be given together or not at all")
-        if self.label is None:
+        if self.label is None or self.num_classes is None:
             return
         _check_is_array(f"{self.name}: label", self.label)
         if self.label.dtype != np.int32 or self.label.shape != (len(self.x),):
@@ -129,7 +129,7 @@ class Source:
         return dataclasses.replace(self, arrays={**self.arrays, **arrays})
 
     @checked
-    def take(self, indices: Integer[Array, "count"]) -> "Source":
+    def take(self, indices: Integer[Array, " count"]) -> "Source":
         """Return the source of some examples, in the order of `indices`, int `[N]`; lazy images stay lazy."""
         rows = np.asarray(indices)
         low, high = rows.min(initial=len(self)), rows.max(initial=-1)
@@ -155,7 +155,7 @@ class Source:
 
     @checked
     def gather(
-        self, indices: Integer[Array, "batch"], mirrored: Bool[Array, "batch"] | None = None
+        self, indices: Integer[Array, " batch"], mirrored: Bool[Array, " batch"] | None = None
     ) -> dict[str, np.ndarray]:
         """Take examples as a model sees them.
 
@@ -184,6 +184,26 @@ class Source:
             return rows
         rows[mirrored] = rows[mirrored][:, :, ::-1]
         return rows
+
+
+def narrow(array: np.ndarray, what: str) -> np.ndarray:
+    """Return an array as a device computes with it: integers of 32 bits and more as int32, floats as float32.
+
+    Args:
+      array: of any dtype.
+      what: what to call it in a message.
+
+    Raises:
+      ValueError: if an integer does not fit into int32.
+    """
+    if array.dtype.kind == "f" and array.dtype.itemsize > 4:
+        return array.astype(np.float32)
+    if array.dtype.kind not in "iu" or array.dtype.itemsize < 4:
+        return array
+    limits = np.iinfo(np.int32)
+    if array.size and not limits.min <= int(array.min()) <= int(array.max()) <= limits.max:
+        raise ValueError(f"{what} must fit into int32, got {array.min()} to {array.max()}")
+    return array.astype(np.int32, copy=False)
 
 
 def _check_is_array(where, array):

@@ -3,20 +3,21 @@
 Whatever is in a file, nothing in it is executed, and what is wrong with it is said in one line that names it.
 """
 
-import io
+import os
 import pathlib
-import zipfile
 from collections.abc import Mapping
 
 import jax.numpy as jnp
 import numpy as np
+
+from diffjax import archives
 
 
 class WrongTensors(ValueError):
     """Say that the tensors of a checkpoint are not those that a network needs."""
 
 
-def read_tensors(path: str | pathlib.Path) -> dict[str, np.ndarray]:
+def read_tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Read the tensors of one checkpoint.
 
     Args:
@@ -84,7 +85,7 @@ def check_tensors(tensors: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[
             )
 
 
-def one_file(path: str | pathlib.Path) -> pathlib.Path:
+def one_file(path: str | os.PathLike) -> pathlib.Path:
     """Return the file at `path`, or the only one of the folder `path`, that `read_tensors` reads."""
     path = pathlib.Path(path)
     if not path.exists():
@@ -128,24 +129,10 @@ def _from_torch(torch, tensor):
     ).numpy()
 
 
-def _read_npz(file):
-    """Read whole members, so that the archive's checksums are compared; `np.load` stops before them."""
-    with zipfile.ZipFile(file) as archive:
-        return {name.removesuffix(".npy"): _read_npy(archive.read(name)) for name in archive.namelist()}
-
-
-def _read_npy(content):
-    stream = io.BytesIO(content)
-    array = np.lib.format.read_array(stream, allow_pickle=False)
-    if stream.read(1):
-        raise ValueError("more bytes than the array has")
-    return array
-
-
 _TORCH = (_read_torch, "a whole torch file of tensors")
 _READERS = {
     ".safetensors": (_read_safetensors, "a whole safetensors file"),
     ".pt": _TORCH,
     ".pth": _TORCH,
-    ".npz": (_read_npz, "an .npz file of arrays"),
+    ".npz": (archives.read, "an .npz file of arrays"),
 }

@@ -147,7 +147,8 @@ def save(
     items = ocp.args.Composite(
         params=ocp.args.StandardSave(state.params),
         ema=ocp.args.StandardSave(state.ema),
-        extra=ocp.args.StandardSave({"extra": state.extra}),  # which may be empty: an item may not
+        # which may be empty, and orbax does not like items without arrays
+        extra=ocp.args.StandardSave({"extra": state.extra, "step": state.step}),
         train=ocp.args.StandardSave(train),
         data=ocp.args.JsonSave(data),
         meta=ocp.args.JsonSave(meta),
@@ -208,7 +209,7 @@ def restore(workdir: str | Path, abstract: TrainState) -> tuple[int, TrainState,
     args = ocp.args.Composite(
         params=ocp.args.StandardRestore(abstract.params),
         ema=ocp.args.StandardRestore(abstract.ema),
-        extra=ocp.args.StandardRestore({"extra": abstract.extra}),
+        extra=ocp.args.StandardRestore({"extra": abstract.extra, "step": abstract.step}),
         train=ocp.args.StandardRestore(train),
         data=ocp.args.JsonRestore(),
         meta=ocp.args.JsonRestore(),
@@ -219,7 +220,7 @@ def restore(workdir: str | Path, abstract: TrainState) -> tuple[int, TrainState,
         seal.check(folder, layout.ITEMS)
         with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
             items = reader.restore(folder, args=args)
-        state = TrainState(params=items.params, ema=items.ema, **items.extra, **items.train)
+        state = TrainState(params=items.params, ema=items.ema, **{**items.extra, **items.train})
         return state, items.data, items.meta
 
     def read(folder):
