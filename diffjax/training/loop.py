@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from tqdm import tqdm
 
 from diffjax.training import checkpoints, metrics, sharding, stopping
 from diffjax.training import ema as ema_rules
+from diffjax.training import progress as shown
 from diffjax.training import state as states
 from diffjax.training import step as steps
 from diffjax.training.state import Optimizers, TrainState
@@ -26,13 +26,13 @@ class Batches(Protocol):
     """An endless source of batches that knows its position."""
 
     def __next__(self) -> dict[str, np.ndarray]:
-        """Returns the next batch: arrays with a common leading axis, this process's rows."""
+        """Return the next batch: arrays with a common leading axis, this process's rows, to keep."""
 
     def get_state(self) -> Any:
-        """Returns the position as JSON data, the same on every process."""
+        """Return the position as JSON data, the same on every process."""
 
     def set_state(self, state: Any) -> None:
-        """Goes to a position that `get_state` returned."""
+        """Go to a position that `get_state` returned."""
 
 
 def fit(
@@ -139,30 +139,34 @@ def fit(
                 metrics.Running(**meta.get(name, {})) for name in ("since_log", "since_checkpoint")
             )
             sampled, latest = meta.get("sampled", {}), meta.get("latest", {})
+        shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), first)
         del first
+        alone, put = jax.process_count() == 1, sharding.feeder(mesh)
         log = stack.enter_context(contextlib.closing(_log(workdir, start, num_steps, writers, progress)))
 
         pending = []
         for n in range(start + 1, num_steps + 1):
-            batch = sharding.put_batch(mesh, _next(batches, n))
+            batch = put(_next(batches, n))
             if n == start + 1:
-                step = step.lower(state, frozen, key, batch).compile()
+                step = step.lower(state, frozen, key, shapes).compile()
                 if stopping.agree(bool(should_stop())):
                     break  # told to while the program was made: there is nothing new to save
-            state, measured = step(state, frozen, key, batch)
+            try:
+                state, measured = step(state, frozen, key, batch)
+            except TypeError as error:  # of the compiled program
+                raise ValueError(f"batch {n} is not like the first one: {error}") from error
             pending.append(measured)
-            jax.block_until_ready(pending[-3:][0])  # not far ahead of the device: a wish is soon granted
+            pending[-3:][0]["loss"].block_until_ready()  # not far ahead of the device: a wish is soon granted
             log.tick()
             logs = n % log_every == 0 or n == num_steps
             saves = n % checkpoint_every == 0 or n == num_steps
             # Several processes talk to each other only where the host waits anyway.
-            asks = logs or saves or jax.process_count() == 1
-            stops = asks and stopping.agree(bool(should_stop()))
+            stops = (alone or logs or saves) and stopping.agree(bool(should_stop()))
             if on_sample is not None and sample_every and (n % sample_every == 0 or n == num_steps):
                 sampled = sampled | _named(on_sample(n, _averaged(state, frozen)))
                 latest = latest | sampled
             if logs or saves or stops:
-                rows, pending = jax.device_get(pending), []
+                rows, pending = _fetched(pending), []
                 _check_finite(rows, n, manager)
                 since_log = metrics.add(since_log, rows)
                 since_checkpoint = metrics.add(since_checkpoint, rows)
@@ -190,6 +194,11 @@ def _averaged(state: TrainState, frozen: Any) -> Variables:
     """Return what the state would sample with: the average in the place of what it follows."""
     average = state.ema[ema_rules.main(state.ema)]
     return with_served(Variables(state.params, state.extra, frozen), average)
+
+
+def _fetched(rows: list[Any]) -> list[Any]:
+    """Return metrics on the host. `device_get` starts all copies at once, of which a CPU needs none."""
+    return jax.tree.map(np.asarray, rows) if jax.default_backend() == "cpu" else jax.device_get(rows)
 
 
 def _named(numbers: Mapping[str, float] | None) -> dict[str, float]:
@@ -225,7 +234,7 @@ class _Log(NamedTuple):
 def _log(workdir, start, num_steps, writers, progress) -> _Log:
     first = jax.process_index() == 0
     sinks = [opener(workdir, start) for opener in (metrics.jsonl, *writers)] if first else []
-    bar = tqdm(
+    bar = shown.bar(
         total=num_steps, initial=start, unit="step", desc="compiling", smoothing=0.05,
         disable=not (progress and first),
     )  # fmt: skip
@@ -238,7 +247,7 @@ def _log(workdir, start, num_steps, writers, progress) -> _Log:
         last = (n, now)
         for sink in sinks:
             sink.write(n, row)
-        bar.set_postfix(loss=f"{row['loss']:.4g}")
+        bar.set_postfix(loss=f"{row['loss']:.4g}", refresh=False)
 
     def tick():
         if bar.n == start:

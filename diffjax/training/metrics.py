@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from absl import logging
+
 from diffjax.training import workdir as files
 
 Row = Mapping[str, float]
@@ -69,8 +71,8 @@ class Writer(NamedTuple):
 def jsonl(workdir: str | Path, step: int) -> Writer:
     """Opens `workdir/metrics.jsonl` to go on after `step`.
 
-    Rows beyond `step` belong to work that was lost and will be done again: they are dropped, as is a last
-    line that was cut off. So the file has each step once.
+    Rows beyond `step` belong to work that was lost and will be done again: they are dropped, as are lines
+    that a crash has damaged, with a warning. So the file has each step once.
 
     Args:
         workdir: the run's folder.
@@ -79,10 +81,14 @@ def jsonl(workdir: str | Path, step: int) -> Writer:
     Returns:
         The writer. Each row is one line, handed to the operating system at once.
     """
-    path = Path(workdir) / FILE
-    kept = [row for row in read(workdir) if row["step"] <= step] if path.exists() else []
-    files.write(path, "".join(_line(row) for row in kept))
-    file = path.open("a", buffering=1)
+    path = files.local(workdir) / FILE
+    rows, broken = _parsed(path) if path.exists() else ([], [])
+    if broken:
+        damaged = path.with_name(f"{FILE}.damaged")
+        files.write(damaged, path.read_text(encoding="utf-8", errors="replace"))
+        _warn(path, broken, f"; the file as it was is {damaged.name}")
+    files.write(path, "".join(_line(row) for row in rows if row["step"] <= step))
+    file = path.open("a", buffering=1, encoding="utf-8")
 
     def write(step, row):
         with files.naming(path):
@@ -159,27 +165,45 @@ def read(workdir: str | Path) -> list[dict[str, float]]:
         workdir: the run's folder.
 
     Returns:
-        Its rows in order; a last line that was cut off is left out. A value that is null there, because it
-        was not finite, is NaN.
+        Its rows in order; lines that are none are left out, with a warning. A value that is null there,
+        because it was not finite, is NaN.
 
     Raises:
-        ValueError: if there is no such file, or a line other than the last is not a row.
+        ValueError: if there is no such file.
     """
-    path = Path(workdir) / FILE
+    path = files.local(workdir) / FILE
     if not path.exists():
         raise ValueError(f"no {FILE} in workdir {workdir}")
-    # Only a line that ends was written to its end.
-    lines = path.read_bytes().split(b"\n")[:-1]
-    return [_row(path, i, line) for i, line in enumerate(lines, start=1)]
+    rows, broken = _parsed(path)
+    if broken:
+        _warn(path, broken)
+    return rows
 
 
-def _row(path, i, line):
+def _parsed(path: Path) -> tuple[list[dict[str, float]], dict[int, str]]:
+    """Return the rows of a file, and how the lines begin that are none, by their numbers.
+
+    A last line that does not end was cut off when the run was killed, and is neither.
+    """
+    *lines, last = path.read_bytes().split(b"\n")
+    found = {i: _row(line) for i, line in enumerate(lines, start=1)}
+    rows = [row for row in (*found.values(), _row(last)) if row is not None]
+    return rows, {i: lines[i - 1][:60].decode(errors="replace") for i, row in found.items() if row is None}
+
+
+def _row(line: bytes) -> dict[str, float] | None:
     try:
         row = {name: math.nan if value is None else value + 0 for name, value in json.loads(line).items()}
-        return {"step": row.pop("step"), **row}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:  # ValueError: no JSON, or no text
-        start = line[:60].decode(errors="replace")
-        raise ValueError(f"{path}, line {i} is not a row of metrics: {start!r}; mend or remove it") from error
+        return {"step": int(row.pop("step")), **row}
+    except (ValueError, TypeError, KeyError, AttributeError):  # ValueError: no JSON, or no text
+        return None
+
+
+def _warn(path: Path, broken: Mapping[int, str], kept: str = "") -> None:
+    first, start = next(iter(broken.items()))
+    more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+    what = "is not a row of metrics and is left out"
+    logging.warning("%s, line %d%s %s: %r%s", path, first, more, what, start, kept)
 
 
 def plot_loss(workdir: str | Path) -> Path:
