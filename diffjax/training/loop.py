@@ -15,6 +15,7 @@ from diffjax.training import ema as ema_rules
 from diffjax.training import progress as shown
 from diffjax.training import state as states
 from diffjax.training import step as steps
+from diffjax.training import workdir as files
 from diffjax.training.state import Optimizers, TrainState
 from diffjax.training.system import System, Variables, with_served
 
@@ -95,7 +96,8 @@ def fit(
       writers: further places for rows, such as `metrics.tensorboard`.
       should_stop: asked between steps; a true answer saves a checkpoint and returns. Asked before the first
         step, when all is compiled, too; then there is nothing to save. Where there are several processes it
-        is asked at log steps and checkpoints only, and one wish stops them all.
+        is asked at log steps and checkpoints only, and one wish stops them all. So is Ctrl-C, or a notebook's
+        stop, where the program does not handle it itself: the checkpoint is saved before it is raised.
       progress: show a progress bar.
 
     Returns:
@@ -106,8 +108,9 @@ def fit(
         no checkpoint can be read, or a loss or the parameters are not finite: these are not saved, and the
         last good checkpoint is named.
       OSError: if the disk has not enough room for the checkpoints, or turns out to be full later.
+      KeyboardInterrupt: when all is saved, see `should_stop`.
     """
-    workdir = Path(workdir)
+    workdir = files.local(workdir)
     _check_counts(
         num_steps=num_steps, log_every=log_every, checkpoint_every=checkpoint_every, accumulate=accumulate
     )
@@ -125,6 +128,7 @@ def fit(
     found = checkpoints.restore(workdir, abstract)
 
     with contextlib.ExitStack() as stack:
+        interrupted = stack.enter_context(stopping.on_interrupt())
         manager = stack.enter_context(checkpoints.writing(workdir, keep=keep, best_metric=best_metric))
         checkpoints.check_space(workdir, abstract, keep)  # the manager has removed what was cut off
         if found is None:
@@ -142,14 +146,15 @@ def fit(
         shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), first)
         del first
         alone, put = jax.process_count() == 1, sharding.feeder(mesh)
-        log = stack.enter_context(contextlib.closing(_log(workdir, start, num_steps, writers, progress)))
+        log = _log(workdir, start, num_steps, writers, progress)
+        stack.callback(log.close)
 
         pending = []
         for n in range(start + 1, num_steps + 1):
             batch = put(_next(batches, n))
             if n == start + 1:
                 step = step.lower(state, frozen, key, shapes).compile()
-                if stopping.agree(bool(should_stop())):
+                if stopping.agree(bool(should_stop()) or interrupted()):
                     break  # told to while the program was made: there is nothing new to save
             try:
                 state, measured = step(state, frozen, key, batch)
@@ -161,7 +166,7 @@ def fit(
             logs = n % log_every == 0 or n == num_steps
             saves = n % checkpoint_every == 0 or n == num_steps
             # Several processes talk to each other only where the host waits anyway.
-            stops = (alone or logs or saves) and stopping.agree(bool(should_stop()))
+            stops = (alone or logs or saves) and stopping.agree(bool(should_stop()) or interrupted())
             if on_sample is not None and sample_every and (n % sample_every == 0 or n == num_steps):
                 sampled = sampled | _named(on_sample(n, _averaged(state, frozen)))
                 latest = latest | sampled
@@ -185,8 +190,9 @@ def fit(
                 checkpoints.save(manager, n, state, data=batches.get_state(), meta=meta, metrics=score)
             if stops:
                 break
-    if jax.process_index() == 0:
-        metrics.plot_loss(workdir)
+        log.close()
+        if jax.process_index() == 0:
+            metrics.plot_loss(workdir)
     return state
 
 
@@ -257,8 +263,8 @@ def _log(workdir, start, num_steps, writers, progress) -> _Log:
 
     def close():
         bar.close()
-        for sink in sinks:
-            sink.close()
+        while sinks:
+            sinks.pop().close()
 
     return _Log(tick, write, close)
 

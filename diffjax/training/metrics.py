@@ -1,10 +1,14 @@
 """Metrics of a run: running means, `metrics.jsonl`, optional TensorBoard and wandb, the loss curve."""
 
 import contextlib
+import importlib
+import io
 import json
 import math
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 from absl import logging
@@ -20,8 +24,8 @@ class Running(NamedTuple):
     """Sums of metrics over some steps, in double precision.
 
     Attributes:
-        count: steps summed.
-        sums: a sum for each metric.
+      count: steps summed.
+      sums: a sum for each metric.
     """
 
     count: int = 0
@@ -29,14 +33,14 @@ class Running(NamedTuple):
 
 
 def add(running: Running, rows: Iterable[Row]) -> Running:
-    """Adds steps one after another, so that where a run was interrupted does not show in the sums.
+    """Add steps one after another, so that where a run was interrupted does not show in the sums.
 
     Args:
-        running: the sums so far.
-        rows: the metrics of each further step, host scalars.
+      running: the sums so far.
+      rows: the metrics of each further step, host scalars.
 
     Returns:
-        The new sums.
+      The new sums.
     """
     for row in rows:
         sums = {name: running.sums.get(name, 0.0) + float(value) for name, value in row.items()}
@@ -45,13 +49,13 @@ def add(running: Running, rows: Iterable[Row]) -> Running:
 
 
 def means(running: Running) -> dict[str, float]:
-    """Divides the sums by the count.
+    """Divide the sums by the count.
 
     Args:
-        running: sums over at least one step.
+      running: sums over at least one step.
 
     Returns:
-        The mean of each metric.
+      The mean of each metric.
     """
     return {name: total / running.count for name, total in running.sums.items()}
 
@@ -60,8 +64,8 @@ class Writer(NamedTuple):
     """Somewhere rows go.
 
     Attributes:
-        write: `write(step, row)`.
-        close: `close()`.
+      write: `write(step, row)`.
+      close: `close()`.
     """
 
     write: Callable[[int, Row], None]
@@ -69,17 +73,17 @@ class Writer(NamedTuple):
 
 
 def jsonl(workdir: str | Path, step: int) -> Writer:
-    """Opens `workdir/metrics.jsonl` to go on after `step`.
+    """Open `workdir/metrics.jsonl` to go on after `step`.
 
     Rows beyond `step` belong to work that was lost and will be done again: they are dropped, as are lines
     that a crash has damaged, with a warning. So the file has each step once.
 
     Args:
-        workdir: the run's folder.
-        step: the step the run goes on from; 0 at its start.
+      workdir: the run's folder.
+      step: the step the run goes on from; 0 at its start.
 
     Returns:
-        The writer. Each row is one line, handed to the operating system at once.
+      The writer. Each row is one line, handed to the operating system at once.
     """
     path = files.local(workdir) / FILE
     rows, broken = _parsed(path) if path.exists() else ([], [])
@@ -107,69 +111,91 @@ def _line(row: Row) -> str:
 
 
 def tensorboard(workdir: str | Path, step: int) -> Writer:
-    """Opens TensorBoard events in `workdir/tensorboard`.
+    """Open TensorBoard events in `workdir/tensorboard`.
 
     Args:
-        workdir: the run's folder.
-        step: the step the run goes on from; later events are hidden.
+      workdir: the run's folder.
+      step: the step the run goes on from; later events are hidden.
 
     Returns:
-        The writer.
+      The writer.
 
     Raises:
-        ValueError: if tensorboardX is not installed.
+      ValueError: if tensorboardX is not installed.
     """
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError as error:
-        raise ValueError("TensorBoard needs tensorboardX: pip install 'diffjax[tensorboard]'") from error
-    events = SummaryWriter(str(Path(workdir) / "tensorboard"), purge_step=step + 1)
+    folder = files.local(workdir) / "tensorboard"
+    events = _package("tensorboard").SummaryWriter(str(folder), purge_step=step + 1)
 
     def write(step, row):
-        for name, value in row.items():
-            events.add_scalar(name, value, step)
-        events.flush()
+        with files.naming(folder):
+            for name, value in row.items():
+                events.add_scalar(name, value, step)
+            events.flush()
 
     return Writer(write, events.close)
 
 
 def wandb(workdir: str | Path, step: int) -> Writer:
-    """Opens a Weights & Biases run named after the workdir.
+    """Open a Weights & Biases run named after the workdir.
 
-    Project, mode and key come from wandb's own settings.
+    Its id is drawn when the run begins and kept in `workdir/wandb_id`, so that a resumed run goes on and no
+    other one of that name does. Project, mode and key come from wandb's own settings.
 
     Args:
-        workdir: the run's folder; its name is the run's name and id, so that a resumed run goes on.
-        step: the step the run goes on from; wandb itself drops what it already has.
+      workdir: the run's folder.
+      step: the step the run goes on from; wandb itself drops what it already has.
 
     Returns:
-        The writer.
+      The writer.
 
     Raises:
-        ValueError: if wandb is not installed.
+      ValueError: if wandb is not installed.
     """
-    try:
-        import wandb as client
-    except ImportError as error:
-        raise ValueError("wandb logging needs wandb: pip install 'diffjax[wandb]'") from error
-    del step
-    name = Path(workdir).absolute().name
-    run = client.init(dir=str(workdir), name=name, id=name, resume="allow")
+    workdir = files.local(workdir).absolute()
+    kept = workdir / "wandb_id"
+    if step == 0 or not kept.is_file():
+        files.write(kept, uuid.uuid4().hex)
+    own = kept.read_text(encoding="utf-8").strip()
+    run = _package("wandb").init(dir=str(workdir), name=workdir.name, id=own, resume="allow")
     return Writer(lambda step, row: run.log(dict(row), step=step), run.finish)
 
 
-def read(workdir: str | Path) -> list[dict[str, float]]:
-    """Reads `workdir/metrics.jsonl`.
+_WRITERS = {"tensorboard": tensorboard, "wandb": wandb}
+_PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}
 
-    Args:
-        workdir: the run's folder.
 
-    Returns:
-        Its rows in order; lines that are none are left out, with a warning. A value that is null there,
-        because it was not finite, is NaN.
+def writer(name: str) -> Callable[[str | Path, int], Writer]:
+    """Return what opens a writer, "tensorboard" or "wandb".
 
     Raises:
-        ValueError: if there is no such file.
+      ValueError: for another name, or if its package is not installed.
+    """
+    if name not in _WRITERS:
+        raise ValueError(f"writers must be among {', '.join(_WRITERS)}; got {name!r}")
+    _package(name)
+    return _WRITERS[name]
+
+
+def _package(name: str) -> ModuleType:
+    package = _PACKAGES[name]
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise ValueError(f"writer {name!r} needs {package}: pip install 'diffjax[{name}]'") from error
+
+
+def read(workdir: str | Path) -> list[dict[str, float]]:
+    """Read `workdir/metrics.jsonl`.
+
+    Args:
+      workdir: the run's folder.
+
+    Returns:
+      Its rows in order; lines that are none are left out, with a warning. A value that is null there,
+      because it was not finite, is NaN.
+
+    Raises:
+      ValueError: if there is no such file.
     """
     path = files.local(workdir) / FILE
     if not path.exists():
@@ -207,16 +233,16 @@ def _warn(path: Path, broken: Mapping[int, str], kept: str = "") -> None:
 
 
 def plot_loss(workdir: str | Path) -> Path:
-    """Draws the loss against the step into `workdir/loss.png`.
+    """Draw the loss against the step into `workdir/loss.png`.
 
     Args:
-        workdir: the run's folder, with `metrics.jsonl`.
+      workdir: the run's folder, with `metrics.jsonl`.
 
     Returns:
-        The file's path.
+      The file's path.
 
     Raises:
-        ValueError: if there is no `metrics.jsonl`.
+      ValueError: if there is no `metrics.jsonl`.
     """
     from matplotlib.figure import Figure  # without pyplot: no window, no global state
     from matplotlib.ticker import ScalarFormatter
@@ -232,7 +258,7 @@ def plot_loss(workdir: str | Path) -> Path:
     axes.set(xlabel="step", ylabel="training loss", title=Path(workdir).absolute().name)
     axes.yaxis.set_minor_formatter(axes.yaxis.get_major_formatter())
     axes.grid(alpha=0.3, which="both")
-    path = Path(workdir) / "loss.png"
-    with files.naming(path):
-        figure.savefig(path, dpi=120)
+    path, drawn = files.local(workdir) / "loss.png", io.BytesIO()
+    figure.savefig(drawn, dpi=120, format="png")
+    files.write(path, drawn.getvalue())
     return path
