@@ -58,7 +58,7 @@ def reader_of(annotation, infinite=False):
         return _pack([reader_of(each, infinite) for each in args])
     if kind in (list, tuple, abc.Sequence, abc.Iterable, abc.Collection):
         return _sequence(reader_of(args[0], infinite) if args else _anything, kind is tuple)
-    if not inspect.isclass(kind) or kind is object:
+    if not inspect.isclass(kind) or kind in (object, typing.Any):
         return _anything
     if getattr(kind, "_is_protocol", False):
         return _protocol(kind)

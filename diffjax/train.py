@@ -17,9 +17,8 @@ from absl import flags
 from ml_collections import config_flags
 
 from diffjax import commands, data, systems
-from diffjax.commands import devices, phases
+from diffjax.commands import devices, evaluation_settings, phases
 from diffjax.evaluation import pictures
-from diffjax.systems import evaluation_settings
 from diffjax.systems.options import call, require, section
 from diffjax.training import fit, metrics, sharding, workdir
 from diffjax.training import state as states

@@ -81,7 +81,7 @@ def check(file: str | os.PathLike, channels: int, alpha: str | None) -> None:
         "WEBP": int.from_bytes(start[4:8], "little") + 8 == size,
         "BMP": int.from_bytes(start[2:6], "little") == size,
     }
-    if unclear or not whole.get(kind, False):
+    if unclear or kind not in whole or not whole[kind]:
         decode(file, 1, channels, alpha)
 
 
@@ -100,8 +100,8 @@ def _opened(file) -> Iterator[Image.Image]:
     with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=_FORMATS) as image:
         if image.mode.startswith(("I", "F")):
             raise ValueError(f"its pixels are of type {image.mode}, and 8 bits a channel are needed")
-        if image.format in ("PNG", "WEBP") and getattr(image, "n_frames", 1) > 1:
-            raise ValueError(f"it moves, in {image.n_frames} pictures, and one is needed")
+        if image.format in ("PNG", "WEBP") and getattr(image, "is_animated", False):
+            raise ValueError("it moves, and one picture is needed")
         yield image
 
 
@@ -111,8 +111,7 @@ def _flat(image: Image.Image, alpha: str | None) -> Image.Image:
         return image
     picture = image.convert("RGBA")
     if alpha is None:
-        lowest = picture.getchannel("A").getextrema()[0]
-        if lowest < 255:
+        if np.asarray(picture.getchannel("A")).min() < 255:
             raise ValueError('it is transparent: alpha="white" or alpha="black" says on what ground it lies')
     else:
         ground = Image.new("RGBA", picture.size, (*[GROUNDS[alpha]] * 3, 255))

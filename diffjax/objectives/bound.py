@@ -104,7 +104,7 @@ def step_table(chain: Chain) -> Callable[[ArrayLike], forward.Pair]:
     Args:
       chain: a Chain; its `floor()` is in the table.
     """
-    n = np.arange(1, checks.chain("step_table", chain).num_steps + 1)
+    n = np.arange(1, checks.discrete("step_table", chain) + 1)
     table = forward.pair(chain(n - 1), chain(n), chain.floor())
     return lambda n: jax.tree.map(lambda a: jnp.asarray(a)[jnp.asarray(n).astype(int) - 1], table)
 

@@ -1,7 +1,7 @@
 """The denoising loss of every parameterization, and the outer layer that draws noise and levels."""
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 
@@ -13,6 +13,7 @@ from diffjax.types import Array, ArrayLike, Float, Key
 Weighting = Callable[[NoiseLevel], ArrayLike]  # w(level), a scalar or `[B]`, see `objectives.weightings`
 
 
+@runtime_checkable
 class Loss(Protocol):
     """(network, x0, eps, level, cond, options) -> (loss `[B]`, aux), e.g. `denoising`."""
 

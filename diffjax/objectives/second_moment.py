@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from diffjax.objectives.times import TimeSampler
-from diffjax.process.checks import chain
+from diffjax.process import checks
 from diffjax.process.level import Schedule
 from diffjax.types import Array, Float, Int, Key
 
@@ -47,7 +47,7 @@ def sampler(schedule: Schedule, length: int = 10, uniform_share: float = 0.001) 
       >>> weights.tolist()
       [1.0, 1.0, 1.0]
     """
-    num_steps = chain("importance sampling of times", schedule).num_steps
+    num_steps = checks.discrete("importance sampling of times", schedule)
     return TimeSampler(
         init=lambda: init(num_steps, length),
         draw=lambda key, history, n: draw(key, history, n, uniform_share),

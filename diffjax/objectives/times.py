@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffjax.process.checks import continuous_time, positive
+from diffjax.process import checks
 from diffjax.process.level import Schedule, evenly
 from diffjax.types import Array, Float, Key, Shaped
 
@@ -98,7 +98,7 @@ def uniform_log_snr(schedule: Schedule) -> Draw:
       >>> objectives.uniform_log_snr(schedules.vp_linear())(jax.random.key(0), 3).shape
       (3,)
     """
-    continuous_time("uniform_log_snr", schedule)
+    checks.continuous("uniform_log_snr", schedule)
     bottom, top = (float(schedule(end).log_snr) for end in (schedule.t_max, schedule.t_min))
     if not np.isfinite([bottom, top]).all():
         raise ValueError(f"uniform_log_snr needs finite ends of log SNR; got {bottom:g} and {top:g}")
@@ -145,4 +145,4 @@ def logit_normal(mean: float = 0.0, std: float = 1.0) -> Draw:
 def _check(name, mean, std):
     if not np.isfinite(mean):
         raise ValueError(f"{name}: mean must be finite, got {mean!r}")
-    positive(f"{name}: std", std)
+    checks.positive(f"{name}: std", std)

@@ -1,14 +1,15 @@
 """Published checkpoints by the name of their architecture."""
 
-import pathlib
+import os
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import flax.linen as nn
 
+from diffjax.border import checked
 from diffjax.pretrained import guided_diffusion, inception, lpips
-from diffjax.pretrained.files import read_tensors
+from diffjax.pretrained.files import WrongTensors, one_file, read_tensors
 
 # (tensors, config) for networks that the tensors do not describe in full, (tensors) for the others.
 _CONFIGURED = {"guided_diffusion_unet": guided_diffusion.convert}
@@ -19,8 +20,9 @@ _FIXED = {
 }
 
 
+@checked
 def load(
-    path: str | pathlib.Path, architecture: str, config: Mapping[str, Any] | None = None
+    path: str | os.PathLike, architecture: str, config: Mapping[str, Any] | None = None
 ) -> tuple[nn.Module, dict]:
     """Load a published checkpoint as one of our networks.
 
@@ -28,7 +30,8 @@ def load(
       path: a `.safetensors` or `.npz` file, a torch `.pt` or `.pth` state dict, or a folder with exactly one
         such file.
       architecture: one of
-        - "guided_diffusion_unet": OpenAI's `UNetModel`; `module.apply(variables, x, t, cond)`.
+        - "guided_diffusion_unet": OpenAI's `UNetModel`; `module.apply(variables, x, t)`, or with classes
+          `module.apply(variables, x, t, label)`.
         - "inception_v3_fid": the InceptionV3 of FID; `module.apply(variables, images)`.
         - "lpips_alexnet", "lpips_vgg16": feature maps and the weights of `diffjax.evaluation.lpips`;
           `module.apply(variables, x)`.
@@ -48,13 +51,17 @@ def load(
       >>> config = {"image_size": 64, "in_channels": 3, "model_channels": 192, ...}  # doctest: +SKIP
       >>> unet, variables = load("64x64_diffusion.pt", "guided_diffusion_unet", config)  # doctest: +SKIP
     """
-    if architecture in _FIXED:
-        if config is not None:
-            raise ValueError(f"config: {architecture} takes none; got {config!r}")
-        return _FIXED[architecture](read_tensors(path))
-    if architecture not in _CONFIGURED:
+    if architecture not in (*_CONFIGURED, *_FIXED):
         allowed = ", ".join((*_CONFIGURED, *_FIXED))
         raise ValueError(f"architecture: must be one of {allowed}; got {architecture!r}")
-    if config is None:
+    if architecture in _FIXED and config is not None:
+        raise ValueError(f"config: {architecture} takes none; got {config!r}")
+    if architecture in _CONFIGURED and config is None:
         raise ValueError(f"config: {architecture} needs the arguments its network was built with; got None")
-    return _CONFIGURED[architecture](read_tensors(path), config)
+    tensors = read_tensors(path)
+    try:
+        if architecture in _FIXED:
+            return _FIXED[architecture](tensors)
+        return _CONFIGURED[architecture](tensors, config)
+    except WrongTensors as error:
+        raise WrongTensors(f"{error} [{one_file(path).name}]") from None

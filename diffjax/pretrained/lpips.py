@@ -13,7 +13,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from diffjax.models import perceptual
-from diffjax.pretrained.files import check_tensors
+from diffjax.pretrained.files import WrongTensors, check_tensors
 
 _TRUNKS = {
     "lpips_alexnet": (perceptual.alexnet, "AlexNet_0"),
@@ -32,7 +32,7 @@ def convert(architecture: str, tensors: Mapping[str, np.ndarray]) -> tuple[perce
       (module, {"params": convolutions, "heads": weights [C] of each map}) in float32.
 
     Raises:
-      ValueError: if names or shapes are not exactly those of the network, or a head has a negative weight.
+      WrongTensors: if names or shapes are not exactly those of the network, or a head has a negative weight.
     """
     make, prefix = _TRUNKS[architecture]
     module = make()
@@ -44,7 +44,9 @@ def convert(architecture: str, tensors: Mapping[str, np.ndarray]) -> tuple[perce
     check_tensors(tensors, shapes | {name: (1, 1, width, 1) for name, width in widths.items()})
     for name in widths:
         if np.min(tensors[name]) < 0:
-            raise ValueError(f"checkpoint: {name} must be 0 or more; its least is {np.min(tensors[name]):g}")
+            raise WrongTensors(
+                f"checkpoint: {name} must be 0 or more; its least is {np.min(tensors[name]):g}"
+            )
     read = lambda name: jnp.asarray(tensors[name], jnp.float32)
     return module, {
         "params": unflatten_dict({path: read(name) for path, name in names.items()}, sep="/"),

@@ -17,12 +17,13 @@ d = alpha q - sigma p this solves to
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 
-from diffjax.process import forward, preconditioning
-from diffjax.process.level import NoiseLevel, at_least_float32, expand, require_rates
+from diffjax.border import checked
+from diffjax.process import checks, forward, preconditioning
+from diffjax.process.level import NoiseLevel, at_least_float32, expand, namespace, require_rates
 from diffjax.process.preconditioning import Preconditioning
 from diffjax.process.preconditioning import Scales as Scales
 from diffjax.process.preconditioning import edm_preconditioning as edm_preconditioning
@@ -47,12 +48,14 @@ class Prediction(NamedTuple):
     variance: Float[Array, "batch *shape"] | None = None
 
 
+@runtime_checkable
 class Denoiser(Protocol):
     """(x_t `[B, ...]`, level, cond: a pytree or None) -> Prediction."""
 
     def __call__(self, x_t: Array, level: NoiseLevel, cond: Any = None, /) -> Prediction: ...
 
 
+@runtime_checkable
 class Network(Protocol):
     """(x `[B, ...]`, t `[B]` or `[B, K]`, cond: a pytree or None) -> output `[B, ..., C or 2C]`."""
 
@@ -94,6 +97,21 @@ def _mean_row(level, level_s):
     return both.mean_xt * level.alpha + both.mean_x0, both.mean_xt * level.sigma, 1.0
 
 
+def _mean_coefficients(level_s, level):
+    """Return 1 - A and B of a mean A x_t + B x_0, where A is near 1 and x_0 = (mean - A x_t) / B.
+
+    1 - A keeps its own digits, which A does not have. Where sigma is near 1 its differences are lost in
+    float32, but where variance is preserved they are those of alpha^2, which are not.
+    """
+    xp = namespace(level_s.alpha, level.alpha)
+    alpha, alpha_s, sigma, sigma_s = map(xp.asarray, (level.alpha, level_s.alpha, level.sigma, level_s.sigma))
+    preserved = xp.maximum(abs(alpha**2 + sigma**2 - 1), abs(alpha_s**2 + sigma_s**2 - 1))
+    of_alpha, of_sigma = (alpha_s - alpha) * (alpha_s + alpha), (sigma - sigma_s) * (sigma + sigma_s)
+    gained = xp.where(preserved < 4 * xp.finfo(alpha.dtype).eps, of_alpha, of_sigma) / sigma**2
+    lost = (alpha_s - alpha) / alpha_s
+    return lost + gained * (1 - lost), forward.pair(level_s, level).mean_x0
+
+
 def _velocity_row(level, level_s):
     require_rates(level, "kind 'velocity'")
     return level.d_alpha, level.d_sigma, 1.0
@@ -110,7 +128,9 @@ _ROWS = {
 KINDS = tuple(_ROWS)
 
 
-def row(kind, level, level_s=None):
+def row(
+    kind: str, level: NoiseLevel, level_s: NoiseLevel | None = None
+) -> tuple[ArrayLike, ArrayLike, ArrayLike]:
     """Return (p, q, r) of a kind at a level: scalars or `[B]`.
 
     Raises:
@@ -121,13 +141,27 @@ def row(kind, level, level_s=None):
     return _ROWS[kind](level, level_s)
 
 
-def target(kind, x0, eps, level, level_s=None):
+@checked
+def target(
+    kind: str,
+    x0: Float[Array, "batch *shape"],
+    eps: Float[Array, "batch *shape"],
+    level: NoiseLevel,
+    level_s: NoiseLevel | None = None,
+) -> Float[Array, "batch *shape"]:
     """Return what a network of this kind should output, given x_0 and eps, both `[B, ...]`."""
     p, q, r = row(kind, level, level_s)
     return (expand(p, x0) * x0 + expand(q, x0) * eps) / expand(r, x0)
 
 
-def from_output(kind, output, x_t, level, level_s=None):
+@checked
+def from_output(
+    kind: str,
+    output: Float[Array, "batch *output"],
+    x_t: Float[Array, "batch *shape"],
+    level: NoiseLevel,
+    level_s: NoiseLevel | None = None,
+) -> Prediction:
     """Read a network's output.
 
     Args:
@@ -151,6 +185,9 @@ def from_output(kind, output, x_t, level, level_s=None):
         return from_eps(y, x_t, level, variance)
     if kind == "score":
         return from_eps(-expand(level.sigma, x_t) * y, x_t, level, variance)
+    if kind == "mean" and level_s is not None:
+        left, b = _mean_coefficients(level_s, level)
+        return from_x0((y - x_t + expand(left, x_t) * x_t) / expand(b, x_t), x_t, level, variance)
     p, q, r = row(kind, level, level_s)
     d = level.alpha * q - level.sigma * p
     x0 = expand(q / d, x_t) * x_t - expand(level.sigma * r / d, x_t) * y
@@ -158,7 +195,10 @@ def from_output(kind, output, x_t, level, level_s=None):
     return Prediction(x0, eps, variance)
 
 
-def split_variance(output, x_t):
+@checked
+def split_variance(
+    output: Float[Array, "batch *output"], x_t: Float[Array, "batch *shape"]
+) -> tuple[Float[Array, "batch *shape"], Float[Array, "batch *shape"] | None]:
     """Return (y, variance or None) of an output with C or 2C channels, in the dtype of `x_t`."""
     output, channels = jnp.asarray(output, jnp.result_type(x_t)), jnp.shape(x_t)[-1]
     if output.shape == jnp.shape(x_t):
@@ -171,38 +211,57 @@ def split_variance(output, x_t):
     )
 
 
-def from_x0(x0, x_t, level, variance=None):
+@checked
+def from_x0(
+    x0: Float[Array, "batch *shape"],
+    x_t: Float[Array, "batch *shape"],
+    level: NoiseLevel,
+    variance: Float[Array, "batch *shape"] | None = None,
+) -> Prediction:
     """Return the prediction whose x_0 is given; eps is 0 where sigma = 0 (x_t says nothing of it)."""
     sigma = expand(level.sigma, x_t)
     eps = jnp.where(sigma == 0, 0, (x_t - expand(level.alpha, x_t) * x0) / jnp.where(sigma == 0, 1, sigma))
     return Prediction(x0, eps, variance)
 
 
-def from_eps(eps, x_t, level, variance=None):
+@checked
+def from_eps(
+    eps: Float[Array, "batch *shape"],
+    x_t: Float[Array, "batch *shape"],
+    level: NoiseLevel,
+    variance: Float[Array, "batch *shape"] | None = None,
+) -> Prediction:
     """Return the prediction whose eps is given; x_0 is infinite where alpha = 0."""
     x0 = (x_t - expand(level.sigma, x_t) * eps) / expand(level.alpha, x_t)
     return Prediction(x0, eps, variance)
 
 
-def score(prediction, level):
+@checked
+def score(prediction: Prediction, level: NoiseLevel) -> Float[Array, "batch *shape"]:
     """Return grad log p(x_t) = -eps / sigma."""
     return -prediction.eps / expand(level.sigma, prediction.eps)
 
 
-def tweedie(score, x_t, level):
+@checked
+def tweedie(
+    score: Float[Array, "batch *shape"], x_t: Float[Array, "batch *shape"], level: NoiseLevel
+) -> Float[Array, "batch *shape"]:
     """Return E[x_0 | x_t] = (x_t + sigma^2 score) / alpha (Robbins 1956; Efron 2011)."""
     return (x_t + expand(level.sigma**2, x_t) * score) / expand(level.alpha, x_t)
 
 
-def velocity(prediction, level):
+@checked
+def velocity(prediction: Prediction, level: NoiseLevel) -> Float[Array, "batch *shape"]:
     """Return dx/dt = alpha' x_0 + sigma' eps, the probability-flow ODE of any schedule with rates."""
     require_rates(level, "the velocity")
+    checks.same_shape("the predicted eps", prediction.eps, prediction.x0, "x0")
     return (
         expand(level.d_alpha, prediction.x0) * prediction.x0
         + expand(level.d_sigma, prediction.x0) * prediction.eps
     )
 
 
+@checked
 def reading(
     kind: str,
     *,
@@ -251,6 +310,7 @@ def reading(
     )
 
 
+@checked
 def reading_of(scales: Preconditioning) -> Reading:
     """Return the Reading of a network F inside a preconditioning, D(y) = c_skip y + c_out F(c_in y, c_noise).
 
@@ -277,6 +337,7 @@ def reading_of(scales: Preconditioning) -> Reading:
     )
 
 
+@checked
 def denoiser(
     network: Network,
     kind: str,
@@ -293,11 +354,14 @@ def denoiser(
     return reading(kind, ask=label, previous=previous).denoiser(network)
 
 
-def times(t: ArrayLike, x_t: Array) -> Array:
+@checked
+def times(t: ArrayLike, x_t: Float[Array, "batch *shape"]) -> Float[Array, " batch"]:
     """Return t as `[B]`, one for each sample of `x_t`, as networks take it; in float32 at least."""
+    checks.one_each("t", t, jnp.shape(x_t)[0])
     return jnp.broadcast_to(jnp.asarray(t, at_least_float32(x_t)), jnp.shape(x_t)[:1])
 
 
+@checked
 def preconditioned(network: Network, preconditioning: Preconditioning) -> Denoiser:
     """Make a Denoiser of a network inside a preconditioning: `reading_of(preconditioning).denoiser(network)`.
 
@@ -308,6 +372,7 @@ def preconditioned(network: Network, preconditioning: Preconditioning) -> Denois
     return reading_of(preconditioning).denoiser(network)
 
 
+@checked
 def raw_output(
     network: Network, scales: Scales, x_t: Float[Array, "batch *shape"], level: NoiseLevel, cond: Any = None
 ) -> Array:
@@ -315,6 +380,7 @@ def raw_output(
     return reading_of(lambda level: scales).output(network, x_t, level, cond)
 
 
+@checked
 def from_preconditioned(
     output: Float[Array, "batch *output"],
     scales: Scales,

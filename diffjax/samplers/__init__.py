@@ -15,11 +15,11 @@ from diffjax.samplers.solver import Rows as Rows
 from diffjax.samplers.solver import Solver as Solver
 from diffjax.samplers.solver import network_calls as network_calls
 from diffjax.samplers.solver import plan as plan
+from diffjax.samplers.starts import start as start
+from diffjax.samplers.starts import start_from as start_from
 from diffjax.samplers.walk import encode as encode
 from diffjax.samplers.walk import sample as sample
 from diffjax.samplers.walk import sample_segments as sample_segments
-from diffjax.samplers.walk import start as start
-from diffjax.samplers.walk import start_from as start_from
 from diffjax.samplers.walk import walk as walk
 
 # what has a room of its own now, above this one

@@ -7,11 +7,18 @@ program, so another grid of the same length does not recompile.
 
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
+
+from diffjax.border import checked
+from diffjax.process.level import NoiseLevel, Schedule
+from diffjax.types import Array, Float
+
+Make = TypeVar("Make", bound=Callable)
+Times = Sequence[float] | Array  # host numbers
 
 
 class Solver(NamedTuple):
@@ -44,8 +51,11 @@ class Rows(NamedTuple):
     last: Any = None
 
 
-def one_value(make):
-    """Make equal calls of a solver's constructor return one value, so that they share compiled programs."""
+def one_value(make: Make) -> Make:
+    """Make equal calls of a constructor return one value, so that they share compiled programs.
+
+    What it is called with is checked first (`border.checked`), so that a list is the tuple that is meant.
+    """
     signature = inspect.signature(make)
     cached = functools.lru_cache(maxsize=256, typed=True)(make)
 
@@ -55,15 +65,15 @@ def one_value(make):
         bound.apply_defaults()
         return cached(*bound.arguments.values())
 
-    return constructor
+    return checked(constructor)
 
 
-def no_memory(x):
-    """The `init` of a solver that keeps nothing between steps."""
+def no_memory(x: Float[Array, "batch *shape"]) -> None:
+    """Return None, the `init` of a solver that keeps nothing between steps."""
     return None
 
 
-def require_signal(levels, name):
+def require_signal(levels: NoiseLevel, name: str) -> None:
     """Raise ValueError if the grid touches alpha = 0, where sigma / alpha is infinite."""
     if (levels.alpha == 0).any():
         raise ValueError(
@@ -71,7 +81,8 @@ def require_signal(levels, name):
         )
 
 
-def plan(schedule, solver, times):
+@checked
+def plan(schedule: Schedule, solver: Solver, times: Times) -> Rows:
     """Turn a time grid into rows of finished coefficients.
 
     Args:
@@ -85,7 +96,14 @@ def plan(schedule, solver, times):
 
     Raises:
       ValueError: if the times are not strictly monotone (after a chain has rounded them), or run upwards
-        with a stochastic solver.
+        with a stochastic solver, or where a coefficient is not finite.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> from diffjax.process import schedules
+      >>> rows = samplers.plan(schedules.linear_beta(1000), samplers.ddim(), [1000, 500, 0])
+      >>> rows.steps.x0.shape, samplers.network_calls(samplers.ddim(), rows)
+      ((2,), 2)
     """
     times = np.asarray(times, np.float64)
     if times.ndim != 1 or len(times) < 2:
@@ -102,12 +120,30 @@ def plan(schedule, solver, times):
     if steps[0] > 0 and solver.draws:
         raise ValueError("times must decrease: a solver that draws noise cannot walk upwards")
     rows = solver.plan(schedule, times)
+    _require_finite(rows, times)
     if solver.last is not None and levels.sigma[-1] == 0:
         return Rows(jax.tree.map(lambda a: a[:-1], rows), jax.tree.map(lambda a: a[-1], rows))
     return Rows(rows)
 
 
-def network_calls(solver, rows):
+def _require_finite(rows, times):
+    """Raise ValueError for a number that is none; logarithms and rates may be infinite at an end."""
+    for path, field in jax.tree_util.tree_flatten_with_path(rows)[0]:
+        if not isinstance(field, np.ndarray):
+            continue  # a trained schedule's rows are made on device
+        name = getattr(path[-1], "name", "")
+        infinite = name.startswith(("log", "d_"))
+        bad = np.isnan(field) if infinite else ~np.isfinite(field)
+        if bad.any():
+            at = min(int(np.argmax(bad)), len(times) - 2)
+            raise ValueError(
+                f"times must lie where the schedule is finite: the step from t = {times[at]:g} has "
+                f"{field[bad].flat[0]} for {name or 'a coefficient'}"
+            )
+
+
+@checked
+def network_calls(solver: Solver, rows: Rows) -> int:
     """Return how many times a walk along the planned rows calls the network."""
     steps = len(jax.tree.leaves(rows.steps)[0])
     return solver.nfe * steps + (0 if rows.last is None else solver.last_nfe)

@@ -1,23 +1,40 @@
 """The one loop: every sampler is `walk` over the rows that a solver planned."""
 
 import operator
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffjax.border import checked, returning
 from diffjax.keys import per_sample as per_sample
+from diffjax.process import checks
+from diffjax.process.level import Schedule, at_least_float32
+from diffjax.process.prediction import Denoiser, Prediction
+from diffjax.samplers.solver import Rows, Solver, Times, plan
+from diffjax.samplers.starts import carried
+from diffjax.samplers.starts import start_of as start_of
+from diffjax.types import Array, Float, Key
 
-from diffjax.process import forward
-from diffjax.process.level import at_least_float32
-from diffjax.samplers.solver import Rows, plan
-
-_START = 0  # fold_in tag of the initial noise; step i uses 1 + i
+Walked = Array | tuple[Array, Array]  # x, or (x, trajectory)
 
 
+@checked
 def sample(
-    key, denoise, schedule, solver, times, *, shape=None, x_init=None, cond=None, trajectory=False, noise=None
-):  # fmt: skip
+    key: Key[Array, "..."],
+    denoise: Denoiser,
+    schedule: Schedule,
+    solver: Solver,
+    times: Times,
+    *,
+    shape: Sequence[int] | None = None,
+    x_init: Float[Array, "batch *shape"] | None = None,
+    cond: Any = None,
+    trajectory: bool = False,
+    noise: Float[Array, "..."] | None = None,
+) -> Walked:
     """Sample by walking a denoiser from noise to data.
 
     Args:
@@ -29,8 +46,8 @@ def sample(
       solver: Solver, e.g. `samplers.ddim()`.
       times: N + 1 strictly decreasing host numbers, see `samplers.grids`; from the noisy end unless `x_init`
         is given.
-      shape: `[B, ...]` of the samples; they start from N(0, schedule.prior_std^2).
-      x_init: `[B, ...]` to start from instead.
+      shape: `[B, ...]` of the samples; they start from noise of the scale that the first time has.
+      x_init: `[B, ...]` to start from instead; x is carried in float32 at least.
       cond: condition handed to the denoiser, a pytree or None.
       trajectory: also return x after every step.
       noise: `[N, draws, B, ...]` unit normals to use instead of drawn ones.
@@ -39,7 +56,20 @@ def sample(
       x `[B, ...]`, or (x, trajectory `[N, B, ...]`).
 
     Raises:
-      ValueError: for a bad grid or increasing times, or unless exactly one of `shape` and `x_init` is given.
+      ValueError: for a bad grid or increasing times, unless exactly one of `shape` and `x_init` is given, or
+        for a `shape` where the first time still has data in x.
+
+    Example:
+      >>> import jax
+      >>> from diffjax import exact, samplers
+      >>> from diffjax.process import schedules
+      >>> denoise = exact.gaussian_mixture([1.0], [[0.0, 0.0]], [0.1]).denoiser()
+      >>> times = samplers.grids.karras(5, 0.02, 80.0)
+      >>> x = samplers.sample(
+      ...     jax.random.key(0), denoise, schedules.edm(), samplers.ddim(), times, shape=(4, 2)
+      ... )
+      >>> x.shape
+      (4, 2)
     """
     if (shape is None) == (x_init is None):
         raise ValueError("give exactly one of shape and x_init")
@@ -49,53 +79,17 @@ def sample(
     return _walk(key, denoise, solver, rows, x_init, cond=cond, noise=noise, trajectory=trajectory)
 
 
-def start(key, schedule, shape):
-    """Draw N(0, schedule.prior_std^2) noise of shape `[B, ...]` for the noisy end, in JAX's default dtype."""
-    if not shape or min(shape) < 1:
-        raise ValueError(f"shape must be [B, ...] of positive dimensions, got {list(shape)}")
-    keys = per_sample(key, shape[0])
-    dtype = jnp.result_type(float)
-    draw = lambda k: jax.random.normal(jax.random.fold_in(k, _START), tuple(shape[1:]), dtype)
-    return schedule.prior_std * jax.vmap(draw)(keys)
-
-
-def start_from(key, schedule, x0, t):
-    """Noise data to time t: where editing starts (Meng et al. 2022, SDEdit, eq. 5).
-
-    Hand the result to `sample` as `x_init`, with times from t down. Sampling then keeps what the noise of
-    that level left of x0, and makes up the rest.
-
-    Args:
-      key: one key, or `[B]` keys, as in `sample`.
-      schedule: any schedule.
-      x0: `[B, ...]` data, floating point.
-      t: the time, a host number.
-
-    Returns:
-      alpha x0 + sigma eps, `[B, ...]`.
-    """
-    x0 = jnp.asarray(x0)
-    keys, level = per_sample(key, x0.shape[0]), schedule(np.float64(t))
-    draw = lambda k: jax.random.normal(jax.random.fold_in(k, _START), x0.shape[1:], x0.dtype)
-    return forward.perturb(x0, jax.vmap(draw)(keys), level)
-
-
-def start_of(key, schedule, shape, times):
-    """Draw the start of a grid; ValueError if the grid begins where x is not yet pure noise."""
-    first, noisiest = schedule(np.float64(times[0])), schedule(np.float64(schedule.t_max))
-    if first.alpha == noisiest.alpha:  # variance exploding: the noise just has another scale there
-        least, scale = 0.1, first.sigma / noisiest.sigma
-    else:
-        least, scale = 0.9, 1.0
-    if first.sigma < least * noisiest.sigma:
-        raise ValueError(
-            f"times must start near the noisy end t_max = {schedule.t_max:g}, where x is pure noise, got "
-            f"{float(times[0]):g}; give x_init to start elsewhere"
-        )
-    return start(key, schedule, shape) * scale
-
-
-def walk(key, denoise, solver, rows, x, cond=None, noise=None, trajectory=False):
+@checked
+def walk(
+    key: Key[Array, "..."],
+    denoise: Denoiser,
+    solver: Solver,
+    rows: Rows,
+    x: Float[Array, "batch *shape"],
+    cond: Any = None,
+    noise: Float[Array, "..."] | None = None,
+    trajectory: bool = False,
+) -> Walked:
     """Walk planned rows; `sample` without the plan, to be jitted with rows and parameters as arguments.
 
     Args:
@@ -107,17 +101,41 @@ def walk(key, denoise, solver, rows, x, cond=None, noise=None, trajectory=False)
       cond, noise, trajectory: see `sample`.
 
     Returns:
-      x `[B, ...]`, or (x, trajectory `[N, B, ...]`).
+      x `[B, ...]` in float32 at least, or (x, trajectory `[N, B, ...]`).
+
+    Example:
+      >>> import jax
+      >>> from diffjax import exact, samplers
+      >>> from diffjax.process import schedules
+      >>> denoise = exact.gaussian_mixture([1.0], [[0.0, 0.0]], [0.1]).denoiser()
+      >>> chain, solver = schedules.cosine_beta(10), samplers.ddim()
+      >>> rows, x = samplers.plan(chain, solver, [10, 5, 0]), samplers.start(jax.random.key(0), chain, (4, 2))
+      >>> samplers.walk(jax.random.key(0), denoise, solver, rows, x).shape
+      (4, 2)
     """
-    x = jnp.asarray(x)
+    return _whole(key, denoise, solver, rows, x, cond, noise, trajectory)
+
+
+def _whole(key, denoise, solver, rows, x, cond=None, noise=None, trajectory=False):
+    x = carried(x)
     x, _, path = _segment(key, denoise, solver, rows, x, solver.init(x), 0, cond, noise, trajectory)
     return (x, path) if trajectory else x
 
 
-_walk = jax.jit(walk, static_argnames=("denoise", "solver", "trajectory"))
+_walk = jax.jit(_whole, static_argnames=("denoise", "solver", "trajectory"))
 
 
-def encode(denoise, schedule, solver, times, x, *, cond=None, trajectory=False):
+@checked
+def encode(
+    denoise: Denoiser,
+    schedule: Schedule,
+    solver: Solver,
+    times: Times,
+    x: Float[Array, "batch *shape"],
+    *,
+    cond: Any = None,
+    trajectory: bool = False,
+) -> Walked:
     """Walk the same loop upwards: from data to the latent that a deterministic solver would map to it.
 
     With `ddim()` this is DDIM inversion (Song et al. 2020, sec. 4.3), first order in the step; with
@@ -137,14 +155,33 @@ def encode(denoise, schedule, solver, times, x, *, cond=None, trajectory=False):
 
     Raises:
       ValueError: if the solver is stochastic, or for times that are not strictly monotone.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from diffjax import exact, samplers
+      >>> from diffjax.process import schedules
+      >>> denoise = exact.gaussian_mixture([1.0], [[0.0, 0.0]], [0.1]).denoiser()
+      >>> x = jnp.ones((4, 2))
+      >>> samplers.encode(denoise, schedules.cosine_beta(10), samplers.ddim(), [1, 5, 10], x).shape
+      (4, 2)
     """
     rows = plan(schedule, solver, upwards(times))
     return _walk(jax.random.key(0), denoise, solver, rows, x, cond=cond, trajectory=trajectory)
 
 
+@checked
 def sample_segments(
-    key, segments, schedule, solver, *, shape=None, x_init=None, cond=None, trajectory=False, noise=None
-):  # fmt: skip
+    key: Key[Array, "..."],
+    segments: Sequence[tuple[Times, Denoiser]],
+    schedule: Schedule,
+    solver: Solver,
+    *,
+    shape: Sequence[int] | None = None,
+    x_init: Float[Array, "batch *shape"] | None = None,
+    cond: Any = None,
+    trajectory: bool = False,
+    noise: Float[Array, "..."] | None = None,
+) -> Walked:
     """Sample with another denoiser from a given time on.
 
     The grid is planned as a whole and the step index and the solver's state are carried over, so segments
@@ -157,6 +194,16 @@ def sample_segments(
 
     Raises:
       ValueError: if the segments do not join, or for a solver that plans more rows than steps (`pndm`).
+
+    Example:
+      >>> import jax
+      >>> from diffjax import exact, samplers
+      >>> from diffjax.process import schedules
+      >>> denoise = exact.gaussian_mixture([1.0], [[0.0, 0.0]], [0.1]).denoiser()
+      >>> parts = [([10, 5], denoise), ([5, 0], denoise)]
+      >>> key, chain = jax.random.key(0), schedules.cosine_beta(10)
+      >>> samplers.sample_segments(key, parts, chain, samplers.ddim(), shape=(4, 2)).shape
+      (4, 2)
     """
     if (shape is None) == (x_init is None):
         raise ValueError("give exactly one of shape and x_init")
@@ -164,7 +211,7 @@ def sample_segments(
         raise ValueError("segments must hold at least one (times, denoise)")
     grids = [np.asarray(times, np.float64) for times, _ in segments]
     for before, after in zip(grids, grids[1:]):
-        if before[-1] != after[0]:
+        if not np.isclose(before[-1], after[0], rtol=1e-6, atol=1e-9):
             raise ValueError(
                 f"a segment must begin where the last one ends, at {before[-1]:g}; got {after[0]:g}"
             )
@@ -175,7 +222,7 @@ def sample_segments(
         raise ValueError(
             f"segments need one row a step; this solver planned {count} rows for {len(times) - 1} steps"
         )
-    x = jnp.asarray(start_of(key, schedule, shape, times) if x_init is None else x_init)
+    x = carried(start_of(key, schedule, shape, times) if x_init is None else x_init)
     noise = _checked(noise, len(times) - 1, solver, x)
     state, offset, paths = solver.init(x), 0, []
     for i, (grid, (_, denoise)) in enumerate(zip(grids, segments)):
@@ -192,7 +239,7 @@ def sample_segments(
 
 
 def _downwards(times):
-    """Return the times; ValueError if they run from data to noise."""
+    """Return the times as float64; ValueError if they run from data to noise."""
     times = np.asarray(times, np.float64)
     if times.ndim == 1 and len(times) > 1 and times[0] < times[-1]:
         raise ValueError(
@@ -210,7 +257,7 @@ def upwards(times):
 
 def _segment(key, denoise, solver, rows, x, state, offset, cond, noise, trajectory):
     """Scan the rows from step `offset` on, then take the other last step if there is one."""
-    keys = per_sample(key, x.shape[0])
+    keys, denoise = per_sample(key, x.shape[0]), _asked(denoise, x.dtype)
     rows = jax.tree.map(lambda a: jnp.asarray(a, at_least_float32(x)), rows)
     count = len(jax.tree.leaves(rows.steps)[0])
     noise = _checked(noise, count + (rows.last is not None), solver, x)
@@ -240,6 +287,20 @@ def _segment(key, denoise, solver, rows, x, state, offset, cond, noise, trajecto
 
 
 _jitted = jax.jit(_segment, static_argnames=("denoise", "solver", "trajectory"))
+
+
+def _asked(denoise, dtype):
+    """Return a Denoiser that is checked while it is traced, and answers in the dtype of x."""
+    how = "make one of a network with prediction.denoiser(network, kind)"
+    told = returning(denoise, "denoise", Prediction, how)
+
+    def call(x, level, cond=None):
+        said = told(x, level, cond)
+        for name in ("x0", "eps"):
+            checks.same_shape(f"denoise's {name}", getattr(said, name), x)
+        return Prediction(*(None if field is None else jnp.asarray(field, dtype) for field in said))
+
+    return call
 
 
 def _checked(noise, steps, solver, x):

@@ -70,6 +70,7 @@ def gives(config) -> str:
 
 def network(config):
     """Build the Flax module of `config.model`; its classes belong to `request`."""
+    require(config, "model.name")
     make = pick("model.name", config.model.name, models.NETWORKS)
     return call("model", make, section(config, "model", "name", "num_classes"))
 
@@ -177,8 +178,7 @@ def sampler(config, noise) -> Sampler:
     require(config, "sampler.solver", "sampler.steps")
     options = section(config, "sampler")
     make = pick("sampler.solver", options.pop("solver"), listing.SOLVERS).make
-    grid = {"steps": options.pop("steps"), "kind": options.pop("grid", "uniform")}
-    grid_times = call("sampler", samplers.grids.make, grid, noise)
+    grid_times = _grid(noise, options.pop("steps"), options.pop("grid", "uniform"))
     if "steps_per_level" in options:
         options["steps"] = options.pop("steps_per_level")
     weight = options.pop("guidance_weight", 0.0)
@@ -191,6 +191,13 @@ def sampler(config, noise) -> Sampler:
     # what the plan refuses is no fault of the objective
     rows = call("sampler", samplers.plan, {}, noise, solver, grid_times)
     return Sampler(solver, grid_times, weight, threshold, samplers.network_calls(solver, rows))
+
+
+def _grid(noise, steps, kind):
+    try:
+        return samplers.grids.make(noise, steps, kind)
+    except ValueError as error:  # it names "steps" or "grid"
+        raise ValueError(f"sampler.{error}") from error
 
 
 def optimizers(config, system, steps: int | None = None) -> dict[str, optax.GradientTransformation]:

@@ -208,6 +208,7 @@ def vdm(
         )  # fmt: skip
         return {"bits_per_dim": found.pop("total"), **found}
 
+    bound.how = {"num_steps": num_steps, "draws": _DRAWS}
     encoders = tuple(jax.eval_shape(requests.init, jax.random.key(0)))
     params = ("network", *encoders, "schedule")
     return System(

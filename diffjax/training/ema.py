@@ -10,6 +10,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from diffjax import checks
+from diffjax.border import checked
+
 Decay = Callable[[jax.Array], jax.Array | float]
 
 TRACK = "ema"  # the average of a run that follows only one
@@ -72,6 +75,7 @@ def update(ema: Any, params: Any, decay: jax.Array | float) -> Any:
     return jax.tree.map(move, ema, params)
 
 
+@checked
 def constant(decay: float) -> Decay:
     """Return the same decay at every update.
 
@@ -88,6 +92,7 @@ def constant(decay: float) -> Decay:
     return lambda n: decay
 
 
+@checked
 def warmed_up(decay: float) -> Decay:
     """Return `min(decay, (1 + n) / (10 + n))`, 0 at the first update: early parameters are soon forgotten.
 
@@ -107,6 +112,7 @@ def warmed_up(decay: float) -> Decay:
     return lambda n: jnp.where(n > 0, jnp.minimum(decay, (1 + n) / (10 + n)), 0.0)
 
 
+@checked
 def inverse_power(decay: float, inv_gamma: float = 1.0, power: float = 2 / 3) -> Decay:
     """Return `min(decay, 1 - (1 + n / inv_gamma)^-power)`.
 
@@ -119,15 +125,18 @@ def inverse_power(decay: float, inv_gamma: float = 1.0, power: float = 2 / 3) ->
       The rule.
 
     Raises:
-      ValueError: if `decay` is outside [0, 1].
+      ValueError: if `decay` is outside [0, 1], or another number is not positive.
 
     Reference:
       Crowson's k-diffusion and diffusers' EMAModel(use_ema_warmup=True).
     """
     _check(decay)
+    checks.positive("inv_gamma", inv_gamma)
+    checks.positive("power", power)
     return lambda n: jnp.minimum(decay, 1 - (1 + n / inv_gamma) ** -power)
 
 
+@checked
 def half_life(images: float, batch_size: int, rampup: float | None = 0.05) -> Decay:
     """Return a decay whose half-life is a number of images, whatever the batch size.
 
@@ -140,14 +149,16 @@ def half_life(images: float, batch_size: int, rampup: float | None = 0.05) -> De
       The rule.
 
     Raises:
-      ValueError: if `batch_size` or `images` is not positive.
+      ValueError: if a number is not positive.
 
     Reference:
       Karras et al. 2022 (EDM), training loop: `beta = 0.5^(batch / max(min(half_life, seen rampup),
       1e-8))`.
     """
-    if images <= 0 or batch_size <= 0:
-        raise ValueError(f"half_life: images={images} and batch_size={batch_size} must be positive")
+    checks.positive("images", images)
+    checks.count("batch_size", batch_size)
+    if rampup is not None:
+        checks.positive("rampup", rampup)
 
     def decay(n):
         life = images if rampup is None else jnp.minimum(images, n * batch_size * rampup)

@@ -6,10 +6,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from diffjax import checks
+from diffjax.border import checked
+
 _NAMES = ("adam", "adamw", "radam", "sgd")
 _SCHEDULES = ("constant", "cosine", "linear")
 
 
+@checked
 def learning_rate_schedule(
     learning_rate: float, *, schedule: str = "constant", warmup_steps: int = 0, num_steps: int | None = None
 ) -> optax.Schedule:
@@ -28,9 +32,11 @@ def learning_rate_schedule(
       `schedule(n) -> rate`, for n = 0, 1, ...
 
     Raises:
-      ValueError: if `schedule` is unknown, or `num_steps` does not exceed `warmup_steps` where it is
-        needed.
+      ValueError: if `schedule` is unknown, a number is out of range, or `num_steps` does not exceed
+        `warmup_steps` where it is needed.
     """
+    checks.positive("learning_rate", learning_rate)
+    checks.not_negative("warmup_steps", warmup_steps)
     if schedule not in _SCHEDULES:
         raise ValueError(f"schedule={schedule!r} is not one of {', '.join(_SCHEDULES)}")
     if schedule == "constant":
@@ -50,6 +56,7 @@ def learning_rate_schedule(
     return optax.join_schedules([before, after], [warmup_steps])
 
 
+@checked
 def make(
     name: str,
     learning_rate: float,
@@ -93,6 +100,11 @@ def make(
         raise ValueError(f"optimizer name={name!r} is not one of {', '.join(_NAMES)}")
     if weight_decay and name != "adamw":
         raise ValueError(f"weight_decay={weight_decay} is decoupled and needs name='adamw', got {name!r}")
+    checks.not_negative("weight_decay", weight_decay)
+    checks.positive("eps", eps)
+    for moment, decay in (("b1", b1), ("b2", b2)):
+        if not 0 <= decay < 1:
+            raise ValueError(f"{moment} must be in [0, 1), got {decay}")
     if clip_norm is not None and clip_norm <= 0:
         raise ValueError(f"clip_norm={clip_norm} must be positive, or None for no clipping")
     rate = learning_rate_schedule(

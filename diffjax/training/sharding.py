@@ -11,11 +11,15 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from diffjax import checks
+from diffjax.border import checked
+
 Rule = Callable[[str, Any], P]
 
 BATCH_AXES = ("data", "fsdp")
 
 
+@checked
 def make_mesh(
     data: int | None = None, fsdp: int = 1, tensor: int = 1, devices: Sequence[jax.Device] | None = None
 ) -> Mesh:
@@ -33,8 +37,11 @@ def make_mesh(
       The mesh; its axes are of type Auto, so the compiler places the collectives.
 
     Raises:
-      ValueError: if the axes do not multiply to the number of devices.
+      ValueError: if an axis is no positive integer, or they do not multiply to the number of devices.
     """
+    for name, ways in (("data", data), ("fsdp", fsdp), ("tensor", tensor)):
+        if ways is not None:
+            checks.count(name, ways)
     count = len(devices) if devices is not None else jax.device_count()
     data = max(count // (fsdp * tensor), 1) if data is None else data
     if data * fsdp * tensor != count:

@@ -144,6 +144,7 @@ def test_batches_come_from_disk(data_dir):
         ("faces", "people", {"image": "age"}, 'feature "age" of faces must be uint8 .* it is int64'),
         ("cifar10", "train", {"image": "picture"}, 'image must be a feature of cifar10, .* got "picture"$'),
         ("cifar10", "test", {}, 'split must be one of train or a slice of it, got "test"'),
+        ("cifar10", "train[:0]", {}, r'split must be one of .* got "train\[:0\]"'),
         ("cifar10", "train[:1000]", {}, r'split must be one of .* got "train\[:1000\]"'),
         ("cifar10/3.0.2", "train[5", {}, r'split must be one of test, train .* got "train\[5"'),
         ("imagenet_resized", "train", {}, "say which, of imagenet_resized/16x16, imagenet_resized/8x8"),
@@ -246,6 +247,16 @@ def test_moved_sets_are_the_same_data(data_dir, tmp_path):
     read = lambda where, split="train[:7]": data.load("cifar10/3.0.2", split, data_dir=where).fingerprint()
     assert read(tmp_path) == read(data_dir)
     assert len({read(data_dir, split) for split in ("train[:7]", "train[7:14]", "test")}) == 3
+
+
+def test_texts_and_numbers_beside_the_images(data_dir):
+    source = data.load("cifar10/3.0.2", data_dir=data_dir, arrays=("id",))
+    assert source["id"].tolist() == [str(row) for row in _rows(source, CIFAR["train"])]
+    options = {"data_dir": data_dir, "label": None, "size": 18, "arrays": ("age",)}
+    faces = data.load("faces", "people", **options)
+    assert faces["age"].tolist() == [3] * 4 and faces["age"].dtype == np.int32
+    with pytest.raises(ValueError, match=r'arrays must be a feature of faces, of .*age.*; got "old"'):
+        data.load("faces", "people", **options | {"arrays": ("old",)})
 
 
 def test_classes_have_names(tmp_path):

@@ -124,8 +124,8 @@ def test_condition_reaches_the_denoiser():
         ("ddim", {"shape": None}, "exactly one of shape and x_init"),
         ("ddim", {"shape": (8, 0)}, r"shape must be \[B, ...\] of positive dimensions, got \[8, 0\]"),
         ("ddim", {"shape": (0, 2)}, r"shape must be \[B, ...\] of positive dimensions, got \[0, 2\]"),
-        ("ddim", {"key": 3}, "key must be of jax.random.key, got int"),
-        ("ddim", {"key": None}, "key must be of jax.random.key, got NoneType"),
+        ("ddim", {"key": 3}, "key must be a key .*, got 3"),
+        ("ddim", {"key": None}, "key must be a key .*, got None"),
         ("ddim_half", {"noise": np.ones((6, 8, 2))}, r"noise must be \[N, draws, B, ...\] = \[6"),
         ("churned", {"noise": np.ones((5, 1, 8, 2))}, r"= \[6, 1, 8, 2\], got \[5"),
         *(
@@ -152,7 +152,7 @@ def test_bad_input_is_named(solver, options, message):
         ("ddim", [5.0, 3.2, 2.9, 0], "strictly monotone.* 3 then 3 at position 1"),
         ("ddim", [1, 5, 3, 0], "strictly monotone.* 5 then 3 at position 1"),
         ("ddim", [5], "at least 2"),
-        ("ddim", [[5, 0]], "1-D"),
+        ("ddim", [[5, 0]], "times must be a sequence"),
         ("ddim", [1001, 0], r"t must be in \[0, 1000\]"),
         ("euler", [0, 3, 5], "a discrete chain has none"),
         ("fixed_small", [0, 3, 5], "cannot walk upwards"),
@@ -208,8 +208,8 @@ def test_bad_grids_are_named(solver, times, message):
             (lambda t=t: samplers.encode(_exact, FLOW, samplers.ddim(), t, np.ones((2, 2))), message)
             for t, message in (
                 ([0.1, 0.9, 0.5], "times must be strictly monotone"),
-                (0.5, "times must be a 1-D grid"),
-                (None, "times must be a 1-D grid"),
+                (0.5, "times must be a sequence"),
+                (None, "times must be a sequence"),
             )
         ),
         (lambda: samplers.sample(

@@ -84,6 +84,10 @@ def test_batch_that_does_not_divide_is_refused():
 def test_mesh_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="mesh data=3 x fsdp=1 x tensor=1 does not use the 8 devices"):
         sharding.make_mesh(data=3)
+    for value in (0, -1, 1.5, float("nan"), "all"):
+        for axis in ("data", "fsdp", "tensor"):
+            with pytest.raises(ValueError, match=f"{axis} must be a"):
+                sharding.make_mesh(**{axis: value})
 
 
 @pytest.mark.parametrize("kind", [np.float64, np.int64, "device", "split"])
