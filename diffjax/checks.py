@@ -6,14 +6,15 @@ from typing import Any
 import numpy as np
 
 
-def count(name: str, value: Any) -> int:
-    """Return a number of steps as int; ValueError unless it is a positive integer."""
+def count(name: str, value: Any, least: int = 1) -> int:
+    """Return a number of steps as int; ValueError unless it is an integer of at least `least`."""
     try:
-        whole = not isinstance(value, bool) and int(value) == value and value >= 1
+        whole = not isinstance(value, bool) and int(value) == value and value >= least
     except (TypeError, ValueError, OverflowError):
         whole = False
     if not whole:
-        raise ValueError(f"{name} must be a positive integer, got {value!r}")
+        wanted = "a positive integer" if least == 1 else f"an integer of at least {least}"
+        raise ValueError(f"{name} must be {wanted}, got {value!r}")
     return int(value)
 
 

@@ -3,20 +3,23 @@
 Whatever is in a file, nothing in it is executed, and what is wrong with it is said in one line that names it.
 """
 
-import io
+import os
 import pathlib
-import zipfile
 from collections.abc import Mapping
 
+import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
+
+from diffjax import archives
 
 
 class WrongTensors(ValueError):
     """Say that the tensors of a checkpoint are not those that a network needs."""
 
 
-def read_tensors(path: str | pathlib.Path) -> dict[str, np.ndarray]:
+def read_tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Read the tensors of one checkpoint.
 
     Args:
@@ -84,7 +87,14 @@ def check_tensors(tensors: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[
             )
 
 
-def one_file(path: str | pathlib.Path) -> pathlib.Path:
+def shapes_of(module: nn.Module, *inputs: jax.ShapeDtypeStruct) -> dict[str, jax.ShapeDtypeStruct]:
+    """Return the shapes of a network's variables, by paths such as "params/conv/kernel"."""
+    variables = jax.eval_shape(module.init, jax.random.key(0), *inputs)
+    leaves = jax.tree_util.tree_leaves_with_path(variables)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+
+
+def one_file(path: str | os.PathLike) -> pathlib.Path:
     """Return the file at `path`, or the only one of the folder `path`, that `read_tensors` reads."""
     path = pathlib.Path(path)
     if not path.exists():
@@ -122,24 +132,8 @@ def _read_torch(file):
 
 
 def _from_torch(torch, tensor):
-    """numpy lacks the short formats, which float32 holds exactly."""
-    return (
-        tensor.float() if tensor.is_floating_point() and tensor.dtype != torch.float64 else tensor
-    ).numpy()
-
-
-def _read_npz(file):
-    """Read whole members, so that the archive's checksums are compared; `np.load` stops before them."""
-    with zipfile.ZipFile(file) as archive:
-        return {name.removesuffix(".npy"): _read_npy(archive.read(name)) for name in archive.namelist()}
-
-
-def _read_npy(content):
-    stream = io.BytesIO(content)
-    array = np.lib.format.read_array(stream, allow_pickle=False)
-    if stream.read(1):
-        raise ValueError("more bytes than the array has")
-    return array
+    short = tensor.is_floating_point() and tensor.dtype != torch.float64
+    return (tensor.detach().float() if short else tensor.detach()).numpy()  # float32 holds those numpy lacks
 
 
 _TORCH = (_read_torch, "a whole torch file of tensors")
@@ -147,5 +141,5 @@ _READERS = {
     ".safetensors": (_read_safetensors, "a whole safetensors file"),
     ".pt": _TORCH,
     ".pth": _TORCH,
-    ".npz": (_read_npz, "an .npz file of arrays"),
+    ".npz": (archives.read, "an .npz file of arrays"),
 }

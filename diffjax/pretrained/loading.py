@@ -1,12 +1,13 @@
 """Published checkpoints by the name of their architecture."""
 
-import pathlib
+import os
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import flax.linen as nn
 
+from diffjax.border import checked
 from diffjax.pretrained import guided_diffusion, inception, lpips
 from diffjax.pretrained.files import WrongTensors, one_file, read_tensors
 
@@ -19,8 +20,9 @@ _FIXED = {
 }
 
 
+@checked
 def load(
-    path: str | pathlib.Path, architecture: str, config: Mapping[str, Any] | None = None
+    path: str | os.PathLike, architecture: str, config: Mapping[str, Any] | None = None
 ) -> tuple[nn.Module, dict]:
     """Load a published checkpoint as one of our networks.
 
@@ -49,18 +51,21 @@ def load(
       >>> config = {"image_size": 64, "in_channels": 3, "model_channels": 192, ...}  # doctest: +SKIP
       >>> unet, variables = load("64x64_diffusion.pt", "guided_diffusion_unet", config)  # doctest: +SKIP
     """
-    if architecture not in (*_CONFIGURED, *_FIXED):
+    if architecture in _FIXED:
+        if config is not None:
+            raise ValueError(f"config: {architecture} takes none; got {config!r}")
+        convert = _FIXED[architecture]
+    elif architecture in _CONFIGURED:
+        if config is None:
+            raise ValueError(
+                f"config: {architecture} needs the arguments its network was built with; got None"
+            )
+        convert = partial(_CONFIGURED[architecture], config=config)
+    else:
         allowed = ", ".join((*_CONFIGURED, *_FIXED))
         raise ValueError(f"architecture: must be one of {allowed}; got {architecture!r}")
-    if architecture in _FIXED and config is not None:
-        raise ValueError(f"config: {architecture} takes none; got {config!r}")
-    if architecture in _CONFIGURED and not isinstance(config, Mapping):
-        what = "the arguments its network was built with, by name"
-        raise ValueError(f"config: {architecture} needs {what}; got {config!r}")
     tensors = read_tensors(path)
     try:
-        if architecture in _FIXED:
-            return _FIXED[architecture](tensors)
-        return _CONFIGURED[architecture](tensors, config)
+        return convert(tensors)
     except WrongTensors as error:
         raise WrongTensors(f"{error} [{one_file(path).name}]") from None

@@ -158,7 +158,7 @@ class System(NamedTuple):
       gives: what the last pass makes: "images", "points" or "embeddings".
       measures: `{name: (variables, key, batch) -> {name: [B, ...]}}`, what evaluators may ask about the rows
         of a batch; they reduce. "bits_per_dim" among the names is a code length, and the measure's own name
-        says which: "bound".
+        says which: "bound". What it was measured with may stand in its attribute `how`, a dict.
       denoiser: `(variables, key=None) -> Denoiser` in model space; with a key in training mode.
       schedule: `variables -> schedule`.
       codec: `variables -> Codec`, of a system in latents.

@@ -23,7 +23,7 @@ def test_output_has_the_size_asked_for(out_features, expected):
 @pytest.mark.parametrize(
     "net, args, message",
     [
-        (MLP(), (X[:, 0], T), "x: must be points"),
+        (MLP(), (X[:, 0], T), r"x must be a float array \[batch, \*space, features\], got .*float32\[3\]"),
         (MLP(depth=0), (X, T), "depth: must be at least 1"),
     ],
 )

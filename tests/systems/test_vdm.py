@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from systems import tools
 
 from diffjax import commands, exact, objectives, samplers, systems
 from diffjax.process import prediction, schedules
 from diffjax.process.level import NoiseLevel
 from diffjax.systems import vdm
-from systems import tools
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 CENTRES, STD = np.array([[-0.6, 0.2], [0.6, 0.4]]), 0.2
