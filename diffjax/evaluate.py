@@ -1,8 +1,8 @@
 """Measure a trained run: `python -m diffjax.evaluate --workdir=runs/...`.
 
-Writes one report, `evaluation.md`, with its figures in `evaluation/` and its numbers in `evaluation.json`, into
-the run's folder or that of `--out`. Without an option, the run's own config decides. Images are judged by a
-classifier trained on the real training images, or by the extractor that `--features` or
+Writes one report, `evaluation.md`, with its figures in `evaluation/` and its numbers in `evaluation.json`,
+into the run's folder or that of `--out`. Without an option, the run's own config decides. Images are judged
+by a classifier trained on the real training images, or by the extractor that `--features` or
 `config.evaluation.features` names. A pipeline has no run: `--config=... --out=...` is enough.
 """
 
@@ -63,8 +63,8 @@ def evaluate(
       guidance_weights: w of classifier-free guidance, each measured on its own.
       arms: further ways to sample, {title: {dotted key of the config: value}}.
       evaluators: what is measured, names of `evaluation.evaluators`; default: by what the system gives.
-      bound_images: held-out images whose bits/dim are measured; 0 for none. By the system's own bound (that of
-        a chain: T network calls an image), or on a continuous schedule by the probability-flow ODE.
+      bound_images: held-out images whose bits/dim are measured; 0 for none. By the system's own bound (that
+        of a chain: T network calls an image), or on a continuous schedule by the probability-flow ODE.
       sweep_steps: numbers of steps to compare, with the first guidance weight; empty for none.
       features: in what distances are measured: "classifier", trained anew, or "<name>:<path>" of a file of
         weights: "classifier" (of `python -m diffjax.classifier`), "inception", "lpips_alexnet" or
@@ -138,7 +138,7 @@ def _run(workdir, config, out):
 
 
 def _samples(bench, drawer, arms, sweep, shown):
-    """Return what is found of real examples and of every arm's samples, and put into `shown` what is drawn."""
+    """Return what is found of real examples and of every arm's samples; what is drawn goes into `shown`."""
     held_out, most = bench.reference.held_out, drawer.task.settings["reference"]
     chosen = held_out.take(np.arange(min(len(held_out), most)))
     asked = {} if chosen.label is None else {"label": chosen.label}

@@ -118,7 +118,7 @@ def conventions(reference: Reference, evaluators: Sequence[Any]) -> str | None:
         return None
     count = len(reference.real)
     return (
-        f"{reference.extractor.conventions} Distances are to {count:,} of the {len(reference.train):,} training "
-        f"images; the floor is between halves of {count // 2:,} of them. Fréchet distances fall with the number "
-        "of images: compare equal numbers."
+        f"{reference.extractor.conventions} Distances are to {count:,} of the {len(reference.train):,} "
+        f"training images; the floor is between halves of {count // 2:,} of them. Fréchet distances "
+        "fall with the number of images: compare equal numbers."
     )

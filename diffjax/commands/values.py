@@ -38,6 +38,7 @@ def arm(text: str) -> dict[str, Any]:
     pairs = [each.partition("=") for each in changes.split(";") if each.strip()]
     if not colon or not title.strip() or not pairs or not all(equals for _, equals, _ in pairs):
         raise ValueError(
-            f"arm must be 'title: key=value; key=value', e.g. 'w = 1: sampler.guidance_weight=1'; got {text!r}"
+            "arm must be 'title: key=value; key=value', e.g. 'w = 1: sampler.guidance_weight=1'; got "
+            f"{text!r}"
         )
     return {"title": title.strip()} | {key.strip(): value(given.strip()) for key, _, given in pairs}

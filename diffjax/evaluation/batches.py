@@ -75,7 +75,7 @@ def per_example(
     """Compute something of every example of a source, each with its own key: nothing depends on the batches.
 
     Args:
-      measure: `(variables, key, batch) -> a tree of [B, ...]`, of `System.measures` or a `Conditioning.of_batch`.
+      measure: `(variables, key, batch) -> a tree of [B, ...]`, e.g. of `System.measures`.
       variables: its first argument, an argument of the compiled program.
       source: N examples, with what goes with them.
       key: of the noise; example i is measured with `fold_in(key, i)`.

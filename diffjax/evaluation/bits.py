@@ -1,7 +1,7 @@
 """Bits per dimension of held-out images: every code length that a system has, averaged, with its parts.
 
-A system's measures that give "bits_per_dim" are its own: the bound of a chain, term by term, or that of a VDM.
-Where there is none, but a denoiser on a continuous schedule, it is the likelihood by the probability-flow ODE.
+A system's measures that give "bits_per_dim" are its own: the bound of a chain, term by term, or that of a
+VDM. Where there is none, but a denoiser on a continuous schedule, it is the likelihood by the ODE.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -37,8 +37,8 @@ def measure_bits(measure: _Measure, variables: Any, source: Source, **options: A
     Returns:
       "count" N; "bits_per_dim" and its "standard_error" over the images; what the measure says of itself,
       `measure.how`; and the means of its other numbers, lists where they are more than one. Of a bound with
-      "terms" [T] also "terms_error", their standard errors, "decoder" (n = 1, -log p(x_0 | x_1)) and "between"
-      (the other terms).
+      "terms" [T] also "terms_error", their standard errors, "decoder" (n = 1, -log p(x_0 | x_1)) and
+      "between" (the other terms).
 
     Raises:
       ValueError: if the images are not uint8 or fewer than 2.
@@ -76,7 +76,8 @@ def _prepare(task: Task):
         raise ValueError(f"bound_images needs images of 8 bits, but {held_out.name} is {held_out.x.dtype}")
     if not 2 <= count <= len(held_out):
         raise ValueError(
-            f"bound_images must be 2 or more of the {len(held_out)} held-out images, or 0 for none; got {count}"
+            f"bound_images must be 2 or more of the held-out images, of which there are {len(held_out)}, or "
+            f"0 for none; got {count}"
         )
     chosen = held_out.take(np.arange(count) * len(held_out) // count)  # through the set, whatever its order
     own = _own(system, task.variables, chosen)
@@ -172,9 +173,10 @@ def continuous_bound_table(bound: Mapping[str, Any]) -> str:
 def likelihood_text(found: Mapping[str, Any]) -> str:
     """Write the likelihood by the ODE as a sentence."""
     return (
-        f"{_with_error(found)} bits/dim of {found['count']:,} held-out images by the probability-flow ODE, with "
-        f"{found['dequantisation']} dequantisation: {found['steps']} Runge-Kutta steps, {found['probes']} "
-        "random direction(s) of the divergence an image; ± is the standard error of the mean.\n"
+        f"{_with_error(found)} bits/dim of {found['count']:,} held-out images by the probability-flow ODE, "
+        f"with {found['dequantisation']} dequantisation: {found['steps']} Runge-Kutta steps, "
+        f"{found['probes']} random direction(s) of the divergence an image; ± is the standard error of the "
+        "mean.\n"
     )
 
 
@@ -209,9 +211,9 @@ def _pages(result: Mapping[str, Any]) -> Iterator[str]:
             if "terms" in found:
                 yield "![terms of the bound](evaluation/bound.png)"
                 yield (
-                    "Left: what each step of the chain costs, from the decoder (n = 1, next to the data) to pure "
-                    "noise. Right: what the steps from n on add up to; at n = 1 it is the bound. The band is two "
-                    "standard errors over the images."
+                    "Left: what each step of the chain costs, from the decoder (n = 1, next to the data) to "
+                    "pure noise. Right: what the steps from n on add up to; at n = 1 it is the bound. The "
+                    "band is two standard errors over the images."
                 )
 
 

@@ -232,7 +232,7 @@ def _few(evaluator, title, count):
 
 
 def label_of(request: Any) -> np.ndarray | None:
-    """Return the classes int [N] that a request asks for, or None; a pipeline's are those of its first stage."""
+    """Return the classes int [N] that a request asks for, or None; of a pipeline, its first stage's."""
     for part, value in request.items():
         found = label_of(value) if isinstance(value, Mapping) else value if part == "label" else None
         if found is not None:

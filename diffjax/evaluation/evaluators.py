@@ -1,4 +1,4 @@
-"""The listing of evaluators: what `config.evaluation.evaluators` may name, and what is measured by default."""
+"""The listing of evaluators: what `config.evaluation.evaluators` may name, and what is the default."""
 
 from diffjax.evaluation import (
     bits,

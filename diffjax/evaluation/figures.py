@@ -31,14 +31,14 @@ def bound_terms(path: str | Path, bounds: Mapping[str, Mapping[str, Any]]) -> Pa
             ends = (np.maximum(end, 1e-12) for end in (terms - error, terms + error))
             each.fill_between(n, *ends, color=f"C{i}", alpha=0.25, linewidth=0)
         each.plot([1], [terms[0]], "o", color=f"C{i}", markersize=5)
-        together.plot(n / len(terms), bound["prior"] + terms[::-1].cumsum()[::-1], color=f"C{i}")
+        together.semilogx(n, bound["prior"] + terms[::-1].cumsum()[::-1], color=f"C{i}")
     each.set(
         xlabel="step n of the chain (dot: n = 1, the decoder)",
         ylabel="bits a dimension",
         title="cost of step n",
     )
     together.set(
-        xlabel="n / T (0: data, 1: pure noise)", ylabel="bits a dimension", ylim=(0, None),
+        xlabel="n (left: data, right: pure noise)", ylabel="bits a dimension", ylim=(0, None),
         title="steps n to T together, and the prior",
     )  # fmt: skip
     return _save(figure, path, (each, together))
@@ -87,10 +87,10 @@ def _figure(width, height):
 def _save(figure, path, axes):
     for axis in axes:
         axis.grid(alpha=0.3)
-    handles, labels = (sum(each, []) for each in zip(*(axis.get_legend_handles_labels() for axis in axes)))
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=len(labels), frameon=False
-    )  # on no curve
+    named = [axis.get_legend_handles_labels() for axis in axes]
+    handles, labels = ([each for one in part for each in one] for part in zip(*named))
+    # below the axes: it covers no curve
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     with files.whole(path) as file:
         figure.savefig(file, dpi=110, format="png", bbox_inches="tight")
     return Path(path)

@@ -27,7 +27,7 @@ def measure(
     steps: int = 64,
     probes: int = 1,
 ) -> Callable[..., dict[str, jax.Array]]:
-    """Make the measure -log2 p of dequantised images per dimension, with what their law of dequantisation costs.
+    """Make the measure -log2 p of dequantised images per dimension, with what their law costs.
 
     It bounds the bits of the 8-bit images from above. The density is the model's at the schedule's least
     noise, and the divergence is estimated with random signs that are kept along the way. Each step is one of

@@ -7,10 +7,11 @@ import numpy as np
 import optax
 
 from diffjax import data, guidance, models, objectives, samplers
+from diffjax.border import checked
 from diffjax.objectives import weightings
 from diffjax.process import prediction, schedules
 from diffjax.samplers import listing
-from diffjax.systems import requests
+from diffjax.systems import networks, requests
 from diffjax.systems.options import call, named, optional, pick, require, section
 from diffjax.training import ema, optimizer
 
@@ -59,20 +60,46 @@ class Sampler(NamedTuple):
 
 
 def shape(config) -> tuple[int, ...]:
-    """Return the shape of one example."""
-    return tuple(config.data.shape)
+    """Return the shape of one example.
+
+    Raises:
+      ValueError: unless it is a tuple of sizes.
+    """
+    given = config.data.shape
+    sizes = isinstance(given, tuple | list) and all(type(each) is int and each > 0 for each in given)
+    if not sizes or not given:
+        raise ValueError(f"data.shape must be a tuple of sizes such as (8, 8, 1), got {given!r}")
+    return tuple(given)
 
 
 def gives(config) -> str:
     """Return what a model of the data makes: "images" [H, W, C] or "points"."""
-    return "images" if len(config.data.shape) == 3 else "points"
+    return "images" if len(shape(config)) == 3 else "points"
 
 
 def network(config):
-    """Build the Flax module of `config.model`; its classes belong to `request`."""
+    """Build the Flax module of `config.model`; its classes belong to `request`.
+
+    Kinds are those of the module's annotations; what does not fit the data is found by tracing it alone.
+    """
     require(config, "model.name")
     make = pick("model.name", config.model.name, models.NETWORKS)
-    return call("model", make, section(config, "model", "name", "num_classes"))
+    options = section(config, "model", "name", "num_classes")
+    for name, value in options.items():
+        _check_size(f"model.{name}", value, least=0 if name in ("frequencies", "dropout") else 1)
+    module = call("model", checked(make), options)
+    call("model", networks.served, {}, module, *networks.inputs(shape(config)))
+    return module
+
+
+def _check_size(name, value, least):
+    """Raise for a number that no network has: a size below 1, a scale that is not positive."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    if isinstance(value, int) and not least <= value < 2**31:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    if not (np.isfinite(value) and value >= 0 and (value > 0 or least == 0)):
+        raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
 
 
 def request(config, module) -> requests.Requests:
