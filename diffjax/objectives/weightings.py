@@ -114,7 +114,7 @@ def sigmoid(bias: float = 2.0) -> Weighting:
       >>> from diffjax.process import schedules
       >>> level = schedules.rectified_flow()(0.25)  # SNR 9
       >>> round(float(weightings.sigmoid(bias=2.0)(level)), 4)
-      4.0575
+      4.0577
     """
     return lambda level: jnp.exp(level.log_snr) * jax.nn.sigmoid(bias - level.log_snr)
 

@@ -5,6 +5,8 @@ gamma the ratio of one level to the next.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from diffjax.types import ArrayLike
 
 
 @checked
-def largest_distance(x: ArrayLike, batch: int = 1000) -> float:
+def largest_distance(x: ArrayLike | Sequence[Any], batch: int = 1000) -> float:
     """Return the largest Euclidean distance between two examples: technique 1's sigma_max.
 
     With less noise the modes of the most perturbed data are still apart. It is about 50 on CIFAR-10.
