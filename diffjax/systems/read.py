@@ -281,6 +281,8 @@ def source(config: ConfigDict, split: str) -> data.Source:
     found = data.load(config.data.name, split, **options)
     if tuple(found.shape) != shape(config):
         raise ValueError(f"data.shape is {shape(config)}, but {found.name} has {tuple(found.shape)}")
+    if config.data.get("num_classes") and found.label is None:
+        raise ValueError(f"data.num_classes is {config.data.num_classes}, but {found.name} has no labels")
     if config.data.get("num_classes") and (found.num_classes or 0) > config.data.num_classes:
         raise ValueError(
             f"data.num_classes is {config.data.num_classes}, but {found.name} has {found.num_classes}"

@@ -151,12 +151,12 @@ def wandb(workdir: str | Path, step: int) -> Writer:
     Raises:
       ValueError: if wandb is not installed.
     """
-    workdir = files.local(workdir).absolute()
+    client, workdir = _package("wandb"), files.local(workdir).absolute()
     kept = workdir / "wandb_id"
     if step == 0 or not kept.is_file():
         files.write(kept, uuid.uuid4().hex)
     own = kept.read_text(encoding="utf-8").strip()
-    run = _package("wandb").init(dir=str(workdir), name=workdir.name, id=own, resume="allow")
+    run = client.init(dir=str(workdir), name=workdir.name, id=own, resume="allow")
     return Writer(lambda step, row: run.log(dict(row), step=step), run.finish)
 
 

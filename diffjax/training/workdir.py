@@ -264,7 +264,7 @@ def _check_config(workdir: Path, config: Any, identity: Sequence[str], growing: 
     _check_folder(workdir)
     if not (workdir / "config.json").exists():
         return {}
-    old, new = _flat(read_config(workdir)), _flat(config)
+    old, new = flat(read_config(workdir)), flat(config)
     missing = object()
     pairs = {
         key: (old.get(key, "absent"), new.get(key, "absent"))
@@ -312,13 +312,14 @@ def _check_writable(workdir: Path) -> None:
             raise ValueError(f"workdir {folder} cannot be written: {error.strerror or error}") from error
 
 
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Return a nested dict as one of dotted keys."""
     if not isinstance(tree, dict) or not tree:
         return {prefix: tree}
     return {
         path: leaf
         for key, branch in tree.items()
-        for path, leaf in _flat(branch, f"{prefix}.{key}" if prefix else key).items()
+        for path, leaf in flat(branch, f"{prefix}.{key}" if prefix else key).items()
     }
 
 
