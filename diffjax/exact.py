@@ -55,8 +55,9 @@ class GaussianMixture:
     def sample(self, key: Key[Array, ""], n: int, label: int | None = None) -> Float[Array, "n dim"]:
         """Draw n points, `[n, D]`; of one class if `label` is given."""
         checks.count("n", n)
+        log_weights = self._log_weights(label)
         key_k, key_x = jax.random.split(key)
-        component = jax.random.categorical(key_k, jnp.asarray(self._log_weights(label)), shape=(n,))
+        component = jax.random.categorical(key_k, jnp.asarray(log_weights), shape=(n,))
         z = jax.random.normal(key_x, (n, self.means.shape[1]))
         scaled = jnp.sqrt(jnp.asarray(self.spectra, z.dtype))[component] * z
         return jnp.asarray(self.means, z.dtype)[component] + jnp.einsum(
@@ -229,8 +230,8 @@ def gaussian_mixture(
       >>> two.denoiser()(jnp.zeros((5, 1)), schedules.edm()(0.5)).x0.shape
       (5, 1)
     """
-    weights, means = _numbers("weights", weights), _numbers("means", means)
-    covariances = _numbers("covariances", covariances)
+    weights, means = checks.numbers("weights", weights), checks.numbers("means", means)
+    covariances = checks.numbers("covariances", covariances)
     if means.ndim != 2 or weights.shape != means.shape[:1]:
         raise ValueError(
             f"weights must be [K] and means [K, D], got {list(weights.shape)} and {list(means.shape)}"
@@ -255,13 +256,3 @@ def gaussian_mixture(
     if labels.shape != (count,) or labels.dtype.kind not in "iu" or labels.min() < 0:
         raise ValueError(f"labels must be [K] ints >= 0, got {labels.dtype} of shape {list(labels.shape)}")
     return GaussianMixture(weights / weights.sum(), means, np.maximum(spectra, 0), axes, labels)
-
-
-def _numbers(name, values):
-    """Return an array in float64; ValueError unless it holds finite numbers."""
-    try:
-        found = np.asarray(values, np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} must be an array of numbers, got {values!r}") from None
-    checks.finite(name, found)
-    return found

@@ -34,7 +34,8 @@ def largest_distance(x: ArrayLike | Sequence[Any], batch: int = 1000) -> float:
       5.0
     """
     checks.count("batch", batch)
-    x = np.asarray(x, np.float64).reshape(len(x), -1)
+    x = checks.numbers("x", x)
+    x = checks.batch(x).reshape(len(x), -1)
     x = x - x.mean(0)
     square = (x**2).sum(1)
     parts = [x[i : i + batch] for i in range(0, len(x), batch)]

@@ -3,7 +3,7 @@
 Kinds and shapes are `border.checked`'s; here are ranges. A traced value cannot be seen, and passes.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -30,10 +30,20 @@ def within(name: str, value: ArrayLike, low: float, high: float) -> None:
         raise ValueError(f"{name} must be in [{low:g}, {high:g}], got {values[bad].flat[0]:g}")
 
 
-def finite(name: str, value: ArrayLike | None) -> None:
+def finite(name: str, value: ArrayLike) -> None:
     """Raise ValueError for NaN or infinite numbers that the host knows."""
-    if value is not None and not isinstance(value, jax.core.Tracer) and not np.isfinite(value).all():
+    if not isinstance(value, jax.core.Tracer) and not np.isfinite(value).all():
         raise ValueError(f"{name} must be finite, got {value}")
+
+
+def numbers(name: str, values: Any) -> np.ndarray:
+    """Return an array in float64; ValueError unless it holds finite numbers."""
+    try:
+        found = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be an array of numbers, got {values!r}") from None
+    finite(name, found)
+    return found
 
 
 def pixels(name: str, x: ArrayLike) -> None:

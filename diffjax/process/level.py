@@ -127,15 +127,14 @@ def expand(field: ArrayLike, x: ArrayLike) -> Array:
     dtype = jnp.result_type(x)
     if not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(f"x must be floating point (images in [-1, 1]), got dtype {dtype}")
-    field = jnp.asarray(field, dtype)
-    rank = jnp.ndim(x)
-    if field.ndim == 1 and rank >= 1 and field.shape[0] == jnp.shape(x)[0]:
-        return field.reshape(field.shape + (1,) * (rank - 1))
-    if field.ndim == 0 or (field.ndim == rank and _broadcasts(field.shape, jnp.shape(x))):
-        return field
+    shape, of_x = jnp.shape(field), jnp.shape(x)
+    if len(shape) == 1 and shape == of_x[:1]:
+        return jnp.asarray(field, dtype).reshape(shape + (1,) * (len(of_x) - 1))
+    if shape == () or (len(shape) == len(of_x) and _broadcasts(shape, of_x)):
+        return jnp.asarray(field, dtype)
     raise ValueError(
-        f"a level's field must be a scalar or [B], one value for each sample of x {list(jnp.shape(x))}, "
-        f"got shape {list(field.shape)}"
+        f"a level's field must be a scalar or [B], one value for each sample of x {list(of_x)}, "
+        f"got shape {list(shape)}"
     )
 
 
