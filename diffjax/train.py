@@ -250,8 +250,7 @@ def _main(argv):
     commands.use_every_core(options.cpu_devices)
     if options.distributed:
         jax.distributed.initialize()
-    file = config_flags.get_config_filename(options["config"]).partition(":")[0]
-    about = inspect.getdoc(commands.config_module(file)) or "A training run."
+    about = _about(config_flags.get_config_filename(options["config"]), options.config)
     folder = workdir.local(options.workdir)
     with on_signals() as received:
         state = train(options.config, folder, about, should_stop=received)
@@ -259,6 +258,20 @@ def _main(argv):
         print(_last_words(folder, int(state.step), options.config.training.num_steps, received()))
     if received() is signal.SIGINT:
         sys.exit(130)  # what a shell expects of a command ended by Ctrl-C
+
+
+def _about(file, config):
+    """Return what a run is, for its README: what its config's file says of itself, and what was changed."""
+    path, _, argument = file.partition(":")
+    module = commands.config_module(path)
+    own = module.get_config(argument) if argument else module.get_config()
+    given, there = workdir.flat(config.to_dict()), workdir.flat(own.to_dict())
+    changed = {key: value for key, value in given.items() if value != there.get(key, there)}
+    told = "".join(f"\n    {key} = {value!r}" for key, value in changed.items())
+    if any(key.split(".")[0] in ("system", "data") for key in changed):  # what the file says is of other data
+        return f"System {config.system!r} on data {config.data.name!r}: {file} with{told}"
+    about = inspect.getdoc(module) or "A training run."
+    return f"{about}\n\nChanged here:\n{told}" if changed else about
 
 
 def _last_words(folder, step, num_steps, received):
