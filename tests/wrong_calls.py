@@ -121,8 +121,8 @@ TABLE = {
     "schedules.vp_cosine": (schedules.vp_cosine, {"s": A(0.008, -1.0)}),
     "schedules.log_snr_linear": (schedules.log_snr_linear, {"log_snr_max": A(13.3, -9.0), "log_snr_min": A(-5.0, 20.0)}),
     "schedules.shifted": (schedules.shifted, {"schedule": A(FLOW, schedules.rectified_flow, CHAIN), "factor": positive(2.0)}),
-    "vp_linear()": (VP.__call__, {"t": A(0.5, -0.1, 1.5, "noon", NAN)}),
-    "cosine_beta(20)": (CHAIN.__call__, {"n": A(5, -1, 21, "noon", NAN)}),
+    "vp_linear()": (VP.__call__, {"t": A(0.5, -0.1, 1.5, "noon", fine=([0.5],))}),
+    "cosine_beta(20)": (CHAIN.__call__, {"t": A(5, -1, 21, "noon", fine=(2.5,))}),
     "learned.init": (learned.init, {"key": KEY, "log_snr_max": A(13.3, -9.0), "log_snr_min": A(-5.0, 20.0), "width": count(8)}),
     "annealing.largest_distance": (annealing.largest_distance, {"x": np.zeros((3, 2)), "batch": count(2)}),
     "annealing.overlap": (annealing.overlap, {"ratio": A(1.5, 0.5, 0.0), "dim": count(10)}),
@@ -267,7 +267,7 @@ def wrong_values(right, argument):
 
 
 def _same(a, b):
-    return type(a) is type(b) and (a is b or (isinstance(a, float | int | str | tuple) and (a == b or a != a and b != b)))
+    return type(a) is type(b) and (a is b or (isinstance(a, float | int | str | tuple | list) and (a == b or a != a and b != b)))
 
 
 def calls():

@@ -78,8 +78,8 @@ class MLP(nn.Module):
         )
         embed = TimeEmbedding(self.width, self.width, self.time_scale, self.times, name="embed")
         emb = nn.silu(embed(t, x, cond.vector))
-        flat = lambda array: None if array is None else array.reshape(len(x), -1)
-        h = beside(octaves(flat(x), self.frequencies), flat(cond.map))
+        flat_map = None if cond.map is None else cond.map.reshape(len(x), -1)
+        h = beside(octaves(x.reshape(len(x), -1), self.frequencies), flat_map)
         for i in range(self.depth):
             h = nn.Dense(self.width, dtype=self.dtype, name=f"hidden_{i}")(h)
             h = nn.silu(h + nn.Dense(self.width, dtype=self.dtype, use_bias=False, name=f"emb_{i}")(emb))

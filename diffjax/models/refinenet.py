@@ -38,7 +38,7 @@ class InstanceNormPlus(nn.Module):
         around_one = lambda key, shape: 1 + 0.02 * jax.random.normal(key, shape)
         inits = {"gamma": around_one, "beta": nn.initializers.zeros, "alpha": around_one}
         tables = [self.param(name, init, rows) for name, init in inits.items()]
-        if self.num_levels is not None:
+        if level is not None:
             tables = [jnp.take(table, level, axis=0)[:, None, None] for table in tables]
         gamma, beta, alpha = tables
         h = single(x)

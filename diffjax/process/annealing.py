@@ -5,6 +5,8 @@ gamma the ratio of one level to the next.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from diffjax.types import ArrayLike
 
 
 @checked
-def largest_distance(x: ArrayLike, batch: int = 1000) -> float:
+def largest_distance(x: ArrayLike | Sequence[Any], batch: int = 1000) -> float:
     """Return the largest Euclidean distance between two examples: technique 1's sigma_max.
 
     With less noise the modes of the most perturbed data are still apart. It is about 50 on CIFAR-10.
@@ -124,7 +126,7 @@ def variance_ratio(step: ArrayLike, ratio: float, num_steps: int) -> ArrayLike:
     sigma z: (1 - step)^(2T) (gamma^2 - v) + v with the stationary v = 2 step / (1 - (1 - step)^2).
 
     Args:
-      step: in (0, 2), a number or an array: epsilon / sigma_min^2 of the paper, in units of the level's variance.
+      step: in (0, 2), a number or an array: epsilon / sigma_min^2 of the paper.
       ratio: gamma.
       num_steps: T.
 

@@ -245,7 +245,7 @@ def linear_beta(num_steps: int, beta_start: float = 1e-4, beta_end: float = 0.02
     Example:
       >>> from diffjax.process import schedules
       >>> [round(float(schedules.linear_beta(steps).alpha[-1]), 4) for steps in (100, 1000)]
-      [0.6029, 0.0064]
+      [0.603, 0.0064]
     """
     return from_betas(np.linspace(*_ends(beta_start, beta_end), _steps(num_steps)))
 

@@ -29,6 +29,12 @@ def within(name: str, value: ArrayLike, low: float, high: float) -> None:
         raise ValueError(f"{name} must be in [{low:g}, {high:g}], got {values[bad].flat[0]:g}")
 
 
+def finite(name: str, value: ArrayLike | None) -> None:
+    """Raise ValueError for NaN or infinite numbers that the host knows."""
+    if value is not None and not isinstance(value, jax.core.Tracer) and not np.isfinite(value).all():
+        raise ValueError(f"{name} must be finite, got {value}")
+
+
 def pixels(name: str, x: ArrayLike) -> None:
     """Raise ValueError for host-known values that no 8-bit image scaled to [-1, 1] has: 0..255, or NaN."""
     if isinstance(x, jax.core.Tracer):

@@ -113,8 +113,9 @@ def floor(schedule: Schedule, times: ArrayLike | Sequence[float]) -> ArrayLike:
       >>> import math
       >>> from diffjax.process import forward, schedules
       >>> chain = schedules.linear_beta(1000)
-      >>> round(math.exp(forward.floor(chain, [1000, 2, 1, 0])) / chain.betas[1], 4)  # about beta_1 / 2
-      0.4537
+      >>> tilde = (1 - chain.alpha[1] ** 2) / (1 - chain.alpha[2] ** 2) * chain.betas[1]
+      >>> round(math.exp(forward.floor(chain, [1000, 2, 1, 0])) / float(tilde), 6)
+      1.0
     """
     if len(times) < 3:
         return -np.inf

@@ -45,7 +45,8 @@ def init(
     if not log_snr_min < log_snr_max:
         raise ValueError(f"log_snr_min must be below log_snr_max, got {log_snr_min:g} and {log_snr_max:g}")
     checks.count("width", width, least=0)
-    line = {"w": jnp.full(1, log_snr_max - log_snr_min), "b": jnp.full(1, -log_snr_max)}
+    ends = {"w": log_snr_max - log_snr_min, "b": -log_snr_max}
+    line = {name: jnp.full(1, end, jnp.result_type(float)) for name, end in ends.items()}
     if width == 0:
         return line
     key_in, key_out = jax.random.split(key)

@@ -116,7 +116,7 @@ def ve_preconditioning() -> Preconditioning:
 
     Example:
       >>> from diffjax.process import prediction, schedules
-      >>> float(prediction.ve_preconditioning()(schedules.ve(0.01, 100.0)(1.0)).c_out)
+      >>> round(float(prediction.ve_preconditioning()(schedules.ve(0.01, 100.0)(1.0)).c_out), 6)
       100.0
     """
 

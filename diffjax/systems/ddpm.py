@@ -102,7 +102,7 @@ def ddpm(
     loss, times = loss or simple(), times or objectives.stateless(objectives.uniform(schedule))
     rows = samplers.plan(schedule, sampler.solver, sampler.times)
     table = objectives.step_table(schedule) if chain else None
-    inputs = _inputs(module, shape, request)
+    inputs = networks.inputs(shape)
 
     def init(key, batch, frozen):
         del batch, frozen  # the network is initialised alike, whatever the data are
@@ -166,12 +166,6 @@ def ddpm(
         denoiser=denoiser,
         schedule=lambda v: schedule,
     )
-
-
-def _inputs(module, shape, request):
-    """Return shapes of the network's inputs; an encoded request's are those of its vector."""
-    floats = lambda *dims: jax.ShapeDtypeStruct(dims, jnp.float32)
-    return floats(1, *shape), floats(1), None
 
 
 def _training_condition(request, v, key, batch, n):

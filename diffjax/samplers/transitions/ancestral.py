@@ -1,12 +1,15 @@
 """Ancestral sampling: the model's own transitions, step by step."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 
 from diffjax.process import forward
 from diffjax.process.level import Array, NoiseLevel, expand, part
 from diffjax.samplers.solver import Solver, no_memory, one_value
+
+Variance = Literal["fixed_small", "fixed_large", "learned", "learned_range"]  # see `forward.reverse`
 
 
 class _Row(NamedTuple):
@@ -16,7 +19,10 @@ class _Row(NamedTuple):
 
 
 @one_value
-def ancestral(variance="fixed_small", mean_shift=None):
+def ancestral(
+    variance: Variance = "fixed_small",
+    mean_shift: Callable[[Array, NoiseLevel, Any], Array] | None = None,
+) -> Solver:
     """Sample x_s ~ p(x_s | x_t) (Ho et al. 2020, Alg. 2), on any grid of any schedule.
 
     On arrival at sigma = 0 it returns the mean, which there is the predicted x_0.
@@ -26,11 +32,13 @@ def ancestral(variance="fixed_small", mean_shift=None):
       mean_shift: (x_t, level, cond) -> gradient `[B, ...]`; the mean moves by variance * gradient
         (classifier guidance, Dhariwal & Nichol 2021, Alg. 1).
 
-    Raises:
-      ValueError: for an unknown variance.
+    Example:
+      >>> from diffjax import samplers
+      >>> from diffjax.process import schedules
+      >>> solver, times = samplers.ancestral(), samplers.grids.karras(10, 0.02, 80.0)
+      >>> samplers.network_calls(solver, samplers.plan(schedules.edm(), solver, times))
+      10
     """
-    if variance not in forward.VARIANCES:
-        raise ValueError(f"variance must be one of {', '.join(forward.VARIANCES)}; got {variance!r}")
 
     def plan(schedule, times):
         levels = schedule(times)
