@@ -102,7 +102,7 @@ REMARKS = """
 - A learned schedule also saves bits. In continuous time only its ends can do that by themselves; the rest is
   a better trained network, after the same number of steps.
 """
-REMARKS_OF = ""
+REMARKS_OF = "f318fa5fa205"
 CAPTION = """
 Above: the bound on held-out digits against the number of steps it is measured with, without and with Fourier
 features of the image. Below left: how much one draw of the bound in continuous time varies (large points are
