@@ -126,7 +126,7 @@ def measure(name, config, variables, seed):
 
     found, first = {}, jax.random.fold_in(key, 0)[None]
     for steps in _STEPS:
-        found[_title(steps)] = float(np.mean(bits(variables, steps, 64, first), dtype=np.float64))
+        found[_title(steps)] = float(np.asarray(bits(variables, steps, 64, first), np.float64).mean())
     every = bits(variables, config.objective.get("num_steps"), 1, jax.random.split(key, 128))
     found["variance"] = float(every.var(axis=0, ddof=1).mean())
     ends = system.schedule(variables)(jnp.array([0.0, 1.0])).log_snr
