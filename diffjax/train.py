@@ -44,7 +44,6 @@ _COUNTS = {  # of config.training, and the least they may be
     "sample_every": 0, "seed": 0,
 }  # fmt: skip
 _PLACES = ("path", "data_dir")  # of data, whose content counts
-_WRITERS = {"tensorboard": metrics.tensorboard, "wandb": metrics.wandb}
 _PREVIEWS = {"images": 100, "points": 2000, "embeddings": 100}
 
 
@@ -224,9 +223,10 @@ def _next_commands(folder):
 
 
 def _writer(name):
-    if name not in _WRITERS:
-        raise ValueError(f"training.writers must be among {', '.join(_WRITERS)}; got {name!r}")
-    return _WRITERS[name]
+    try:
+        return metrics.writer(name)
+    except ValueError as error:
+        raise ValueError(f"training.writers: {error}") from error
 
 
 def _check_count(name, value, least):
