@@ -19,7 +19,7 @@ import numpy as np
 
 Array = jax.Array | np.ndarray  # what lives on a device, and what the host computes in float64
 if TYPE_CHECKING:
-    ArrayLike = Any  # of the union below a type checker proves nothing: not that it can be indexed, or compared
+    ArrayLike = Any  # a type checker cannot calculate with the union below
 else:
     ArrayLike = jax.typing.ArrayLike  # these, numpy's scalars and Python's numbers
 Extended = Annotated[float, "may be infinite"]

@@ -148,12 +148,14 @@ def step_table(chain: Schedule) -> Callable[[ArrayLike], forward.Pair]:
       >>> round(float(objectives.step_table(chain)(2).alpha_ts), 6)
       0.8
     """
-    n = np.arange(1, checks.discrete("step_table", chain) + 1)
+    n = np.arange(1, checks.chain("step_table", chain).num_steps + 1)
     table = forward.pair(chain(n - 1), chain(n), chain.floor())
     return lambda n: jax.tree.map(lambda a: jnp.asarray(a)[jnp.asarray(n).astype(int) - 1], table)
 
 
 def _require_floor(variance, floor, pair, level_s):
+    if variance not in forward.VARIANCES:
+        raise ValueError(f"variance must be one of {', '.join(forward.VARIANCES)}; got {variance!r}")
     if variance != "fixed_small" or pair is not None or namespace(floor) is jnp or floor > -np.inf:
         return
     if namespace(level_s.sigma) is jnp or np.any(np.asarray(level_s.sigma) == 0):

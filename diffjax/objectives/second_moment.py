@@ -49,7 +49,7 @@ def sampler(schedule: Schedule, length: int = 10, uniform_share: float = 0.001) 
       >>> weights.tolist()
       [1.0, 1.0, 1.0]
     """
-    num_steps = checks.discrete("importance sampling of times", schedule)
+    num_steps = checks.chain("importance sampling of times", schedule).num_steps
     return TimeSampler(
         init=lambda: init(num_steps, length),
         draw=lambda key, history, n: draw(key, history, n, uniform_share),

@@ -17,6 +17,7 @@ from diffjax.process.level import Schedule
 from diffjax.types import Array, ArrayLike
 
 T = TypeVar("T")
+S = TypeVar("S", bound=Schedule)
 
 
 def within(name: str, value: ArrayLike, low: float, high: float) -> None:
@@ -69,14 +70,15 @@ def batch(x: Array) -> Array:
     return x
 
 
-def discrete(name: str, schedule: Schedule) -> int:
-    """Return T of a chain; ValueError for a continuous schedule."""
+def chain(name: str, schedule: S) -> S:
+    """Return a schedule; ValueError unless it is a chain."""
     if schedule.num_steps is None:
         raise ValueError(f"{name} needs a chain, e.g. `schedules.linear_beta`; got {schedule!r}")
-    return schedule.num_steps
+    return schedule
 
 
-def continuous(name: str, schedule: Schedule) -> None:
-    """Raise ValueError for a chain."""
+def continuous_time(name: str, schedule: S) -> S:
+    """Return a schedule; ValueError for a chain."""
     if schedule.num_steps is not None:
         raise ValueError(f"{name} needs a continuous schedule; a chain has .continuous(); got {schedule!r}")
+    return schedule

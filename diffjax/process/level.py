@@ -167,7 +167,7 @@ def require_rates(level: NoiseLevel, what: str) -> None:
     """Raise ValueError if `level` carries no d_alpha, d_sigma (it came from a chain)."""
     if level.d_alpha is None or level.d_sigma is None:
         raise ValueError(
-            f"{what} needs d alpha/dt and d sigma/dt, and a discrete chain has none: "
+            f"{what} needs d alpha/dt and d sigma/dt of the level, and a discrete chain has none: "
             "use a continuous schedule, or the chain's .continuous()"
         )
 

@@ -153,7 +153,7 @@ def split_variance(
         return output[..., :channels], output[..., channels:]
     raise ValueError(
         f"the network must give {channels} or {2 * channels} channels for x_t {list(jnp.shape(x_t))}, "
-        f"got shape {list(output.shape)}"
+        f"got an output of shape {list(output.shape)}"
     )
 
 

@@ -195,12 +195,17 @@ class System(NamedTuple):
           request: of `self.request`, `[n, ...]`.
           n: number of samples.
         """
-        if not self.passes:
-            raise ValueError("this system samples nothing: it has no passes")
+        require_passes(self)
         keys, made = per_sample(key, n), {}
         for each in self.passes:
             made[each.name] = each.run(variables, keys, request, made)
         return made[self.passes[-1].name]
+
+
+def require_passes(system: System) -> None:
+    """Raise a ValueError for a system that samples nothing."""
+    if not system.passes:
+        raise ValueError("this system samples nothing: it has no passes")
 
 
 def from_loss(

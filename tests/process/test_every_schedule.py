@@ -1,4 +1,4 @@
-"""What every schedule promises, whatever it is; a new one gets its tests by its entry in SCHEDULES."""
+"""What every schedule promises; each is one line in `schedule_list.py`."""
 
 import inspect
 
@@ -8,170 +8,220 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from absl.testing import parameterized
+from schedule_list import SCHEDULES, times
 
-from diffjax.process import schedules
-from diffjax.process.level import NoiseLevel
+from diffjax.process import forward, schedules
+from diffjax.process.level import Schedule
 
-CHAIN = schedules.linear_beta(1000)
-SCHEDULES = {
-    "cosine_beta": schedules.cosine_beta(1000),
-    "from_betas": schedules.from_betas(np.linspace(1e-3, 0.2, 100)),
-    "geometric": schedules.geometric(50.0, 0.01, 200),
-    "linear_beta": CHAIN,
-    "scaled_linear": schedules.scaled_linear(1000),
-    "sigmoid_beta": schedules.sigmoid_beta(1000),
-    "zero_terminal_snr": schedules.zero_terminal_snr(CHAIN),
-    "edm": schedules.edm(),
-    "learned": schedules.learned(lambda t: 18 * t - 13 + 0.5 * jnp.sin(6 * t)),
-    "log_snr_linear": schedules.log_snr_linear(),
-    "rectified_flow": schedules.rectified_flow(),
-    "shifted": schedules.shifted(schedules.rectified_flow(), 3.0),
-    "sub_vp": schedules.sub_vp(),
-    "ve": schedules.ve(),
-    "vp_cosine": schedules.vp_cosine(s=0.008),
-    "vp_linear": schedules.vp_linear(),
-    "a chain in real time": CHAIN.continuous(),
-}
-CHAINS = [name for name, schedule in SCHEDULES.items() if schedule.num_steps is not None]
-CONTINUOUS = [name for name in SCHEDULES if name not in CHAINS]
-NO_REAL_TIME = "zero_terminal_snr"  # its last log SNR is -inf
-every = pytest.mark.parametrize("name", SCHEDULES)
-in_real_time = pytest.mark.parametrize("name", [name for name in SCHEDULES if name != NO_REAL_TIME])
+REAL = [name for name, each in SCHEDULES.items() if each.schedule.num_steps is None]
+CHAINS = [name for name in SCHEDULES if name not in REAL]
+HAS_INVERSE = [name for name in SCHEDULES if name != "zero_terminal_snr"]  # no continuous form
 
 
-def _times(schedule, n=21):
-    """Times from t_min to t_max, both ends with them; whole ones of a chain."""
-    times = np.linspace(schedule.t_min, schedule.t_max, n)
-    return times if schedule.num_steps is None else np.unique(np.rint(times))
+def test_every_schedule_is_listed():
+    makers = {
+        name
+        for name, value in vars(schedules).items()
+        if inspect.isfunction(inspect.unwrap(value) if callable(value) else value)
+    }
+    assert makers == {each.maker for each in SCHEDULES.values()}
 
 
-def _inside(schedule, n=21):
-    """Times apart from both ends, where rates are finite and no coefficient is 0."""
-    span = schedule.t_max - schedule.t_min
-    times = np.linspace(schedule.t_min + 0.05 * span, schedule.t_max - 0.05 * span, n)
-    return times if schedule.num_steps is None else np.unique(np.rint(times))
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_it_is_a_schedule(name):
+    schedule = SCHEDULES[name].schedule
+    assert isinstance(schedule, Schedule)
+    assert 0 <= schedule.t_min < schedule.t_max and schedule.prior_std > 0
+    assert (schedule.num_steps is None) == (schedule(times(name)[-1]).d_alpha is not None)
 
 
-def test_every_public_schedule_is_listed():
-    public = {name for name, value in vars(schedules).items() if inspect.isroutine(value) and name[0] != "_"}
-    assert public <= set(SCHEDULES)
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_noise_grows(name):
+    """log SNR falls, from where the list says it starts to -infinity where the data are forgotten."""
+    listed = SCHEDULES[name]
+    t = np.arange(1.0, listed.schedule.num_steps + 1) if name in CHAINS else times(name, 400)
+    level = listed.schedule(t)
+    assert (np.diff(level.log_snr) < 0).all() and (level.sigma > 0).all() and (level.alpha >= 0).all()
+    assert (np.diff(level.alpha) < 1e-14).all()
+    start, end = listed.schedule(0.0), listed.schedule(float(listed.schedule.t_max))
+    np.testing.assert_allclose(start.log_snr, listed.first, rtol=1e-6)
+    assert (end.log_snr == -np.inf) == (end.alpha == 0) == listed.forgets
+    if np.isinf(listed.first):
+        assert start.alpha == 1 and start.sigma == 0
 
 
-@every
-def test_it_is_one_and_says_so(name):
-    assert isinstance(SCHEDULES[name], schedules.Schedule)
-    assert (name in CHAINS) == isinstance(SCHEDULES[name], schedules.Chain)
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_log_snr_is_that_of_alpha_and_sigma(name):
+    level = SCHEDULES[name].schedule(times(name)[:-1])
+    np.testing.assert_allclose(level.log_snr, 2 * np.log(level.alpha / level.sigma), rtol=1e-9, atol=1e-9)
 
 
-@every
-def test_host_times_give_float64_of_their_shape(name):
-    schedule = SCHEDULES[name]
-    for t in (np.float64(_inside(schedule)[3]), _inside(schedule)[:4], _inside(schedule)[:4].reshape(2, 2)):
-        level = schedule(t)
-        assert isinstance(level, NoiseLevel)
-        assert {(np.shape(f), np.asarray(f).dtype) for f in level if f is not None} == {
-            (t.shape, np.dtype("f8"))
-        }
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_host_device_and_jit_agree(x64, name):
+    schedule, t = SCHEDULES[name].schedule, times(name)
+    host, device, jitted = schedule(t), schedule(jnp.asarray(t)), jax.jit(schedule)(jnp.asarray(t))
+    for ours, theirs, compiled in zip(host, device, jitted):
+        if ours is None:
+            assert theirs is None and compiled is None
+            continue
+        assert isinstance(ours, np.ndarray) and ours.dtype == np.float64
+        assert isinstance(theirs, jax.Array) and theirs.dtype == np.float64
+        np.testing.assert_allclose(theirs, ours, rtol=1e-11, atol=1e-14)
+        np.testing.assert_allclose(compiled, ours, rtol=1e-11, atol=1e-14)
 
 
-@every
-def test_signal_falls_noise_rises_and_log_snr_is_of_both(name):
-    level = SCHEDULES[name](_times(SCHEDULES[name], 101))
-    assert (np.diff(level.alpha) <= 0).all() and (level.alpha >= 0).all() and (level.sigma >= 0).all()
-    assert (np.diff(level.log_snr) < 0).all()
-    with np.errstate(divide="ignore"):
-        expected = 2 * (np.log(level.alpha) - np.log(level.sigma))
-    np.testing.assert_allclose(level.log_snr, expected, rtol=1e-9, atol=1e-9)
-
-
-@every
-def test_what_is_left_at_t_max_is_the_prior(name):
-    """The noise there has the prior's scale; a chain or a path that keeps some data is 2 % off at most."""
-    level = SCHEDULES[name](np.float64(SCHEDULES[name].t_max))
-    np.testing.assert_allclose(level.sigma, SCHEDULES[name].prior_std, rtol=0.02)
-
-
-@every
-def test_times_outside_are_refused_and_rounding_is_not(name):
-    schedule = SCHEDULES[name]
-    for outside in (-0.01 * schedule.t_max, np.nan):
-        with pytest.raises(ValueError, match="t must be in"):
-            schedule(np.float64(outside))
-    if name != "edm":  # churn goes beyond t_max
-        with pytest.raises(ValueError, match="t must be in"):
-            schedule(np.float64(1.01 * schedule.t_max))
-    schedule(np.float64(schedule.t_max) * (1 + 1e-15))
-
-
-@in_real_time
-def test_inverses_give_the_time_back(name):
-    schedule, t = SCHEDULES[name], _inside(SCHEDULES[name])
-    level = schedule(t)
-    tolerance = {"rtol": 1e-5 if name == "learned" else 1e-7, "atol": 1e-6 * schedule.t_max}
-    np.testing.assert_allclose(schedule.inv_sigma(level.sigma / level.alpha), t, **tolerance)
-    np.testing.assert_allclose(schedule.inv_log_snr(level.log_snr), t, **tolerance)
-    np.testing.assert_allclose(schedule.at_ratio(level.sigma / level.alpha).log_snr, level.log_snr, rtol=1e-5)
-
-
-@pytest.mark.parametrize("name", CONTINUOUS)
-def test_rates_are_the_derivatives(name):
-    schedule, t = SCHEDULES[name], _inside(SCHEDULES[name])
-    h = 1e-5 * schedule.t_max
-    low, level, high = schedule(t - h), schedule(t), schedule(t + h)
-    scale = np.abs(level.d_sigma).max() + np.abs(level.d_alpha).max()
-    for rate, below, above in (
-        (level.d_alpha, low.alpha, high.alpha),
-        (level.d_sigma, low.sigma, high.sigma),
-    ):
-        np.testing.assert_allclose(rate, (above - below) / (2 * h), rtol=1e-4, atol=1e-5 * scale)
-
-
-@every
-def test_random_times_are_inside_and_even(name):
-    schedule = SCHEDULES[name]
-    drawn = np.asarray(schedule.draw(jax.random.key(0), 4000), np.float64)
-    first = 1 if name in CHAINS else schedule.t_min
-    assert drawn.min() >= first * (1 - 1e-6) and drawn.max() <= schedule.t_max * (1 + 1e-6)
-    middle = (first + schedule.t_max) / 2
-    np.testing.assert_allclose(drawn.mean(), middle, atol=5 * (schedule.t_max - first) / np.sqrt(12 * 4000))
-    spread = np.asarray(schedule.spread(jnp.linspace(0.01, 0.99, 50)))
-    assert (np.diff(spread) >= 0).all() and spread.min() >= first and spread.max() <= schedule.t_max
-    if name in CHAINS:
-        assert (drawn == np.rint(drawn)).all() and (spread == np.rint(spread)).all()
-
-
-@in_real_time
-def test_the_same_process_in_real_time(name):
-    schedule, t = SCHEDULES[name], _inside(SCHEDULES[name])
-    real = schedule.continuous()
-    assert real.num_steps is None and real.continuous() is real
-    np.testing.assert_allclose(real(t).log_snr, schedule(t).log_snr, rtol=1e-6, atol=1e-6)
-    assert real(t).d_alpha is not None
-
-
-def test_what_has_no_form_in_real_time_says_so():
-    with pytest.raises(ValueError, match="zero terminal SNR has no continuous form"):
-        SCHEDULES[NO_REAL_TIME].continuous()
-
-
-@every
-def test_the_step_before(name):
-    schedule, t = SCHEDULES[name], _inside(SCHEDULES[name])
-    if name in CHAINS:
-        chex.assert_trees_all_close(schedule.step_before(schedule(t)), schedule(t - 1), rtol=1e-12)
+@pytest.mark.parametrize("name", REAL)
+def test_rates_are_finite_differences(name):
+    """Central differences of order 4 on the host, inside one piece of those that are made of pieces."""
+    schedule, t = SCHEDULES[name].schedule, times(name)[4:-1]
+    if name.endswith("_continuous") or name == "shifted_geometric":
+        t, h = np.rint(t) + 0.5, 0.05
     else:
-        with pytest.raises(ValueError, match="needs a chain"):
-            schedule.step_before(schedule(t))
+        h = 1e-3 * np.minimum(t - schedule.t_min, schedule.t_max - t)
+    level = schedule(t)
+    one, two = (np.array(schedule(t + k * h)[1:3]) - schedule(t - k * h)[1:3] for k in (1, 2))
+    slopes = (8 * one - two) / (12 * h)
+    np.testing.assert_allclose(level.d_alpha, slopes[0], rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(level.d_sigma, slopes[1], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", HAS_INVERSE)
+def test_the_inverses_are_inverses(x64, name):
+    schedule, t = SCHEDULES[name].schedule, times(name)[:-1]
+    level = schedule(t)
+    for of in (np.asarray, jnp.asarray):
+        np.testing.assert_allclose(
+            schedule.inv_sigma(of(level.sigma / level.alpha)), t, rtol=1e-8, atol=1e-12
+        )
+        np.testing.assert_allclose(schedule.inv_log_snr(of(level.log_snr)), t, rtol=1e-8, atol=1e-12)
+    assert isinstance(schedule.inv_sigma(level.sigma / level.alpha), np.ndarray)
+    found = schedule.at_ratio(level.sigma / level.alpha)
+    np.testing.assert_allclose(found.sigma, level.sigma, rtol=1e-8)
+
+
+@pytest.mark.parametrize("name", HAS_INVERSE)
+def test_a_schedule_takes_the_times_of_its_own_inverse_at_both_ends(name):
+    schedule = SCHEDULES[name].schedule
+    for end in (float(schedule.t_min), float(schedule.t_max)):
+        level = schedule(np.float64(end))
+        with np.errstate(divide="ignore"):
+            back = schedule(schedule.inv_sigma(level.sigma / level.alpha))
+        np.testing.assert_allclose(back.t, end, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(back.sigma, level.sigma, rtol=1e-9, atol=1e-12)
+    least = schedule(schedule.inv_sigma(np.float64(0.0)))
+    np.testing.assert_allclose(least.sigma, schedule(0.0).sigma, rtol=1e-9, atol=1e-12)
+
+
+_FAMILIES = {
+    "ve": lambda u: schedules.ve(0.01, 2 + 398 * u),
+    "vp_linear": lambda u: schedules.vp_linear(0.1, 5 + 25 * u),
+    "sub_vp": lambda u: schedules.sub_vp(0.1, 5 + 25 * u),
+    "vp_cosine": lambda u: schedules.vp_cosine(log_snr_min=-4 - 16 * u, log_snr_max=15.0),
+    "log_snr_linear": lambda u: schedules.log_snr_linear(9 + 6 * u, -4 - 11 * u),
+    "shifted": lambda u: schedules.shifted(schedules.ve(0.01, 2 + 398 * u), 0.3 + 2 * u),
+}
+
+
+@pytest.mark.parametrize("name", _FAMILIES)
+def test_rounding_puts_no_end_outside(name):
+    for u in np.random.default_rng(0).uniform(size=60):
+        schedule = _FAMILIES[name](u)
+        top = schedule(np.float64(schedule.t_max))
+        level = schedule(schedule.inv_sigma(np.array([top.sigma / top.alpha, 0.5, 0.0])))
+        assert level.t[0] <= schedule.t_max and level.t[-1] >= 0
+        np.testing.assert_allclose(level.t[0], schedule.t_max, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_pairs_compose(name):
+    """q(x_t | x_s) carries the moments of x_s to x_t, and q(x_s | x_t, x_0) takes them back."""
+    schedule, t = SCHEDULES[name].schedule, times(name)
+    s, t = schedule(t[:-1]), schedule(t[1:])
+    pair = forward.pair(s, t)
+    np.testing.assert_allclose(pair.alpha_ts * s.alpha, t.alpha, rtol=1e-10, atol=1e-14)
+    forwards = pair.alpha_ts**2 * s.sigma**2 + np.exp(pair.log_var_ts)
+    np.testing.assert_allclose(forwards, t.sigma**2, rtol=1e-7)
+    np.testing.assert_allclose(pair.mean_xt * t.alpha + pair.mean_x0, s.alpha, rtol=1e-7, atol=1e-12)
+    backwards = pair.mean_xt**2 * t.sigma**2 + np.exp(pair.log_variance)
+    np.testing.assert_allclose(backwards, s.sigma**2, rtol=1e-7)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_the_prior_is_the_noise_at_the_end(name):
+    """All listed end in noise: there prior_std is sigma, but for what is left of data of variance 1."""
+    schedule = SCHEDULES[name].schedule
+    end = schedule(np.float64(schedule.t_max))
+    np.testing.assert_allclose(
+        schedule.prior_std, end.sigma, rtol=1e-9 if abs(end.alpha - 1) < 1e-9 else 5e-3
+    )
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_levels_have_the_shape_of_their_times(name):
+    schedule, t = SCHEDULES[name].schedule, times(name)[:4]
+    for each in (t[0], t, t.reshape(2, 2), list(t)):
+        level = schedule(each)
+        assert {np.shape(field) for field in level if field is not None} == {np.shape(each)}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_uniform_numbers_become_times(name):
+    schedule = SCHEDULES[name].schedule
+    low = 1 if name in CHAINS else schedule.t_min
+    drawn = np.asarray(schedule.draw(jax.random.key(0), 4000), np.float64)
+    spread = np.asarray(schedule.spread((jnp.arange(4000) + 0.5) / 4000), np.float64)
+    assert (np.diff(spread) >= 0).all()
+    for t in (drawn, spread):
+        assert (t >= low * (1 - 1e-6)).all() and (t <= schedule.t_max * (1 + 1e-6)).all()
+        assert (t == np.rint(t)).all() or name in REAL
+        middle, width = 0.5 * (low + schedule.t_max), schedule.t_max - low
+        assert abs(t.mean() - middle) < 0.03 * width
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_continuous_forms_and_steps_before(name):
+    schedule = SCHEDULES[name].schedule
+    if name in REAL:
+        assert schedule.continuous() is schedule
+        with pytest.raises(ValueError, match=r"the step before a level .* needs a chain"):
+            schedule.step_before(schedule(schedule.t_max))
+        return
+    assert schedule.step_before(schedule(3)) == schedule(2)
+    if name in HAS_INVERSE:
+        smooth, n = schedule.continuous(), np.arange(1.0, schedule.num_steps + 1)
+        assert smooth.num_steps is None and smooth.prior_std == schedule.prior_std
+        np.testing.assert_allclose(smooth(n).sigma, schedule(n).sigma, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_times_that_do_not_exist_are_refused(name):
+    schedule = SCHEDULES[name].schedule
+    wrong = [-0.01, np.nan, None, np.array([schedule.t_min, -1.0])]
+    if getattr(schedule, "t_end", None) != np.inf:
+        wrong += [schedule.t_max * 1.001, np.inf, jnp.float32(schedule.t_max * 1.001)]
+    for t in wrong:
+        with pytest.raises(ValueError, match=r"^t must be"):
+            schedule(t)
+    for t in ("noon", [[1], [2, 3]], 1j):
+        with pytest.raises(ValueError, match=r"^t must be a number or an array of numbers"):
+            schedule(t)
+
+
+def _inside(schedule, n=8):
+    """Times apart from both ends, where nothing is infinite or 0."""
+    share = np.linspace(0.05, 0.95, n)
+    t = schedule.t_min + share * (schedule.t_max - schedule.t_min)
+    return t if schedule.num_steps is None else np.unique(np.rint(t))
 
 
 class OnDevice(chex.TestCase):
     """Levels of traced times are the host's, rounded; one program serves all times."""
 
-    @chex.variants(with_jit=True, without_jit=True, with_pmap=True)
+    @chex.variants(without_jit=True, with_pmap=True)
     @parameterized.named_parameters(*((name, name) for name in SCHEDULES))
     def test_levels_are_the_host_s(self, name):
-        schedule = SCHEDULES[name]
-        t = _inside(schedule, 8)
+        schedule = SCHEDULES[name].schedule
+        t = _inside(schedule)
         ours, theirs = self.variant(schedule)(jnp.asarray(t, jnp.float32)), schedule(t)
         chex.assert_trees_all_equal_structs(ours, theirs)
         chex.assert_trees_all_equal_shapes(ours, theirs)
@@ -182,8 +232,8 @@ class OnDevice(chex.TestCase):
 
     @parameterized.named_parameters(*((name, name) for name in SCHEDULES))
     def test_other_times_are_the_same_program(self, name):
-        schedule = SCHEDULES[name]
+        schedule = SCHEDULES[name].schedule
         chex.clear_trace_counter()
         level = jax.jit(chex.assert_max_traces(schedule.__call__, n=1))
-        for t in (_inside(schedule, 8), _inside(schedule, 8)[::-1]):
+        for t in (_inside(schedule), _inside(schedule)[::-1]):
             level(jnp.asarray(t, jnp.float32))
