@@ -24,6 +24,7 @@ import numpy as np
 from diffjax import commands, systems, train
 from diffjax.commands import references
 from diffjax.evaluation import bits, classes, frechet, likelihood
+from diffjax.evaluation.dequantiser import UNIFORM
 from diffjax.evaluation.evaluator import Bench, Task
 from experiments import drawing, study
 
@@ -129,7 +130,7 @@ def _quality(bench, x, labels, title):
 def _bits(config, variables, held_out):
     chosen = held_out.take(np.arange(_LIKELIHOOD_IMAGES) * len(held_out) // _LIKELIHOOD_IMAGES)
     measure = likelihood.measure(systems.build(config), variables)
-    found = bits.measure_bits(measure, variables, chosen, key=jax.random.key(0))
+    found = bits.measure_bits(measure, (variables, UNIFORM.params), chosen, key=jax.random.key(0))
     return {"bits/dim": found["bits_per_dim"], "± bits": found["standard_error"]}
 
 
