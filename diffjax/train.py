@@ -254,7 +254,7 @@ def _main(argv):
     folder = workdir.local(options.workdir)
     with on_signals() as received:
         state = train(options.config, folder, about, should_stop=received)
-    if jax.process_index() == 0:
+    if jax.process_index() == 0 and state is not None:
         print(_last_words(folder, int(state.step), options.config.training.num_steps, received()))
     if received() is signal.SIGINT:
         sys.exit(130)  # what a shell expects of a command ended by Ctrl-C

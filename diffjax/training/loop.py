@@ -28,6 +28,7 @@ class Batches(Protocol):
 
     def __next__(self) -> dict[str, np.ndarray]:
         """Return the next batch: arrays with a common leading axis, this process's rows, to keep."""
+        ...
 
     def get_state(self) -> Any:
         """Return the position as JSON data, the same on every process."""

@@ -84,9 +84,9 @@ def _mover(update: Update, optimizer, frozen, accumulate: int, step):
     """Return (carry, (key, rows)) -> (carry, metrics), one move of an update's optimizer."""
 
     def move(carry, inputs):
-        params, extra, opt_state = carry
+        (params, extra, opt_state), (key, rows) = carry, inputs
         variables = Variables(params, extra, frozen)
-        grads, extra, metrics = _gradients(update, variables, *inputs, step, accumulate)
+        grads, extra, metrics = _gradients(update, variables, key, rows, step, accumulate)
         _check(update, variables, grads, extra, metrics)
         moved = {name: params[name] for name in update.moves}
         changes, opt_state = optimizer.update(grads, opt_state, moved)
