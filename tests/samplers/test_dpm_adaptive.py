@@ -151,5 +151,5 @@ def test_steps_are_as_good_as_their_tolerance_says(v, order, tolerance):
     gain = float(end[0, 0] / x[0, 0])
     np.testing.assert_allclose(end, gain * x, rtol=1e-4)
     ratio = gain**2 * (v + 80.0**2) / v
-    assert abs(ratio - 1) < (0.1 if not tolerance else 0.02), (ratio, made)
+    assert abs(ratio - 1) < (0.1 if not tolerance else 0.03), (ratio, made)
     assert made[0, 1] < 80
