@@ -6,7 +6,7 @@ RUN = runs/digits
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.5
 
-.PHONY: demo test slow bench lint clean
+.PHONY: demo test slow lowest bench lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m diffjax.train --config=configs/digits/ddpm.py --workdir=$(RUN)
@@ -22,6 +22,13 @@ test: $(VENV)/.test lint
 slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow
 
+# The core of the tests with the lowest versions that setup.cfg allows, in an environment of their own.
+CORE = tests/test_border.py tests/test_lean.py tests/test_exact.py tests/process/test_transforms.py \
+       tests/samplers/test_walk.py tests/models/test_mlp.py tests/data tests/training/test_checkpoints.py \
+       tests/training/test_sharding.py tests/training/test_step.py
+lowest: $(VENV)-lowest/.test
+	$(VENV)-lowest/bin/python -m pytest -m "not slow" $(CORE)
+
 # Wants a quiet machine. Brings PyTorch; see benchmarks/README.md.
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.run
@@ -31,6 +38,7 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -43,9 +51,15 @@ $(VENV)/.test: $(VENV)/bin/python setup.cfg constraints.txt
 	$(BIN)/python -m pip install --quiet --editable '.[test]' --constraint constraints.txt
 	@touch $@ $(VENV)/.demo
 
+$(VENV)-lowest/.test: setup.cfg
+	$(PYTHON) -m venv --clear $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --quiet uv --constraint constraints.txt
+	$(VENV)-lowest/bin/uv pip install --quiet --python $(VENV)-lowest --resolution lowest-direct --editable '.[test]'
+	@touch $@
+
 $(VENV)/.bench: $(VENV)/bin/python setup.cfg constraints.txt
 	$(BIN)/python -m pip install --quiet --editable '.[bench]' --constraint constraints.txt
 	@touch $@ $(VENV)/.demo
 
 clean:
-	rm -rf $(VENV) .jax_cache build diffjax.egg-info
+	rm -rf $(VENV) $(VENV)-lowest .jax_cache build diffjax.egg-info

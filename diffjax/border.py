@@ -3,7 +3,7 @@
     @checked
     def perturb(x0: Float[Array, "batch *shape"], eps: Float[Array, "batch *shape"], level: NoiseLevel): ...
 
-    >>> perturb(x0, eps[:3], level)
+    perturb(x0, eps[:3], level)
     WrongCall: forward.perturb: eps must be a float array [batch, *shape], got float32[3, 2]; x0 has batch = 4
 
 `diffjax.readers` makes a reader of each annotation, once. A reader takes what is plainly meant: a 0-d array
@@ -15,11 +15,12 @@ import functools
 import inspect
 import math
 import typing
+from collections.abc import Callable
 from inspect import Parameter
 
 from diffjax.readers import Unread, describe, near, reader_of, with_article
 
-F = typing.TypeVar("F", bound=typing.Callable)
+F = typing.TypeVar("F", bound=Callable)
 
 
 class WrongCall(ValueError, TypeError):
@@ -35,6 +36,17 @@ def checked(function: F) -> F:
 
     Raises:
       WrongCall: a ValueError and a TypeError; for a missing, unknown or wrong argument, before anything runs.
+
+    Example:
+      >>> @checked
+      ... def halve(x: float, times: int = 1) -> float:
+      ...     return x / 2**times
+      >>> halve(1)
+      0.5
+      >>> halve(1, times=0.5)
+      Traceback (most recent call last):
+        ...
+      diffjax.border.WrongCall: border.halve: times must be an integer, got 0.5
     """
     signature, named = inspect.signature(function), name_of(function)
     parameters = signature.parameters

@@ -1,13 +1,14 @@
 """Measure a trained run: `python -m diffjax.evaluate --workdir=runs/...`.
 
-Writes one report, `evaluation.md`, with its figures in `evaluation/` and its numbers in `evaluation.json`.
-Without an option, the run's own config decides. Images are judged by a classifier trained on the real
-training images, or by the extractor that `--features` or `config.evaluation.features` names.
+Writes one report, `evaluation.md`, with its figures in `evaluation/` and its numbers in `evaluation.json`,
+into the run's folder or that of `--out`. Without an option, the run's own config decides. Images are judged
+by a classifier trained on the real training images, or by the extractor that `--features` or
+`config.evaluation.features` names. A pipeline has no run: `--config=... --out=...` is enough.
 """
 
 import json
-from collections.abc import Sequence
-from functools import partial
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +18,27 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from diffjax import commands, systems
-from diffjax.data import Source
-from diffjax.evaluation import bound, classifier, extractors, figures, likelihood, pictures, report
-from diffjax.evaluation.dequantiser import DEQUANTISATIONS
-from diffjax.process.schedules import Chain
-from diffjax.systems import assemble
-from diffjax.systems.evaluation_settings import read as read_settings
+from diffjax.commands import arms as arms_of
+from diffjax.commands import evaluation_settings, output, references, values
+from diffjax.evaluation import batches, figures, pictures, report
+from diffjax.evaluation.evaluator import Bench, Task, label_of
+from diffjax.evaluation.evaluators import DEFAULTS, EVALUATORS, OF_DATA
 from diffjax.training import workdir as run_folder
 
-_HELD_OUT = "held-out real"
+_SHOWN = 100  # images of an arm without classes
 
 
 def evaluate(
-    workdir: str | Path,
+    workdir: str | Path | None = None,
     *,
     config: ConfigDict | None = None,
+    out: str | Path | None = None,
+    checkpoint: int | str | None = None,
     num: int | None = None,
     steps: int | None = None,
     guidance_weights: Sequence[float] | None = None,
+    arms: Any = None,
+    evaluators: Sequence[str] | None = None,
     bound_images: int | None = None,
     sweep_steps: Sequence[int] | None = None,
     features: str | None = None,
@@ -50,301 +54,251 @@ def evaluate(
     "uniform" (default), or "variational", by a network fitted to the training images.
 
     Args:
-      workdir: the run's folder.
+      workdir: the run's folder, or None for the pipeline of a config.
       config: to use in place of the run's own, see `commands.load_config`.
-      num: samples for each guidance weight; classes are as frequent as in the training set.
+      out: folder of the report; default: the run's.
+      checkpoint: its step, or "best"; None for the latest.
+      num: samples of each arm; they are asked for what training rows have, in their proportions.
       steps: of the sampler.
       guidance_weights: w of classifier-free guidance, each measured on its own.
-      bound_images: held-out images whose bits/dim are measured; 0 for none. On a chain by the bound, T
-        network calls each; on a continuous schedule by the probability-flow ODE, of a VDM by its bound.
+      arms: further ways to sample, {title: {dotted key of the config: value}}.
+      evaluators: what is measured, names of `evaluation.evaluators`; default: by what the system gives.
+      bound_images: held-out images whose bits/dim are measured; 0 for none. By the system's own bound (that
+        of a chain: T network calls an image), or on a continuous schedule by the probability-flow ODE.
       sweep_steps: numbers of steps to compare, with the first guidance weight; empty for none.
       features: in what distances are measured: "classifier", trained anew, or "<name>:<path>" of a file of
         weights: "classifier" (of `python -m diffjax.classifier`), "inception", "lpips_alexnet" or
         "lpips_vgg16" (for `diffjax.pretrained.load`).
-      batch_size: samples at a time.
+      batch_size: samples at a time; changes memory and speed only.
       seed: of samples, classifier, noise and subsets.
       progress: show progress bars.
 
     Returns:
-      What `evaluation.json` holds: the settings; under "samples" the metrics of the samples, one dict a
-      guidance weight; under "real" the same of real examples that were not trained on; and "sweep" and
-      one of "bound", "continuous_bound" and "likelihood" where they were asked for.
+      What `evaluation.json` holds: the settings; under "samples" the metrics of the samples, one dict an arm;
+      under "real" the same of real examples that were not trained on; "left_out", what could not be told; and
+      "sweep", one of "bound", "continuous_bound" and "likelihood", and "measures" where they were asked for.
 
     Raises:
       ValueError: if the folder is not a run with a checkpoint, or an option does not fit the run.
     """
-    workdir, config = Path(workdir), commands.load_config(workdir, config)
-    settings = _settings(
-        config,
-        num_samples=num,
-        guidance_weights=guidance_weights,
-        bound_images=bound_images,
-        sweep_steps=sweep_steps,
-        features=features,
-        batch_size=batch_size,
+    workdir, config = _run(workdir, config, out)
+    given = {
+        "num_samples": num, "guidance_weights": guidance_weights, "arms": arms, "evaluators": evaluators,
+        "bound_images": bound_images, "sweep_steps": sweep_steps, "features": features,
+        "batch_size": batch_size,
+    }  # fmt: skip
+    settings = evaluation_settings.read(config, given)
+    folder = output.writable(workdir if out is None else out)
+    arms, sweep = arms_of.of(config, settings, steps, workdir)  # refuse before the work begins
+    if arms[0].system.gives is not None and "num_samples" not in settings:
+        raise ValueError("num must be given: the run's config has no evaluation.num_samples")
+    extractor = references.extractor(settings["features"])
+    system, variables, step = commands.load(
+        config if workdir is None else workdir, step=checkpoint, config=None if workdir is None else config
     )
-    params, step = commands.load_params(workdir, config)
-    weights, num = settings["guidance_weights"], settings["num_samples"]
-    built = [(weight, *_build(config, steps, weight)) for weight in weights]  # refuse before the work begins
-    sweep = [(each, *_build(config, each, weights[0])) for each in settings["sweep_steps"]]
-    bounded = _bounded(config, settings)
-    extractor = _extractor(settings["features"])
+    train, held_out = (_prepared(system, workdir, systems.load_data(config, split)) for split in _SPLITS)
+    task = Task(system, variables, settings, train, held_out, seed, progress)
+    names = settings.get("evaluators", DEFAULTS[system.gives])
+    of_data = [work for name in names if name in OF_DATA for work in [OF_DATA[name].prepare(task)] if work]
+    bench, request = _bench(task, config, names, sweep, extractor)
 
-    train = systems.load_data(config, "train")
-    labels = _labels(config, train, num)
-    make = _image_metrics if train.x.ndim == 4 else _point_metrics
-    measure, quality, real, conventions = make(config, settings, train, extractor, seed)
-    if sweep and quality is None:
-        raise ValueError("sweep_steps compares Fréchet distances: it needs images and labels or features")
-
-    def draw(system, title):
-        return commands.sample_in_batches(
-            system, params, key=jax.random.key(seed), num=num, batch_size=settings["batch_size"],
-            labels=labels, progress=title if progress else None,
-        )  # fmt: skip
-
-    samples, own_steps = [], config.sampler.steps if steps is None else steps
-    for weight, system, calls in built:
-        x, seconds = draw(system, f"samples, w = {weight:g}")
-        samples.append({"guidance_weight": weight, **measure(x, labels), **_speed(num, calls, seconds)})
-        _picture(workdir / _picture_of(samples[-1]), x, labels, train)
     result = {
         "step": step,
         "seed": seed,
-        "sampler": config.sampler.to_dict() | ({} if steps is None else {"steps": steps}),
+        "sampler": _sampler(arms[0].config),
         "device": jax.devices()[0].device_kind,
-        "conventions": conventions,
-        "real": real,
-        "samples": samples,
     }
-    result["sampler"].pop("guidance_weight", None)
-    if sweep:
-        result["sweep"] = []
-        for each, system, calls in sweep:
-            if each == own_steps:  # these samples are there
-                result["sweep"].append({"steps": each, **samples[0]})
-                continue
-            x, seconds = draw(system, f"samples, {each} steps")
-            result["sweep"].append({"steps": each, **quality(x, labels), **_speed(num, calls, seconds)})
-    if bounded:
-        result |= _bits(config, settings, params, train, bounded, seed, progress)
-    _write(workdir, result)
+    shown = {}
+    if bench is None:
+        result |= {"conventions": None, "real": {}, "samples": [], "left_out": []}
+    else:
+        drawer = _Drawer(task, workdir, folder, request)
+        result |= _samples(bench, drawer, arms, sweep, shown)
+    for work in of_data:
+        result |= work()
+    result = _plain(result)
+    name = folder.absolute().name if workdir is None else workdir.absolute().name
+    _write(folder, name, result, system.gives, shown, train)
     return result
 
 
-def _settings(config, **given):
-    """Return `config.evaluation` with the options given, checked."""
-    found = read_settings(config, given)
-    if "num_samples" not in found:
-        raise ValueError("num must be given: the run's config has no evaluation.num_samples")
+_SPLITS = ("train", "test")
+
+
+def _run(workdir, config, out):
+    """Return the folder of a run, or None, and the config."""
+    if workdir is not None:
+        workdir = run_folder.local(workdir)
+        return workdir, commands.load_config(workdir, config)
+    if config is None or out is None:
+        raise ValueError(
+            "give --workdir=runs/<name>, the folder of a trained run, or --config=... --out=... of a pipeline"
+        )
+    return None, config
+
+
+def _samples(bench, drawer, arms, sweep, shown):
+    """Return what is found of real examples and of every arm's samples; what is drawn goes into `shown`."""
+    held_out, most = bench.reference.held_out, drawer.task.settings["reference"]
+    chosen = held_out.take(np.arange(min(len(held_out), most)))
+    asked = {} if chosen.label is None else {"label": chosen.label}
+    real, left_out = bench.measure(np.asarray(chosen.x), asked, report.HELD_OUT)
+    samples, left_out = [], list(left_out)
+    for arm in arms:
+        x, speed = drawer.draw(arm)
+        measured, some = bench.measure(x, drawer.request, arm.title)
+        shown[arm.file] = _shown(arm.system, x, drawer.request)
+        samples.append({**arm.about, **measured, **speed, "picture": f"evaluation/{arm.file}"})
+        left_out += some
+    found = {
+        "conventions": references.conventions(bench.reference, bench.evaluators),
+        "real": real,
+        "samples": samples,
+        "left_out": list(dict.fromkeys(left_out)),
+    }
+    if sweep:
+        found["sweep"] = [_in_sweep(arm, arms[0], samples[0], drawer, bench) for arm in sweep]
     return found
 
 
-def _build(config, steps, weight):
-    """Return the system with another sampler, and its network calls a sample."""
-    config = ConfigDict(config.to_dict())
-    config.sampler.guidance_weight = weight
-    if steps is not None:
-        config.sampler.steps = steps
-    return systems.build(config), assemble.network_calls(config) * (2 if weight else 1)
+def _prepared(system, workdir, source):
+    """Return the data as training saw them: captions tokenized, say."""
+    return system.prepare(workdir, source)[1] if system.updates else source
 
 
-def _speed(num, calls, seconds):
-    return {
-        "samples_per_second": num / seconds,
-        "network_calls": calls,
-        "calls_per_second": num * calls / seconds,
-    }
+def _bench(task, config, names, sweep, extractor):
+    """Return the Bench and the request of the samples; two Nones of a system that samples nothing."""
+    system, settings = task.system, task.settings
+    if system.gives is None:
+        for name in names:
+            if name in EVALUATORS:
+                raise ValueError(f"evaluation.evaluators: {name!r} is of samples, and this system gives none")
+        if sweep:
+            raise ValueError("sweep_steps compares samples, and this system gives none")
+        return None, None
+    request = _request(task)
+    chosen = [EVALUATORS[name] for name in names if name in EVALUATORS]
+    conditional = label_of(request) is not None
+    reference = references.make(task, config, chosen, extractor, conditional)
+    asked = "evaluators" in settings
+    for each in chosen:
+        lacking = reference.lacks(each.needs)
+        if asked and lacking:
+            raise ValueError(f"evaluation.evaluators: {each.name!r} needs {lacking}")
+    chosen = [each for each in chosen if reference.lacks(each.needs) is None]
+    if sweep and "frechet" not in [each.name for each in chosen]:
+        raise ValueError("sweep_steps compares Fréchet distances: it needs images and labels or features")
+    return Bench(chosen, reference), request
 
 
-def _bounded(config, settings):
-    """Return the held-out images whose bits/dim are asked for, or None."""
-    count = settings["bound_images"]
-    if not count:
-        return None
-    if "schedule" not in config:
-        raise ValueError(f"bound_images needs a noise schedule, and system {config.system!r} has none")
-    chain = config.system != "vdm" and isinstance(assemble.schedule(config), Chain)
-    by_the_ode = config.system != "vdm" and not chain
-    variance = settings.get("bound_variance")
-    if variance and not chain:
-        raise ValueError("evaluation.bound_variance is of the bound of a chain, which this schedule is not")
-    if variance and variance.startswith("learned") and not _learned(config):
+def _request(task):
+    """Return what the samples are asked: rows of the training set, in its proportions."""
+    system, train, num = task.system, task.train, task.settings["num_samples"]
+    if not system.request.parts:
+        return system.request.default(num)
+    rows = np.arange(len(train)) if train.label is None else np.argsort(train.label, kind="stable")
+    source, key = train.take(rows[np.arange(num) * len(train) // num]), jax.random.key(task.seed)
+    try:
+        jax.eval_shape(system.request.of_batch, task.variables, key, source.gather(np.zeros(1, int)))
+    except KeyError as error:
         raise ValueError(
-            f"evaluation.bound_variance={variance!r} needs a network trained for it (objective.loss)"
-        )
-    if settings["dequantisation"] != "uniform" and not by_the_ode:
-        raise ValueError("evaluation.dequantisation is of the likelihood of a continuous schedule by its ODE")
-    held_out = systems.load_data(config, "test")
-    if held_out.x.dtype != np.uint8:
-        raise ValueError(f"bound_images needs images of 8 bits, but {held_out.name} is {held_out.x.dtype}")
-    if not 2 <= count <= len(held_out):
-        raise ValueError(f"bound_images must be in 2..{len(held_out)}, or 0 for none; got {count}")
-    chosen = np.arange(count) * len(held_out) // count  # evenly through the set, whatever its order
-    label = None if held_out.label is None else held_out.label[chosen]
-    return Source(held_out.x[chosen], label, held_out.num_classes, held_out.name)
+            f"a model that is asked for a {error.args[0]} needs it to be measured, but {train.name} has none"
+        ) from error
+    size = task.settings["batch_size"]
+    return batches.per_example(system.request.of_batch, task.variables, source, key=key, batch_size=size)
 
 
-def _learned(config):
-    return config.objective.get("loss", "simple") != "simple"
+class _Drawer:
+    """Samples of arms, all asked for the same."""
+
+    def __init__(self, task, workdir, folder, request):
+        self.task, self.workdir, self.folder, self.request = task, workdir, folder, request
+
+    def draw(self, arm):
+        """Return samples and their speed."""
+        settings, variables = self.task.settings, self.task.variables
+        if self.workdir is None:  # a pipeline's stages may be other ones
+            variables = commands.load(arm.config).variables
+        made = commands.sample_in_batches(
+            arm.system, variables, key=jax.random.key(self.task.seed), num=settings["num_samples"],
+            batch_size=settings["batch_size"], request=self.request, keep=self.folder / ".passes",
+            identity=arm.config.to_json(),
+            progress=f"samples, {arm.title}" if self.task.progress else None,
+        )  # fmt: skip
+        speed = {
+            "samples_per_second": len(made.x) / made.seconds,
+            "network_calls": arm.calls,
+            "calls_per_second": len(made.x) * arm.calls / made.seconds,
+        }
+        return made.x, speed
 
 
-def _bits(config, settings, params, train, images, seed, progress):
-    """Return {what was measured: its result}."""
-    label = images.label if config.model.get("num_classes") else None
-    denoiser, how = assemble.denoiser(config), {"key": jax.random.key(seed)}
-    how |= {"batch_size": settings["batch_size"], "progress": "bits/dim" if progress else None}
-    if config.system == "vdm":
-        levels, how["num_steps"] = assemble.levels(config), config.objective.get("num_steps")
-        found = bound.measure_continuous_bound(denoiser, params, levels, images.x, label, **how)
-        return {"continuous_bound": found}
-    schedule = assemble.schedule(config)
-    if not isinstance(schedule, Chain):
-        model, labels = (denoiser, params, schedule), None if label is None else train.label
-        fit, options = DEQUANTISATIONS[settings["dequantisation"]], {"key": jax.random.key(seed + 1)}
-        law = fit(*model, train.x, labels, **options, progress="dequantiser" if progress else None)
-        found = likelihood.measure_likelihood(*model, images.x, label, dequantise=law, **how)
-        return {"likelihood": found}
-    variance = config.objective.get("variance", "learned_range") if _learned(config) else "fixed_small"
-    variance = settings.get("bound_variance", variance)
-    found = bound.measure_bound(denoiser, params, schedule, images.x, label, variance=variance, **how)
-    return {"bound": found}
+def _in_sweep(arm, first, samples, drawer, bench):
+    if arm.config.sampler.steps == first.config.sampler.steps:  # these samples are there
+        return {**arm.about, **samples}
+    x, speed = drawer.draw(arm)
+    return {**arm.about, **bench.measure(x, drawer.request, arm.title, brief=True).metrics, **speed}
 
 
-_EXTRACTORS = {
-    "classifier": classifier.load,
-    "inception": extractors.inception,
-    "lpips_alexnet": partial(extractors.lpips_trunk, architecture="lpips_alexnet"),
-    "lpips_vgg16": partial(extractors.lpips_trunk, architecture="lpips_vgg16"),
-}
+def _shown(system, x, request):
+    """Return the part of samples that the report shows, and what was asked of each."""
+    said = system.request.describe(request)
+    if system.gives != "images":
+        return x, None
+    if said is None:
+        return x[np.arange(min(_SHOWN, len(x))) * len(x) // min(_SHOWN, len(x))], None
+    chosen = pictures.shown(len(x), said, x.shape[1])
+    return x[chosen], [said[i] for i in chosen]
 
 
-def _extractor(features):
-    """Return the Extractor, or the Classifier, in a file; None for a classifier yet to be trained."""
-    name, _, path = str(features).partition(":")
-    if name not in _EXTRACTORS:
-        raise ValueError(
-            f"evaluation.features must be 'classifier' or '<name>:<path>', the name among "
-            f"{', '.join(_EXTRACTORS)}; got {features!r}{systems.nearest(name, _EXTRACTORS)}"
-        )
-    if not path and name != "classifier":
-        raise ValueError(f"evaluation.features={name!r} needs a path to its weights, '{name}:<path>'")
-    return _EXTRACTORS[name](path) if path else None
+def _sampler(config):
+    sampler = config.sampler.to_dict() if config.get("sampler") is not None else {}
+    return {key: value for key, value in sampler.items() if key != "guidance_weight"}
 
 
-def _labels(config, train, num):
-    """Return int32 [num] labels in the training set's proportions, or None for an unconditional model."""
-    if not config.model.get("num_classes"):
-        return None
-    if train.label is None:
-        raise ValueError(f"a class-conditional model needs labels to be measured, but {train.name} has none")
-    return np.sort(train.label)[np.arange(num) * len(train) // num]
+def _plain(tree):
+    """Return JSON data, which has no NaN: null stands for what is not finite."""
+    if isinstance(tree, Mapping):
+        return {key: _plain(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_plain(value) for value in tree]
+    return None if isinstance(tree, float) and not math.isfinite(tree) else tree
 
 
-def _image_metrics(config, settings, train, extractor, seed):
-    """Return (images, asked) -> metrics, the same in brief, the held-out images' metrics, and conventions."""
-    held_out = systems.load_data(config, "test")
-    if train.label is None and extractor is None:
-        measure = lambda x, asked: {"count": len(x), **report.measure_copies(x, train, held_out)}
-        return measure, None, measure(held_out.x, None), None
-    judging = extractor if isinstance(extractor, classifier.Classifier) else None
-    if judging is None and train.label is not None:
-        judging = classifier.fit(train, held_out, seed=seed)
-    if extractor is None or extractor is judging:
-        extractor = classifier.extractor(judging)
-    conditional = bool(config.model.get("num_classes"))
-    judge = report.judge(
-        extractor, judging, train, held_out, np.random.default_rng(seed), conditional, settings["reference"]
-    )
-    measure = lambda x, asked: report.measure_images(x, asked, judge, np.random.default_rng(seed))
-    quality = lambda x, asked: report.measure_quality(x, asked, judge)
-    some = _some(held_out, settings["reference"])
-    conventions = f"{extractor.conventions} {report.sizes(judge)}"
-    return measure, quality, measure(some.x, some.label), conventions
-
-
-def _some(source, most):
-    """Return the first `most` examples, or all of them."""
-    label = None if source.label is None else source.label[:most]
-    return Source(source.x[:most], label, source.num_classes, source.name)
-
-
-def _point_metrics(config, settings, train, extractor, seed):
-    """Return what `_image_metrics` does, of points against fresh points."""
-    del train, extractor
-    config, num = ConfigDict(config.to_dict()), settings["num_samples"]
-    config.data.num_examples = 2 * num
-    fresh = systems.load_data(config, "test")
-    label = None if fresh.label is None else fresh.label[:num]
-    real = Source(fresh.x[:num], label, fresh.num_classes, fresh.name)
-    measure = lambda x, asked: report.measure_points(x, asked, real, np.random.default_rng(seed))
-    return measure, None, measure(fresh.x[num:], None if label is None else fresh.label[num:]), None
-
-
-def _picture(path, x, labels, train):
-    if x.ndim == 2:
-        pictures.scatter(path, x, train.x[: len(x)])
-    elif labels is None:
-        pictures.grid(path, x[:100])
-    else:
-        first = np.concatenate([np.flatnonzero(labels == each)[:10] for each in np.unique(labels)])
-        pictures.grid(path, x[first], labels[first])
-
-
-def _write(workdir, result):
-    run_folder.write(workdir / "evaluation.json", json.dumps(result, indent=2) + "\n")
-    run_folder.write(workdir / "evaluation.md", "\n\n".join(_pages(workdir, result)) + "\n")
-
-
-def _pages(workdir, result):
-    columns = {_HELD_OUT: result["real"]} | {_title(each): each for each in result["samples"]}
-    sampler = ", ".join(f"{key} {value}" for key, value in result["sampler"].items())
-    yield f"# Evaluation of {workdir.absolute().name}"
-    made = f"The moving average after {result['step']:,} steps."
-    yield f"{made} Sampler: {sampler}. Device: {result['device']}."
-    yield report.table(columns).rstrip()
-    if result["conventions"]:
-        yield f"Features: {result['conventions']}"
-    yield "Times are of sampling alone, without compilation."
-    yield from (f"![{_title(each)}]({_picture_of(each)})" for each in result["samples"])
-    if "sweep" in result:
-        figures.quality(
-            workdir / "evaluation/sweep.png", result["sweep"], result["sweep"][0]["frechet_floor"]
-        )
-        yield f"## Quality against steps, {_title(result['samples'][0])}"
-        yield report.table({f"{each['steps']} steps": each for each in result["sweep"]}).rstrip()
-        yield "![quality against steps](evaluation/sweep.png)"
-    if "bound" in result:
-        figures.bound_terms(workdir / "evaluation/bound.png", {"held-out images": result["bound"]})
-        yield "## Bits per dimension"
-        yield report.bound_table(result["bound"]).rstrip()
-        yield "![terms of the bound](evaluation/bound.png)"
-    for key, text in (
-        ("continuous_bound", report.continuous_bound_table),
-        ("likelihood", report.likelihood_text),
-    ):
-        if key in result:
-            yield "## Bits per dimension"
-            yield text(result[key]).rstrip()
-
-
-def _title(measured):
-    weight = measured["guidance_weight"]
-    return f"guidance weight {weight:g}" if weight else "unguided"
-
-
-def _picture_of(measured):
-    return f"evaluation/samples_w{measured['guidance_weight']:g}.png"
+def _write(folder, name, result, gives, shown, train):
+    """Write the report, its figures and its numbers, all of them or none."""
+    with output.together(folder) as scratch:
+        for file, (x, said) in shown.items():
+            reference = train.x[: len(x)] if gives == "points" else None
+            path = pictures.of_samples(scratch / "evaluation" / file, gives, x, said, reference)
+            for each in result["samples"]:
+                if path is None and each["picture"] == f"evaluation/{file}":
+                    each["picture"] = None
+        if "sweep" in result:
+            rows = result["sweep"]
+            figures.quality(scratch / "evaluation" / "sweep.png", rows, rows[0]["frechet_floor"])
+        for each in OF_DATA.values():
+            each.draw(scratch / "evaluation", result)
+        run_folder.write(scratch / "evaluation.json", json.dumps(result, indent=2, allow_nan=False) + "\n")
+        run_folder.write(scratch / "evaluation.md", "\n\n".join(report.pages(name, result)) + "\n")
 
 
 def _flags():
     commands.define_run_flags()
     return {
-        "num": flags.DEFINE_integer("num", None, "Samples for each guidance weight."),
+        "out": flags.DEFINE_string("out", None, "Folder of the report; default: the run's."),
+        "checkpoint": flags.DEFINE_string(
+            "checkpoint", None, "Step of the checkpoint, or 'best'; default: the latest."
+        ),
+        "num": flags.DEFINE_integer("num", None, "Samples of each arm."),
         "steps": flags.DEFINE_integer("steps", None, "Steps of the sampler.", lower_bound=1),
         "guidance_weights": flags.DEFINE_list(
             "guidance_weights", None, "w of guidance, e.g. 0,0.5; 0 is none."
         ),
+        "arms": flags.DEFINE_multi_string(
+            "arm", None, "A further way to sample, 'title: key=value; key=value' (repeatable)."
+        ),
+        "evaluators": flags.DEFINE_list("evaluators", None, "What is measured, e.g. frechet,prdc,bits."),
         "bound_images": flags.DEFINE_integer(
             "bound_images", None, "Held-out images whose bits/dim are measured; 0 for none.", lower_bound=0
         ),
@@ -357,7 +311,7 @@ def _flags():
     }
 
 
-def cli():
+def cli() -> None:
     """Entry point of `diffjax-evaluate`."""
     defined = _flags()  # here, so that other commands can be imported beside this one
 
@@ -365,13 +319,15 @@ def cli():
         del argv
         options = {name: flag.value for name, flag in defined.items()}
         options |= {"workdir": flags.FLAGS.workdir, "config": flags.FLAGS.config}
-        if options["workdir"] is None:
-            raise ValueError("give --workdir=runs/<name>, the folder of a trained run")
+        options["checkpoint"] = values.checkpoint(options["checkpoint"])
         for name, kind in (("guidance_weights", float), ("sweep_steps", int)):
             if options[name] is not None:
                 options[name] = [_number(name, text, kind) for text in options[name]]
+        if options["arms"] is not None:
+            options["arms"] = [values.arm(text) for text in options["arms"]]
+        commands.use_every_core()
         evaluate(**options)
-        folder = Path(options["workdir"])
+        folder = run_folder.local(options["out"] or options["workdir"])
         print((folder / "evaluation.md").read_text())
         print(f"also in {folder / 'evaluation.md'} and {folder / 'evaluation.json'}")
 

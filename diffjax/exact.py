@@ -10,13 +10,20 @@ so the mixture stands in for a perfect network: to learn with, to debug with, an
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffjax.border import checked
+from diffjax.process import checks
 from diffjax.process.level import NoiseLevel, expand
-from diffjax.process.prediction import Prediction
+from diffjax.process.prediction import Denoiser, Prediction
+from diffjax.types import Array, ArrayLike, Float, Int, Key
+
+Label = int | Int[Array, ""] | Int[Array, " batch"] | None  # -1 and None mean no class
 
 _CLEAN = NoiseLevel(t=0.0, alpha=1.0, sigma=0.0, log_snr=np.inf)
 
@@ -40,12 +47,14 @@ class GaussianMixture:
     labels: np.ndarray
 
     @property
-    def covariances(self):
+    def covariances(self) -> np.ndarray:
         """`[K, D, D]`."""
         return np.einsum("kij,kj,klj->kil", self.axes, self.spectra, self.axes)
 
-    def sample(self, key, n, label=None):
+    @checked
+    def sample(self, key: Key[Array, ""], n: int, label: int | None = None) -> Float[Array, "n dim"]:
         """Draw n points, `[n, D]`; of one class if `label` is given."""
+        checks.count("n", n)
         key_k, key_x = jax.random.split(key)
         component = jax.random.categorical(key_k, jnp.asarray(self._log_weights(label)), shape=(n,))
         z = jax.random.normal(key_x, (n, self.means.shape[1]))
@@ -54,7 +63,10 @@ class GaussianMixture:
             "nij,nj->ni", jnp.asarray(self.axes, z.dtype)[component], scaled
         )
 
-    def component_log_prob(self, x, level=None):
+    @checked
+    def component_log_prob(
+        self, x: Float[Array, "batch dim"], level: NoiseLevel | None = None
+    ) -> Float[Array, "batch components"]:
         """Return log w_k + log N(x; alpha m_k, C_k) of every component, `[B, K]` for x `[B, D]`."""
         x = jnp.asarray(x)
         centred, variance = self._in_axes(x, _CLEAN if level is None else level)
@@ -63,7 +75,10 @@ class GaussianMixture:
         constant = jnp.asarray(np.log(self.weights) - 0.5 * self.means.shape[1] * np.log(2 * np.pi), x.dtype)
         return constant - 0.5 * (log_det + distance)
 
-    def log_prob(self, x, level=None, label=None):
+    @checked
+    def log_prob(
+        self, x: Float[Array, "batch dim"], level: NoiseLevel | None = None, label: Label = None
+    ) -> Float[Array, " batch"]:
         """Return log p(x_t) in nats, `[B]`, at a level (default: clean data); with `label` of one class."""
         x = jnp.asarray(x)
         joint = self.component_log_prob(x, level)
@@ -72,26 +87,34 @@ class GaussianMixture:
         weight = jnp.where(member, jnp.asarray(self.weights, x.dtype), 0).sum(-1)
         return total - jnp.log(weight)
 
-    def responsibilities(self, x, level=None, label=None):
+    @checked
+    def responsibilities(
+        self, x: Float[Array, "batch dim"], level: NoiseLevel | None = None, label: Label = None
+    ) -> Float[Array, "batch components"]:
         """Return p(k | x_t), `[B, K]`; among one class's components if `label` is given."""
         x = jnp.asarray(x)
         joint = self.component_log_prob(x, level)
         return jax.nn.softmax(jnp.where(self._member(label, x), joint, -jnp.inf), axis=-1)
 
-    def class_log_prob(self, x, level=None):
+    @checked
+    def class_log_prob(
+        self, x: Float[Array, "batch dim"], level: NoiseLevel | None = None
+    ) -> Float[Array, "batch classes"]:
         """Return the exact classifier log p(class | x_t), `[B, number of classes]`."""
         log_r = jax.nn.log_softmax(self.component_log_prob(x, level), axis=-1)
         classes = np.arange(self.labels.max() + 1)
         masks = jnp.asarray(self.labels[None] == classes[:, None])
         return jax.nn.logsumexp(jnp.where(masks, log_r[:, None, :], -jnp.inf), axis=-1)
 
-    def predict(self, x, level, label=None):
+    @checked
+    def predict(self, x: Float[Array, "batch dim"], level: NoiseLevel, label: Label = None) -> Prediction:
         """Return the exact Prediction at x_t `[B, D]`; eps without a division by sigma.
 
         Args:
           x: `[B, D]`.
           level: NoiseLevel, scalars or `[B]`.
-          label: None, an int, or `[B]` ints; -1 means no class, one that no component has gives NaN.
+          label: None, an int, or `[B]` ints; -1 means no class. One that no component has is refused,
+            and gives NaN inside `jit`, where it cannot be seen.
         """
         x = jnp.asarray(x)
         centred, variance = self._in_axes(x, level)
@@ -104,7 +127,10 @@ class GaussianMixture:
         eps = sigma * jnp.einsum("bk,kij,bkj->bi", r, axes, scaled)
         return Prediction(x0, eps)
 
-    def posterior(self, x, level, label=None):
+    @checked
+    def posterior(
+        self, x: Float[Array, "batch dim"], level: NoiseLevel, label: Label = None
+    ) -> tuple[Array, Array, Array]:
         """Return p(x_0 | x_t) as (weights `[B, K]`, means `[B, K, D]`, covariances `[B, K, D, D]`)."""
         x = jnp.asarray(x)
         centred, variance = self._in_axes(x, level)
@@ -117,22 +143,28 @@ class GaussianMixture:
         covariances = jnp.einsum("kij,bkj,klj->bkil", axes, spread, axes)
         return self.responsibilities(x, level, label), means, covariances
 
-    def score(self, x, level=None, label=None):
+    @checked
+    def score(
+        self, x: Float[Array, "batch dim"], level: NoiseLevel | None = None, label: Label = None
+    ) -> Float[Array, "batch dim"]:
         """Return grad log p(x_t), `[B, D]`; of one class if `label` is given."""
         x = jnp.asarray(x)
         centred, variance = self._in_axes(x, _CLEAN if level is None else level)
         r = self.responsibilities(x, level, label)
         return -jnp.einsum("bk,kij,bkj->bi", r, jnp.asarray(self.axes, x.dtype), centred / variance)
 
-    def guided_score(self, x, level, label, scale):
+    @checked
+    def guided_score(
+        self, x: Float[Array, "batch dim"], level: NoiseLevel, label: Label, scale: float
+    ) -> Float[Array, "batch dim"]:
         """Return (1 - scale) grad log p(x_t) + scale grad log p(x_t | label), classifier-free guidance's."""
         return (1 - scale) * self.score(x, level) + scale * self.score(x, level, label)
 
-    def denoiser(self):
+    def denoiser(self) -> Denoiser:
         """Return the exact Denoiser; cond is None, or `[B]` int labels with -1 for no class."""
         return self._denoise
 
-    def _denoise(self, x_t, level, cond=None):
+    def _denoise(self, x_t: Array, level: NoiseLevel, cond: Any = None) -> Prediction:
         return self.predict(x_t, level, cond)
 
     def _in_axes(self, x, level):
@@ -148,18 +180,33 @@ class GaussianMixture:
         """Return which components a label admits, broadcastable to `[B, K]`."""
         if label is None:
             return jnp.ones((1, len(self.weights)), bool)
+        self._check_label(label)
         label = jnp.broadcast_to(jnp.asarray(label), x.shape[:1])[:, None]
         return (jnp.asarray(self.labels) == label) | (label < 0)
 
+    def _check_label(self, label):
+        """Raise ValueError for a class, known on the host, that no component has."""
+        if isinstance(label, jax.core.Tracer):
+            return
+        bad = (np.asarray(label) >= 0) & ~np.isin(label, self.labels)
+        if bad.any():
+            given = np.asarray(label)[bad].flat[0]
+            raise ValueError(f"label must be one of {sorted(set(self.labels.tolist()))}, got {given}")
+
     def _log_weights(self, label):
+        self._check_label(-1 if label is None else label)
         member = (self.labels == label) | (label is None or label < 0)
-        if not member.any():
-            raise ValueError(f"label must be one of {sorted(set(self.labels.tolist()))}, got {label}")
         with np.errstate(divide="ignore"):
             return np.log(np.where(member, self.weights, 0.0))
 
 
-def gaussian_mixture(weights, means, covariances, labels=None):
+@checked
+def gaussian_mixture(
+    weights: ArrayLike | Sequence[float],
+    means: ArrayLike | Sequence[Any],
+    covariances: ArrayLike | Sequence[Any],
+    labels: ArrayLike | Sequence[int] | None = None,
+) -> GaussianMixture:
     """Make a mixture of Gaussians.
 
     Args:
@@ -171,9 +218,19 @@ def gaussian_mixture(weights, means, covariances, labels=None):
 
     Raises:
       ValueError: if a shape or a value is wrong.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from diffjax import exact
+      >>> from diffjax.process import schedules
+      >>> two = exact.gaussian_mixture([1, 3], [[-1.0], [1.0]], [0.1, 0.1])
+      >>> two.weights.tolist()
+      [0.25, 0.75]
+      >>> two.denoiser()(jnp.zeros((5, 1)), schedules.edm()(0.5)).x0.shape
+      (5, 1)
     """
-    weights, means = np.asarray(weights, np.float64), np.asarray(means, np.float64)
-    covariances = np.asarray(covariances, np.float64)
+    weights, means = _numbers("weights", weights), _numbers("means", means)
+    covariances = _numbers("covariances", covariances)
     if means.ndim != 2 or weights.shape != means.shape[:1]:
         raise ValueError(
             f"weights must be [K] and means [K, D], got {list(weights.shape)} and {list(means.shape)}"
@@ -195,6 +252,16 @@ def gaussian_mixture(weights, means, covariances, labels=None):
     if spectra.min() < -1e-9 * max(spectra.max(), 1e-300):
         raise ValueError(f"covariances must be positive semi-definite, got an eigenvalue {spectra.min():g}")
     labels = np.arange(count) if labels is None else np.asarray(labels)
-    if labels.shape != (count,) or labels.min() < 0:
-        raise ValueError(f"labels must be [K] ints >= 0, got shape {list(labels.shape)}")
+    if labels.shape != (count,) or labels.dtype.kind not in "iu" or labels.min() < 0:
+        raise ValueError(f"labels must be [K] ints >= 0, got {labels.dtype} of shape {list(labels.shape)}")
     return GaussianMixture(weights / weights.sum(), means, np.maximum(spectra, 0), axes, labels)
+
+
+def _numbers(name, values):
+    """Return an array in float64; ValueError unless it holds finite numbers."""
+    try:
+        found = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be an array of numbers, got {values!r}") from None
+    checks.finite(name, found)
+    return found

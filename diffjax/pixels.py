@@ -4,9 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffjax.types import Array, Float, Shaped, UInt8
+from diffjax.border import checked
+from diffjax.types import Array, Float, UInt8
 
 
+@checked
 def to_model(images: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Map uint8 pixels 0..255 of any shape to float32 in [-1, 1]: `x / 127.5 - 1`.
 
@@ -19,13 +21,11 @@ def to_model(images: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:
     Raises:
       ValueError: for another dtype.
     """
-    images = images if isinstance(images, jax.Array) else np.asarray(images)
-    if images.dtype != np.uint8:
-        raise ValueError(f"images must be uint8, got {images.dtype}")
     return images.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
-def to_uint8(x: Shaped[Array, "*shape"]) -> UInt8[Array, "*shape"]:
+@checked
+def to_uint8(x: Float[Array, "*shape"]) -> UInt8[Array, "*shape"]:
     """Map floats of any shape to the nearest uint8 pixels, clipping to [-1, 1]; the inverse of `to_model`.
 
     Args:
@@ -37,7 +37,5 @@ def to_uint8(x: Shaped[Array, "*shape"]) -> UInt8[Array, "*shape"]:
     Raises:
       ValueError: if `x` is not floating point.
     """
-    xp, x = (jnp, x) if isinstance(x, jax.Array) else (np, np.asarray(x))
-    if not jnp.issubdtype(x.dtype, np.floating):
-        raise ValueError(f"x must be floating point in [-1, 1], got {x.dtype}")
+    xp = jnp if isinstance(x, jax.Array) else np
     return xp.rint(np.float32(127.5) * (xp.clip(x.astype(np.float32), -1, 1) + 1)).astype(np.uint8)

@@ -17,9 +17,8 @@ from absl import flags
 from ml_collections import config_flags
 
 from diffjax import commands, data, systems
-from diffjax.commands import devices, phases
+from diffjax.commands import devices, evaluation_settings, phases
 from diffjax.evaluation import pictures
-from diffjax.systems import evaluation_settings
 from diffjax.systems.options import call, require, section
 from diffjax.training import fit, metrics, sharding, workdir
 from diffjax.training import state as states
@@ -40,6 +39,10 @@ _LOOP = (
 _TRAINING = (*_LOOP, "batch_size", "ema", "mesh", "writers")
 _REQUIRED = ("num_steps", "seed", "log_every", "checkpoint_every", "batch_size", "ema")
 _IDENTITY = ("system", "training.seed", "training.batch_size", "training.ema")
+_COUNTS = {  # of config.training, and the least they may be
+    "num_steps": 1, "batch_size": 1, "log_every": 1, "checkpoint_every": 1, "accumulate": 1, "keep": 1,
+    "sample_every": 0, "seed": 0,
+}  # fmt: skip
 _PLACES = ("path", "data_dir")  # of data, whose content counts
 _WRITERS = {"tensorboard": metrics.tensorboard, "wandb": metrics.wandb}
 _PREVIEWS = {"images": 100, "points": 2000, "embeddings": 100}
@@ -76,6 +79,9 @@ def _train(config, folder, about, progress, should_stop):
     _check_keys("config", config, [*_COMMON, *systems.module(config).SECTIONS])
     _check_keys("config.training", section(config, "training"), _TRAINING)
     require(config, *(f"training.{name}" for name in _REQUIRED))
+    for name, least in _COUNTS.items():
+        if name in config.training:
+            _check_count(f"training.{name}", config.training[name], least)
     evaluation_settings.read(config)
     source = systems.load_data(config, "train")
     config = _with_names(config, source)
@@ -168,10 +174,6 @@ def _check_data(folder, source):
 def _trace(run):
     """Raise what the system itself refuses, by tracing it: nothing is compiled or written."""
     settings, system = run.config.training, run.system
-    for name in ("log_every", "checkpoint_every", "num_steps", "batch_size"):
-        value = settings[name]
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ValueError(f"training.{name} must be an integer of at least 1, got {value!r}")
     _batches(run.config, run.source, run.rows).close()
     if system.frozen:
         return  # its batches are known after `prepare`; what it stands on was checked by building it
@@ -227,6 +229,13 @@ def _writer(name):
     return _WRITERS[name]
 
 
+def _check_count(name, value, least):
+    most = 2**32 - 1 if name.endswith(".seed") else 2**31 - 1
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        limit = f"in {least}..{most}" if least == 0 else f"of at least {least}"
+        raise ValueError(f"{name} must be an integer {limit}, got {value!r}")
+
+
 def _check_keys(where, entries, known):
     for key in entries:
         if key not in known:
@@ -241,8 +250,7 @@ def _main(argv):
     commands.use_every_core(options.cpu_devices)
     if options.distributed:
         jax.distributed.initialize()
-    file = config_flags.get_config_filename(options["config"]).partition(":")[0]
-    about = inspect.getdoc(commands.config_module(file)) or "A training run."
+    about = _about(config_flags.get_config_filename(options["config"]), options.config)
     folder = workdir.local(options.workdir)
     with on_signals() as received:
         state = train(options.config, folder, about, should_stop=received)
@@ -250,6 +258,20 @@ def _main(argv):
         print(_last_words(folder, int(state.step), options.config.training.num_steps, received()))
     if received() is signal.SIGINT:
         sys.exit(130)  # what a shell expects of a command ended by Ctrl-C
+
+
+def _about(file, config):
+    """Return what a run is, for its README: what its config's file says of itself, and what was changed."""
+    path, _, argument = file.partition(":")
+    module = commands.config_module(path)
+    own = module.get_config(argument) if argument else module.get_config()
+    given, there = workdir.flat(config.to_dict()), workdir.flat(own.to_dict())
+    changed = {key: value for key, value in given.items() if value != there.get(key, there)}
+    told = "".join(f"\n    {key} = {value!r}" for key, value in changed.items())
+    if any(key.split(".")[0] in ("system", "data") for key in changed):  # what the file says is of other data
+        return f"System {config.system!r} on data {config.data.name!r}: {file} with{told}"
+    about = inspect.getdoc(module) or "A training run."
+    return f"{about}\n\nChanged here:\n{told}" if changed else about
 
 
 def _last_words(folder, step, num_steps, received):

@@ -18,7 +18,10 @@ import jax
 import numpy as np
 
 Array = jax.Array | np.ndarray  # what lives on a device, and what the host computes in float64
-ArrayLike = jax.typing.ArrayLike  # these, numpy's scalars and Python's numbers
+if TYPE_CHECKING:
+    ArrayLike = Any  # a type checker cannot calculate with the union below
+else:
+    ArrayLike = jax.typing.ArrayLike  # these, numpy's scalars and Python's numbers
 Extended = Annotated[float, "may be infinite"]
 
 if TYPE_CHECKING or "jaxtyping" in sys.modules:

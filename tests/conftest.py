@@ -13,7 +13,7 @@ import jax
 import jaxtyping
 import pytest
 
-if os.environ.get("DIFFJAX_TYPECHECK", "1") != "0":
+if os.environ.get("DIFFJAX_TYPECHECK", "0") != "0":
     jaxtyping.install_import_hook("diffjax", "typechecker.check")
 
 _CACHE = pathlib.Path(__file__).parents[1] / ".jax_cache"

@@ -117,20 +117,6 @@ def _is_dict(text):
 
 
 def _located(argv):
-    """Return the arguments with the path of the config file; tell of one that is not where it was said."""
-    argv = list(argv)
-    for i, word in enumerate(argv):
-        flag, equals, config = word.partition("=")
-        if flag in ("--config", "-config") and (equals or i + 1 < len(argv)):
-            given = config if equals else argv[i + 1]
-            found = configs.locate(given)
-            if found != given:
-                print(f"{given} is not here: taking the one that ships, {found}", file=sys.stderr)
-            argv[i if equals else i + 1] = f"{flag}={found}" if equals else found
-    return argv
-
-
-def _located(argv):
     """Return the arguments with the path of the config file, telling of one that is not where it was said."""
     argv = list(argv)
     for i, word in enumerate(argv):

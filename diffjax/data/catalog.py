@@ -4,15 +4,18 @@ import difflib
 import functools
 import importlib
 import inspect
+import os
 import zlib
 from collections.abc import Callable
 
 import numpy as np
 
+from diffjax.border import checked
 from diffjax.data import toys
 from diffjax.data.sources import Source
 
 
+@checked
 def load(name: str, split: str = "train", **options) -> Source:
     """Load a data set by name.
 
@@ -42,7 +45,7 @@ def load(name: str, split: str = "train", **options) -> Source:
     return reader(split=split, **options)
 
 
-def _reader(name: str, data_dir: str | None) -> Callable[..., Source]:
+def _reader(name: str, data_dir: str | os.PathLike | None) -> Callable[..., Source]:
     if name in _TOYS:
         return _toy(_TOYS[name])
     if name in _MODULES:
@@ -50,7 +53,7 @@ def _reader(name: str, data_dir: str | None) -> Callable[..., Source]:
     return _prepared(name, data_dir)
 
 
-def _prepared(name: str, data_dir: str | None) -> Callable[..., Source]:
+def _prepared(name: str, data_dir: str | os.PathLike | None) -> Callable[..., Source]:
     """Return the reader of a set that TFDS knows, or that is on disk."""
     from diffjax.data import prepared
 
@@ -75,7 +78,8 @@ def _toy(draw: Callable) -> Callable[..., Source]:
         num_classes = None if label is None else _NUM_CLASSES[draw]
         return Source(x, label, num_classes, name=f"{draw.__name__}/{split}")
 
-    return read
+    read.__qualname__ = draw.__name__  # what messages call it
+    return checked(read)
 
 
 _NUM_CLASSES = {toys.ring8: 8, toys.two_modes: 2, toys.grid25: 25, toys.moons: 2}

@@ -6,11 +6,13 @@ import io
 import os
 import pathlib
 import tempfile
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 from sklearn import datasets
 
+from diffjax.border import checked
 from diffjax.data import prepared
 from diffjax.data.sources import Source
 
@@ -44,7 +46,8 @@ class Digits(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager):
-        by_class = np.argsort(datasets.load_digits().target, kind="stable")
+        digits: Any = datasets.load_digits()
+        by_class = np.argsort(digits.target, kind="stable")
         test = np.arange(len(by_class)) % 5 == 0
         return {
             "train": self._generate_examples(np.sort(by_class[~test])),
@@ -52,12 +55,13 @@ class Digits(tfds.core.GeneratorBasedBuilder):
         }
 
     def _generate_examples(self, indices):
-        digits = datasets.load_digits()
+        digits: Any = datasets.load_digits()
         pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
         for key, index in enumerate(indices):
             yield key, {"image": pixels[index], "label": int(digits.target[index])}
 
 
+@checked
 def read(split: str = "train", data_dir: str | os.PathLike | None = None) -> Source:
     """Read the digits, preparing them on disk the first time.
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from diffjax.border import checked
 from diffjax.data import captions, fingerprints, image_files
 from diffjax.data.lazy import LazyImages
 from diffjax.data.sources import Source
@@ -17,6 +18,7 @@ _CHUNK = 256
 _SIZED, _READ = 4096, 64  # files whose sizes, and whose bytes, go into the mark of a folder
 
 
+@checked
 def read(
     path: str | os.PathLike,
     split: str = "train",
@@ -107,7 +109,7 @@ def _splits(root: pathlib.Path, train: str | None, test: str | None) -> dict[str
     """Return the folders of the splits, or None where the images are not divided."""
     if (train is None) != (test is None) or (train is not None and train == test):
         raise ValueError(f"train and test must be two folders, or None both, got {train!r} and {test!r}")
-    if train is None:
+    if train is None or test is None:
         return None
     folders = {"train": root / train, "test": root / test}
     there = [folder for folder in folders.values() if folder.is_dir()]
@@ -174,7 +176,7 @@ def _files(base: pathlib.Path) -> tuple[list[str], list[pathlib.Path]]:
 
 def _labels(
     base: pathlib.Path, files: list[str], training: pathlib.Path
-) -> tuple[Integer[np.ndarray, "n"], tuple[str, ...]]:
+) -> tuple[Integer[np.ndarray, " n"], tuple[str, ...]]:
     """Return the classes of files below `base`, and their names, as `training` has them."""
     if not training.is_dir():
         raise ValueError(f"labels: classes are those of the training split, but there is no {training}")
@@ -191,7 +193,7 @@ def _labels(
     return label, tuple(names)
 
 
-def _chosen(count: int, held_out: float, split: str) -> Integer[np.ndarray, "chosen"]:
+def _chosen(count: int, held_out: float, split: str) -> Integer[np.ndarray, " chosen"]:
     tests = round(count * held_out)
     test = np.arange(tests) * count // max(tests, 1)
     return test if split == "test" else np.setdiff1d(np.arange(count), test)

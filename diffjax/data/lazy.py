@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from diffjax.types import Array, Integer, UInt8
+from diffjax.types import Integer, UInt8
 
 _KEPT_BYTES = 2**30  # decoded sets up to this size stay in memory: the files of a larger one are read again
 _CHUNK = 256
@@ -30,8 +30,8 @@ class LazyImages:
     def __init__(
         self,
         read: Callable[[np.ndarray], np.ndarray],
-        shape: tuple[int, int, int, int],
-        mark: Callable[[np.ndarray], bytes] | None = None,
+        shape: tuple[int, ...],
+        mark: Callable[[np.ndarray], bytes] = lambda rows: b"",
         keep: bool = True,
     ):
         """Make the images.
@@ -39,8 +39,8 @@ class LazyImages:
         Args:
           read: distinct rows int [B] -> pixels uint8 [B, H, W, C]; called from several threads at once.
           shape: (N, H, W, C).
-          mark: rows int [B] -> what tells these images from others, found without decoding them all; None
-            where nothing does but their shape.
+          mark: rows int [B] -> what tells these images from others, found without decoding them all; by
+            default nothing does but their shape.
           keep: what was decoded, if it is not too much.
         """
         self.shape = tuple(shape)
@@ -56,13 +56,12 @@ class LazyImages:
 
     def mark(self) -> bytes:
         """Return what tells these images from others: their shape, and the mark of their rows."""
-        return repr(self.shape).encode() + (b"" if self._mark is None else self._mark(self._rows))
+        return repr(self.shape).encode() + self._mark(self._rows)
 
-    def take(self, rows: Integer[Array, "count"]) -> "LazyImages":
+    def take(self, rows: Integer[np.ndarray, " count"]) -> "LazyImages":
         """Return the images of some rows, still to be decoded; what is decoded is kept here."""
-        mark = None if self._mark is None else lambda chosen: self._mark(rows[chosen])
-        shape = (len(rows), *self.shape[1:])
-        return LazyImages(lambda chosen: self[rows[chosen]], shape, mark, keep=self._kept is None)
+        read, mark = lambda chosen: self[rows[chosen]], lambda chosen: self._mark(rows[chosen])
+        return LazyImages(read, (len(rows), *self.shape[1:]), mark, keep=self._kept is None)
 
     def __getitem__(self, index) -> UInt8[np.ndarray, "..."]:
         """Return the images at `index` of the first axis, a new array; an index of more axes decodes all."""

@@ -5,9 +5,11 @@ import os
 import numpy as np
 
 from diffjax import archives
-from diffjax.data.sources import Source
+from diffjax.border import checked
+from diffjax.data.sources import Source, narrow
 
 
+@checked
 def read(
     path: str | os.PathLike,
     split: str = "train",
@@ -16,12 +18,15 @@ def read(
     labels: str | None = "{split}_label",
     num_classes: int | None = None,
     arrays: tuple[str, ...] | None = None,
-    class_names: str | None = None,
+    label_names: str | None = None,
+    is_test: str | None = None,
+    left_out: str | None = None,
 ) -> Source:
     """Read one split of an `.npz` file of images.
 
     `{split}` in `path`, `images` and `labels` stands for the split. Where neither `path` nor `images` has
-    it, the file holds one split, "train"; a second one would silently be the same images.
+    it, the file holds one split, "train"; a second one would silently be the same images. Or `is_test` tells
+    the splits "train" and "test" apart in arrays that hold both.
 
     Args:
       path: the file, made by `np.savez`.
@@ -33,8 +38,10 @@ def read(
       arrays: names of what else to read of each example, such as ("caption",): "caption" has the key
         "{split}_caption" where `images` has `{split}`, or else its name. Integers become int32, floats of 64
         bits float32.
-      class_names: key of the names of the classes, strings `[num_classes]` for all splits; by default
+      label_names: key of the names of the classes, strings `[num_classes]` for all splits; by default
         "class_names", where there is such an array. Not read without labels.
+      is_test: key of bool `[N]`, the examples of the split "test"; the others are "train".
+      left_out: key of bool `[N]`, the examples of neither split, such as repeated ones.
 
     Returns:
       A `Source` of uint8 images.
@@ -43,56 +50,66 @@ def read(
       ValueError: if the file, a key, a dtype or a shape is not as said above.
     """
     template = f"{os.fspath(path)} {images}"
-    if "{split}" not in template and split != "train":
+    if is_test is not None and ("{split}" in template or split not in ("train", "test")):
+        found = f'split "{split}" of {template}'
+        raise ValueError(f'is_test tells "train" and "test" of one file apart, got {found}')
+    if is_test is None and "{split}" not in template and split != "train":
         raise ValueError(f'split must be "train" where neither path nor images has {{split}}, got "{split}"')
     path = os.path.expanduser(os.fspath(path).replace("{split}", split))
-    if isinstance(arrays, str):
-        raise ValueError(f"arrays must be names in a tuple, got {arrays!r}")
-    keys = {name: "{split}_" * ("{split}" in images) + name for name in arrays or ()}
-    keys |= {"images": images} | ({} if labels is None else {"labels": labels})
+    keys = {"images": images, "labels": labels, "is_test": is_test, "left_out": left_out}
     there = archives.names(path)
-    if labels is not None and (class_names or "class_names" in there):
-        keys["class_names"] = class_names or "class_names"
-    keys = {field: key.replace("{split}", split) for field, key in keys.items()}
-    for field, key in keys.items():
+    if labels is not None:
+        keys["label_names"] = label_names or ("class_names" if "class_names" in there else None)
+    keys = {field: key.replace("{split}", split) for field, key in keys.items() if key is not None}
+    prefix = f"{split}_" if "{split}" in images else ""
+    more = {name: prefix + name for name in arrays or ()}
+    for field, key in [*keys.items(), *more.items()]:
         if key not in there:
             present = ", ".join(sorted(there)) or "nothing"
             raise ValueError(f'{field} "{key}" is not in {path}, which holds {present}')
-    found = archives.read(path, set(keys.values()))
-    found = {field: found[key] for field, key in keys.items()}
+    read = archives.read(path, {*keys.values(), *more.values()})
+    found = {field: read[key] for field, key in keys.items()}
+    more = {name: narrow(read[key], f"{name} in {path}") for name, key in more.items()}
 
     x = found["images"]
     if x.dtype != np.uint8 or x.ndim not in (3, 4):
         raise ValueError(f"images must be uint8 [N, H, W] or [N, H, W, C], got {x.dtype} {x.shape} in {path}")
     x = x[..., None] if x.ndim == 3 else x
-    name = os.path.basename(path)
-    more = {each: _narrow(found[each], each, path) for each in arrays or ()}
-    if labels is None:
-        return Source(x, name=name, arrays=more)
-    label = found["labels"]
-    if label.dtype.kind not in "iu" or label.shape != (len(x),):
-        raise ValueError(f"labels must be integers [{len(x)}], got {label.dtype} {label.shape} in {path}")
-    names = _class_names(found["class_names"], path) if "class_names" in found else None
-    if num_classes is None:
-        num_classes = int(label.max(initial=0)) + 1 if names is None else len(names)
-    return Source(x, _int32(label, "labels", path), num_classes, name, more, names)
+    label, names = _label(found, len(x), path), _class_names(found, path)
+    if label is not None and num_classes is None:
+        num_classes = len(names) if names else int(label.max(initial=0)) + 1
+    num_classes = None if label is None else num_classes
+    source = Source(x, label, num_classes, os.path.basename(path), more, names)
+    if is_test is None and left_out is None:
+        return source
+    return source.take(np.flatnonzero(_mask(found, len(x), split, path)))
 
 
-def _class_names(names, path):
+def _label(found, count, path):
+    label = found.get("labels")
+    if label is None:
+        return None
+    if label.dtype.kind not in "iu" or label.shape != (count,):
+        raise ValueError(f"labels must be integers [{count}], got {label.dtype} {label.shape} in {path}")
+    return narrow(label, f"labels in {path}").astype(np.int32)
+
+
+def _class_names(found, path):
+    names = found.get("label_names")
+    if names is None:
+        return None
     if names.dtype.kind != "U" or names.ndim != 1:
-        raise ValueError(f"class_names must be strings [K], got {names.dtype} {names.shape} in {path}")
+        raise ValueError(f"label_names must be strings [K], got {names.dtype} {names.shape} in {path}")
     return tuple(names.tolist())
 
 
-def _narrow(array, field, path):
-    """Return an array as a device computes with it: whole numbers of at most 32 bits, floats too."""
-    if array.dtype.itemsize < 4 or array.dtype.kind not in "iuf":
-        return array
-    return array.astype(np.float32) if array.dtype.kind == "f" else _int32(array, field, path)
-
-
-def _int32(array, field, path):
-    limits = np.iinfo(np.int32)
-    if array.size and not limits.min <= int(array.min()) <= int(array.max()) <= limits.max:
-        raise ValueError(f"{field} must fit into int32, got {array.min()} to {array.max()} in {path}")
-    return array.astype(np.int32)
+def _mask(found, count, split, path):
+    """Return which examples of a file of both splits are of this one, bool [N]."""
+    for field in ("is_test", "left_out"):
+        mask = found.setdefault(field, np.zeros(count, bool))
+        if mask.dtype != bool or mask.shape != (count,):
+            raise ValueError(f"{field} must be bool [{count}], got {mask.dtype} {mask.shape} in {path}")
+    chosen = (found["is_test"] == (split == "test")) & ~found["left_out"]
+    if not chosen.any():
+        raise ValueError(f'is_test and left_out leave no example for "{split}" in {path}')
+    return chosen

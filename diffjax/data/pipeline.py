@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from diffjax.border import checked
 from diffjax.data.sources import Source
 
 if TYPE_CHECKING:  # who only samples needs no grain
@@ -82,6 +83,7 @@ _CHANGED = ": these are not the data that the run began with; put those back, or
 _WAY = {"data": _CHANGED, "num_examples": _CHANGED}
 
 
+@checked
 def batches(
     source: Source,
     batch_size: int,
@@ -145,6 +147,7 @@ def batches(
     return Batches(dataset, stream | {"shuffle": shuffle, "repeat": repeat, "flip": flip})
 
 
+@checked
 def epoch(source: Source, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
     """Iterate once over a source in its own order, for evaluation.
 

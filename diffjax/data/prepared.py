@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from array_record.python import array_record_module
+from array_record.python.array_record_module import ArrayRecordReader
 
-from diffjax.data import fingerprints
+from diffjax.border import checked
+from diffjax.data import fingerprints, image_files
 from diffjax.data.lazy import LazyImages
-from diffjax.data.sources import Source
+from diffjax.data.sources import Source, narrow
 from diffjax.data.squares import square
 from diffjax.types import Integer
 
@@ -29,6 +30,7 @@ def root(data_dir: str | os.PathLike | None = None) -> pathlib.Path:
     return pathlib.Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
+@checked
 def read(
     dataset: str,
     split: str = "train",
@@ -39,11 +41,13 @@ def read(
     train: str = "train",
     test: str = "test",
     size: int | None = None,
+    arrays: tuple[str, ...] | None = None,
+    alpha: str | None = None,
 ) -> Source:
     """Read a set by name; each image is decoded when it is asked for.
 
-    All labels are read at the start, which takes about 40 seconds a million examples. Nothing is executed: a
-    set whose `features.json` names classes that are neither TFDS's own nor imported already is refused.
+    Labels and arrays are read at the start, which takes about 40 seconds a million examples. Nothing is
+    executed: a set whose `features.json` names classes that are neither TFDS's own nor imported is refused.
 
     Args:
       dataset: name, and config where there are several: "cifar10", "imagenet_resized/64x64"; the latest
@@ -55,6 +59,8 @@ def read(
       train: what the set itself calls "train", e.g. "train[:90%]".
       test: what the set itself calls "test", e.g. "validation" or "train[90%:]".
       size: side of square images to be made, see `squares.square`; None keeps the images as they are.
+      arrays: names of features of one shape to read beside it, texts or numbers, such as ("caption",).
+      alpha: ground of what is transparent, "white" or "black"; None refuses transparent images.
 
     Returns:
       A `Source` of uint8 images, with the names of the classes.
@@ -70,26 +76,34 @@ def read(
         features = builder.info.features
     height, width, channels = _image_shape(dataset, features, image, size)
     wanted = {"train": train, "test": test}.get(split, split)
-    records, encoded = _records(builder, dataset, wanted, image, root(data_dir))
+    encoded = isinstance(_feature(dataset, features, "image", image), tfds.features.Image)
+    decoders = {image: tfds.decode.SkipDecoding()} if encoded else None
+    records = _records(builder, dataset, wanted, decoders, root(data_dir))
     _check_counts(folder, builder, wanted)
 
     def decode(rows):
         pixels = _read(folder, records, rows, image)
-        return np.stack(pixels if size is None else [square(each, size) for each in pixels])
+        with image_files.named(f'feature "{image}" in {folder}'):
+            if encoded:  # TFDS would let Pillow start programs for some formats
+                pixels = [image_files.pixels(each, channels, alpha) for each in pixels]
+            return np.stack(pixels if size is None else [square(each, size) for each in pixels])
 
     def mark(rows):
         some = rows[fingerprints.spread(len(rows), _MARKED)]
-        return fingerprints.digest(np.asarray(each).tobytes() for each in _read(folder, encoded, some, image))
+        return fingerprints.digest(np.asarray(each).tobytes() for each in _read(folder, records, some, image))
 
     images = LazyImages(decode, (len(records), height, width, channels), mark)
     name = f"{dataset}/{wanted}"
+    for each in arrays or ():
+        _feature(dataset, features, "arrays", each)
+    more = {each: _column(folder, records, each) for each in arrays or ()}
     if label is None:
-        return Source(images, name=name)
+        return Source(images, name=name, arrays=more)
     classes = _feature(dataset, features, "label", label)
     if getattr(classes, "num_classes", None) is None:
         raise ValueError(f'label: feature "{label}" of {dataset} holds no classes; None reads no labels')
-    label = _labels(folder, encoded, label)
-    return Source(images, label, classes.num_classes, name, class_names=tuple(classes.names))
+    numbers = _column(folder, records, label).astype(np.int32)
+    return Source(images, numbers, classes.num_classes, name, more, tuple(classes.names))
 
 
 def names() -> list[str]:
@@ -133,7 +147,7 @@ def _named(path: pathlib.Path) -> Iterator[None]:
         raise ValueError(f"{path} is damaged and must be prepared anew: {said}") from error
 
 
-def _read(folder: pathlib.Path, records: Any, rows: Integer[np.ndarray, "rows"], feature: str) -> list:
+def _read(folder: pathlib.Path, records: Any, rows: Integer[np.ndarray, " rows"], feature: str) -> list:
     """Return one feature of some records."""
     with _named(folder):
         found = [record[feature] for record in records.__getitems__(rows.tolist())]
@@ -199,12 +213,10 @@ def _image_shape(dataset, features, name, size):
     return shape
 
 
-def _records(builder, dataset, split, image, data_dir):
-    """Open the records of a split, and again with their images left as bytes; they are read when indexed."""
-    skip = {image: tfds.decode.SkipDecoding()}
-    encoded = skip if isinstance(builder.info.features[image], tfds.features.Image) else None
+def _records(builder, dataset, split, decoders, data_dir):
+    """Open the records of a split; they are read when they are indexed."""
     try:
-        records = [builder.as_data_source(split, decoders=decoders) for decoders in (None, encoded)]
+        return builder.as_data_source(split, decoders=decoders)
     except NotImplementedError:
         found = builder.info.file_format.value
         raise ValueError(
@@ -215,7 +227,6 @@ def _records(builder, dataset, split, image, data_dir):
         allowed = ", ".join(sorted(builder.info.splits))
         found = f'"{split}" in {builder.data_path}'
         raise ValueError(f"split must be one of {allowed} or a slice of it, got {found}") from error
-    return records
 
 
 def _check_counts(folder, builder, split):
@@ -225,7 +236,7 @@ def _check_counts(folder, builder, split):
             continue
         for file, count in zip(info.filepaths, info.shard_lengths, strict=True):
             with _named(folder):
-                reader = array_record_module.ArrayRecordReader(os.fspath(file))
+                reader = ArrayRecordReader(os.fspath(file))
                 try:
                     if reader.num_records() != count:
                         raise ValueError(
@@ -235,9 +246,12 @@ def _check_counts(folder, builder, split):
                     reader.close()
 
 
-def _labels(folder, encoded, label):
-    found = np.empty(len(encoded), np.int32)
-    for start in range(0, len(encoded), _CHUNK):
-        rows = np.arange(start, min(start + _CHUNK, len(encoded)))
-        found[rows] = _read(folder, encoded, rows, label)
-    return found
+def _column(folder, records, feature):
+    """Return one feature of all records, [N, ...]; texts as strings."""
+    found = []
+    for start in range(0, len(records), _CHUNK):
+        found += _read(folder, records, np.arange(start, min(start + _CHUNK, len(records))), feature)
+    with _named(folder):
+        texts = isinstance(found[0], bytes)
+        values = np.array([each.decode() for each in found]) if texts else np.stack(found)
+    return narrow(values, f'feature "{feature}" in {folder}')

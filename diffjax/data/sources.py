@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from diffjax.border import checked
 from diffjax.data import fingerprints
 from diffjax.data.lazy import LazyImages
 from diffjax.pixels import to_model
@@ -72,7 +73,7 @@ class Source:
     def _check_label(self):
         if (self.label is None) != (self.num_classes is None):
             raise ValueError(f"{self.name}: label and num_classes must be given together or not at all")
-        if self.label is None:
+        if self.label is None or self.num_classes is None:
             return
         _check_is_array(f"{self.name}: label", self.label)
         if self.label.dtype != np.int32 or self.label.shape != (len(self.x),):
@@ -110,6 +111,7 @@ class Source:
     def __len__(self) -> int:
         return len(self.x)
 
+    @checked
     def __getitem__(self, name: str) -> np.ndarray | LazyImages:
         found = {"x": self.x} | ({} if self.label is None else {"label": self.label}) | dict(self.arrays)
         if name not in found:
@@ -121,17 +123,19 @@ class Source:
         """The shape of one example: `(H, W, C)` or `(D,)`."""
         return self.x.shape[1:]
 
+    @checked
     def add(self, **arrays: np.ndarray | LazyImages) -> "Source":
         """Return the source with more arrays; one of a name that is there takes its place."""
         return dataclasses.replace(self, arrays={**self.arrays, **arrays})
 
-    def take(self, indices: Integer[Array, "count"]) -> "Source":
+    @checked
+    def take(self, indices: Integer[Array, " count"]) -> "Source":
         """Return the source of some examples, in the order of `indices`, int `[N]`; lazy images stay lazy."""
-        rows, n = np.asarray(indices), len(self)
-        if rows.ndim != 1 or rows.dtype.kind not in "iu" or not rows.size:
-            raise ValueError(f"indices must be integers [N], N at least 1, got {rows.dtype} {rows.shape}")
-        if rows.min() < 0 or rows.max() >= n:
-            raise ValueError(f"indices must be in 0..{n - 1}, got values from {rows.min()} to {rows.max()}")
+        rows = np.asarray(indices)
+        low, high = rows.min(initial=len(self)), rows.max(initial=-1)
+        if low < 0 or not low <= high < len(self):
+            found = f"values from {low} to {high}" if rows.size else "none"
+            raise ValueError(f"{self.name}: indices must be in 0..{len(self) - 1}, got {found}")
         chosen = lambda array: array.take(rows) if isinstance(array, LazyImages) else array[rows]
         label = None if self.label is None else self.label[rows]
         arrays = {name: chosen(array) for name, array in self.arrays.items()}
@@ -149,8 +153,9 @@ class Source:
             parts += [name.encode(), mark(self.arrays[name])]
         return fingerprints.digest(parts).hex()[:16]
 
+    @checked
     def gather(
-        self, indices: Integer[Array, "batch"], mirrored: Bool[Array, "batch"] | None = None
+        self, indices: Integer[Array, " batch"], mirrored: Bool[Array, " batch"] | None = None
     ) -> dict[str, np.ndarray]:
         """Take examples as a model sees them.
 
@@ -179,6 +184,26 @@ class Source:
             return rows
         rows[mirrored] = rows[mirrored][:, :, ::-1]
         return rows
+
+
+def narrow(array: np.ndarray, what: str) -> np.ndarray:
+    """Return an array as a device computes with it: integers of 32 bits and more as int32, floats as float32.
+
+    Args:
+      array: of any dtype.
+      what: what to call it in a message.
+
+    Raises:
+      ValueError: if an integer does not fit into int32.
+    """
+    if array.dtype.kind == "f" and array.dtype.itemsize > 4:
+        return array.astype(np.float32)
+    if array.dtype.kind not in "iu" or array.dtype.itemsize < 4:
+        return array
+    limits = np.iinfo(np.int32)
+    if array.size and not limits.min <= int(array.min()) <= int(array.max()) <= limits.max:
+        raise ValueError(f"{what} must fit into int32, got {array.min()} to {array.max()}")
+    return array.astype(np.int32, copy=False)
 
 
 def _check_is_array(where, array):

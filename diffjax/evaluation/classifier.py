@@ -1,20 +1,24 @@
 """A judge for samples: a classifier trained on real labelled images alone, in a minute at most."""
 
-import os
-import zipfile
-from functools import partial
+import functools
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import flax.errors
 import flax.traverse_util as traverse
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from diffjax.data import Source, to_model
-from diffjax.evaluation.extractors import Extractor
+from diffjax import archives
+from diffjax.data import Source
+from diffjax.evaluation import batches, files
+from diffjax.evaluation.extractors import Extractor, softmax
 from diffjax.models.classifier import ConvClassifier
+from diffjax.pixels import to_model
+from diffjax.training import in_memory
+from diffjax.types import Array, Float, Int, UInt8
 
 _BLOCK = 512  # images at a time
 
@@ -34,28 +38,21 @@ class Classifier(NamedTuple):
     scale: float = 1.0
     accuracy: float | None = None
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """Return the most likely classes, int [N]."""
+    def predict(self, images: UInt8[Array, "n h w c"]) -> Int[np.ndarray, " n"]:
+        """Return the most likely classes."""
         return self._apply(images)[0].argmax(axis=1)
 
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Return the probabilities of the classes, float64 [N, num_classes]."""
-        logits = self._apply(images)[0].astype(np.float64)
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return odds / odds.sum(axis=1, keepdims=True)
+    def probabilities(self, images: UInt8[Array, "n h w c"]) -> Float[np.ndarray, "n classes"]:
+        """Return the probabilities of the classes, float64."""
+        return softmax(self._apply(images)[0])
 
-    def features(self, images: np.ndarray) -> np.ndarray:
-        """Return the features before the last layer, float32 [N, F], 0 or more."""
+    def features(self, images: UInt8[Array, "n h w c"]) -> Float[np.ndarray, "n features"]:
+        """Return the features before the last layer, float32, 0 or more."""
         return self._apply(images)[1] * np.float32(self.scale)
 
     def _apply(self, images):
-        count = -(-len(images) // _BLOCK) * _BLOCK  # whole blocks: one compilation
-        padded = np.resize(images, (count, *images.shape[1:]))
-        parts = [
-            jax.device_get(_forward(self.module, self.params, to_model(padded[i : i + _BLOCK])))
-            for i in range(0, count, _BLOCK)
-        ]
-        return tuple(np.concatenate(part)[: len(images)] for part in zip(*parts))
+        rows = lambda rows: to_model(images[rows])
+        return batches.over(rows, len(images), _BLOCK, _forward(self.module), self.params)
 
 
 def fit(
@@ -85,20 +82,22 @@ def fit(
     Raises:
       ValueError: if the source has no labels or is not one of images.
     """
-    if source.label is None or source.x.ndim != 4:
+    if source.label is None or source.x.dtype != np.uint8:
         raise ValueError(f"a classifier needs labelled images, but {source.name} has none")
     module = ConvClassifier(source.num_classes)
     optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, num_steps))
     key = jax.random.key(seed)
     params = jax.jit(module.init)(jax.random.fold_in(key, num_steps), to_model(source.x[:1]))
-    state = params, optimizer.init(params)
-    images, labels = jnp.asarray(source.x), jnp.asarray(source.label)
-    step = jax.jit(partial(_step, module, optimizer, batch_size), donate_argnums=0)
-    for i in range(num_steps):
-        state = step(state, jax.random.fold_in(key, i), images, labels)
+
+    def step(state, i, data):
+        return _step(module, optimizer, batch_size, state, jax.random.fold_in(key, i), *data), {}
+
+    rows = batches.on_device(source)
+    data = rows["x"], rows["label"]
+    state = in_memory.train(step, (params, optimizer.init(params)), data, num_steps, chunk=None)
     classifier = Classifier(module, state[0])
     rms = np.sqrt(np.mean(np.square(classifier.features(source.x))))
-    classifier = classifier._replace(scale=float(1 / rms))
+    classifier = classifier._replace(scale=float(1 / rms) if rms > 0 else 1.0)
     if held_out is None:
         return classifier
     return classifier._replace(accuracy=float(np.mean(classifier.predict(held_out.x) == held_out.label)))
@@ -114,15 +113,11 @@ def save(classifier: Classifier, path: str | Path) -> Path:
     Returns:
       The file's path.
     """
-    path = Path(path)
     arrays = traverse.flatten_dict(jax.device_get(classifier.params), sep="/")
     accuracy = np.nan if classifier.accuracy is None else classifier.accuracy
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(unfinished, "wb") as file:
+    with files.whole(path) as file:
         np.savez(file, scale=classifier.scale, accuracy=accuracy, **arrays)
-    unfinished.replace(path)
-    return path
+    return Path(path)
 
 
 def load(path: str | Path) -> Classifier:
@@ -134,14 +129,32 @@ def load(path: str | Path) -> Classifier:
     if not Path(path).is_file():
         raise ValueError(f"path must be the file of a trained classifier, got {path}, which does not exist")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
+        arrays = archives.read(path)
         scale, accuracy = float(arrays.pop("scale")), float(arrays.pop("accuracy"))
         num_classes = len(arrays["params/logits/bias"])
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} does not hold a classifier: {error}") from error
     params = traverse.unflatten_dict(arrays, sep="/")
     return Classifier(ConvClassifier(num_classes), params, scale, None if np.isnan(accuracy) else accuracy)
+
+
+def check(classifier: Classifier, source: Source) -> None:
+    """Check that a classifier takes the images of a source, and knows its classes.
+
+    Raises:
+      ValueError: if not.
+    """
+    shape = jax.ShapeDtypeStruct((1, *source.shape), jnp.float32)
+    try:
+        logits, _ = jax.eval_shape(classifier.module.apply, classifier.params, shape)
+    except (flax.errors.FlaxError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"the classifier does not take images {list(source.shape)} of {source.name}"
+        ) from error
+    if source.num_classes is not None and logits.shape[1] != source.num_classes:
+        raise ValueError(
+            f"the classifier knows {logits.shape[1]} classes, and {source.name} has {source.num_classes}"
+        )
 
 
 def extractor(classifier: Classifier) -> Extractor:
@@ -161,7 +174,7 @@ def _step(module, optimizer, batch_size, state, key, images, labels):
     params, opt_state = state
     key_batch, key_shift, key_dropout = jax.random.split(key, 3)
     chosen = jax.random.randint(key_batch, (batch_size,), 0, len(images))
-    x = images[chosen].astype(jnp.float32) / 127.5 - 1
+    x = to_model(images[chosen])
 
     def loss(params):
         logits, _ = module.apply(params, _shift(key_shift, x), train=True, rngs={"dropout": key_dropout})
@@ -179,6 +192,6 @@ def _shift(key, x):
     return jax.vmap(crop)(padded, corners)
 
 
-@partial(jax.jit, static_argnums=0)
-def _forward(module, params, x):
-    return module.apply(params, x)
+@functools.cache
+def _forward(module):
+    return jax.jit(module.apply)

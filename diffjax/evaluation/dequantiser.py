@@ -15,14 +15,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from tqdm import tqdm
 
-from diffjax import samplers
+from diffjax.data import Source
+from diffjax.evaluation import batches
+from diffjax.likelihoods import continuous_elbo, dequantisation, likelihood_grid
 from diffjax.models.dequantiser import ConvDequantiser
-from diffjax.process import continuous_elbo
-from diffjax.process.level import log_snr_rate, part
-from diffjax.process.schedules import Continuous
-from diffjax.samplers import dequantisation
+from diffjax.pixels import to_model
+from diffjax.process.level import evenly, log_snr_rate, part
+from diffjax.training import in_memory
+from diffjax.training.system import System, Variables
 
 ENDS = {"low": -1 - 1 / 255, "high": 1 + 1 / 255}  # bins around the values x / 127.5 - 1 that networks see
 
@@ -48,11 +49,9 @@ UNIFORM = Dequantisation(
 
 
 def fit(
-    denoiser: Callable[[Any], Callable],
-    params: Any,
-    schedule: Continuous,
-    images: np.ndarray,
-    labels: np.ndarray | None = None,
+    system: System,
+    variables: Variables,
+    source: Source,
     *,
     key: jax.Array,
     num_steps: int = 600,
@@ -66,11 +65,9 @@ def fit(
     the model and its derivative; its noise levels are spread evenly in log SNR.
 
     Args:
-      denoiser: params -> Denoiser.
-      params: of the model; they stay as they are.
-      schedule: with rates.
-      images: uint8 [N, H, W, C], those that the model was trained on.
-      labels: int [N] conditions, or None.
+      system: with a denoiser and a schedule with rates.
+      variables: of the model; they stay as they are.
+      source: uint8 images that the model was trained on, with what it is asked about them.
       key: of the initialisation, batches and noise.
       num_steps: updates of Adam, the rate falling to 0 along a cosine.
       batch_size: images of an update, drawn with replacement.
@@ -86,51 +83,53 @@ def fit(
     Reference:
       Ho et al. 2019, section 3.1; Song, Durkan, Murray & Ermon 2021; Kingma et al. 2021, equation (17).
     """
-    if images.dtype != np.uint8:
-        raise ValueError(f"images must be uint8, whose 256 values are dequantised; got {images.dtype}")
+    if source.x.dtype != np.uint8:
+        raise ValueError(f"images must be uint8, whose 256 values are dequantised; got {source.x.dtype}")
     module = ConvDequantiser()
-    bits = _bound(denoiser, schedule, module)
+    bits = _bound(system, system.schedule(variables), module)
     optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, num_steps))
+    images = batches.on_device(source)
 
-    @partial(jax.jit, donate_argnums=1)
-    def update(params, state, key, codes, cond):
-        weights, moments = state
-        gradient = jax.grad(lambda weights: bits(weights, params, key, codes, cond))(weights)
-        steps, moments = optimizer.update(gradient, moments, weights)
-        return optax.apply_updates(weights, steps), moments
-
-    weights = module.init(jax.random.fold_in(key, num_steps), jnp.zeros((1, *images.shape[1:])))
-    state = weights, optimizer.init(weights)
-    for i in tqdm(range(num_steps), desc=progress, unit="step", disable=progress is None):
+    def step(state, i, data):
+        (weights, moments), (rows, variables) = state, data
         key_rows, key_noise = jax.random.split(jax.random.fold_in(key, i))
-        rows = np.asarray(jax.random.randint(key_rows, (batch_size,), 0, len(images)))
-        cond = None if labels is None else jnp.asarray(labels[rows], jnp.int32)
-        state = update(params, state, key_noise, images[rows], cond)
-    return Dequantisation("variational", state[0], partial(_draw, module))
+        chosen = jax.random.randint(key_rows, (batch_size,), 0, len(images["x"]))
+        batch = {name: array[chosen] for name, array in rows.items()}
+        gradient = jax.grad(lambda weights: bits(weights, variables, key_noise, batch))(weights)
+        updates, moments = optimizer.update(gradient, moments, weights)
+        return (optax.apply_updates(weights, updates), moments), {}
+
+    weights = module.init(jax.random.fold_in(key, num_steps), jnp.zeros((1, *source.shape)))
+    state = weights, optimizer.init(weights)
+    data = images, variables
+    weights, _ = in_memory.train(step, state, data, num_steps, chunk=None, progress=progress)
+    return Dequantisation("variational", weights, partial(_draw, module))
 
 
 DEQUANTISATIONS = {"uniform": lambda *model, **options: UNIFORM, "variational": fit}
 
 
 def _draw(module, weights, key, codes):
-    mean, log_scale = module.apply(weights, jnp.asarray(codes, jnp.float32) / 127.5 - 1)
+    mean, log_scale = module.apply(weights, to_model(codes))
     return dequantisation.logit_logistic(key, codes, mean, log_scale, **ENDS)
 
 
-def _bound(denoiser, schedule, module):
-    """Return (weights, params, key, codes, cond) -> one draw of the bound on the codes' mean bits/dim."""
-    ends = schedule(samplers.likelihood_grid(1, schedule))
+def _bound(system, schedule, module):
+    """Return (weights, variables, key, batch of codes) -> one draw of the bound on their mean bits/dim."""
+    ends = schedule(likelihood_grid(1, schedule))
     first, last = (part(ends, i) for i in range(2))
     reach = last.log_snr - first.log_snr
 
-    def bits(weights, params, key, codes, cond):
+    def bits(weights, variables, key, batch):
+        codes, seen = batch["x"], batch | {"x": to_model(batch["x"])}
         key_q, key_t, key_eps, key_0 = jax.random.split(key, 4)
         x, log_q = _draw(module, weights, key_q, codes)
         eps, eps_0 = (jax.random.normal(k, x.shape, x.dtype) for k in (key_eps, key_0))
-        u = (jax.random.uniform(key_t) + jnp.arange(len(x)) / len(x)) % 1
+        u = evenly(jax.random.uniform(key_t), len(x))
         level = schedule(schedule.inv_log_snr(first.log_snr + reach * u))
+        cond = system.request.encode(variables, system.request.of_batch(variables, key, seen))
         nats = continuous_elbo.terms(
-            denoiser(params), x, eps, level, cond, eps_0=eps_0, level_0=first, level_1=last,
+            system.denoiser(variables), x, eps, level, cond, eps_0=eps_0, level_0=first, level_1=last,
             span=reach / log_snr_rate(level), prior_std=schedule.prior_std, values=None,
         )  # fmt: skip
         dims = math.prod(x.shape[1:])

@@ -5,10 +5,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+import scipy.special
 
 from diffjax import pretrained
+from diffjax.evaluation import batches
+from diffjax.pixels import to_model
+from diffjax.types import Array, Float
 
 _SMALLEST = 64  # of the images that the trunks see
 
@@ -52,7 +55,7 @@ def inception(path: str | pathlib.Path, batch_size: int = 32) -> Extractor:
     return Extractor(
         "inception_v3_fid",
         lambda images: outputs(images).features,
-        lambda images: _softmax(outputs(images).logits_unbiased),
+        lambda images: softmax(outputs(images).logits_unbiased),
         "InceptionV3 of 2015 as in FID, 2048 pooled features; uint8 pixels, grey repeated to RGB, resized "
         "to 299 x 299 by TensorFlow 1's bilinear rule (no antialiasing); weights from "
         f"{pathlib.Path(path).name}.",
@@ -91,10 +94,14 @@ def lpips_trunk(
     )
 
 
+def coordinates() -> Extractor:
+    """Make the extractor of points and embeddings, which are features themselves."""
+    return Extractor("coordinates", lambda x: np.asarray(x).reshape(len(x), -1), None, "")
+
+
 def _enlarge(images):
-    x = images.astype(jnp.float32) / 127.5 - 1
-    height, width = (max(side, _SMALLEST) for side in x.shape[1:3])
-    return jax.image.resize(x, (len(x), height, width, 3), "linear")
+    height, width = (max(side, _SMALLEST) for side in images.shape[1:3])
+    return jax.image.resize(to_model(images), (len(images), height, width, 3), "linear")
 
 
 def _batched(apply: Callable, variables: Any, batch_size: int) -> Callable[[np.ndarray], Any]:
@@ -102,15 +109,11 @@ def _batched(apply: Callable, variables: Any, batch_size: int) -> Callable[[np.n
     if batch_size < 1:
         raise ValueError(f"batch_size: must be 1 or more; got {batch_size}")
 
-    def run(batch):
-        batch = np.resize(batch, (batch_size, *batch.shape[1:]))  # repeats the last, smaller one
-        with jax.default_matmul_precision("highest"):  # accelerators would round the factors
-            return jax.device_get(apply(variables, np.broadcast_to(batch, (*batch.shape[:-1], 3))))
-
     def run_all(images):
         images = _checked(images)
-        parts = [run(images[i : i + batch_size]) for i in range(0, len(images), batch_size)]
-        return jax.tree.map(lambda *arrays: np.concatenate(arrays)[: len(images)], *parts)
+        colours = lambda rows: np.broadcast_to(images[rows], (len(rows), *images.shape[1:3], 3))
+        with jax.default_matmul_precision("highest"):  # accelerators would round the factors
+            return batches.over(colours, len(images), batch_size, apply, variables)
 
     return run_all
 
@@ -125,6 +128,6 @@ def _checked(images):
     return images
 
 
-def _softmax(logits):
-    odds = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return odds / odds.sum(axis=1, keepdims=True)
+def softmax(logits: Float[Array, "n classes"]) -> Float[np.ndarray, "n classes"]:
+    """Return the probabilities of logits, in float64."""
+    return scipy.special.softmax(np.asarray(logits, np.float64), axis=1)

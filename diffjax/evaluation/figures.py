@@ -5,54 +5,72 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure  # without pyplot: no window, no global state
+
+from diffjax.evaluation import files
 
 
 def bound_terms(path: str | Path, bounds: Mapping[str, Mapping[str, Any]]) -> Path:
-    """Draw the terms of the bound against n / T, and what they add up to, one curve a model.
+    """Draw the terms of the bound against the step, and what they add up to, one curve a model.
 
     Args:
       path: the PNG; its folder is made.
-      bounds: title -> result of `bound.measure_bound`.
+      bounds: title -> result of `bits.measure_bits` for the bound of a chain. Two standard errors over the
+        images are a band around each curve of terms.
 
     Returns:
       The file's path.
     """
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = _figure(10, 4)
     each, together = figure.subplots(1, 2)
-    for title, bound in bounds.items():
+    for i, (title, bound) in enumerate(bounds.items()):
         terms = np.asarray(bound["terms"])
         n = np.arange(1, len(terms) + 1)
-        each.loglog(n, np.maximum(terms, 1e-12), label=title)
-        together.plot(n / len(terms), bound["prior"] + terms[::-1].cumsum()[::-1], label=title)
-    each.plot([1], [terms[0]], "o", color="C3", markersize=5, label="decoder, n = 1")
-    each.set(xlabel="n", ylabel="bits/dim", title="term of step n")
-    together.set(xlabel="n / T", ylabel="bits/dim", ylim=(0, None), title="sum of the terms from n to T")
+        each.loglog(n, np.maximum(terms, 1e-12), color=f"C{i}", label=title)
+        if "terms_error" in bound:
+            error = 2 * np.asarray(bound["terms_error"])
+            ends = (np.maximum(end, 1e-12) for end in (terms - error, terms + error))
+            each.fill_between(n, *ends, color=f"C{i}", alpha=0.25, linewidth=0)
+        each.plot([1], [terms[0]], "o", color=f"C{i}", markersize=5)
+        together.semilogx(n, bound["prior"] + terms[::-1].cumsum()[::-1], color=f"C{i}")
+    each.set(
+        xlabel="step n of the chain (dot: n = 1, the decoder)",
+        ylabel="bits a dimension",
+        title="cost of step n",
+    )
+    together.set(
+        xlabel="n (left: data, right: pure noise)", ylabel="bits a dimension", ylim=(0, None),
+        title="steps n to T together, and the prior",
+    )  # fmt: skip
     return _save(figure, path, (each, together))
 
 
 def quality(path: str | Path, rows: Sequence[Mapping[str, Any]], floor: float | None) -> Path:
-    """Draw the Frechet distance, and the class accuracy where there is one, against network calls.
+    """Draw the Fréchet distance, and the class accuracy where there is one, against network calls.
 
     Args:
       path: the PNG; its folder is made.
-      rows: of the sweep: each with "network_calls", "frechet" and perhaps "class_accuracy".
+      rows: of the sweep: each with "network_calls", "frechet", "count" and perhaps "class_accuracy", whose
+        bars are two standard errors of a share of that many samples.
       floor: of the distance, drawn as a line, or None.
 
     Returns:
       The file's path.
     """
     conditional = "class_accuracy" in rows[0]
-    figure = Figure(figsize=(10 if conditional else 5, 4), layout="constrained")
+    figure = _figure(10 if conditional else 5, 4)
     axes = figure.subplots(1, 1 + conditional, squeeze=False)[0]
     calls = [row["network_calls"] for row in rows]
-    axes[0].loglog(calls, [row["frechet"] for row in rows], "o-", label="samples")
+    axes[0].loglog(calls, [row["frechet"] for row in rows], "o-", color="C0", label="samples")
     if floor is not None:
-        axes[0].axhline(floor, color="k", linestyle=":", label="floor: between halves of the data")
-    axes[0].set(ylabel="Fréchet distance", title="distance to the training set")
+        axes[0].axhline(floor, color="k", linestyle=":", label="floor: between halves of the training set")
+    axes[0].set(
+        ylabel="Fréchet distance (squared units of the features)", title="distance to the training set"
+    )
     if conditional:
-        axes[1].semilogx(calls, [row["class_accuracy"] for row in rows], "o-", label="samples")
-        axes[1].set(ylabel="class asked for", title="samples of the class asked for")
+        share = np.array([row["class_accuracy"] for row in rows])
+        error = 2 * np.sqrt(share * (1 - share) / [row.get("count", np.inf) for row in rows])
+        axes[1].errorbar(calls, 100 * share, 100 * error, fmt="o-", color="C0", capsize=3)
+        axes[1].set(xscale="log", ylabel="samples of the class asked for (%)", title="class asked for")
     for axis in axes:
         axis.set(xlabel="network calls a sample")
         axis.set_xticks(calls, [f"{call}" for call in calls])
@@ -60,11 +78,19 @@ def quality(path: str | Path, rows: Sequence[Mapping[str, Any]], floor: float | 
     return _save(figure, path, axes)
 
 
+def _figure(width, height):
+    from matplotlib.figure import Figure  # without pyplot: no window, no global state; needed here alone
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
 def _save(figure, path, axes):
     for axis in axes:
         axis.grid(alpha=0.3)
-        axis.legend(frameon=False)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110, format="png", bbox_inches="tight")
-    return path
+    named = [axis.get_legend_handles_labels() for axis in axes]
+    handles, labels = ([each for one in part for each in one] for part in zip(*named))
+    # below the axes: it covers no curve
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
+    with files.whole(path) as file:
+        figure.savefig(file, dpi=110, format="png", bbox_inches="tight")
+    return Path(path)

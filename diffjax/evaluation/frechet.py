@@ -2,8 +2,11 @@
 
 import numpy as np
 
+from diffjax.evaluation.evaluator import Evaluator, Examples, Reference, Row
+from diffjax.types import Array, Float, Int
 
-def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
+
+def frechet_distance(a: Float[Array, "n features"], b: Float[Array, "m features"]) -> float:
     """Measure how far two sets of features are apart, by mean and covariance alone.
 
     The estimate is biased upwards, by about c (1/N + 1/M): compare only values of the same N and M.
@@ -28,7 +31,10 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def halves_floor(
-    features: np.ndarray, rng: np.random.Generator, repeats: int = 10, labels: np.ndarray | None = None
+    features: Float[Array, "n features"],
+    rng: np.random.Generator,
+    repeats: int = 10,
+    labels: Int[Array, " n"] | None = None,
 ) -> float:
     """Measure the distance that mere sampling makes: between random halves of one set.
 
@@ -52,7 +58,7 @@ def halves_floor(
     return float(np.mean(distances))
 
 
-def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def moments(features: Float[Array, "n features"]) -> tuple[np.ndarray, np.ndarray]:
     """Take the mean [F] and the unbiased covariance [F, F] of features [N, F], in double precision."""
     features = np.asarray(features, np.float64)
     if features.ndim != 2 or len(features) < 2:
@@ -62,7 +68,12 @@ def moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, centred.T @ centred / (len(features) - 1)
 
 
-def gaussian_distance(mean_a: np.ndarray, cov_a: np.ndarray, mean_b: np.ndarray, cov_b: np.ndarray) -> float:
+def gaussian_distance(
+    mean_a: Float[Array, " f"],
+    cov_a: Float[Array, "f f"],
+    mean_b: Float[Array, " f"],
+    cov_b: Float[Array, "f f"],
+) -> float:
     """Compute |m_a - m_b|^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2), the squared 2-Wasserstein distance.
 
     The trace of the root is the sum of the singular values of A^1/2 B^1/2: no root is taken of an
@@ -87,3 +98,29 @@ def _factor(cov):
     """Return L with L L^T = cov."""
     values, vectors = np.linalg.eigh(cov)
     return vectors * np.sqrt(np.maximum(values, 0))
+
+
+def _prepare(reference: Reference):
+    labels = reference.real.label if reference.conditional else None
+    floor = halves_floor(reference.features, reference.rng, labels=labels)
+
+    def measure(examples: Examples):
+        distance = frechet_distance(examples.features, reference.features)
+        ratio = {"frechet_ratio": distance / floor} if floor > 0 else {}  # halves of equal examples are at 0
+        return {"frechet": distance, "frechet_floor": floor, **ratio}
+
+    return measure
+
+
+EVALUATOR = Evaluator(
+    "frechet",
+    _prepare,
+    (
+        Row("frechet", "Fréchet distance to the training set", "{:.3f}"),
+        Row("frechet_floor", "… the floor: between halves of the training set", "{:.3f}"),
+        Row("frechet_ratio", "… ratio", "{:.2f}"),
+    ),
+    needs=("features",),
+    least=4,  # two in each half
+    brief=True,
+)

@@ -2,8 +2,11 @@
 
 import numpy as np
 
+from diffjax.evaluation.evaluator import Evaluator, Examples, Reference, Row
+from diffjax.types import Array, Float
 
-def inception_score(probabilities: np.ndarray) -> float:
+
+def inception_score(probabilities: Float[Array, "n classes"]) -> float:
     """Measure whether examples look like one class each and like all classes together.
 
     The numbers of two classifiers cannot be compared. It sees neither copies of the training data nor what
@@ -27,3 +30,18 @@ def inception_score(probabilities: np.ndarray) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(p > 0, p * (np.log(p) - np.log(p.mean(axis=0))), 0.0)
     return float(np.exp(terms.sum(axis=1).mean()))
+
+
+def _prepare(reference: Reference):
+    def measure(examples: Examples):
+        return {"inception_score": inception_score(reference.extractor.probabilities(examples.x))}
+
+    return measure
+
+
+EVALUATOR = Evaluator(
+    "inception_score",
+    _prepare,
+    (Row("inception_score", "inception score of the probabilities", "{:.2f}"),),
+    needs=("features", "probabilities"),
+)

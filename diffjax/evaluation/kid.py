@@ -2,9 +2,16 @@
 
 import numpy as np
 
+from diffjax.evaluation.evaluator import Evaluator, Examples, Reference, Row
+from diffjax.types import Array, Float
+
 
 def kernel_distance(
-    a: np.ndarray, b: np.ndarray, rng: np.random.Generator, subsets: int = 50, size: int | None = None
+    a: Float[Array, "n features"],
+    b: Float[Array, "m features"],
+    rng: np.random.Generator,
+    subsets: int = 50,
+    size: int | None = None,
 ) -> tuple[float, float]:
     """Estimate the squared MMD of two distributions over random subsets of their samples.
 
@@ -37,7 +44,7 @@ def kernel_distance(
     return float(np.mean(values)), float(np.std(values))
 
 
-def squared_mmd(a: np.ndarray, b: np.ndarray) -> float:
+def squared_mmd(a: Float[Array, "n features"], b: Float[Array, "m features"]) -> float:
     """Estimate the squared MMD with the cubic kernel (x.y / F + 1)^3, without bias.
 
     Args:
@@ -64,3 +71,24 @@ def _within(kernel):
     """Average over the pairs of different examples."""
     n = len(kernel)
     return float((kernel.sum() - np.trace(kernel)) / (n * (n - 1)))
+
+
+def _prepare(reference: Reference):
+    def measure(examples: Examples):
+        rng = np.random.default_rng(reference.seed)
+        mean, std = kernel_distance(examples.features, reference.features, rng)
+        return {"kid": mean, "kid_std": std}
+
+    return measure
+
+
+EVALUATOR = Evaluator(
+    "kid",
+    _prepare,
+    (
+        Row("kid", "kernel distance (KID)", "{:.4f}"),
+        Row("kid_std", "… standard deviation over subsets", "{:.4f}"),
+    ),
+    needs=("features",),
+    least=4,  # two in a subset of half of them
+)

@@ -1,10 +1,15 @@
 """Nearest neighbours: who they are, how far, and whether samples are copies of the training data."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from diffjax.evaluation.evaluator import Evaluator, Examples, Reference, Row
+from diffjax.types import Array, Float, Int, Num
+
 _BLOCK = 512  # queries at a time, so that the distances need little memory
+_VALUES = 4_000_000  # numbers of the points that are float64 at a time
 
 
 class Memorisation(NamedTuple):
@@ -25,7 +30,9 @@ class Memorisation(NamedTuple):
     copies: float
 
 
-def memorisation(samples: np.ndarray, train: np.ndarray, held_out: np.ndarray) -> Memorisation:
+def memorisation(
+    samples: Num[Array, "n *shape"], train: Num[Array, "m *shape"], held_out: Num[Array, "k *shape"]
+) -> Memorisation:
     """Compare samples with held-out examples by the distance to their nearest training example.
 
     Args:
@@ -36,30 +43,50 @@ def memorisation(samples: np.ndarray, train: np.ndarray, held_out: np.ndarray) -
     Returns:
       Memorisation. Distances are L2 over all values of an example; uint8 pixels count in [0, 1].
     """
-    own = nearest(samples, train)[1]
-    other = nearest(held_out, train)[1]
+    return _beside(nearest(samples, train)[1], nearest(held_out, train)[1])
+
+
+def _beside(own, other):
     low = np.quantile(other, 0.01)
     values = np.median(own), np.quantile(own, 0.01), np.median(other), low, np.mean(own < low)
     return Memorisation(*map(float, values))
 
 
-def nearest(queries: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find the nearest point of each query.
+def nearest(
+    queries: Num[Array, "n *shape"], points: Num[Array, "m *shape"]
+) -> tuple[Int[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Find the nearest point of each query; memory is needed for the queries and a block of the points.
 
     Args:
       queries: [N, ...].
-      points: [M, ...].
+      points: [M, ...], in memory or decoded when they are indexed.
 
     Returns:
       Indices int [N] into `points`, and L2 distances [N]; uint8 pixels count in [0, 1].
     """
-    queries, points = _flat(queries), _flat(points)
-    indices = np.concatenate([squared.argmin(axis=1) for _, squared in blocks(queries, points)])
-    # From the difference: the blocks' distances lose their last digits where two rows are nearly equal.
-    return indices, np.linalg.norm(queries - points[indices], axis=1)
+    indices, distances = np.empty(len(queries), int), np.empty(len(queries))
+    for start in range(0, len(queries), _BLOCK):
+        some = _flat(queries[start : start + _BLOCK])
+        indices[start : start + _BLOCK] = found = _nearest(some, points)
+        # From the difference: the blocks' distances lose their last digits where two rows are nearly equal.
+        distances[start : start + _BLOCK] = np.linalg.norm(some - _flat(points[found]), axis=1)
+    return indices, distances
 
 
-def radii(points: np.ndarray, k: int) -> np.ndarray:
+def _nearest(queries, points):
+    """Return the index int [N] of the point nearest to each query, float64 [N, F]."""
+    size = max(1, _VALUES // queries.shape[1])
+    least, indices = np.full(len(queries), np.inf), np.zeros(len(queries), int)
+    for start in range(0, len(points), size):
+        squared = next(blocks(queries, _flat(points[start : start + size])))[1]
+        found = squared.argmin(axis=1)
+        smaller = squared[np.arange(len(queries)), found]
+        closer = smaller < least
+        least[closer], indices[closer] = smaller[closer], start + found[closer]
+    return indices
+
+
+def radii(points: Float[Array, "n features"], k: int) -> Float[np.ndarray, " n"]:
     """Return the distance [N] from each point [N, F] to its k-th nearest among the others."""
     if not 1 <= k < len(points):
         raise ValueError(f"k must be in 1..{len(points) - 1}, one less than there are points; got {k}")
@@ -71,7 +98,9 @@ def radii(points: np.ndarray, k: int) -> np.ndarray:
     return np.sqrt(np.concatenate(parts))
 
 
-def blocks(a: np.ndarray, b: np.ndarray):
+def blocks(
+    a: Float[Array, "n features"], b: Float[Array, "m features"]
+) -> Iterator[tuple[slice, Float[np.ndarray, "block m"]]]:
     """Yield (slice into a, squared distances [block, M]) for float64 a [N, F] and b [M, F]."""
     squares = np.sum(b**2, axis=1)
     for start in range(0, len(a), _BLOCK):
@@ -84,3 +113,25 @@ def _flat(x):
     x = np.asarray(x)
     scale = 255.0 if x.dtype == np.uint8 else 1.0
     return x.reshape(len(x), -1).astype(np.float64) / scale
+
+
+def _prepare(reference: Reference):
+    train = reference.train.x
+    held_out = nearest(reference.held_out.x, train)[1]
+
+    def measure(examples: Examples):
+        found = _beside(nearest(examples.x, train)[1], held_out)
+        return {"nearest_median": found.median, "nearest_low": found.low, "copies": found.copies}
+
+    return measure
+
+
+COPIES = Evaluator(
+    "copies",
+    _prepare,
+    (
+        Row("nearest_median", "distance to the nearest training image, median", "{:.3f}"),
+        Row("nearest_low", "… 1 % quantile", "{:.3f}"),
+        Row("copies", "nearer than 99 % of held-out images", "{:.1%}"),
+    ),
+)

@@ -2,19 +2,80 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from diffjax.evaluation import files
+from diffjax.types import Array, Float, Num, UInt8
+
 _GAP = 2  # white pixels between tiles
-_MOST = 400  # images in the picture of many
+_MOST = 400  # tiles of a picture
+_HIGHEST = 12_000  # pixels, of a picture that viewers open
+_A_CLASS = 10  # tiles of a class
 _CELL = 48  # pixels a small image is enlarged to, at least
+_LONGEST = 24  # characters of a name beside a row
+
+
+def of_samples(
+    path: str | Path,
+    gives: str,
+    x: Num[Array, "n *shape"],
+    said: Sequence[str] | None = None,
+    reference: Num[Array, "m *shape"] | None = None,
+) -> Path | None:
+    """Write a picture of samples, of a part of them where there are more than can be looked at.
+
+    Args:
+      path: the PNG; its folder is made. One that is there is removed where there is nothing to show.
+      gives: what they are, "images", "points" or "embeddings".
+      x: uint8 images [N, H, W, C], points [N, D] or embeddings [N, ...].
+      said: what each was asked for, or None. Classes begin rows of their own.
+      reference: data that points are shown beside, [M, D].
+
+    Returns:
+      The file's path, or None: points that are not in the plane and embeddings have no picture.
+    """
+    path = Path(path)
+    if gives == "images":
+        x, names = np.asarray(x), None if said is None else np.asarray([_short(each) for each in said])
+        chosen = shown(len(x), names, x.shape[1])
+        classes = names is not None and len(set(names[chosen])) < len(chosen)
+        return grid(path, x[chosen], names[chosen] if classes else None)
+    if gives == "points" and np.ndim(x) == 2 and x.shape[1] == 2:
+        return scatter(path, x, reference)
+    path.unlink(missing_ok=True)
+    return None
+
+
+def shown(count: int, names: Sequence[Any] | None = None, height: int = _CELL) -> np.ndarray:
+    """Choose which of many images a picture shows: as many as can be looked at, the same for the same sizes.
+
+    Args:
+      count: number N of images.
+      names: [N] classes, or None. Of each class the first ten are shown, and of many classes an even choice.
+      height: of an image in pixels.
+
+    Returns:
+      Indices int, in rising order.
+    """
+    rows = max(1, min(_MOST // _A_CLASS, _HIGHEST // (height * _scale(height) + _GAP)))
+    if names is None:
+        some = min(count, rows * _A_CLASS)
+        return np.arange(some) * count // some
+    names = np.asarray(names)
+    classes = _in_order(names)
+    chosen = [
+        classes[i] for i in np.arange(min(rows, len(classes))) * len(classes) // min(rows, len(classes))
+    ]
+    return np.sort(np.concatenate([np.flatnonzero(names == each)[:_A_CLASS] for each in chosen]))
 
 
 def grid(
     path: str | Path,
-    images: np.ndarray,
-    labels: np.ndarray | None = None,
+    images: UInt8[Array, "n h w c"],
+    labels: Sequence[Any] | None = None,
     columns: int = 10,
     scale: int | None = None,
 ) -> Path:
@@ -42,11 +103,11 @@ def grid(
         labels = np.asarray(labels)
         rows = [
             (str(name) if i == 0 else None, part)
-            for name in np.unique(labels)
+            for name in _in_order(labels)
             for i, part in enumerate(_rows(np.flatnonzero(labels == name), columns))
         ]
 
-    scale = max(1, -(-_CELL // max(images.shape[1:3]))) if scale is None else scale
+    scale = _scale(max(images.shape[1:3])) if scale is None else scale
     height, width = (scale * side for side in images.shape[1:3])
     font = ImageFont.load_default(size=max(12, min(24, height // 2)))
     margin = max((int(font.getlength(name)) for name, _ in rows if name), default=0)
@@ -63,50 +124,14 @@ def grid(
             tile = images[index].repeat(scale, axis=0).repeat(scale, axis=1)
             tile = Image.fromarray(tile[..., 0] if tile.shape[-1] == 1 else tile)
             canvas.paste(tile, (margin + _GAP + j * (width + _GAP), top))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    canvas.save(path, format="PNG")
+    with files.whole(path) as file:
+        canvas.save(file, format="PNG")
     return path
 
 
-def of_samples(
-    path: str | Path,
-    gives: str,
-    x: np.ndarray,
-    said: Sequence[str] | None = None,
-    reference: np.ndarray | None = None,
-) -> Path | None:
-    """Draw some samples by what they are.
-
-    Args:
-      path: the PNG.
-      gives: "images", "points" or "embeddings", as `System.gives`.
-      x: the samples: uint8 images, points in the plane.
-      said: what was asked of each, or None.
-      reference: real points to be drawn beside.
-
-    Returns:
-      The file's path, or None where there is nothing to see: embeddings, points of other dimensions.
-    """
-    if gives == "images":
-        chosen = _spread(x, said)
-        return grid(path, x[chosen], None if said is None else np.asarray(said)[chosen])
-    if gives == "points" and x.shape[1:] == (2,):
-        return scatter(path, x, reference)
-    return None
-
-
-def _spread(x, said):
-    """Return which samples to show: of each kind as many as of the others, the first, at most `_MOST`."""
-    if len(x) <= _MOST or said is None:
-        return np.arange(min(len(x), _MOST))
-    kinds = np.unique(np.asarray(said), return_inverse=True)[1]
-    order = np.argsort(kinds, kind="stable")
-    rank = np.empty(len(kinds), int)
-    rank[order] = np.concatenate([np.arange(n) for n in np.bincount(kinds)])
-    return np.sort(np.lexsort((kinds, rank))[:_MOST])
-
-
-def scatter(path: str | Path, points: np.ndarray, reference: np.ndarray | None = None) -> Path:
+def scatter(
+    path: str | Path, points: Float[Array, "n d"], reference: Float[Array, "m d"] | None = None
+) -> Path:
     """Write points in the plane as a PNG, beside the data they should look like.
 
     Args:
@@ -133,12 +158,26 @@ def scatter(path: str | Path, points: np.ndarray, reference: np.ndarray | None =
     for axis, (title, values), color in zip(axes, panels.items(), ("C0", "C1")[-len(panels) :]):
         size = np.clip(4000 / len(values), 1, 12)
         axis.scatter(*values.T, s=size, alpha=0.5, linewidths=0, color=color)
-        axis.set(title=f"{title} ({len(values):,})", aspect="equal")
+        axis.set(title=f"{title} ({len(values):,})", aspect="equal", xlabel="x₁", ylabel="x₂")
         axis.grid(alpha=0.3)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120, format="png", bbox_inches="tight")
-    return path
+    with files.whole(path) as file:
+        figure.savefig(file, dpi=120, format="png", bbox_inches="tight")
+    return Path(path)
+
+
+def _short(name):
+    name = " ".join(str(name).split())
+    return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
+
+
+def _scale(side):
+    return max(1, -(-_CELL // side))
+
+
+def _in_order(names):
+    """Return the distinct names in rising order, numbers by their value and before words."""
+    key = lambda name: (0, int(name), "") if str(name).isdigit() else (1, 0, str(name))
+    return sorted(set(np.asarray(names).tolist()), key=key)
 
 
 def _rows(indices, columns):

@@ -4,7 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from diffjax.evaluation.evaluator import MOST, Evaluator, Examples, Reference, Row
 from diffjax.evaluation.neighbours import blocks, radii
+from diffjax.types import Array, Float
+
+_K = 5
 
 
 class PRDC(NamedTuple):
@@ -23,10 +27,12 @@ class PRDC(NamedTuple):
     coverage: float
 
 
-def prdc(real: np.ndarray, samples: np.ndarray, k: int = 5) -> PRDC:
+def prdc(real: Float[Array, "n features"], samples: Float[Array, "m features"], k: int = _K) -> PRDC:
     """Measure how far samples lie within the real set and how much of it they reach.
 
-    A manifold is the union of closed balls, one around each example, through its k-th nearest neighbour.
+    A manifold is the union of closed balls, one around each example, through its k-th nearest neighbour. Of
+    few examples it is wide, and holds noise too: take as many real ones as there are. Coverage falls with the
+    number of samples beside that of the real examples, the others hardly do: see `of_any_sizes`.
 
     Args:
       real: [N, F] features.
@@ -55,3 +61,44 @@ def prdc(real: np.ndarray, samples: np.ndarray, k: int = 5) -> PRDC:
         reached.append((distance <= sample_radii).any(axis=1))
     recall, coverage = np.concatenate(reached).mean(), np.concatenate(covered).mean()
     return PRDC(*map(float, ((held > 0).mean(), recall, held.mean() / k, coverage)))
+
+
+def of_any_sizes(
+    real: Float[Array, "n features"],
+    samples: Float[Array, "m features"],
+    rng: np.random.Generator,
+    k: int = _K,
+) -> PRDC:
+    """Measure `prdc` of sets of different sizes: with all examples, but coverage with as many of both.
+
+    Args:
+      real, samples, k: see `prdc`; at most `evaluator.MOST` examples of either are used.
+      rng: draws subsets.
+
+    Returns:
+      PRDC.
+    """
+    some = lambda rows, size: rows if len(rows) == size else rows[rng.choice(len(rows), size, replace=False)]
+    real, samples = (some(rows, min(len(rows), MOST)) for rows in (real, samples))
+    found = prdc(real, samples, k)
+    if len(real) == len(samples):
+        return found
+    size = min(len(real), len(samples))
+    return found._replace(coverage=prdc(some(real, size), some(samples, size), k).coverage)
+
+
+def _prepare(reference: Reference):
+    def measure(examples: Examples):
+        rng = np.random.default_rng(reference.seed)
+        return of_any_sizes(reference.features, examples.features, rng)._asdict()
+
+    return measure
+
+
+EVALUATOR = Evaluator(
+    "prdc",
+    _prepare,
+    tuple(Row(name, name, "{:.3f}") for name in PRDC._fields),
+    needs=("features",),
+    least=_K + 1,
+)

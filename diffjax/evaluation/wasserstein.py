@@ -2,9 +2,12 @@
 
 import numpy as np
 
+from diffjax.evaluation.evaluator import Evaluator, Examples, Reference, Row
+from diffjax.types import Array, Float
+
 
 def sliced_wasserstein(
-    a: np.ndarray, b: np.ndarray, rng: np.random.Generator, projections: int = 128
+    a: Float[Array, "n dims"], b: Float[Array, "n dims"], rng: np.random.Generator, projections: int = 128
 ) -> float:
     """Average the 2-Wasserstein distance of two sets over directions.
 
@@ -33,3 +36,22 @@ def sliced_wasserstein(
     directions = bases.transpose(1, 0, 2).reshape(dimension, -1)
     sorted_a, sorted_b = (np.sort(points @ directions, axis=0) for points in (a, b))
     return float(np.sqrt(np.mean((sorted_a - sorted_b) ** 2)))
+
+
+def _prepare(reference: Reference):
+    real = reference.real.x
+
+    def measure(examples: Examples):
+        rng, size = np.random.default_rng(reference.seed), min(len(examples), len(real))
+        a, b = (rows if len(rows) == size else rows[rng.choice(len(rows), size, replace=False)]
+                for rows in (examples.x, real))  # fmt: skip
+        return {"sliced_wasserstein": sliced_wasserstein(a, b, rng)}
+
+    return measure
+
+
+EVALUATOR = Evaluator(
+    "sliced_wasserstein",
+    _prepare,
+    (Row("sliced_wasserstein", "sliced Wasserstein distance to real points", "{:.4f}"),),
+)

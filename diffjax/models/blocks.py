@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from diffjax.models.embeddings import timestep_embedding
-from diffjax.types import Array, Float
+from diffjax.types import Array, ArrayLike, Float, Num
 
 Dtype = Any
+_LECUN = nn.initializers.lecun_normal()  # Flax's own start of a kernel
 
 
 class TimeEmbedding(nn.Module):
@@ -36,18 +37,20 @@ class TimeEmbedding(nn.Module):
     times: int = 1
 
     @nn.compact
-    def __call__(self, t: Array, x: Array, vector: Float[Array, "batch features"] | None = None) -> Array:
+    def __call__(
+        self, t: ArrayLike, x: Float[Array, "batch ..."], vector: Float[Array, "batch features"] | None = None
+    ) -> Float[Array, "batch features"]:
         """Embed times of the inputs x [B, ...], see `checked_times`, and add `vector` [B, features]."""
         embedded = []
         for k, each in enumerate(checked_times(t, x, self.times).T):
-            name, init = ("time", {}) if k == 0 else (f"times_{k}", {"kernel_init": nn.initializers.zeros})
+            name, init = ("time", _LECUN) if k == 0 else (f"times_{k}", nn.initializers.zeros)
             h = timestep_embedding(self.time_scale * each, self.time_features)
             h = nn.silu(nn.Dense(self.features, name=f"{name}_0")(h))
-            embedded.append(nn.Dense(self.features, name=f"{name}_1", **init)(h))
+            embedded.append(nn.Dense(self.features, kernel_init=init, name=f"{name}_1")(h))
         return reduce(add, embedded if vector is None else [*embedded, vector])
 
 
-def checked_times(t: Array, x: Array, times: int = 1) -> Array:
+def checked_times(t: ArrayLike, x: Float[Array, "batch ..."], times: int = 1) -> Num[Array, "batch times"]:
     """Return the times of the inputs x [B, ...] as [B, times].
 
     Args:
@@ -70,30 +73,16 @@ def checked_times(t: Array, x: Array, times: int = 1) -> Array:
     return t
 
 
-def checked_images(x: Array, multiple: int = 1) -> Array:
-    """Return images [B, H, W, C] in float32 at least.
-
-    Args:
-      x: floating point images.
-      multiple: what height and width must be divisible by.
-
-    Raises:
-      ValueError: for another shape or dtype.
-    """
-    if x.ndim != 4:
-        raise ValueError(f"x: must be images [B, H, W, C]; got shape {x.shape}")
-    if x.shape[1] % multiple or x.shape[2] % multiple:
-        raise ValueError(
-            f"x: height and width must be divisible by {multiple}; got {x.shape[1]}x{x.shape[2]}"
-        )
-    return checked_floats(x)
+def whole_halvings(x: Float[Array, "batch height width channels"], halvings: int) -> None:
+    """Refuse images whose height and width cannot be halved so many times, by a ValueError."""
+    factor = 2**halvings
+    if x.shape[1] % factor or x.shape[2] % factor:
+        raise ValueError(f"x: height and width must be divisible by {factor}; got {x.shape[1]}x{x.shape[2]}")
 
 
-def checked_floats(x: Array) -> Array:
-    """Return x in float32 at least; refuse what is no floating point number by a ValueError."""
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise ValueError(f"x: must be floating point; got {x.dtype}")
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+def single(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Return x in float32 at least."""
+    return jnp.asarray(x, jnp.promote_types(x.dtype, jnp.float32))
 
 
 class GroupNorm(nn.Module):
@@ -113,7 +102,7 @@ class GroupNorm(nn.Module):
     epsilon: float = 1e-5
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Float[Array, "batch *space channels"]) -> Float[Array, "batch *space channels"]:
         """Normalise x [B, ..., C]."""
         channels = x.shape[-1]
         if channels % self.num_groups:
@@ -136,17 +125,21 @@ class GroupNorm(nn.Module):
 
 def conv3x3(features: int, *, stride: int = 1, zero: bool = False, dtype: Dtype = None, name: str) -> nn.Conv:
     """Make a 3x3 convolution padded by one pixel on every side; `zero` starts it at zero."""
-    init = nn.initializers.zeros if zero else nn.initializers.lecun_normal()
+    init = nn.initializers.zeros if zero else _LECUN
     # "SAME" would pad a stride of 2 on one side only, unlike the published networks.
     return nn.Conv(features, (3, 3), stride, ((1, 1), (1, 1)), kernel_init=init, dtype=dtype, name=name)
 
 
-def mean_pool(x: jax.Array) -> jax.Array:
+def mean_pool(
+    x: Float[Array, "batch height width channels"],
+) -> Float[Array, "batch half_height half_width channels"]:
     """Halve height and width of x [B, H, W, C] by the mean of 2x2 pixels."""
     return nn.avg_pool(x, (2, 2), (2, 2))
 
 
-def nearest(x: jax.Array) -> jax.Array:
+def nearest(
+    x: Float[Array, "batch height width channels"],
+) -> Float[Array, "batch new_height new_width channels"]:
     """Double height and width of x [B, H, W, C] by repeating pixels."""
     return x.repeat(2, axis=1).repeat(2, axis=2)
 
@@ -157,7 +150,7 @@ class Downsample(nn.Module):
     dtype: Dtype = None
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "..."]:
         """Map x [B, H, W, C] to [B, H/2, W/2, C]."""
         return conv3x3(x.shape[-1], stride=2, dtype=self.dtype, name="op")(x)
 
@@ -168,7 +161,7 @@ class Upsample(nn.Module):
     dtype: Dtype = None
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "..."]:
         """Map x [B, H, W, C] to [B, 2H, 2W, C]."""
         return conv3x3(x.shape[-1], dtype=self.dtype, name="conv")(nearest(x))
 
@@ -192,11 +185,13 @@ class ResBlock(nn.Module):
     num_groups: int = 32
     dropout: float = 0.0
     use_scale_shift_norm: bool = False
-    resample: Callable[[jax.Array], jax.Array] | None = None
+    resample: Callable[[Array], Array] | None = None
     dtype: Dtype = None
 
     @nn.compact
-    def __call__(self, x: jax.Array, emb: jax.Array) -> jax.Array:
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], emb: Float[Array, "batch features"]
+    ) -> Float[Array, "batch new_height new_width out"]:
         """Map x [B, H, W, C] and the conditioning vector emb [B, E] to [B, H', W', features]."""
         h = nn.silu(GroupNorm(self.num_groups, name="in_norm")(x))
         if self.resample is not None:
@@ -239,7 +234,9 @@ class AttentionBlock(nn.Module):
     dtype: Dtype = None
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(
+        self, x: Float[Array, "batch height width channels"]
+    ) -> Float[Array, "batch height width channels"]:
         """Map x [B, H, W, C] to the same shape."""
         channels = x.shape[-1]
         if channels % self.num_heads:

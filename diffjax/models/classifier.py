@@ -1,7 +1,9 @@
 """A small convolutional classifier whose features tell images apart."""
 
 import flax.linen as nn
-import jax
+
+from diffjax.border import checked
+from diffjax.types import Array, Float
 
 
 class ConvClassifier(nn.Module):
@@ -22,7 +24,10 @@ class ConvClassifier(nn.Module):
     dropout: float = 0.25
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool = False) -> tuple[jax.Array, jax.Array]:
+    @checked
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], *, train: bool = False
+    ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch features"]]:
         """Apply the network.
 
         Args:
@@ -35,8 +40,8 @@ class ConvClassifier(nn.Module):
         Raises:
           ValueError: for another shape.
         """
-        if x.ndim != 4 or min(x.shape[1:3]) < 8:
-            raise ValueError(f"x must be images [B, H, W, C] of at least 8 x 8; got shape {list(x.shape)}")
+        if min(x.shape[1:3]) < 8:
+            raise ValueError(f"x: must be images of at least 8 x 8; got shape {list(x.shape)}")
         x = nn.relu(nn.Conv(self.channels, (3, 3), name="conv_in")(x))
         level = 0
         while max(x.shape[1:3]) > 4:

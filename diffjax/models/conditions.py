@@ -15,7 +15,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from diffjax.types import Array, Bool, Float, Int
+from diffjax import checks
+from diffjax.border import checked
+from diffjax.types import Array, ArrayLike, Bool, Float, Integer
 
 
 class Condition(NamedTuple):
@@ -34,6 +36,7 @@ class Condition(NamedTuple):
     map: Float[Array, "batch *space channels"] | None = None
 
 
+@checked
 def merge(*conditions: Condition) -> Condition:
     """Make one Condition of several: vectors add; tokens, masks and maps stand side by side, in order.
 
@@ -78,7 +81,10 @@ class ClassTable(nn.Module):
     null: bool = False
 
     @nn.compact
-    def __call__(self, label: Int[Array, " batch"], keep: Bool[Array, " batch"] | None = None) -> Condition:
+    @checked
+    def __call__(
+        self, label: Integer[Array, " batch"], keep: Bool[Array, " batch"] | None = None
+    ) -> Condition:
         """Look labels up.
 
         Args:
@@ -91,18 +97,14 @@ class ClassTable(nn.Module):
         Raises:
           ValueError: for another shape or dtype, or `keep` where there is no null.
         """
-        label = jnp.asarray(label)
-        if label.ndim != 1 or not jnp.issubdtype(label.dtype, jnp.integer):
-            raise ValueError(f"label: must be integers [B]; got {label.dtype} of shape {label.shape}")
+        counts(self, "num_classes", "features")
         normal = nn.initializers.normal(1.0)
         table = self.param("embedding", normal, (self.num_classes + self.null, self.features))
-        label = jnp.where((label >= 0) & (label < self.num_classes), label, len(table))  # no row of the table
+        label = jnp.asarray(label, jnp.int32)  # holds the number that is no row, which a byte may not
+        label = jnp.where((label >= 0) & (label < self.num_classes), label, len(table))
         if keep is not None:
-            keep = jnp.asarray(keep)
             if not self.null:
                 raise ValueError("keep: the table has no null (null=False), so it must be None")
-            if keep.shape != label.shape or keep.dtype != bool:
-                raise ValueError(f"keep: must be bool {label.shape}; got {keep.dtype} of shape {keep.shape}")
             label = jnp.where(keep, label, self.num_classes)
         return Condition(vector=jnp.take(table, label, axis=0, mode="fill", fill_value=jnp.nan))
 
@@ -120,6 +122,7 @@ class Encoders(nn.Module):
     encoders: Mapping[str, nn.Module]
 
     @nn.compact
+    @checked
     def __call__(
         self, request: Mapping[str, Any], keep: Mapping[str, Bool[Array, " batch"] | None] | None = None
     ) -> Condition:
@@ -172,9 +175,15 @@ class Labelled(nn.Module):
     num_classes: int
 
     @nn.compact
+    @checked
     def __call__(
-        self, x: Array, t: Array, label: Int[Array, " batch"] | None = None, *, train: bool = False
-    ) -> Array:
+        self,
+        x: Float[Array, "batch ..."],
+        t: ArrayLike,
+        label: Integer[Array, " batch"] | None = None,
+        *,
+        train: bool = False,
+    ) -> Float[Array, "batch ..."]:
         """Apply the network to x [B, ...] at times t and labels [B] in 0..num_classes-1."""
         if label is None:
             raise ValueError(f"label: the network needs labels (num_classes={self.num_classes}); got None")
@@ -182,8 +191,12 @@ class Labelled(nn.Module):
         return self.network(x, t, table(label), train=train)
 
 
-def checked(
-    cond: Condition | None, x: Array, *, vector_features: int | None, map_channels: int = 0
+def checked_condition(
+    cond: Condition | None,
+    x: Float[Array, "batch ..."],
+    *,
+    vector_features: int | None,
+    map_channels: int = 0,
 ) -> Condition:
     """Return the condition of a network without cross-attention, or refuse what it does not take.
 
@@ -197,11 +210,9 @@ def checked(
       `cond`, its vector and map in x's dtype; an empty Condition for None.
 
     Raises:
-      ValueError: for anything but a Condition, and for a field of it that does not suit the network.
+      ValueError: for a field that does not suit the network.
     """
     cond = Condition() if cond is None else cond
-    if not isinstance(cond, Condition):
-        raise ValueError(f"cond: must be a Condition or None; got {type(cond).__name__}")
     for name in ("tokens", "mask"):
         if getattr(cond, name) is not None:
             raise ValueError(f"cond.{name}: must be None, as the network has no cross-attention")
@@ -216,7 +227,15 @@ def checked(
     return cond
 
 
-def beside(x: Array, map: Array | None) -> Array:
+def counts(module: nn.Module, *names: str) -> None:
+    """Refuse attributes of a module that are no positive integers, by a ValueError."""
+    for name in names:
+        checks.count(name, getattr(module, name))
+
+
+def beside(
+    x: Float[Array, "*space channels"], map: Float[Array, "*space more"] | None
+) -> Float[Array, "*space all"]:
     """Return x [..., C] with the channels of the map, if there is one, after its own."""
     return x if map is None else jnp.concatenate([x, map], axis=-1)
 

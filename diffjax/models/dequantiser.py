@@ -1,11 +1,12 @@
 """A small convolutional network that says how to dequantise each pixel."""
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
-from diffjax.models.blocks import conv3x3
+from diffjax.border import checked
+from diffjax.models.blocks import conv3x3, single
 from diffjax.models.embeddings import octaves
+from diffjax.types import Array, Float
 
 
 class ConvDequantiser(nn.Module):
@@ -23,7 +24,10 @@ class ConvDequantiser(nn.Module):
     frequencies: int | tuple[int, ...] = 9
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    @checked
+    def __call__(
+        self, x: Float[Array, "batch height width channels"]
+    ) -> tuple[Float[Array, "batch height width channels"], Float[Array, "batch height width channels"]]:
         """Apply the network.
 
         Args:
@@ -35,9 +39,7 @@ class ConvDequantiser(nn.Module):
         Raises:
           ValueError: for another shape.
         """
-        if x.ndim != 4:
-            raise ValueError(f"x: must be images [B, H, W, C]; got shape {x.shape}")
-        seen = octaves(x.astype(jnp.promote_types(x.dtype, jnp.float32)), self.frequencies)
+        seen = octaves(single(x), self.frequencies)
         h = conv3x3(self.features, name="conv_in")(seen)
         for i in range(self.depth):
             h = h + conv3x3(self.features, name=f"conv_{i}")(nn.silu(h))

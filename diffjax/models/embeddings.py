@@ -13,17 +13,26 @@ frequencies are geometric or random.
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-_ORDERS = ("cos_sin", "sin_cos")
+from diffjax.border import checked
+from diffjax.types import Array, Float, Num
+
+Order = Literal["cos_sin", "sin_cos"]
 
 
+@checked
 def timestep_embedding(
-    t: jax.Array, dim: int, *, max_period: float = 10_000.0, order: str = "cos_sin", shift: float = 0.0
-) -> jax.Array:
+    t: Num[Array, " batch"],
+    dim: int,
+    *,
+    max_period: float = 10_000.0,
+    order: Order = "cos_sin",
+    shift: float = 0.0,
+) -> Float[Array, "batch dim"]:
     """Embed times as sinusoids with geometric frequencies from 1 down to about `1/max_period`.
 
     `f_i = max_period^(-i / (h - shift))`, `i = 0..h-1`, `h = dim // 2`. The frequencies are made in double
@@ -57,7 +66,10 @@ def timestep_embedding(
     return jnp.pad(embedding, ((0, 0), (0, dim % 2)))
 
 
-def fourier_features(t: jax.Array, frequencies: jax.Array, *, order: str = "cos_sin") -> jax.Array:
+@checked
+def fourier_features(
+    t: Num[Array, " batch"], frequencies: Float[Array, " waves"], *, order: Order = "cos_sin"
+) -> Float[Array, "batch features"]:
     """Embed times as sinusoids with given frequencies, usually drawn once from a wide normal.
 
     Args:
@@ -76,7 +88,10 @@ def fourier_features(t: jax.Array, frequencies: jax.Array, *, order: str = "cos_
     return _waves(t, 2 * np.pi * frequencies, order)
 
 
-def octaves(x: jax.Array, frequencies: int | Sequence[int]) -> jax.Array:
+@checked
+def octaves(
+    x: Float[Array, "*space channels"], frequencies: int | Sequence[int]
+) -> Float[Array, "*space features"]:
     """Append sines and cosines of the values of `x` in octaves: `[x, sin(2^n pi x), cos(2^n pi x)]`.
 
     With them a network tells apart what differs by little. For K equally spaced values in [-1, 1] the period
@@ -95,18 +110,18 @@ def octaves(x: jax.Array, frequencies: int | Sequence[int]) -> jax.Array:
 
     Reference: Kingma et al. 2021, appendix C; Tancik et al. 2020.
     """
-    counted = isinstance(frequencies, int)
-    exponents = tuple(range(-1, frequencies - 1) if counted else frequencies)
-    if (counted and frequencies < 0) or not all(isinstance(n, int) for n in exponents):
-        raise ValueError(
-            f"frequencies: must be a number of octaves, at least 0, or integer exponents; got {frequencies!r}"
-        )
-    phase = x[..., None] * jnp.asarray(np.pi * 2.0 ** np.array(exponents), x.dtype)
+    if isinstance(frequencies, int) and frequencies < 0:
+        raise ValueError(f"frequencies: must be a number of octaves, at least 0; got {frequencies}")
+    exponents = range(-1, frequencies - 1) if isinstance(frequencies, int) else frequencies
+    phase = x[..., None] * jnp.asarray(np.pi * 2.0 ** np.array([*exponents]), x.dtype)
     phase = phase.reshape(*x.shape[:-1], -1)
     return jnp.concatenate([x, jnp.sin(phase), jnp.cos(phase)], axis=-1)
 
 
-def sincos_2d(dim: int, grid: int | tuple[int, int], *, max_period: float = 10_000.0) -> np.ndarray:
+@checked
+def sincos_2d(
+    dim: int, grid: int | tuple[int, int], *, max_period: float = 10_000.0
+) -> Float[Array, "places dim"]:
     """Make the fixed table of positions on a grid that DiT adds to its patches.
 
     The first half of the features is of the column (x), the second half of the row (y), each as [sin, cos].
@@ -134,8 +149,6 @@ def sincos_2d(dim: int, grid: int | tuple[int, int], *, max_period: float = 10_0
 
 
 def _waves(t, frequencies, order):
-    if order not in _ORDERS:
-        raise ValueError(f"order: must be one of {_ORDERS}; got {order!r}")
     t = jnp.asarray(t)
     t = t.astype(jnp.promote_types(t.dtype, jnp.float32))
     angles = t[:, None] * jnp.asarray(frequencies, t.dtype)

@@ -5,9 +5,10 @@ from typing import Any
 
 import flax.linen as nn
 
-from diffjax.models.blocks import TimeEmbedding, checked_images, conv3x3, mean_pool
-from diffjax.models.conditions import Condition, beside, checked
-from diffjax.types import Array, Float
+from diffjax.border import checked
+from diffjax.models.blocks import TimeEmbedding, conv3x3, mean_pool, single
+from diffjax.models.conditions import Condition, beside, checked_condition, counts
+from diffjax.types import Array, ArrayLike, Float
 
 
 class ConvEnergy(nn.Module):
@@ -36,10 +37,11 @@ class ConvEnergy(nn.Module):
         return 4 * self.features
 
     @nn.compact
+    @checked
     def __call__(
         self,
         x: Float[Array, "batch height width channels"],
-        t: Array,
+        t: ArrayLike,
         cond: Condition | None = None,
         *,
         train: bool = False,
@@ -59,8 +61,11 @@ class ConvEnergy(nn.Module):
           ValueError: for another shape, or a condition that does not suit the network.
         """
         del train
-        x = checked_images(x)
-        cond = checked(cond, x, vector_features=self.vector_features, map_channels=self.map_channels)
+        counts(self, "features", "times")
+        x = single(x)
+        cond = checked_condition(
+            cond, x, vector_features=self.vector_features, map_channels=self.map_channels
+        )
         width, conv = self.features, partial(conv3x3, dtype=self.dtype)
         embed = TimeEmbedding(self.vector_features, width, self.time_scale, self.times, name="embed")
         emb = nn.silu(embed(t, x, cond.vector))

@@ -9,9 +9,11 @@ from functools import partial
 from typing import NamedTuple
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
+
+from diffjax.border import checked
+from diffjax.types import Array, Float, UInt8
 
 _SIZE = 299
 
@@ -25,9 +27,9 @@ class InceptionOutputs(NamedTuple):
       logits_unbiased: [B, 1008] without the last layer's bias; the inception score is defined by these.
     """
 
-    features: jax.Array
-    logits: jax.Array
-    logits_unbiased: jax.Array
+    features: Float[Array, "batch 2048"]
+    logits: Float[Array, "batch 1008"]
+    logits_unbiased: Float[Array, "batch 1008"]
 
 
 class InceptionV3(nn.Module):
@@ -38,7 +40,8 @@ class InceptionV3(nn.Module):
     """
 
     @nn.compact
-    def __call__(self, images: jax.Array) -> InceptionOutputs:
+    @checked
+    def __call__(self, images: UInt8[Array, "batch height width 3"]) -> InceptionOutputs:
         """Apply the network in its only mode, with the stored statistics of its normalisations.
 
         Args:
@@ -51,11 +54,7 @@ class InceptionV3(nn.Module):
         Raises:
           ValueError: for another dtype or shape.
         """
-        if images.dtype != jnp.uint8 or images.ndim != 4 or images.shape[-1] != 3:
-            raise ValueError(
-                f"images: must be uint8 [B, H, W, 3]; got {images.dtype} of shape {list(images.shape)}"
-            )
-        x = (resize_like_tf1(images.astype(jnp.float32), _SIZE, _SIZE) - 128) / 128
+        x = (resize_like_tf1(jnp.asarray(images, jnp.float32), _SIZE, _SIZE) - 128) / 128
         for name, features, size, stride, padding, pooled in _STEM:
             x = ConvNorm(features, (size, size), stride, padding, name=name)(x)
             x = _max_pool(x) if pooled else x
@@ -86,12 +85,12 @@ class Mixed(nn.Module):
     """
 
     branches: tuple[tuple[tuple[Conv, ...], ...], ...]
-    pool: Callable[[jax.Array], jax.Array]
+    pool: Callable[[Array], Array]
     pool_features: int | None = None
     halve: bool = False
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch _ _ _"]:
         """Apply the block to [B, H, W, C]; channels are in the order of the branches, the pooling last."""
         outputs = []
         for branch in self.branches:
@@ -116,14 +115,16 @@ class ConvNorm(nn.Module):
     padding: str = "SAME"
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "batch _ _ _"]:
         """Apply to [B, H, W, C]."""
         strides = (self.stride, self.stride)
         x = nn.Conv(self.features, self.kernel, strides, self.padding, use_bias=False, name="conv")(x)
         return nn.relu(nn.BatchNorm(use_running_average=True, epsilon=1e-3, name="bn")(x))
 
 
-def resize_like_tf1(x: jax.Array, height: int, width: int) -> jax.Array:
+def resize_like_tf1(
+    x: Float[Array, "batch _ _ channels"], height: int, width: int
+) -> Float[Array, "batch {height} {width} channels"]:
     """Resize bilinearly as TensorFlow 1 did: pixel i of n is read at i * size / n, without antialiasing.
 
     The first pixels of both images coincide and the last are repeated, so the content is shifted by up to
@@ -169,7 +170,9 @@ def _branch(name, *layers, fork=None):
     """Number the layers (channels, height, width) of a branch; a fork ends in a 1x3 beside a 3x1."""
     alone = len(layers) == 1 and fork is None
     numbered = [name if alone else f"{name}_{i}" for i in range(1, len(layers) + 1)]
-    stages = [(Conv(each, features, tuple(kernel)),) for each, (features, *kernel) in zip(numbered, layers)]
+    stages: list[tuple[Conv, ...]] = []
+    for each, (features, height, width) in zip(numbered, layers):
+        stages.append((Conv(each, features, (height, width)),))
     if fork is not None:
         last = f"{name}_{len(layers) + 1}"
         stages.append((Conv(f"{last}a", fork, (1, 3)), Conv(f"{last}b", fork, (3, 1))))

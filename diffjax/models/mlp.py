@@ -5,10 +5,11 @@ from typing import Any
 
 import flax.linen as nn
 
-from diffjax.models.blocks import TimeEmbedding, checked_floats
-from diffjax.models.conditions import Condition, beside, checked
+from diffjax.border import checked
+from diffjax.models.blocks import TimeEmbedding, single
+from diffjax.models.conditions import Condition, beside, checked_condition, counts
 from diffjax.models.embeddings import octaves
-from diffjax.types import Array, Float
+from diffjax.types import Array, ArrayLike, Float
 
 
 class MLP(nn.Module):
@@ -43,10 +44,11 @@ class MLP(nn.Module):
         return self.width
 
     @nn.compact
+    @checked
     def __call__(
         self,
         x: Float[Array, "batch *space features"],
-        t: Array,
+        t: ArrayLike,
         cond: Condition | None = None,
         *,
         train: bool = False,
@@ -67,17 +69,16 @@ class MLP(nn.Module):
           ValueError: for another shape, or a condition that does not suit the network.
         """
         del train
-        if x.ndim < 2:
-            raise ValueError(f"x: must be points [B, D] or images [B, H, W, C]; got shape {x.shape}")
-        if self.depth < 1:
-            raise ValueError(f"depth: must be at least 1; got {self.depth}")
+        counts(self, "width", "depth", "times")
         *shape, features = x.shape
-        x = checked_floats(x)
-        cond = checked(cond, x, vector_features=self.vector_features, map_channels=self.map_channels)
+        x = single(x)
+        cond = checked_condition(
+            cond, x, vector_features=self.vector_features, map_channels=self.map_channels
+        )
         embed = TimeEmbedding(self.width, self.width, self.time_scale, self.times, name="embed")
         emb = nn.silu(embed(t, x, cond.vector))
-        flat = lambda array: None if array is None else array.reshape(len(x), -1)
-        h = beside(octaves(flat(x), self.frequencies), flat(cond.map))
+        flat_map = None if cond.map is None else cond.map.reshape(len(x), -1)
+        h = beside(octaves(x.reshape(len(x), -1), self.frequencies), flat_map)
         for i in range(self.depth):
             h = nn.Dense(self.width, dtype=self.dtype, name=f"hidden_{i}")(h)
             h = nn.silu(h + nn.Dense(self.width, dtype=self.dtype, use_bias=False, name=f"emb_{i}")(emb))

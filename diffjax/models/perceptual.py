@@ -3,8 +3,10 @@
 from typing import NamedTuple
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
+
+from diffjax.border import checked
+from diffjax.types import Array, Float
 
 # Mean and standard deviation of ImageNet's pixels, in units of [-1, 1].
 _SHIFT = (-0.030, -0.088, -0.188)
@@ -34,7 +36,8 @@ class Trunk(nn.Module):
     smallest: int
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> tuple[jax.Array, ...]:
+    @checked
+    def __call__(self, x: Float[Array, "batch height width 3"]) -> tuple[Float[Array, "batch _ _ _"], ...]:
         """Apply the network.
 
         Args:
@@ -46,13 +49,9 @@ class Trunk(nn.Module):
         Raises:
           ValueError: for another shape, images that are too small, or pixels as integers.
         """
-        if x.ndim != 4 or x.shape[-1] != 3 or min(x.shape[1:3]) < self.smallest:
-            raise ValueError(
-                f"x: must be images [B, H, W, 3] of at least {self.smallest} x {self.smallest}; got shape "
-                f"{list(x.shape)}"
-            )
-        if not jnp.issubdtype(x.dtype, jnp.floating):
-            raise ValueError(f"x: must be floating point in [-1, 1]; got {x.dtype}")
+        if min(x.shape[1:3]) < self.smallest:
+            least = f"{self.smallest} x {self.smallest}"
+            raise ValueError(f"x: must be images of at least {least}; got shape {list(x.shape)}")
         x = (x - jnp.asarray(_SHIFT, x.dtype)) / jnp.asarray(_SCALE, x.dtype)
         maps, count = [], 0
         for stage, pool in zip(self.stages, self.pools):

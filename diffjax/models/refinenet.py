@@ -8,9 +8,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from diffjax.models.blocks import checked_images, checked_times
-from diffjax.models.conditions import Condition, checked
-from diffjax.types import Array, Float
+from diffjax.border import checked
+from diffjax.models.blocks import checked_times, single, whole_halvings
+from diffjax.models.conditions import Condition, checked_condition, counts
+from diffjax.types import Array, ArrayLike, Float, Int
 
 
 class InstanceNormPlus(nn.Module):
@@ -28,17 +29,19 @@ class InstanceNormPlus(nn.Module):
     epsilon: float = 1e-5
 
     @nn.compact
-    def __call__(self, x: jax.Array, level: jax.Array | None) -> jax.Array:
+    def __call__(
+        self, x: Float[Array, "batch height width channels"], level: Int[Array, " batch"] | None
+    ) -> Float[Array, "batch height width channels"]:
         """Normalise x [B, H, W, C] at the levels [B], 0..num_levels-1; in float32 at least."""
         channels = x.shape[-1]
         rows = (channels,) if self.num_levels is None else (self.num_levels, channels)
         around_one = lambda key, shape: 1 + 0.02 * jax.random.normal(key, shape)
         inits = {"gamma": around_one, "beta": nn.initializers.zeros, "alpha": around_one}
         tables = [self.param(name, init, rows) for name, init in inits.items()]
-        if self.num_levels is not None:
+        if level is not None:
             tables = [jnp.take(table, level, axis=0)[:, None, None] for table in tables]
         gamma, beta, alpha = tables
-        h = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        h = single(x)
         mean = h.mean((1, 2), keepdims=True)
         far = mean - mean.mean(-1, keepdims=True)
         far = far * jax.lax.rsqrt((far**2).mean(-1, keepdims=True) + self.epsilon)
@@ -78,10 +81,11 @@ class RefineNet(nn.Module):
         return None
 
     @nn.compact
+    @checked
     def __call__(
         self,
         x: Float[Array, "batch height width channels"],
-        t: Array,
+        t: ArrayLike,
         cond: Condition | None = None,
         *,
         train: bool = False,
@@ -101,8 +105,10 @@ class RefineNet(nn.Module):
           ValueError: for another shape, or a condition.
         """
         del train
-        x = checked_images(x, 2)
-        checked(cond, x, vector_features=self.vector_features)
+        counts(self, "features", *(["num_levels"] if self.num_levels is not None else []))
+        whole_halvings(x, 1)
+        x = single(x)
+        checked_condition(cond, x, vector_features=self.vector_features)
         t = checked_times(t, x)[:, 0]
         level, norm, refined_norm, pool = None, _normaliser(None), _no_norm, nn.max_pool
         if self.num_levels is not None:

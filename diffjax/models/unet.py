@@ -7,6 +7,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from diffjax.border import checked
 from diffjax.models.blocks import (
     AttentionBlock,
     Downsample,
@@ -14,14 +15,15 @@ from diffjax.models.blocks import (
     ResBlock,
     TimeEmbedding,
     Upsample,
-    checked_images,
     conv3x3,
     mean_pool,
     nearest,
+    single,
+    whole_halvings,
 )
-from diffjax.models.conditions import Condition, beside, checked
+from diffjax.models.conditions import Condition, beside, checked_condition, counts
 from diffjax.models.embeddings import octaves
-from diffjax.types import Array, Float
+from diffjax.types import Array, ArrayLike, Float
 
 
 class UNet(nn.Module):
@@ -88,10 +90,11 @@ class UNet(nn.Module):
         return 4 * self.model_channels
 
     @nn.compact
+    @checked
     def __call__(
         self,
         x: Float[Array, "batch height width channels"],
-        t: Array,
+        t: ArrayLike,
         cond: Condition | None = None,
         *,
         train: bool = False,
@@ -110,8 +113,12 @@ class UNet(nn.Module):
         Raises:
           ValueError: for shapes, conditions, groups or heads that do not fit.
         """
-        x = checked_images(x, 2 ** (len(self.channel_mult) - 1))
-        cond = checked(cond, x, vector_features=self.vector_features, map_channels=self.map_channels)
+        counts(self, "model_channels", "num_res_blocks", "num_heads", "num_groups", "times")
+        whole_halvings(x, len(self.channel_mult) - 1)
+        x = single(x)
+        cond = checked_condition(
+            cond, x, vector_features=self.vector_features, map_channels=self.map_channels
+        )
         dtype = self.dtype or x.dtype
         embed = TimeEmbedding(
             self.vector_features, self.model_channels, self.time_scale, self.times, name="embed"

@@ -13,7 +13,7 @@ linear [out, in], 1x1 [out, in, 1(, 1)]    [in, out]
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -21,33 +21,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from diffjax import checks
+from diffjax.border import checked
 from diffjax.models.conditions import Labelled
 from diffjax.models.unet import UNet
-from diffjax.pretrained.files import check_tensors
-
-_REQUIRED = (
-    "image_size",
-    "in_channels",
-    "model_channels",
-    "out_channels",
-    "num_res_blocks",
-    "attention_resolutions",
-)
-_DEFAULTS = {
-    "dropout": 0.0,
-    "channel_mult": (1, 2, 4, 8),
-    "conv_resample": True,
-    "dims": 2,
-    "num_classes": None,
-    "use_checkpoint": False,
-    "use_fp16": False,
-    "num_heads": 1,
-    "num_head_channels": -1,
-    "num_heads_upsample": -1,
-    "use_scale_shift_norm": False,
-    "resblock_updown": False,
-    "use_new_attention_order": False,
-}
+from diffjax.pretrained.files import check_tensors, shapes_of
 
 _TOP = {
     "embed/time_0": "time_embed.0",
@@ -68,13 +46,12 @@ _RESIDUAL = {
 _POINTWISE = {"skip": 2, "qkv": 1, "proj_out": 1}
 
 
+@checked
 def build(config: Mapping[str, Any]) -> UNet | Labelled:
     """Make our network from the arguments of guided-diffusion's `UNetModel`.
 
     Args:
-      config: its arguments by name; the optional ones may be left out. `attention_resolutions` are
-        downsampling rates, as `UNetModel` takes them; the flag of its scripts lists sizes in pixels instead,
-        and the rates are `image_size // size`.
+      config: its arguments by name, see `arguments`; the optional ones may be left out.
 
     Returns:
       The network, called `(x, t)`, or with `num_classes` a `Labelled` one, called `(x, t, label)`. Its `t` is
@@ -83,20 +60,7 @@ def build(config: Mapping[str, Any]) -> UNet | Labelled:
     Raises:
       ValueError: for a missing or unknown argument, or a value we have no counterpart of.
     """
-    unknown = sorted(set(config) - set(_REQUIRED) - set(_DEFAULTS))
-    if unknown:
-        allowed = ", ".join((*_REQUIRED, *_DEFAULTS))
-        raise ValueError(f"config: unknown {unknown[0]!r}; UNetModel takes {allowed}")
-    missing = [key for key in _REQUIRED if key not in config]
-    if missing:
-        raise ValueError(f"config: {missing[0]!r} is missing; required are {', '.join(_REQUIRED)}")
-    config = {**_DEFAULTS, **config}
-    if config["dims"] != 2:
-        raise ValueError(f"config: dims must be 2 (images); got {config['dims']}")
-    for key in ("attention_resolutions", "channel_mult"):
-        if isinstance(config[key], str):
-            raise ValueError(f"config: {key} must be a list of numbers; got the string {config[key]!r}")
-
+    config = arguments(**config)
     fields = {key: value for key, value in config.items() if key in UNet.__dataclass_fields__}
     for key in ("attention_resolutions", "channel_mult"):
         fields[key] = tuple(config[key])
@@ -107,6 +71,53 @@ def build(config: Mapping[str, Any]) -> UNet | Labelled:
     return unet if config["num_classes"] is None else Labelled(unet, config["num_classes"])
 
 
+@checked
+def arguments(
+    *,
+    image_size: int,
+    in_channels: int,
+    model_channels: int,
+    out_channels: int,
+    num_res_blocks: int,
+    attention_resolutions: Sequence[int],
+    dropout: float = 0.0,
+    channel_mult: Sequence[float] = (1, 2, 4, 8),
+    conv_resample: bool = True,
+    dims: int = 2,
+    num_classes: int | None = None,
+    use_checkpoint: bool = False,
+    use_fp16: bool = False,
+    num_heads: int = 1,
+    num_head_channels: int = -1,
+    num_heads_upsample: int = -1,
+    use_scale_shift_norm: bool = False,
+    resblock_updown: bool = False,
+    use_new_attention_order: bool = False,
+) -> dict[str, Any]:
+    """Return the arguments of `UNetModel`, with its defaults.
+
+    `attention_resolutions` are downsampling rates, as `UNetModel` takes them; the flag of its scripts lists
+    sizes in pixels instead, and the rates are `image_size // size`. -1 stands for "not given".
+
+    Raises:
+      ValueError: for a missing, unknown or wrong argument, or `dims` other than 2.
+    """
+    given = locals()
+    if dims != 2:
+        raise ValueError(f"dims must be 2 (images), got {dims}")
+    whole = ("image_size", "in_channels", "model_channels", "out_channels", "num_res_blocks", "num_heads")
+    optional = {"num_classes": None, "num_head_channels": -1, "num_heads_upsample": -1}
+    for name in (*whole, *(name for name, unset in optional.items() if given[name] != unset)):
+        checks.count(name, given[name])
+    for name, values in (("channel_mult", channel_mult), ("attention_resolutions", attention_resolutions)):
+        if not all(value > 0 for value in values) or (name == "channel_mult" and not values):
+            raise ValueError(f"{name} must be positive numbers, got {values!r}")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be in [0, 1), got {dropout}")
+    return given
+
+
+@checked
 def convert(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> tuple[UNet | Labelled, dict]:
     """Make our network and its parameters from guided-diffusion's.
 
@@ -121,13 +132,17 @@ def convert(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> tup
       ValueError: if names or shapes are not exactly those that the configuration asks for.
     """
     module = build(config)
-    ours = flatten_dict(_abstract_params(module, config), sep="/")
+    size, channels = config["image_size"], config["in_channels"]
+    inputs = [((1, size, size, channels), jnp.float32), ((1,), jnp.float32), ((1,), jnp.int32)]
+    used = inputs if isinstance(module, Labelled) else inputs[:2]
+    ours = shapes_of(module, *(jax.ShapeDtypeStruct(*each) for each in used))
     shapes = {_name(p): _to_theirs(p, np.broadcast_to(np.float32(0), a.shape)).shape for p, a in ours.items()}
     check_tensors(tensors, shapes)
     params = {path: jnp.asarray(_to_ours(path, tensors[_name(path)]), jnp.float32) for path in ours}
-    return module, {"params": unflatten_dict(params, sep="/")}
+    return module, unflatten_dict(params, sep="/")
 
 
+@checked
 def export(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Make guided-diffusion's state dict from our parameters: the inverse of `convert`.
 
@@ -137,24 +152,16 @@ def export(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     Returns:
       numpy arrays by guided-diffusion's names, in its layouts.
     """
-    params = flatten_dict(variables["params"], sep="/")
+    params = flatten_dict({"params": variables["params"]}, sep="/")
     return {_name(path): np.ascontiguousarray(_to_theirs(path, np.asarray(a))) for path, a in params.items()}
 
 
-def _abstract_params(module, config):
-    size = config["image_size"]
-    x = jax.ShapeDtypeStruct((1, size, size, config["in_channels"]), jnp.float32)
-    t = jax.ShapeDtypeStruct((1,), jnp.float32)
-    label = [jax.ShapeDtypeStruct((1,), jnp.int32)] if isinstance(module, Labelled) else []
-    return jax.eval_shape(module.init, jax.random.key(0), x, t, *label)["params"]
-
-
-def _name(path):
-    layer, leaf = path.removeprefix("network/").rsplit("/", 1)
+def _name(path: str) -> str:
+    layer, leaf = path.removeprefix("params/").removeprefix("network/").rsplit("/", 1)
     if layer not in _TOP:
         block, *inner = layer.split("/")
-        folder, indices = re.fullmatch(r"(\w+_blocks?)_([\d_]+)", block).groups()
-        layer = ".".join([folder, *indices.split("_"), *(_RESIDUAL.get(part, part) for part in inner)])
+        numbered = re.sub(r"_(?=\d)", ".", block)  # input_blocks_3_0 is input_blocks.3.0 there
+        layer = ".".join([numbered, *(_RESIDUAL.get(part, part) for part in inner)])
     return f"{_TOP.get(layer, layer)}.{'bias' if leaf == 'bias' else 'weight'}"
 
 

@@ -1,14 +1,15 @@
 """Published checkpoints by the name of their architecture."""
 
-import pathlib
+import os
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 import flax.linen as nn
 
+from diffjax.border import checked
 from diffjax.pretrained import guided_diffusion, inception, lpips
-from diffjax.pretrained.files import read_tensors
+from diffjax.pretrained.files import WrongTensors, one_file, read_tensors
 
 # (tensors, config) for networks that the tensors do not describe in full, (tensors) for the others.
 _CONFIGURED = {"guided_diffusion_unet": guided_diffusion.convert}
@@ -19,8 +20,9 @@ _FIXED = {
 }
 
 
+@checked
 def load(
-    path: str | pathlib.Path, architecture: str, config: Mapping[str, Any] | None = None
+    path: str | os.PathLike, architecture: str, config: Mapping[str, Any] | None = None
 ) -> tuple[nn.Module, dict]:
     """Load a published checkpoint as one of our networks.
 
@@ -28,7 +30,8 @@ def load(
       path: a `.safetensors` or `.npz` file, a torch `.pt` or `.pth` state dict, or a folder with exactly one
         such file.
       architecture: one of
-        - "guided_diffusion_unet": OpenAI's `UNetModel`; `module.apply(variables, x, t, cond)`.
+        - "guided_diffusion_unet": OpenAI's `UNetModel`; `module.apply(variables, x, t)`, or with classes
+          `module.apply(variables, x, t, label)`.
         - "inception_v3_fid": the InceptionV3 of FID; `module.apply(variables, images)`.
         - "lpips_alexnet", "lpips_vgg16": feature maps and the weights of `diffjax.evaluation.lpips`;
           `module.apply(variables, x)`.
@@ -51,10 +54,18 @@ def load(
     if architecture in _FIXED:
         if config is not None:
             raise ValueError(f"config: {architecture} takes none; got {config!r}")
-        return _FIXED[architecture](read_tensors(path))
-    if architecture not in _CONFIGURED:
+        convert = _FIXED[architecture]
+    elif architecture in _CONFIGURED:
+        if config is None:
+            raise ValueError(
+                f"config: {architecture} needs the arguments its network was built with; got None"
+            )
+        convert = partial(_CONFIGURED[architecture], config=config)
+    else:
         allowed = ", ".join((*_CONFIGURED, *_FIXED))
         raise ValueError(f"architecture: must be one of {allowed}; got {architecture!r}")
-    if config is None:
-        raise ValueError(f"config: {architecture} needs the arguments its network was built with; got None")
-    return _CONFIGURED[architecture](read_tensors(path), config)
+    tensors = read_tensors(path)
+    try:
+        return convert(tensors)
+    except WrongTensors as error:
+        raise WrongTensors(f"{error} [{one_file(path).name}]") from None

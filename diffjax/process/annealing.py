@@ -5,11 +5,18 @@ gamma the ratio of one level to the next.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from diffjax.border import checked
+from diffjax.process import checks
+from diffjax.types import ArrayLike
 
-def largest_distance(x, batch=1000):
+
+@checked
+def largest_distance(x: ArrayLike | Sequence[Any], batch: int = 1000) -> float:
     """Return the largest Euclidean distance between two examples: technique 1's sigma_max.
 
     With less noise the modes of the most perturbed data are still apart. It is about 50 on CIFAR-10.
@@ -17,7 +24,16 @@ def largest_distance(x, batch=1000):
     Args:
       x: `[N, ...]` examples in the units that training sees; a few thousand are enough.
       batch: rows at a time.
+
+    Raises:
+      ValueError: unless x has at least one example, all finite, and batch is positive.
+
+    Example:
+      >>> from diffjax.process import annealing
+      >>> annealing.largest_distance([[0.0, 0.0], [3.0, 4.0], [1.0, 1.0]])
+      5.0
     """
+    checks.count("batch", batch)
     x = np.asarray(x, np.float64).reshape(len(x), -1)
     x = x - x.mean(0)
     square = (x**2).sum(1)
@@ -26,7 +42,8 @@ def largest_distance(x, batch=1000):
     return math.sqrt(max(largest, 0.0))
 
 
-def overlap(ratio, dim):
+@checked
+def overlap(ratio: float, dim: int) -> float:
     """Return the share of one level's noise that lies where the next one's does (technique 2, prop. 2).
 
     The radius of N(0, sigma^2 I) is about N(sqrt(D) sigma, sigma^2 / 2) in many dimensions, so this is
@@ -35,12 +52,23 @@ def overlap(ratio, dim):
     Args:
       ratio: gamma, at least 1.
       dim: D.
+
+    Raises:
+      ValueError: for a ratio below 1, or dim below 1.
+
+    Example:
+      >>> from diffjax.process import annealing
+      >>> round(annealing.overlap(1.0, 100), 4)  # three standard deviations to both sides
+      0.9973
     """
+    _check_ratio(ratio)
+    checks.count("dim", dim)
     middle = math.sqrt(2 * dim) * (ratio - 1)
     return _normal_cdf(middle + 3 * ratio) - _normal_cdf(middle - 3 * ratio)
 
 
-def level_ratio(dim, share=0.5668):
+@checked
+def level_ratio(dim: int, share: float = 0.5668) -> float:
     """Return the gamma at which `overlap` is `share` (technique 2).
 
     The paper asks for about 0.5; its five published sets of levels (CIFAR-10, CelebA, two of LSUN, FFHQ) all
@@ -52,6 +80,12 @@ def level_ratio(dim, share=0.5668):
 
     Raises:
       ValueError: for another share or fewer dimensions.
+
+    Example:
+      >>> from diffjax.process import annealing
+      >>> ratio = annealing.level_ratio(3072)
+      >>> round(ratio, 4), round(annealing.overlap(ratio, 3072), 4)
+      (1.0376, 0.5668)
     """
     if dim < 5:
         raise ValueError(f"dim must be at least 5, with fewer all levels overlap; got {dim}")
@@ -66,34 +100,58 @@ def level_ratio(dim, share=0.5668):
     return 0.5 * (low + high)
 
 
-def num_levels(sigma_max, sigma_min, dim, share=0.5668):
+@checked
+def num_levels(sigma_max: float, sigma_min: float, dim: int, share: float = 0.5668) -> int:
     """Return how many geometric levels have about the ratio `level_ratio(dim, share)`, at least 2.
 
     CIFAR-10 (50 to 0.01, D = 3072) needs 232; a share of exactly 0.5 would give 219.
 
     Raises:
       ValueError: unless 0 < sigma_min < sigma_max, or for a share out of range.
+
+    Example:
+      >>> from diffjax.process import annealing
+      >>> annealing.num_levels(50.0, 0.01, dim=3072)
+      232
     """
     _check_ends(sigma_max, sigma_min)
     return 1 + max(1, round(math.log(sigma_max / sigma_min) / math.log(level_ratio(dim, share))))
 
 
-def variance_ratio(step, ratio, num_steps):
+@checked
+def variance_ratio(step: ArrayLike, ratio: float, num_steps: int) -> ArrayLike:
     """Return Var[x] / sigma^2 after T Langevin steps at one level, started from the level above (prop. 3).
 
     For data at a point, where the score is -x / sigma^2, and steps x <- x + step sigma^2 s + sqrt(2 step)
     sigma z: (1 - step)^(2T) (gamma^2 - v) + v with the stationary v = 2 step / (1 - (1 - step)^2).
 
     Args:
-      step: in (0, 2), the size in units of the level's variance, epsilon / sigma_min^2 of the paper.
+      step: in (0, 2), a number or an array: epsilon / sigma_min^2 of the paper.
       ratio: gamma.
       num_steps: T.
+
+    Raises:
+      ValueError: for a number out of range.
+
+    Example:
+      >>> from diffjax.process import annealing
+      >>> annealing.variance_ratio(0.5, 2.0, 0), round(annealing.variance_ratio(0.5, 2.0, 50), 6)
+      (4.0, 1.333333)
     """
+    if not ((np.asarray(step) > 0) & (np.asarray(step) < 2)).all():
+        raise ValueError(f"step must be in (0, 2), where the walk is stable; got {step!r}")
+    _check_ratio(ratio)
+    checks.count("num_steps", num_steps, least=0)
+    return _variance_ratio(step, ratio, num_steps)
+
+
+def _variance_ratio(step, ratio, num_steps):
     stationary = 2 / (2 - step)
     return (1 - step) ** (2 * num_steps) * (ratio**2 - stationary) + stationary
 
 
-def step_size(sigma_max, sigma_min, num_levels, num_steps):
+@checked
+def step_size(sigma_max: float, sigma_min: float, num_levels: int, num_steps: int) -> float:
     """Return the epsilon whose samples' spread stays closest to the levels' (technique 4).
 
     It makes `variance_ratio` least, which is above 1 for any step, by golden sections. CIFAR-10's 232 levels
@@ -107,6 +165,11 @@ def step_size(sigma_max, sigma_min, num_levels, num_steps):
 
     Raises:
       ValueError: if the ends or a number are out of range.
+
+    Example:
+      >>> from diffjax.process import annealing
+      >>> f"{annealing.step_size(50.0, 0.01, num_levels=232, num_steps=5):.1e}"
+      '6.2e-06'
     """
     _check_ends(sigma_max, sigma_min)
     if num_levels < 2 or num_steps < 1:
@@ -115,7 +178,7 @@ def step_size(sigma_max, sigma_min, num_levels, num_steps):
     low, high, golden = 0.0, 1.0, (math.sqrt(5) - 1) / 2
     for _ in range(80):
         a, b = high - golden * (high - low), low + golden * (high - low)
-        if variance_ratio(a, ratio, num_steps) < variance_ratio(b, ratio, num_steps):
+        if _variance_ratio(a, ratio, num_steps) < _variance_ratio(b, ratio, num_steps):
             high = b
         else:
             low = a
@@ -125,6 +188,11 @@ def step_size(sigma_max, sigma_min, num_levels, num_steps):
 def _check_ends(sigma_max, sigma_min):
     if not 0 < sigma_min < sigma_max:
         raise ValueError(f"levels need 0 < sigma_min < sigma_max, got {sigma_min:g} and {sigma_max:g}")
+
+
+def _check_ratio(ratio):
+    if not ratio >= 1:
+        raise ValueError(f"ratio must be at least 1, got {ratio!r}")
 
 
 def _normal_cdf(x):

@@ -5,21 +5,23 @@ data (Song & Ermon 2019). numpy times give float64 numpy levels; a jax array or 
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffjax.process import forward
-from diffjax.process.checks import count
-from diffjax.process.continuous import Continuous, check_times
-from diffjax.process.level import NoiseLevel, namespace
+from diffjax.border import checked
+from diffjax.process import checks, forward
+from diffjax.process.continuous import Continuous
+from diffjax.process.level import NoiseLevel, host_times, namespace
+from diffjax.types import Array, ArrayLike, Float, Int, Key
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Chain:
-    """A Markov chain over n = 0..T; make one with `from_betas` or `geometric`.
+    """A Markov chain over n = 0..T, a `Schedule`; make one with `from_betas` or `geometric`.
 
     Attributes:
       betas: `[T]` float64, betas[n - 1] is the variance that step n adds.
@@ -37,64 +39,65 @@ class Chain:
 
     t_min = 0
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Chain(num_steps={self.num_steps}, betas={self.betas[0]:.3g}..{self.betas[-1]:.3g})"
 
     @property
-    def num_steps(self):
+    def num_steps(self) -> int:
         """T, the number of noising steps."""
         return len(self.betas)
 
     @property
-    def t_max(self):
+    def t_max(self) -> int:
+        """T, the noisiest time."""
         return self.num_steps
 
-    def __call__(self, n):
+    def __call__(self, t: ArrayLike) -> NoiseLevel:
         """Return the level at time n in 0..T; fractional times are rounded to the nearest step.
 
         Raises:
           ValueError: for times outside [0, T] that are known on the host.
         """
-        check_times(n, 0, self.num_steps)
-        xp = namespace(n)
-        index = xp.clip(xp.rint(xp.asarray(n)), 0, self.num_steps).astype(int)
+        t = host_times(t, 0, self.num_steps)
+        xp = namespace(t)
+        index = xp.clip(xp.rint(xp.asarray(t)), 0, self.num_steps).astype(int)
         table = (lambda a: jnp.asarray(a)[index]) if xp is jnp else (lambda a: a[index])
         alpha = table(self.alpha)
         return NoiseLevel(index.astype(alpha.dtype), alpha, table(self.sigma), table(self.log_snr))
 
-    def step_before(self, level):
+    def step_before(self, level: NoiseLevel) -> NoiseLevel:
         """Return the level one step below, for kind "mean" and the terms of the bound."""
         return self(level.t - 1)
 
-    def draw(self, key, n):
-        """Return n uniform times of 1..T, `[n]` int."""
+    def draw(self, key: Key[Array, ""], n: int) -> Int[Array, " n"]:
+        """Return n uniform times of 1..T."""
         return jax.random.randint(key, (n,), 1, self.num_steps + 1)
 
-    def spread(self, u):
+    def spread(self, u: Float[Array, " n"]) -> Int[Array, " n"]:
         """Return the times ceil(T u) of uniform numbers u in [0, 1)."""
         return jnp.clip(jnp.ceil(self.num_steps * u), 1, self.num_steps).astype(int)
 
-    def floor(self, times=None):
+    def floor(self, times: ArrayLike | Sequence[float] | None = None) -> ArrayLike:
         """Log posterior variance of the grid's second step (default: every step), see `forward.floor`."""
         return forward.floor(self, np.arange(self.num_steps, -1, -1) if times is None else times)
 
-    def inv_sigma(self, ratio):
+    def inv_sigma(self, ratio: ArrayLike) -> ArrayLike:
         """Return the fractional time n at which sigma / alpha equals `ratio`."""
         return self.continuous().inv_sigma(ratio)
 
-    def inv_log_snr(self, log_snr):
+    def inv_log_snr(self, log_snr: ArrayLike) -> ArrayLike:
         """Return the fractional time n of this log SNR."""
         return self.continuous().inv_log_snr(log_snr)
 
-    def at_ratio(self, ratio):
+    def at_ratio(self, ratio: ArrayLike) -> NoiseLevel:
         """Return the level of the step nearest to the time of this sigma / alpha."""
         return self(self.inv_sigma(ratio))
 
-    def round_sigma(self, ratio):
+    def round_sigma(self, ratio: ArrayLike) -> ArrayLike:
         """Return the integer time n in 0..T of the nearest sigma / alpha (Karras et al. 2022, app. C.3.4)."""
         return _nearest(namespace(ratio).asarray(ratio), self._ratios, first=0)
 
-    def round_log_sigma(self, ratio):
+    def round_log_sigma(self, ratio: ArrayLike) -> ArrayLike:
         """Return the integer time n in 1..T of the nearest log(sigma / alpha) (k-diffusion's quantize)."""
         with np.errstate(divide="ignore"):
             return _nearest(namespace(ratio).log(ratio), np.log(self._ratios[1:]), first=1)
@@ -105,7 +108,7 @@ class Chain:
         with np.errstate(divide="ignore"):
             return self.sigma / self.alpha
 
-    def continuous(self):
+    def continuous(self) -> Continuous:
         """Return the same process on real times [0, T]: log(sigma/alpha) linear between the steps.
 
         Below n = 1, where that logarithm has no end, sigma/alpha itself is linear down to 0.
@@ -163,7 +166,8 @@ def _explode(ratio):
     return xp.ones_like(ratio), xp.zeros_like(ratio)
 
 
-def from_betas(betas):
+@checked
+def from_betas(betas: ArrayLike | Sequence[Any]) -> Chain:
     """Return the variance-preserving chain of betas, alpha^2 = prod (1 - beta) (Ho et al. 2020, eq. 4).
 
     Args:
@@ -171,10 +175,19 @@ def from_betas(betas):
 
     Raises:
       ValueError: if the shape or the range is wrong.
+
+    Example:
+      >>> from diffjax.process import schedules
+      >>> chain = schedules.from_betas([0.19, 0.36])
+      >>> [round(float(a), 3) for a in chain.alpha]
+      [1.0, 0.9, 0.72]
     """
-    betas = np.array(betas, np.float64)
-    if betas.ndim != 1 or len(betas) == 0:
-        raise ValueError(f"betas must be a non-empty 1-D array, got shape {list(betas.shape)}")
+    betas = np.array(betas)
+    if betas.dtype.kind not in "iuf" or betas.ndim != 1 or len(betas) == 0:
+        raise ValueError(
+            f"betas must be a non-empty 1-D array of numbers, got {betas.dtype} of shape {list(betas.shape)}"
+        )
+    betas = betas.astype(np.float64)
     bad = ~((betas > 0) & (betas <= 1))
     if bad.any():
         raise ValueError(f"betas must be in (0, 1], got betas[{bad.argmax()}] = {betas[bad][0]:g}")
@@ -188,7 +201,8 @@ def from_betas(betas):
     return _chain(tables, _preserve, prior_std=1.0)
 
 
-def geometric(sigma_max=50.0, sigma_min=0.01, num_levels=1000):
+@checked
+def geometric(sigma_max: float = 50.0, sigma_min: float = 0.01, num_levels: int = 1000) -> Chain:
     """Return the noise levels of Song & Ermon 2019: alpha = 1, sigma a geometric sequence.
 
     A chain as every other: n = 0 is clean data, n = 1 has sigma_min, n = T = num_levels has sigma_max, and
@@ -197,10 +211,15 @@ def geometric(sigma_max=50.0, sigma_min=0.01, num_levels=1000):
 
     Raises:
       ValueError: unless 0 < sigma_min < sigma_max and num_levels is an integer of at least 2.
+
+    Example:
+      >>> from diffjax.process import schedules
+      >>> [round(float(s), 2) for s in schedules.geometric(10.0, 0.1, 3).sigma]
+      [0.0, 0.1, 1.0, 10.0]
     """
     if not 0 < sigma_min < sigma_max < np.inf:
         raise ValueError(f"geometric needs 0 < sigma_min < sigma_max, got {sigma_min:g} and {sigma_max:g}")
-    if count("num_levels", num_levels) < 2:
+    if checks.count("num_levels", num_levels) < 2:
         raise ValueError("geometric needs num_levels of at least 2, got 1")
     log_sigma = np.linspace(np.log(sigma_min), np.log(sigma_max), num_levels)
     sigma = np.concatenate([[0.0], np.exp(log_sigma)])
@@ -216,42 +235,90 @@ def _chain(tables, scale, prior_std):
     return Chain(*tables, scale, prior_std)
 
 
-def linear_beta(num_steps, beta_start=1e-4, beta_end=0.02):
+@checked
+def linear_beta(num_steps: int, beta_start: float = 1e-4, beta_end: float = 0.02) -> Chain:
     """Return the chain of Ho et al. 2020: betas linear from `beta_start` to `beta_end`.
 
-    The ends are taken as given: for T other than 1000, guided-diffusion scales both by 1000 / T.
+    The ends are taken as given: for T other than 1000, guided-diffusion scales both by 1000 / T. A short
+    chain of the default ends does not end in noise: at T = 100 alpha is still 0.6.
+
+    Example:
+      >>> from diffjax.process import schedules
+      >>> [round(float(schedules.linear_beta(steps).alpha[-1]), 4) for steps in (100, 1000)]
+      [0.603, 0.0064]
     """
-    return from_betas(np.linspace(beta_start, beta_end, _steps(num_steps)))
+    return from_betas(np.linspace(*_ends(beta_start, beta_end), _steps(num_steps)))
 
 
-def scaled_linear(num_steps, beta_start=0.00085, beta_end=0.012):
-    """Return the chain of latent diffusion (Rombach et al. 2022): sqrt(beta) linear."""
-    return from_betas(np.linspace(beta_start**0.5, beta_end**0.5, _steps(num_steps)) ** 2)
+@checked
+def scaled_linear(num_steps: int, beta_start: float = 0.00085, beta_end: float = 0.012) -> Chain:
+    """Return the chain of latent diffusion (Rombach et al. 2022): sqrt(beta) linear.
+
+    Example:
+      >>> from diffjax.process import schedules
+      >>> [round(float(b), 6) for b in schedules.scaled_linear(1000).betas[[0, -1]]]
+      [0.00085, 0.012]
+    """
+    low, high = _ends(beta_start, beta_end)
+    return from_betas(np.linspace(low**0.5, high**0.5, _steps(num_steps)) ** 2)
 
 
-def cosine_beta(num_steps, max_beta=0.999, s=0.008):
+@checked
+def cosine_beta(num_steps: int, max_beta: float = 0.999, s: float = 0.008) -> Chain:
     """Return the chain of Nichol & Dhariwal 2021, eq. 17: alpha^2 = f(n/T) / f(0), f = cos^2.
 
     Args:
       num_steps: T.
-      max_beta: where betas are clipped, below 1.
-      s: offset that keeps the first betas from being too small.
+      max_beta: where betas are clipped, in (0, 1).
+      s: offset that keeps the first betas from being too small, at least 0.
+
+    Raises:
+      ValueError: for a number out of range.
+
+    Example:
+      >>> from diffjax.process import schedules
+      >>> round(float(schedules.cosine_beta(1000).alpha[500]), 4)
+      0.7027
     """
+    checks.not_negative("s", s)
+    if not 0 < max_beta < 1:
+        raise ValueError(f"max_beta must be in (0, 1), got {max_beta!r}")
     u = np.arange(_steps(num_steps) + 1) / num_steps
     alpha2 = np.cos((u + s) / (1 + s) * np.pi / 2) ** 2
     return from_betas(np.minimum(1 - alpha2[1:] / alpha2[:-1], max_beta))
 
 
-def sigmoid_beta(num_steps, beta_start=1e-4, beta_end=0.02, reach=6.0):
-    """Return the chain with betas on a sigmoid over [-reach, reach] (Xu et al. 2022, GeoDiff; diffusers)."""
+@checked
+def sigmoid_beta(
+    num_steps: int, beta_start: float = 1e-4, beta_end: float = 0.02, reach: float = 6.0
+) -> Chain:
+    """Return the chain with betas on a sigmoid over [-reach, reach] (Xu et al. 2022, GeoDiff; diffusers).
+
+    Example:
+      >>> from diffjax.process import schedules
+      >>> round(float(schedules.sigmoid_beta(3).betas[1]), 5)
+      0.01005
+    """
+    checks.positive("reach", reach)
+    low, high = _ends(beta_start, beta_end)
     u = np.linspace(-reach, reach, _steps(num_steps))
-    return from_betas(beta_start + (beta_end - beta_start) / (1 + np.exp(-u)))
+    return from_betas(low + (high - low) / (1 + np.exp(-u)))
 
 
-def zero_terminal_snr(schedule):
+@checked
+def zero_terminal_snr(schedule: Chain) -> Chain:
     """Shift and scale alpha of a chain so that the last step is pure noise (Lin et al. 2023, Alg. 1).
 
     There a network must predict v or x_0: eps says nothing of x_0 where alpha = 0.
+
+    Raises:
+      ValueError: for a chain of one step, or one whose alpha is constant.
+
+    Example:
+      >>> from diffjax.process import schedules
+      >>> chain = schedules.zero_terminal_snr(schedules.linear_beta(100))
+      >>> float(chain.alpha[-1]), float(chain.log_snr[-1])
+      (0.0, -inf)
     """
     if schedule.num_steps < 2:
         raise ValueError("zero_terminal_snr needs a chain of at least 2 steps, got 1")
@@ -264,4 +331,11 @@ def zero_terminal_snr(schedule):
 
 
 def _steps(num_steps):
-    return count("num_steps", num_steps)
+    return checks.count("num_steps", num_steps)
+
+
+def _ends(beta_start, beta_end):
+    for name, beta in (("beta_start", beta_start), ("beta_end", beta_end)):
+        if not 0 < beta <= 1:
+            raise ValueError(f"{name} must be in (0, 1], got {beta!r}")
+    return beta_start, beta_end

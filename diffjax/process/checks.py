@@ -1,63 +1,84 @@
-"""Refusals of host numbers that many options share: each names the option and what it was given."""
+"""Refusals that many options share: each names the option and what it was given.
 
-import math
+Kinds and shapes are `border.checked`'s; here are ranges. A traced value cannot be seen, and passes.
+"""
 
+from typing import TypeVar
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffjax.checks import count as count
+from diffjax.checks import interval as interval
+from diffjax.checks import not_negative as not_negative
+from diffjax.checks import positive as positive
+from diffjax.process.level import Schedule
+from diffjax.types import Array, ArrayLike
 
-def count(name, value):
-    """Return a number of steps as int; ValueError unless it is a positive integer."""
-    try:
-        whole = not isinstance(value, bool) and int(value) == value and value >= 1
-    except (TypeError, ValueError, OverflowError):
-        whole = False
-    if not whole:
-        raise ValueError(f"{name} must be a positive integer, got {value!r}")
-    return int(value)
-
-
-def positive(name, value):
-    """Raise ValueError unless a number is in (0, inf)."""
-    if not 0 < value < math.inf:
-        raise ValueError(f"{name} must be positive and finite, got {value!r}")
+T = TypeVar("T")
+S = TypeVar("S", bound=Schedule)
 
 
-def not_negative(name, value):
-    """Raise ValueError unless a number is in [0, inf)."""
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{name} must be finite and at least 0, got {value!r}")
+def within(name: str, value: ArrayLike, low: float, high: float) -> None:
+    """Raise ValueError unless all numbers that the host knows are in [low, high]."""
+    if isinstance(value, jax.core.Tracer):
+        return
+    values = np.asarray(value)
+    bad = ~((values >= low) & (values <= high))
+    if bad.any():
+        raise ValueError(f"{name} must be in [{low:g}, {high:g}], got {values[bad].flat[0]:g}")
 
 
-def interval(name, value):
-    """Raise ValueError unless a pair is (lo, hi) with lo < hi."""
-    if np.shape(value) != (2,) or not value[0] < value[1]:
-        raise ValueError(f"{name} must be (lo, hi) with lo < hi, got {value!r}")
+def finite(name: str, value: ArrayLike | None) -> None:
+    """Raise ValueError for NaN or infinite numbers that the host knows."""
+    if value is not None and not isinstance(value, jax.core.Tracer) and not np.isfinite(value).all():
+        raise ValueError(f"{name} must be finite, got {value}")
 
 
-def same_shape(name, value, x):
-    """Return a value; ValueError unless it is shaped like x."""
+def pixels(name: str, x: ArrayLike) -> None:
+    """Raise ValueError for host-known values that no 8-bit image scaled to [-1, 1] has: 0..255, or NaN."""
+    if isinstance(x, jax.core.Tracer):
+        return
+    values = np.asarray(x)  # jnp would trace a constant inside jit
+    low, high = values.min(), values.max()
+    if not (low >= -1 and high <= 1):
+        told = f"got values from {low:g} to {high:g}"
+        raise ValueError(f"{name} must be 8-bit images scaled to [-1, 1], {told}")
+
+
+def same_shape(name: str, value: T, x: ArrayLike, like: str = "x") -> T:
+    """Return a value; ValueError unless it is shaped like x, which `like` names."""
     if jnp.shape(value) != jnp.shape(x):
-        raise ValueError(f"{name} must be shaped like x, {list(jnp.shape(x))}; got {list(jnp.shape(value))}")
+        wanted, given = list(jnp.shape(x)), list(jnp.shape(value))
+        raise ValueError(f"{name} must be shaped like {like}, {wanted}; got {given}")
     return value
 
 
-def chain(name, schedule):
+def one_each(name: str, value: T, batch: int) -> T:
+    """Return a value; ValueError unless it is a scalar or `[B]`, one for each of B samples."""
+    if jnp.shape(value) not in ((), (batch,)):
+        given = list(jnp.shape(value))
+        raise ValueError(f"{name} must be a scalar or [B], one for each of {batch} samples; got {given}")
+    return value
+
+
+def batch(x: Array) -> Array:
+    """Return x `[B, ...]`; ValueError if it has no batch axis or no samples."""
+    if jnp.ndim(x) == 0 or 0 in jnp.shape(x):
+        raise ValueError(f"x must be [B, ...] with at least one sample, got shape {list(jnp.shape(x))}")
+    return x
+
+
+def chain(name: str, schedule: S) -> S:
     """Return a schedule; ValueError unless it is a chain."""
     if schedule.num_steps is None:
         raise ValueError(f"{name} needs a chain, e.g. `schedules.linear_beta`; got {schedule!r}")
     return schedule
 
 
-def continuous_time(name, schedule):
+def continuous_time(name: str, schedule: S) -> S:
     """Return a schedule; ValueError for a chain."""
     if schedule.num_steps is not None:
-        raise ValueError(f"{name} needs a continuous schedule (a chain's .continuous()), got {schedule!r}")
+        raise ValueError(f"{name} needs a continuous schedule; a chain has .continuous(); got {schedule!r}")
     return schedule
-
-
-def batch(x):
-    """Return x `[B, ...]`; ValueError if it has no batch axis or no samples."""
-    if jnp.ndim(x) == 0 or 0 in jnp.shape(x):
-        raise ValueError(f"x must be [B, ...] with at least one sample, got shape {list(jnp.shape(x))}")
-    return x

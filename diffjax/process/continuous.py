@@ -12,18 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffjax.process.checks import continuous_time
-from diffjax.process.level import NoiseLevel, namespace
-
-
-def check_times(t, lowest, highest):
-    """Raise for host times outside the schedule; traced values cannot be seen."""
-    if isinstance(t, jax.core.Tracer):
-        return
-    values = np.asarray(t)
-    bad = ~((values >= lowest) & (values <= highest))
-    if bad.any():
-        raise ValueError(f"t must be in [{lowest:g}, {highest:g}], got {values[bad].flat[0]:g}")
+from diffjax.border import checked
+from diffjax.process import checks
+from diffjax.process.level import NoiseLevel, Schedule, host_times, namespace
+from diffjax.types import Array, ArrayLike, Float, Key
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,48 +42,56 @@ class Continuous:
 
     num_steps = None
 
-    def __call__(self, t):
+    def __call__(self, t: ArrayLike) -> NoiseLevel:
         """Return the level at time(s) t.
 
         Raises:
           ValueError: for times outside [0, t_max] (EDM: negative) that are known on the host.
         """
-        check_times(t, 0, self.t_max if self.t_end is None else self.t_end)
+        t = host_times(t, 0.0, self.t_max if self.t_end is None else self.t_end)
         with np.errstate(divide="ignore"):
             return self.level(as_time(t))
 
-    def inv_log_snr(self, log_snr):
+    def inv_log_snr(self, log_snr: ArrayLike) -> ArrayLike:
         """Return the time of this log SNR."""
         return self.inv_sigma(namespace(log_snr).exp(-0.5 * log_snr))
 
-    def at_ratio(self, ratio):
+    def at_ratio(self, ratio: ArrayLike) -> NoiseLevel:
         """Return the level of this sigma / alpha, which may lie beyond t_max."""
         return self.level(self.inv_sigma(ratio))
 
-    def continuous(self):
+    def continuous(self) -> "Continuous":
         """Return the schedule itself."""
         return self
 
-    def step_before(self, level):
+    def step_before(self, level: NoiseLevel) -> NoiseLevel:
         """Raise ValueError: there is no step before a real time."""
         raise ValueError("the step before a level (kind 'mean') needs a chain; this schedule is continuous")
 
-    def draw(self, key, n):
+    def draw(self, key: Key[Array, ""], n: int) -> Float[Array, " n"]:
         """Return n uniform times in [t_min, t_max], `[n]`."""
         return jax.random.uniform(key, (n,), minval=self.t_min, maxval=self.t_max)
 
-    def spread(self, u):
+    def spread(self, u: Float[Array, " n"]) -> Float[Array, " n"]:
         """Return the times t_min + (t_max - t_min) u of uniform numbers u in [0, 1)."""
         return self.t_min + (self.t_max - self.t_min) * u
 
 
-def as_time(t):
+def as_time(t: ArrayLike) -> ArrayLike:
     """Return t as a float array of its own side: float64 numpy, or jnp in the dtype of the computation."""
     return jnp.asarray(t, jnp.result_type(float, t)) if namespace(t) is jnp else np.asarray(t, np.float64)
 
 
-def edm(sigma_min=0.002, sigma_max=80.0):
-    """Return the schedule of Karras et al. 2022: alpha = 1, sigma = t, t in [sigma_min, sigma_max] and 0."""
+@checked
+def edm(sigma_min: float = 0.002, sigma_max: float = 80.0) -> Continuous:
+    """Return the schedule of Karras et al. 2022: alpha = 1, sigma = t, t in [sigma_min, sigma_max] and 0.
+
+    Example:
+      >>> from diffjax.process import schedules
+      >>> level = schedules.edm()(2.0)
+      >>> float(level.alpha), float(level.sigma)
+      (1.0, 2.0)
+    """
     _check_sigmas("edm", sigma_min, sigma_max)
 
     def level(t):
@@ -102,11 +102,17 @@ def edm(sigma_min=0.002, sigma_max=80.0):
     return Continuous(level, lambda ratio: ratio, sigma_min, sigma_max, prior_std=sigma_max, t_end=np.inf)
 
 
-def ve(sigma_min=0.01, sigma_max=50.0):
+@checked
+def ve(sigma_min: float = 0.01, sigma_max: float = 50.0) -> Continuous:
     """Return the variance-exploding schedule of Song et al. 2021, app. C: sigma = s_min (s_max / s_min)^t.
 
     alpha = 1, t in [1e-5, 1]; sigma(0) = 0 by the paper's convention, a jump from sigma_min. inv_sigma takes
     everything below sigma_min to t = 0.
+
+    Example:
+      >>> from diffjax.process import schedules
+      >>> round(float(schedules.ve(0.01, 100.0)(0.5).sigma), 6)
+      1.0
     """
     _check_sigmas("ve", sigma_min, sigma_max)
     rate = float(np.log(sigma_max / sigma_min))
@@ -135,68 +141,8 @@ def ve(sigma_min=0.01, sigma_max=50.0):
     return Continuous(level, inv_sigma, t_min=1e-5, t_max=1.0, prior_std=sigma_max, sde=sde)
 
 
-def vp_linear(beta_min=0.1, beta_max=20.0, offset=0.0):
-    """Return the variance-preserving schedule of Song et al. 2021, app. C, beta(t) from beta_min to beta_max.
-
-    alpha = e^{-B/2}, sigma^2 = 1 - e^{-B}, B(t) = offset + beta_min t + (beta_max - beta_min) t^2 / 2, with t
-    in [1e-5, 1]. f = -beta / 2, g^2 = beta.
-
-    Args:
-      beta_min, beta_max: rates at t = 0 and 1. A beta_min a little below 0, as Karras et al. 2022, table 1,
-        has it for sigma from 0.002 to 80, moves t_min up to where B > 0.
-      offset: B(0), noise that is there from the start. `vp_linear(0, 20, offset=1e-4)` is the "linear"
-        schedule of Imagen's open implementation.
-    """
-    clock = _linear_clock("vp_linear", beta_min, beta_max, offset, lowest=-0.1)
-
-    def level(t):
-        xp = namespace(t)
-        total, beta = clock.total(t), clock.beta(t)
-        alpha, sigma2 = xp.exp(-0.5 * total), -xp.expm1(-total)
-        sigma = xp.sqrt(sigma2)
-        log_snr = -total - xp.log(sigma2)
-        return NoiseLevel(t, alpha, sigma, log_snr, -0.5 * beta * alpha, 0.5 * beta * alpha**2 / sigma)
-
-    def inv_sigma(ratio):
-        # B = log(1 + ratio^2), without the square of a large ratio
-        xp = namespace(ratio)
-        small, big = xp.minimum(ratio, 1), xp.maximum(ratio, 1)
-        return clock.inverse(2 * xp.log(big) + xp.log1p((small / big) ** 2))
-
-    empty = 2 * -beta_min / (beta_max - beta_min) if beta_min < 0 else 0.0  # B = 0 there again
-    return Continuous(
-        level, inv_sigma, t_min=1e-5 + empty, t_max=1.0, prior_std=1.0,
-        sde=lambda t: (-0.5 * clock.beta(t), clock.beta(t)),
-    )  # fmt: skip
-
-
-def sub_vp(beta_min=0.1, beta_max=20.0):
-    """Return the sub-VP schedule of Song et al. 2021, app. C, beta(t) from beta_min to beta_max.
-
-    alpha = e^{-B/2}, sigma = 1 - e^{-B} (sigma itself, not its square), B(t) = beta_min t +
-    (beta_max - beta_min) t^2 / 2, t in [1e-5, 1]. f = -beta / 2, g^2 = beta (1 - e^{-2 B}).
-    """
-    clock = _linear_clock("sub_vp", beta_min, beta_max, 0.0)
-
-    def level(t):
-        xp = namespace(t)
-        total, beta = clock.total(t), clock.beta(t)
-        alpha, sigma = xp.exp(-0.5 * total), -xp.expm1(-total)
-        return NoiseLevel(
-            t, alpha, sigma, -total - 2 * xp.log(sigma), -0.5 * beta * alpha, beta * xp.exp(-total)
-        )
-
-    def inv_sigma(ratio):
-        return clock.inverse(2 * namespace(ratio).arcsinh(ratio / 2))
-
-    def sde(t):
-        beta = clock.beta(t)
-        return -0.5 * beta, -beta * namespace(t).expm1(-2 * clock.total(t))
-
-    return Continuous(level, inv_sigma, t_min=1e-5, t_max=1.0, prior_std=1.0, sde=sde)
-
-
-def vp_cosine(s=0.0, log_snr_min=-np.inf, log_snr_max=np.inf):
+@checked
+def vp_cosine(s: float = 0.0, log_snr_min: float = -np.inf, log_snr_max: float = np.inf) -> Continuous:
     """Return alpha = cos u, sigma = sin u with the angle u linear in t in [0, 1].
 
     By default u = pi t / 2: clean data at 0, zero SNR at 1 (training stays above t_min = 1e-5).
@@ -210,6 +156,11 @@ def vp_cosine(s=0.0, log_snr_min=-np.inf, log_snr_max=np.inf):
 
     Raises:
       ValueError: if s is negative or the bounds are not in order.
+
+    Example:
+      >>> from diffjax.process import schedules
+      >>> round(float(schedules.vp_cosine(log_snr_min=-15, log_snr_max=15)(1.0).log_snr), 6)
+      -15.0
     """
     if not (0 <= s < np.inf and log_snr_min < log_snr_max):
         raise ValueError(
@@ -241,10 +192,16 @@ def vp_cosine(s=0.0, log_snr_min=-np.inf, log_snr_max=np.inf):
     return Continuous(level, inv_sigma, t_min=t_min, t_max=1.0, prior_std=1.0, sde=sde)
 
 
-def log_snr_linear(log_snr_max=13.3, log_snr_min=-5.0):
+@checked
+def log_snr_linear(log_snr_max: float = 13.3, log_snr_min: float = -5.0) -> Continuous:
     """Return VDM's fixed schedule: variance preserving, log SNR linear in t in [0, 1] (Kingma et al. 2021).
 
     f = -sigma^2 gamma' / 2, g^2 = sigma^2 gamma' with gamma = -log SNR.
+
+    Example:
+      >>> from diffjax.process import schedules
+      >>> round(float(schedules.log_snr_linear(10.0, -10.0)(0.5).log_snr), 6)
+      0.0
     """
     if not -np.inf < log_snr_min < log_snr_max < np.inf:
         raise ValueError(
@@ -264,7 +221,7 @@ def log_snr_linear(log_snr_max=13.3, log_snr_min=-5.0):
     )  # fmt: skip
 
 
-def preserving(t, log_snr, d_log_snr):
+def preserving(t: ArrayLike, log_snr: ArrayLike, d_log_snr: ArrayLike) -> NoiseLevel:
     """Return the level of alpha^2 = sigmoid(log SNR), sigma^2 = sigmoid(-log SNR) with its rates."""
     xp = namespace(t, log_snr)
     alpha, sigma = (xp.exp(-0.5 * xp.logaddexp(0, sign * log_snr)) for sign in (-1, 1))
@@ -272,11 +229,18 @@ def preserving(t, log_snr, d_log_snr):
     return NoiseLevel(t, alpha, sigma, log_snr, half * sigma, -half * alpha)
 
 
-def rectified_flow():
+@checked
+def rectified_flow() -> Continuous:
     """Return the straight path alpha = 1 - t, sigma = t, t in [0, 1] (Lipman 2023; Liu et al. 2023).
 
     Training stays above t_min = 1e-5, where log SNR is finite. At t_max = 1 alpha is 0, log SNR is -infinity,
     and f and g are infinite (alpha', sigma' are not).
+
+    Example:
+      >>> from diffjax.process import schedules
+      >>> level = schedules.rectified_flow()(0.25)
+      >>> float(level.alpha), float(level.sigma), float(level.d_alpha), float(level.d_sigma)
+      (0.75, 0.25, -1.0, 1.0)
     """
 
     def level(t):
@@ -292,7 +256,8 @@ def rectified_flow():
     return Continuous(level, inv_sigma, t_min=1e-5, t_max=1.0, prior_std=1.0)
 
 
-def shifted(schedule, factor):
+@checked
+def shifted(schedule: Schedule, factor: float) -> Continuous:
     """Return the schedule with sigma / alpha multiplied by `factor` at every time.
 
     It visits the levels of `schedule`, at other times tau: sigma/alpha(tau) = factor sigma/alpha(t). Where
@@ -306,8 +271,13 @@ def shifted(schedule, factor):
     Raises:
       ValueError: for a chain, a factor that is not positive, or one that asks for levels the schedule does
         not have (below the noise that a cut `vp_cosine` starts at, for example).
+
+    Example:
+      >>> from diffjax.process import schedules
+      >>> round(float(schedules.shifted(schedules.rectified_flow(), 3.0)(0.5).sigma), 6)
+      0.75
     """
-    continuous_time("shifted", schedule)
+    checks.continuous_time("shifted", schedule)
     if not 0 < factor < np.inf:
         raise ValueError(f"factor must be positive, got {factor:g}")
 
@@ -341,48 +311,14 @@ def shifted(schedule, factor):
         got = schedule.level(schedule.inv_log_snr(wanted)).log_snr
         if abs(wanted - got) > 1e-6:
             raise ValueError(f"factor {factor:g} asks for log SNR {wanted:g}; the schedule ends at {got:g}")
-    # EDM's and VE's prior is the last sigma, and grows with it; the others' is 1.
-    before, after = schedule(schedule.t_max).sigma, moved(schedule.t_max).sigma
-    gain = after / before if before == schedule.prior_std else 1.0
+    # Where alpha is 1 the prior is the last sigma, and grows with it; the others' stays 1.
+    before, after = schedule.level(as_time(schedule.t_max)), moved.level(as_time(schedule.t_max))
+    gain = after.sigma / before.sigma if abs(before.alpha - 1) < 1e-9 else 1.0
     return dataclasses.replace(moved, prior_std=float(schedule.prior_std * gain))
 
 
 def _wronskian(level):
     return level.alpha * level.d_sigma - level.sigma * level.d_alpha
-
-
-@dataclasses.dataclass(frozen=True)
-class _LinearClock:
-    """B(t) = offset + beta_min t + slope t^2 / 2, its rate beta, and its inverse."""
-
-    beta_min: float
-    slope: float
-    offset: float
-
-    def total(self, t):
-        return self.offset + t * (self.beta_min + 0.5 * self.slope * t)
-
-    def beta(self, t):
-        return self.beta_min + self.slope * t
-
-    def inverse(self, total):
-        # the root without cancellation: no difference of beta_min and the square root
-        xp = namespace(total)
-        past = xp.maximum(total - self.offset, 0)
-        if self.beta_min < 0:
-            root = (xp.sqrt(self.beta_min**2 + 2 * self.slope * past) - self.beta_min) / self.slope
-            return xp.where(past > 0, root, 0)
-        below = self.beta_min + xp.sqrt(self.beta_min**2 + 2 * self.slope * past)
-        return 2 * past / xp.where(below > 0, below, 1)
-
-
-def _linear_clock(name, beta_min, beta_max, offset, lowest=0.0):
-    if not (lowest <= beta_min <= beta_max and 0 < beta_max < np.inf and 0 <= offset < np.inf):
-        raise ValueError(
-            f"{name} needs {lowest:g} <= beta_min <= beta_max, 0 < beta_max < inf and 0 <= offset < inf, "
-            f"got {beta_min:g}, {beta_max:g} and {offset:g}"
-        )
-    return _LinearClock(beta_min, beta_max - beta_min, offset)
 
 
 def _check_sigmas(name, sigma_min, sigma_max):

@@ -10,13 +10,28 @@ for any two levels: a step of a chain, a respaced step, a step in continuous tim
 app. A). c = 1 at sigma_s = 0 and at zero terminal SNR, without a branch.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
 
+from diffjax.border import checked
+from diffjax.process import checks
 from diffjax.process.gaussian import Gaussian
-from diffjax.process.level import Array, expand, namespace
+from diffjax.process.level import NoiseLevel, Schedule, expand, namespace
+from diffjax.types import Array, ArrayLike, Float
+
+
+@runtime_checkable
+class Predicted(Protocol):
+    """What `prediction.Prediction` says of x_t, as far as a transition asks."""
+
+    @property
+    def x0(self) -> Array: ...
+
+    @property
+    def variance(self) -> Array | None: ...
 
 
 class Pair(NamedTuple):
@@ -30,17 +45,18 @@ class Pair(NamedTuple):
         and large: the posterior's and the transition's, except that both take `floor` at sigma_s = 0.
     """
 
-    c: Array
-    alpha_ts: Array
-    log_var_ts: Array
-    mean_xt: Array
-    mean_x0: Array
-    log_variance: Array
-    log_small: Array
-    log_large: Array
+    c: ArrayLike
+    alpha_ts: ArrayLike
+    log_var_ts: ArrayLike
+    mean_xt: ArrayLike
+    mean_x0: ArrayLike
+    log_variance: ArrayLike
+    log_small: ArrayLike
+    log_large: ArrayLike
 
 
-def pair(level_s, level_t, floor=-np.inf):
+@checked
+def pair(level_s: NoiseLevel, level_t: NoiseLevel, floor: ArrayLike = -np.inf) -> Pair:
     """Return the coefficients of two levels: float64 on the host, jnp on device.
 
     Args:
@@ -50,6 +66,12 @@ def pair(level_s, level_t, floor=-np.inf):
 
     Raises:
       ValueError: if level_s is not the less noisy one, as far as that is known on the host.
+
+    Example:
+      >>> from diffjax.process import forward, schedules
+      >>> chain = schedules.from_betas([0.19, 0.36])
+      >>> round(float(forward.pair(chain(1), chain(2)).alpha_ts), 6)  # sqrt(1 - 0.36)
+      0.8
     """
     xp = namespace(level_s.alpha, level_t.alpha)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -72,7 +94,8 @@ def pair(level_s, level_t, floor=-np.inf):
     )
 
 
-def floor(schedule, times):
+@checked
+def floor(schedule: Schedule, times: ArrayLike | Sequence[float]) -> ArrayLike:
     """Return the log posterior variance of a grid's second step, which the references lend to the first.
 
     The posterior variance of the step that lands on data is 0; Ho et al. 2020 and Nichol & Dhariwal 2021
@@ -85,6 +108,14 @@ def floor(schedule, times):
     Returns:
       A float (an array on device for a schedule of traced parameters); -inf for a grid of one step, which
       has no second.
+
+    Example:
+      >>> import math
+      >>> from diffjax.process import forward, schedules
+      >>> chain = schedules.linear_beta(1000)
+      >>> tilde = (1 - chain.alpha[1] ** 2) / (1 - chain.alpha[2] ** 2) * chain.betas[1]
+      >>> round(math.exp(forward.floor(chain, [1000, 2, 1, 0])) / float(tilde), 6)
+      1.0
     """
     if len(times) < 3:
         return -np.inf
@@ -93,19 +124,28 @@ def floor(schedule, times):
     return float(found) if namespace(found) is np else found
 
 
-def perturb(x0, eps, level):
+@checked
+def perturb(
+    x0: Float[Array, "batch *shape"], eps: Float[Array, "batch *shape"], level: NoiseLevel
+) -> Float[Array, "batch *shape"]:
     """Return x_t = alpha x_0 + sigma eps.
 
     Args:
       x0: `[B, ...]`, clean data.
       eps: `[B, ...]`, unit normal noise.
       level: NoiseLevel of scalars or `[B]`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from diffjax.process import forward, schedules
+      >>> forward.perturb(jnp.ones((1, 2)), jnp.zeros((1, 2)), schedules.rectified_flow()(0.25)).tolist()
+      [[0.75, 0.75]]
     """
-    _same_shape("eps", eps, "x0", x0)
     return expand(level.alpha, x0) * x0 + expand(level.sigma, x0) * eps
 
 
-def marginal(x0, level):
+@checked
+def marginal(x0: Float[Array, "batch *shape"], level: NoiseLevel) -> Gaussian:
     """Return q(x_t | x_0) = N(alpha x_0, sigma^2)."""
     xp = namespace(level.sigma)
     with np.errstate(divide="ignore"):
@@ -113,25 +153,40 @@ def marginal(x0, level):
     return Gaussian(expand(level.alpha, x0) * x0, expand(log_variance, x0))
 
 
-def transition(x_s, level_s, level_t):
+@checked
+def transition(x_s: Float[Array, "batch *shape"], level_s: NoiseLevel, level_t: NoiseLevel) -> Gaussian:
     """Return q(x_t | x_s) for s < t, equation (1)."""
     both = pair(level_s, level_t)
     return Gaussian(expand(both.alpha_ts, x_s) * x_s, expand(both.log_var_ts, x_s))
 
 
-def posterior(x_t, x0, level_s, level_t):
+@checked
+def posterior(
+    x_t: Float[Array, "batch *shape"],
+    x0: Float[Array, "batch *shape"],
+    level_s: NoiseLevel,
+    level_t: NoiseLevel,
+) -> Gaussian:
     """Return q(x_s | x_t, x_0) for s < t, equation (2); its log variance is -inf at sigma_s = 0."""
     return posterior_of(pair(level_s, level_t), x_t, x0)
 
 
-def posterior_of(pair, x_t, x0):
+@checked
+def posterior_of(pair: Pair, x_t: Float[Array, "batch *shape"], x0: Float[Array, "batch *shape"]) -> Gaussian:
     """Return q(x_s | x_t, x_0) from finished coefficients."""
-    _same_shape("x0", x0, "x_t", x_t)
     mean = expand(pair.mean_xt, x_t) * x_t + expand(pair.mean_x0, x_t) * x0
     return Gaussian(mean, expand(pair.log_variance, x_t))
 
 
-def reverse(prediction, x_t, level_s, level_t, variance="fixed_small", floor=-np.inf):
+@checked
+def reverse(
+    prediction: Predicted,
+    x_t: Float[Array, "batch *shape"],
+    level_s: NoiseLevel,
+    level_t: NoiseLevel,
+    variance: str = "fixed_small",
+    floor: ArrayLike = -np.inf,
+) -> Gaussian:
     """Return the model's transition p(x_s | x_t): the posterior at the predicted x_0, with a variance.
 
     Args:
@@ -149,12 +204,17 @@ def reverse(prediction, x_t, level_s, level_t, variance="fixed_small", floor=-np
     return reverse_of(pair(level_s, level_t, floor), prediction, x_t, variance)
 
 
-def reverse_of(pair, prediction, x_t, variance="fixed_small"):
+@checked
+def reverse_of(
+    pair: Pair, prediction: Predicted, x_t: Float[Array, "batch *shape"], variance: str = "fixed_small"
+) -> Gaussian:
     """Return p(x_s | x_t) from finished coefficients; see `reverse`."""
     if variance not in VARIANCES:
         raise ValueError(f"variance must be one of {', '.join(VARIANCES)}; got {variance!r}")
     if variance.startswith("learned") and prediction.variance is None:
         raise ValueError(f"variance={variance!r} needs a network with twice the channels; it predicts none")
+    if variance.startswith("learned"):
+        checks.same_shape("the predicted variance", prediction.variance, x_t, "x_t")
     mean = posterior_of(pair, x_t, prediction.x0).mean
     return Gaussian(mean, VARIANCES[variance](pair, prediction.variance, x_t))
 
@@ -173,10 +233,3 @@ VARIANCES = {
     "learned": lambda pair, v, x_t: v,
     "learned_range": _learned_range,
 }
-
-
-def _same_shape(name, value, other_name, other):
-    if jnp.shape(value) != jnp.shape(other):
-        raise ValueError(
-            f"{name} must be shaped like {other_name}, {list(jnp.shape(other))}; got {list(jnp.shape(value))}"
-        )

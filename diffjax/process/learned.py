@@ -6,23 +6,47 @@
 A schedule is made of parameters inside the loss, before any scan: `learned(partial(monotone, params))`.
 """
 
+from collections.abc import Callable, Mapping
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffjax.border import checked
+from diffjax.process import checks
 from diffjax.process.continuous import Continuous, preserving
-from diffjax.process.level import namespace
+from diffjax.process.level import NoiseLevel, namespace
+from diffjax.types import Array, Float, Key
+
+Params = Mapping[str, Array]
 
 
-def init(key, log_snr_max=13.3, log_snr_min=-5.0, width=1024):
+@checked
+def init(
+    key: Key[Array, ""], log_snr_max: float = 13.3, log_snr_min: float = -5.0, width: int = 1024
+) -> dict[str, Array]:
     """Return parameters of `monotone`, near the straight line between the two ends.
 
     Args:
       key: for the hidden units.
       log_snr_max, log_snr_min: at t = 0 and 1.
       width: H; 0 is the "scalar" form, the line alone.
+
+    Raises:
+      ValueError: unless log_snr_min < log_snr_max and width is at least 0.
+
+    Example:
+      >>> import jax
+      >>> from diffjax.process import learned
+      >>> line = learned.init(jax.random.key(0), 4.0, -4.0, width=0)
+      >>> line["b"].tolist(), line["w"].tolist()
+      ([-4.0], [8.0])
     """
-    line = {"w": jnp.full(1, log_snr_max - log_snr_min), "b": jnp.full(1, -log_snr_max)}
+    if not log_snr_min < log_snr_max:
+        raise ValueError(f"log_snr_min must be below log_snr_max, got {log_snr_min:g} and {log_snr_max:g}")
+    checks.count("width", width, least=0)
+    ends = {"w": log_snr_max - log_snr_min, "b": -log_snr_max}
+    line = {name: jnp.full(1, end, jnp.result_type(float)) for name, end in ends.items()}
     if width == 0:
         return line
     key_in, key_out = jax.random.split(key)
@@ -33,7 +57,7 @@ def init(key, log_snr_max=13.3, log_snr_min=-5.0, width=1024):
     }
 
 
-def monotone(params, t):
+def monotone(params: Params, t: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     """Return gamma(t), shaped like t; non-decreasing for any parameters.
 
     Args:
@@ -47,7 +71,9 @@ def monotone(params, t):
     return gamma + (2 * hidden - 1) @ jnp.abs(params["w3"]) / len(params["w3"])
 
 
-def position(params, t):
+def position(
+    params: Params, t: Float[Array, "*batch"]
+) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
     """Return what lies between the ends, w(t) = (gamma(t) - gamma(0)) / (gamma(1) - gamma(0)), and w'(t).
 
     Args:
@@ -60,7 +86,9 @@ def position(params, t):
     return (value - first) / (last - first), rate / (last - first)
 
 
-def anchored(ends, w, d_w, t):
+def anchored(
+    ends: Float[Array, "2"], w: Float[Array, "*batch"], d_w: Float[Array, "*batch"], t: Float[Array, "*batch"]
+) -> NoiseLevel:
     """Return the level with gamma = ends[0] + (ends[1] - ends[0]) w, ends and what is between them apart.
 
     The bound in continuous time depends on the ends alone; what is between them is free to reduce the
@@ -75,7 +103,8 @@ def anchored(ends, w, d_w, t):
     return preserving(t, -(ends[0] + reach * w), -reach * d_w)
 
 
-def learned(gamma):
+@checked
+def learned(gamma: Callable[[Array], Array]) -> Continuous:
     """Return the variance-preserving schedule with log SNR = -gamma(t), t in [0, 1].
 
     Rates are gamma's derivative, by automatic differentiation; the inverse is bisection down to the last
@@ -83,6 +112,15 @@ def learned(gamma):
 
     Args:
       gamma: increasing function of a jax array t, shaped like t, elementwise.
+
+    Raises:
+      ValueError: at host times, where gamma does not increase.
+
+    Example:
+      >>> from diffjax.process import schedules
+      >>> schedule = schedules.learned(lambda t: 20.0 * t - 10.0)
+      >>> round(float(schedule(0.25).log_snr), 6), round(float(schedule.inv_log_snr(5.0)), 6)
+      (5.0, 0.25)
     """
 
     def on_device(t):
@@ -102,7 +140,16 @@ def learned(gamma):
         low, high = jax.lax.fori_loop(0, 60, halve, ends)
         return jax.lax.stop_gradient(0.5 * (low + high))
 
-    return Continuous(_either(on_device), _either(invert), t_min=0.0, t_max=1.0, prior_std=1.0)
+    def level(t):
+        found = _either(on_device)(t)
+        if namespace(found.sigma) is np:
+            bad = ~(found.d_sigma > 0)
+            if bad.any():
+                at = np.asarray(found.t)[bad].flat[0]
+                raise ValueError(f"gamma must increase, and does not at t = {at:g}")
+        return found
+
+    return Continuous(level, _either(invert), t_min=0.0, t_max=1.0, prior_std=1.0)
 
 
 def _either(function):

@@ -1,6 +1,7 @@
 """The one value every method shares: `x_t = alpha x_0 + sigma eps`, `eps ~ N(0, I)`."""
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from types import ModuleType
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -73,22 +74,44 @@ class Schedule(Protocol):
         """Return n uniform times `[n]`: a chain's 1..T, or in [t_min, t_max]."""
         ...
 
-    def spread(self, u: Float[Array, "n"]) -> Array:
+    def spread(self, u: Float[Array, " n"]) -> Array:
         """Return the times of uniform numbers u in [0, 1): t_min + (t_max - t_min) u, a chain's ceil(T u)."""
         ...
 
 
-def namespace(*values):
+def namespace(*values: ArrayLike | None) -> ModuleType:
     """Return `jnp` if any value lives on (or is traced for) a device, else `numpy` (float64 on the host)."""
     return jnp if any(isinstance(value, jax.Array) for value in values) else np
 
 
-def at_least_float32(x):
+def host_times(t: ArrayLike, lowest: float, highest: float) -> ArrayLike:
+    """Return times; ValueError for one outside [lowest, highest] that the host knows.
+
+    What rounding alone put outside, as a schedule's inverse may at its own ends, is taken as the end: this is
+    the one place where ends are compared, and it compares with a tolerance.
+    """
+    if isinstance(t, jax.core.Tracer):
+        return t
+    try:
+        values = np.asarray(t, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"t must be a number or an array of numbers, got {t!r}") from None
+    single = getattr(t, "dtype", None) in (np.float32, np.float16, jnp.bfloat16)
+    slack = (1e-6 if single else 1e-12) * (highest if np.isfinite(highest) else 1.0)
+    bad = ~((values >= lowest - slack) & (values <= highest + slack))
+    if bad.any():
+        raise ValueError(f"t must be in [{lowest:g}, {highest:g}], got {values[bad].flat[0]:g}")
+    if (values < lowest).any() or (values > highest).any():
+        return namespace(t).clip(t, lowest, highest)
+    return t
+
+
+def at_least_float32(x: ArrayLike) -> np.dtype:
     """Return the dtype of times and coefficients for `x`: its own, but never half precision."""
     return jnp.promote_types(jnp.result_type(x), jnp.float32)
 
 
-def expand(field, x):
+def expand(field: ArrayLike, x: ArrayLike) -> Array:
     """Reshape a level's field to broadcast against `x`, in the dtype of `x`.
 
     Args:
@@ -120,36 +143,36 @@ def _broadcasts(shape, onto):
     return all(a in (1, b) for a, b in zip(shape, onto, strict=True))
 
 
-def mean_of_each(values):
+def mean_of_each(values: Float[Array, "batch *shape"]) -> Float[Array, " batch"]:
     """Return the mean of each sample, `[B]`, over all axes of values `[B, ...]` but the first."""
     return values.reshape(len(values), -1).mean(1)
 
 
-def sum_of_each(values):
+def sum_of_each(values: Float[Array, "batch *shape"]) -> Float[Array, " batch"]:
     """Return the sum of each sample, `[B]`, over all axes of values `[B, ...]` but the first."""
     return values.reshape(len(values), -1).sum(1)
 
 
-def evenly(u: Array, n: int) -> Float[Array, "n"]:
+def evenly(u: Array, n: int) -> Float[Array, " n"]:
     """Return (u + i / n) mod 1, i = 0..n - 1: n even offsets of one number (Kingma et al. 2021, I.1)."""
     return (u + jnp.arange(n) / n) % 1
 
 
-def part(level, where):
+def part(level: NoiseLevel, where: Any) -> NoiseLevel:
     """Return the levels at an index or slice of a grid of levels."""
     return NoiseLevel(*(None if field is None else field[where] for field in level))
 
 
-def require_rates(level, what):
+def require_rates(level: NoiseLevel, what: str) -> None:
     """Raise ValueError if `level` carries no d_alpha, d_sigma (it came from a chain)."""
     if level.d_alpha is None or level.d_sigma is None:
         raise ValueError(
-            f"{what} needs d alpha/dt and d sigma/dt, and a discrete chain has none: "
+            f"{what} needs d alpha/dt and d sigma/dt of the level, and a discrete chain has none: "
             "use a continuous schedule, or the chain's .continuous()"
         )
 
 
-def require_finite_rates(level, what):
+def require_finite_rates(level: NoiseLevel, what: str) -> None:
     """Raise ValueError for a level without rates, or where they are infinite: a VP schedule's at t = 0."""
     require_rates(level, what)
     bad = ~(np.isfinite(level.d_alpha) & np.isfinite(level.d_sigma))
@@ -160,7 +183,7 @@ def require_finite_rates(level, what):
         )
 
 
-def log_snr_rate(level):
+def log_snr_rate(level: NoiseLevel) -> ArrayLike:
     """Return d log SNR / dt = 2 (alpha' / alpha - sigma' / sigma), negative; needs a level with rates."""
     require_rates(level, "d log SNR / dt")
     return 2 * (level.d_alpha / level.alpha - level.d_sigma / level.sigma)

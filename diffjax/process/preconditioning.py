@@ -9,23 +9,27 @@ one Reading that loss and denoiser share, so that sigma_data is said once.
 from collections.abc import Callable
 from typing import NamedTuple
 
-from diffjax.process.checks import continuous_time, positive
-from diffjax.process.level import Array, NoiseLevel, expand, namespace
+from diffjax.border import checked
+from diffjax.process import checks
+from diffjax.process.chains import Chain
+from diffjax.process.level import NoiseLevel, Schedule, expand, namespace
+from diffjax.types import Array, ArrayLike, Float
 
 
 class Scales(NamedTuple):
     """c_skip, c_out, c_in, c_noise of one level: scalars or `[B]`."""
 
-    c_skip: Array
-    c_out: Array
-    c_in: Array
-    c_noise: Array
+    c_skip: ArrayLike
+    c_out: ArrayLike
+    c_in: ArrayLike
+    c_noise: ArrayLike
 
 
 Preconditioning = Callable[[NoiseLevel], Scales]
 
 
-def edm_preconditioning(sigma_data=0.5):
+@checked
+def edm_preconditioning(sigma_data: float = 0.5) -> Preconditioning:
     """Return level -> Scales of EDM: what goes into F and out of it has unit variance.
 
     For data of standard deviation sd = sigma_data and any noise level,
@@ -34,8 +38,14 @@ def edm_preconditioning(sigma_data=0.5):
 
     Raises:
       ValueError: unless sigma_data is positive and finite.
+
+    Example:
+      >>> from diffjax.process import prediction, schedules
+      >>> scales = prediction.edm_preconditioning(sigma_data=0.5)(schedules.edm()(0.5))
+      >>> round(float(scales.c_skip), 6), round(float(scales.c_in), 6)
+      (0.5, 1.414214)
     """
-    positive("sigma_data", sigma_data)
+    checks.positive("sigma_data", sigma_data)
 
     def scales(level):
         xp = namespace(level.sigma, level.alpha)
@@ -46,7 +56,8 @@ def edm_preconditioning(sigma_data=0.5):
     return scales
 
 
-def vp_preconditioning(schedule, num_steps=1000):
+@checked
+def vp_preconditioning(schedule: Schedule, num_steps: int = 1000) -> Preconditioning:
     """Return level -> Scales of a network that predicts eps on a VP schedule: F = -(D - y) / s.
 
     c_skip = 1, c_out = -s, c_in = 1 / sqrt(s^2 + 1), c_noise = (num_steps - 1) t with t the schedule's time.
@@ -56,13 +67,21 @@ def vp_preconditioning(schedule, num_steps=1000):
       num_steps: M; the network's times run from 0 to M - 1.
 
     Raises:
-      ValueError: for a chain.
+      ValueError: for a chain, or num_steps below 1.
+
+    Example:
+      >>> from diffjax.process import prediction, schedules
+      >>> schedule = schedules.vp_linear()
+      >>> round(float(prediction.vp_preconditioning(schedule)(schedule(0.5)).c_noise), 4)
+      499.5
     """
-    continuous_time("vp_preconditioning", schedule)
+    checks.count("num_steps", num_steps)
+    checks.continuous_time("vp_preconditioning", schedule)
     return _of_eps(lambda s: (num_steps - 1) * schedule.inv_sigma(s))
 
 
-def iddpm_preconditioning(chain):
+@checked
+def iddpm_preconditioning(chain: Chain) -> Preconditioning:
     """Return level -> Scales of a network that predicts eps on a chain, which knows whole steps only.
 
     As `vp_preconditioning`, with c_noise = n - 1 for the step n >= 1 of the nearest sigma / alpha. A sampler
@@ -70,8 +89,13 @@ def iddpm_preconditioning(chain):
 
     Args:
       chain: e.g. `schedules.cosine_beta(1000)`.
+
+    Example:
+      >>> from diffjax.process import prediction, schedules
+      >>> chain = schedules.cosine_beta(1000)
+      >>> int(prediction.iddpm_preconditioning(chain)(chain(300)).c_noise)
+      299
     """
-    is_chain("iddpm_preconditioning", chain)
     return _of_eps(lambda s: namespace(s).maximum(chain.round_sigma(s), 1) - 1)
 
 
@@ -84,10 +108,16 @@ def _of_eps(c_noise):
     return scales
 
 
-def ve_preconditioning():
+@checked
+def ve_preconditioning() -> Preconditioning:
     """Return level -> Scales of a network of the score times s: c_skip = 1, c_out = s, c_in = 1.
 
     c_noise = log(s / 2) (Song et al. 2021's NCSN++).
+
+    Example:
+      >>> from diffjax.process import prediction, schedules
+      >>> round(float(prediction.ve_preconditioning()(schedules.ve(0.01, 100.0)(1.0)).c_out), 6)
+      100.0
     """
 
     def scales(level):
@@ -98,7 +128,10 @@ def ve_preconditioning():
     return scales
 
 
-def target(x0, eps, level, scales):
+@checked
+def target(
+    x0: Float[Array, "batch *shape"], eps: Float[Array, "batch *shape"], level: NoiseLevel, scales: Scales
+) -> Float[Array, "batch *shape"]:
     """Return what F should output: (x_0 - c_skip y) / c_out, y = x_0 + s eps (Karras et al. 2022, eq. 8).
 
     Args:

@@ -1,19 +1,7 @@
-"""What a network may predict, and how each reading gives x_0 and eps.
+"""What a denoiser says of x_t, and how a network's output is read as that.
 
-Every kind is a row (p, q, r) of `r y = p x_0 + q eps`. With x_t = alpha x_0 + sigma eps and
-d = alpha q - sigma p this solves to
-
-    x_0 = (q x_t - sigma r y) / d,        eps = (alpha r y - p x_t) / d.
-
-    kind        p                    q          r
-    x0          1                    0          1
-    eps         0                    1          1
-    v           -sigma               alpha      1        Salimans & Ho 2022, app. D
-    score       0                    -1         sigma    grad log p(x_t | x_0) = -eps / sigma
-    velocity    alpha'               sigma'     1        flow matching, d x_t / dt
-    mean        A alpha + B          A sigma    1        mean of q(x_s | x_t, x_0), Ho et al. 2020
-
-(r only keeps the score row free of 1 / sigma.)
+A network predicts one of the kinds of `process.kinds`, or F inside a preconditioning. A `Reading` says which,
+once, for the loss that trains it and for the denoiser that samples it.
 """
 
 from collections.abc import Callable
@@ -21,7 +9,11 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 
-from diffjax.process import forward, preconditioning
+from diffjax.border import checked, returning
+from diffjax.process import checks, preconditioning
+from diffjax.process.kinds import KINDS as KINDS
+from diffjax.process.kinds import mean_coefficients
+from diffjax.process.kinds import row as row
 from diffjax.process.level import NoiseLevel, at_least_float32, expand, require_rates
 from diffjax.process.preconditioning import Preconditioning
 from diffjax.process.preconditioning import Scales as Scales
@@ -61,6 +53,12 @@ class Network(Protocol):
     def __call__(self, x: Array, t: Array, cond: Any = None, /) -> Array: ...
 
 
+def returning_prediction(denoise: Denoiser) -> Denoiser:
+    """Return the denoiser, refused in one line where it returns no Prediction but an array, say."""
+    how = "make a Denoiser of a network with `prediction.reading(kind).denoiser(network)`"
+    return returning(denoise, "denoise", Prediction, how)
+
+
 class Reading(NamedTuple):
     """How a network is asked and what its output means: said once, for the loss and for the denoiser alike.
 
@@ -89,47 +87,27 @@ class Reading(NamedTuple):
         return lambda x_t, level, cond=None: self.read(self.output(network, x_t, level, cond), x_t, level)
 
 
-def _mean_row(level, level_s):
-    if level_s is None:
-        raise ValueError("kind 'mean' belongs to a pair of levels: give level_s (or denoiser(previous=...))")
-    both = forward.pair(level_s, level)
-    return both.mean_xt * level.alpha + both.mean_x0, both.mean_xt * level.sigma, 1.0
-
-
-def _velocity_row(level, level_s):
-    require_rates(level, "kind 'velocity'")
-    return level.d_alpha, level.d_sigma, 1.0
-
-
-_ROWS = {
-    "x0": lambda level, level_s: (1.0, 0.0, 1.0),
-    "eps": lambda level, level_s: (0.0, 1.0, 1.0),
-    "v": lambda level, level_s: (-level.sigma, level.alpha, 1.0),
-    "score": lambda level, level_s: (0.0, -1.0, level.sigma),
-    "velocity": _velocity_row,
-    "mean": _mean_row,
-}
-KINDS = tuple(_ROWS)
-
-
-def row(kind, level, level_s=None):
-    """Return (p, q, r) of a kind at a level: scalars or `[B]`.
-
-    Raises:
-      ValueError: for an unknown kind, "velocity" without rates, "mean" without level_s.
-    """
-    if kind not in _ROWS:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}")
-    return _ROWS[kind](level, level_s)
-
-
-def target(kind, x0, eps, level, level_s=None):
+@checked
+def target(
+    kind: str,
+    x0: Float[Array, "batch *shape"],
+    eps: Float[Array, "batch *shape"],
+    level: NoiseLevel,
+    level_s: NoiseLevel | None = None,
+) -> Float[Array, "batch *shape"]:
     """Return what a network of this kind should output, given x_0 and eps, both `[B, ...]`."""
     p, q, r = row(kind, level, level_s)
     return (expand(p, x0) * x0 + expand(q, x0) * eps) / expand(r, x0)
 
 
-def from_output(kind, output, x_t, level, level_s=None):
+@checked
+def from_output(
+    kind: str,
+    output: Float[Array, "batch *output"],
+    x_t: Float[Array, "batch *shape"],
+    level: NoiseLevel,
+    level_s: NoiseLevel | None = None,
+) -> Prediction:
     """Read a network's output.
 
     Args:
@@ -153,6 +131,9 @@ def from_output(kind, output, x_t, level, level_s=None):
         return from_eps(y, x_t, level, variance)
     if kind == "score":
         return from_eps(-expand(level.sigma, x_t) * y, x_t, level, variance)
+    if kind == "mean" and level_s is not None:
+        left, b = mean_coefficients(level_s, level)
+        return from_x0((y - x_t + expand(left, x_t) * x_t) / expand(b, x_t), x_t, level, variance)
     p, q, r = row(kind, level, level_s)
     d = level.alpha * q - level.sigma * p
     x0 = expand(q / d, x_t) * x_t - expand(level.sigma * r / d, x_t) * y
@@ -160,7 +141,10 @@ def from_output(kind, output, x_t, level, level_s=None):
     return Prediction(x0, eps, variance)
 
 
-def split_variance(output, x_t):
+@checked
+def split_variance(
+    output: Float[Array, "batch *output"], x_t: Float[Array, "batch *shape"]
+) -> tuple[Float[Array, "batch *shape"], Float[Array, "batch *shape"] | None]:
     """Return (y, variance or None) of an output with C or 2C channels, in the dtype of `x_t`."""
     output, channels = jnp.asarray(output, jnp.result_type(x_t)), jnp.shape(x_t)[-1]
     if output.shape == jnp.shape(x_t):
@@ -169,42 +153,61 @@ def split_variance(output, x_t):
         return output[..., :channels], output[..., channels:]
     raise ValueError(
         f"the network must give {channels} or {2 * channels} channels for x_t {list(jnp.shape(x_t))}, "
-        f"got shape {list(output.shape)}"
+        f"got an output of shape {list(output.shape)}"
     )
 
 
-def from_x0(x0, x_t, level, variance=None):
+@checked
+def from_x0(
+    x0: Float[Array, "batch *shape"],
+    x_t: Float[Array, "batch *shape"],
+    level: NoiseLevel,
+    variance: Float[Array, "batch *shape"] | None = None,
+) -> Prediction:
     """Return the prediction whose x_0 is given; eps is 0 where sigma = 0 (x_t says nothing of it)."""
     sigma = expand(level.sigma, x_t)
     eps = jnp.where(sigma == 0, 0, (x_t - expand(level.alpha, x_t) * x0) / jnp.where(sigma == 0, 1, sigma))
     return Prediction(x0, eps, variance)
 
 
-def from_eps(eps, x_t, level, variance=None):
+@checked
+def from_eps(
+    eps: Float[Array, "batch *shape"],
+    x_t: Float[Array, "batch *shape"],
+    level: NoiseLevel,
+    variance: Float[Array, "batch *shape"] | None = None,
+) -> Prediction:
     """Return the prediction whose eps is given; x_0 is infinite where alpha = 0."""
     x0 = (x_t - expand(level.sigma, x_t) * eps) / expand(level.alpha, x_t)
     return Prediction(x0, eps, variance)
 
 
-def score(prediction, level):
+@checked
+def score(prediction: Prediction, level: NoiseLevel) -> Float[Array, "batch *shape"]:
     """Return grad log p(x_t) = -eps / sigma."""
     return -prediction.eps / expand(level.sigma, prediction.eps)
 
 
-def tweedie(score, x_t, level):
+@checked
+def tweedie(
+    score: Float[Array, "batch *shape"], x_t: Float[Array, "batch *shape"], level: NoiseLevel
+) -> Float[Array, "batch *shape"]:
     """Return E[x_0 | x_t] = (x_t + sigma^2 score) / alpha (Robbins 1956; Efron 2011)."""
     return (x_t + expand(level.sigma**2, x_t) * score) / expand(level.alpha, x_t)
 
 
-def velocity(prediction, level):
+@checked
+def velocity(prediction: Prediction, level: NoiseLevel) -> Float[Array, "batch *shape"]:
     """Return dx/dt = alpha' x_0 + sigma' eps, the probability-flow ODE of any schedule with rates."""
     require_rates(level, "the velocity")
+    checks.same_shape("the predicted eps", prediction.eps, prediction.x0, "x0")
     return (
         expand(level.d_alpha, prediction.x0) * prediction.x0
         + expand(level.d_sigma, prediction.x0) * prediction.eps
     )
 
 
+@checked
 def reading(
     kind: str,
     *,
@@ -234,7 +237,7 @@ def reading(
       >>> denoise(jnp.ones((2, 3)), level).x0.tolist()
       [[2.0, 2.0, 2.0], [2.0, 2.0, 2.0]]
     """
-    if kind not in _ROWS:
+    if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}")
     if kind == "mean" and previous is None:
         raise ValueError("kind 'mean' belongs to a pair of levels: give previous, level -> level_s")
@@ -253,6 +256,7 @@ def reading(
     )
 
 
+@checked
 def reading_of(scales: Preconditioning) -> Reading:
     """Return the Reading of a network F inside a preconditioning, D(y) = c_skip y + c_out F(c_in y, c_noise).
 
@@ -279,6 +283,7 @@ def reading_of(scales: Preconditioning) -> Reading:
     )
 
 
+@checked
 def denoiser(
     network: Network,
     kind: str,
@@ -295,11 +300,14 @@ def denoiser(
     return reading(kind, ask=label, previous=previous).denoiser(network)
 
 
-def times(t: ArrayLike, x_t: Array) -> Array:
+@checked
+def times(t: ArrayLike, x_t: Float[Array, "batch *shape"]) -> Float[Array, " batch"]:
     """Return t as `[B]`, one for each sample of `x_t`, as networks take it; in float32 at least."""
+    checks.one_each("t", t, jnp.shape(x_t)[0])
     return jnp.broadcast_to(jnp.asarray(t, at_least_float32(x_t)), jnp.shape(x_t)[:1])
 
 
+@checked
 def preconditioned(network: Network, preconditioning: Preconditioning) -> Denoiser:
     """Make a Denoiser of a network inside a preconditioning: `reading_of(preconditioning).denoiser(network)`.
 
@@ -310,6 +318,7 @@ def preconditioned(network: Network, preconditioning: Preconditioning) -> Denois
     return reading_of(preconditioning).denoiser(network)
 
 
+@checked
 def raw_output(
     network: Network, scales: Scales, x_t: Float[Array, "batch *shape"], level: NoiseLevel, cond: Any = None
 ) -> Array:
@@ -317,6 +326,7 @@ def raw_output(
     return reading_of(lambda level: scales).output(network, x_t, level, cond)
 
 
+@checked
 def from_preconditioned(
     output: Float[Array, "batch *output"],
     scales: Scales,

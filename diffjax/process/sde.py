@@ -5,10 +5,13 @@ f = alpha' / alpha,      g^2 = 2 sigma sigma' - 2 f sigma^2         (Kingma et a
 Schedules give f and g^2 in closed form where that is 0 / 0 (`Continuous.sde`).
 """
 
-from diffjax.process.level import expand, namespace, require_rates
+from diffjax.border import checked
+from diffjax.process.level import Schedule, expand, namespace, require_rates
+from diffjax.types import Array, ArrayLike, Float
 
 
-def drift(schedule, x, t):
+@checked
+def drift(schedule: Schedule, x: Float[Array, "*shape"], t: ArrayLike) -> Float[Array, "*shape"]:
     """Return f(t) x.
 
     Args:
@@ -18,21 +21,36 @@ def drift(schedule, x, t):
 
     Raises:
       ValueError: for a chain, which has no rates.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from diffjax.process import schedules, sde
+      >>> sde.drift(schedules.vp_linear(2.0, 2.0), jnp.ones((1, 2)), 0.3).tolist()  # -beta x / 2
+      [[-1.0, -1.0]]
     """
     return expand(_coefficients(schedule, t, "the drift")[0], x) * x
 
 
-def diffusion(schedule, t):
+@checked
+def diffusion(schedule: Schedule, t: ArrayLike) -> ArrayLike:
     """Return g(t), a scalar or `[B]`.
 
     Raises:
       ValueError: for a chain, which has no rates.
+
+    Example:
+      >>> from diffjax.process import schedules, sde
+      >>> float(sde.diffusion(schedules.vp_linear(4.0, 4.0), 0.3))  # sqrt(beta)
+      2.0
     """
     g2 = _coefficients(schedule, t, "the diffusion")[1]
     return namespace(g2).sqrt(g2)
 
 
-def reverse_drift(schedule, score, x, t):
+@checked
+def reverse_drift(
+    schedule: Schedule, score: Float[Array, "*shape"], x: Float[Array, "*shape"], t: ArrayLike
+) -> Float[Array, "*shape"]:
     """Return f x - g^2 score, the drift of the reverse-time SDE (Song et al. 2021, eq. 6).
 
     Its diffusion is the forward one's, and it is solved with negative dt.
@@ -50,7 +68,10 @@ def reverse_drift(schedule, score, x, t):
     return expand(f, x) * x - expand(g2, x) * score
 
 
-def probability_flow(schedule, score, x, t):
+@checked
+def probability_flow(
+    schedule: Schedule, score: Float[Array, "*shape"], x: Float[Array, "*shape"], t: ArrayLike
+) -> Float[Array, "*shape"]:
     """Return dx/dt = f x - g^2 score / 2, the ODE with the same marginals (Song et al. 2021, eq. 13).
 
     From a denoiser `prediction.velocity` gives the same without a division by sigma. Arguments and errors

@@ -16,6 +16,7 @@ from pathlib import Path
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
 from diffjax import guidance, objectives, samplers
@@ -101,7 +102,7 @@ def ddpm(
     loss, times = loss or simple(), times or objectives.stateless(objectives.uniform(schedule))
     rows = samplers.plan(schedule, sampler.solver, sampler.times)
     table = objectives.step_table(schedule) if chain else None
-    inputs = _inputs(module, shape, request)
+    inputs = networks.inputs(shape)
 
     def init(key, batch, frozen):
         del batch, frozen  # the network is initialised alike, whatever the data are
@@ -150,6 +151,7 @@ def ddpm(
             **{n: found[n] for n in ("prior", "terms", "x0_mse", "eps_mse")},
         }
 
+    bound.how = {"variance": bound_variance}
     names = networks.served(module, *inputs) + tuple(jax.eval_shape(requests.init, jax.random.key(0)))
     params = tuple(name for name in names if not name.endswith("_state"))
     return System(
@@ -166,12 +168,6 @@ def ddpm(
     )
 
 
-def _inputs(module, shape, request):
-    """Return shapes of the network's inputs; an encoded request's are those of its vector."""
-    floats = lambda *dims: jax.ShapeDtypeStruct(dims, jnp.float32)
-    return floats(1, *shape), floats(1), None
-
-
 def _training_condition(request, v, key, batch, n):
     asked = request.of_batch(v, key, batch)
     return request.encode(v, asked, None if request.drop is None else request.drop(key, n))
@@ -179,7 +175,9 @@ def _training_condition(request, v, key, batch, n):
 
 def _require_start(reading, schedule, times):
     level = schedule(times[0])
-    if level.alpha == 0 and not jnp.isfinite(reading.x0_error(level)):
+    with np.errstate(divide="ignore", invalid="ignore"):
+        says_x0 = level.alpha != 0 or np.isfinite(reading.x0_error(level))
+    if not says_x0:
         raise ValueError(
             "the network says nothing of x_0 at alpha = 0, where the grid starts; use kind 'v' or 'x0', or "
             "no preconditioning"

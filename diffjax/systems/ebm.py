@@ -296,12 +296,12 @@ def _system(module, init, total, sampler, uniform, shape, gives):
         begin = jax.vmap(lambda k: uniform(jax.random.fold_in(k, 0), 1)[0])(keys)
         return sampler.chain(keys, energies.score(energy(module)(v)), begin)
 
-    floats = lambda *dims: jax.ShapeDtypeStruct(dims, jnp.float32)
+    inputs = networks.inputs(shape)
     return System(
-        example={"x": floats(1, *shape)},
+        example={"x": inputs[0]},
         init=init,
         updates=(Update("network", ("network",), from_loss(total, ("network",))),),
-        serves=networks.served(module, floats(1, *shape), floats(1)),
+        serves=networks.served(module, *inputs),
         passes=(Pass("chain", walk, {"energy gradients": sampler.steps}),),
         gives=gives,
     )

@@ -82,6 +82,12 @@ def training(
     return network, lambda: {state_name(name): jax.tree.map(jax.lax.stop_gradient, dict(left[0]))}
 
 
+def inputs(shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """Return shapes of a network's x, t and condition, for one example of this shape."""
+    floats = lambda *dims: jax.ShapeDtypeStruct(dims, jnp.float32)
+    return floats(1, *shape), floats(1), None
+
+
 def zeros(shapes: Any) -> Any:
     """Return zeros of the shapes of a tree: what a module is initialised with, whatever the batch holds."""
     return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)

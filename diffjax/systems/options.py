@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from ml_collections import ConfigDict
 
+from diffjax.border import WrongCall
+
 
 def require(config, *fields):
     """Raise a ValueError for the first dotted field that a config lacks; None counts as lacking."""
@@ -83,6 +85,8 @@ def fill(field, function, options, *args, **kwargs):
         raise ValueError(f"{field}: {error} of {function.__name__}") from None
     try:
         return function(*args, **options, **kwargs)
+    except WrongCall:
+        raise  # names the option already
     except TypeError as error:
         raise ValueError(f"{field} has a value of the wrong type, {options}: {error}") from error
 

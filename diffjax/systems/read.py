@@ -1,18 +1,22 @@
 """Readers of config sections that systems share: strings become functions here, and nowhere below."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import numpy as np
 import optax
+from ml_collections import ConfigDict
 
 from diffjax import data, guidance, models, objectives, samplers
+from diffjax.border import checked
 from diffjax.objectives import weightings
 from diffjax.process import prediction, schedules
 from diffjax.samplers import listing
-from diffjax.systems import requests
+from diffjax.systems import networks, requests
 from diffjax.systems.options import call, named, optional, pick, require, section
 from diffjax.training import ema, optimizer
+from diffjax.training.system import System
 
 _WEIGHTINGS = {
     name: getattr(weightings, name)
@@ -58,23 +62,50 @@ class Sampler(NamedTuple):
         return self.calls * (2 if self.guidance_weight else 1)
 
 
-def shape(config) -> tuple[int, ...]:
-    """Return the shape of one example."""
-    return tuple(config.data.shape)
+def shape(config: ConfigDict) -> tuple[int, ...]:
+    """Return the shape of one example.
+
+    Raises:
+      ValueError: unless it is a tuple of sizes.
+    """
+    given = config.data.shape
+    sizes = isinstance(given, tuple | list) and all(type(each) is int and each > 0 for each in given)
+    if not sizes or not given:
+        raise ValueError(f"data.shape must be a tuple of sizes such as (8, 8, 1), got {given!r}")
+    return tuple(given)
 
 
-def gives(config) -> str:
+def gives(config: ConfigDict) -> str:
     """Return what a model of the data makes: "images" [H, W, C] or "points"."""
-    return "images" if len(config.data.shape) == 3 else "points"
+    return "images" if len(shape(config)) == 3 else "points"
 
 
-def network(config):
-    """Build the Flax module of `config.model`; its classes belong to `request`."""
+def network(config: ConfigDict) -> nn.Module:
+    """Build the Flax module of `config.model`; its classes belong to `request`.
+
+    Kinds are those of the module's annotations; what does not fit the data is found by tracing it alone.
+    """
+    require(config, "model.name")
     make = pick("model.name", config.model.name, models.NETWORKS)
-    return call("model", make, section(config, "model", "name", "num_classes"))
+    options = section(config, "model", "name", "num_classes")
+    for name, value in options.items():
+        _check_size(f"model.{name}", value, least=0 if name in ("frequencies", "dropout") else 1)
+    module = call("model", checked(make), options)
+    call("model", networks.served, {}, module, *networks.inputs(shape(config)))
+    return module
 
 
-def request(config, module) -> requests.Requests:
+def _check_size(name, value, least):
+    """Raise for a number that no network has: a size below 1, a scale that is not positive."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    if isinstance(value, int) and not least <= value < 2**31:
+        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+    if not (np.isfinite(value) and value >= 0 and (value > 0 or least == 0)):
+        raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
+
+
+def request(config: ConfigDict, module: nn.Module) -> requests.Requests:
     """Build what the model is asked: the labels of `model.num_classes`, dropped by `objective.label_dropout`.
 
     Args:
@@ -97,7 +128,7 @@ def request(config, module) -> requests.Requests:
     return requests.labels(num_classes, module.vector_features, dropout, names)
 
 
-def schedule(config):
+def schedule(config: ConfigDict) -> schedules.Schedule:
     """Build the noise schedule of `config.schedule`; its `shift` is the factor of `schedules.shifted`.
 
     Raises:
@@ -111,7 +142,7 @@ def schedule(config):
     return schedules.shifted(noise, config.schedule.shift) if "shift" in config.schedule else noise
 
 
-def reading(config, noise):
+def reading(config: ConfigDict, noise: schedules.Schedule) -> prediction.Reading:
     """Build the Reading of the network from `objective.kind` or `objective.preconditioning`.
 
     "vp" and "iddpm" preconditionings tell the network the time of a schedule, which is the run's own.
@@ -132,7 +163,9 @@ def reading(config, noise):
     return prediction.reading_of(call("objective.preconditioning", make, options, noise))
 
 
-def kind(config, noise, default: str = "eps", ask=None):
+def kind(
+    config: ConfigDict, noise: schedules.Schedule, default: str = "eps", ask: Callable | None = None
+) -> prediction.Reading:
     """Build the Reading of `objective.kind`."""
     name = config.objective.get("kind", default)
     pick("objective.kind", name, dict.fromkeys(prediction.KINDS))
@@ -142,12 +175,12 @@ def kind(config, noise, default: str = "eps", ask=None):
     return prediction.reading(name, ask=ask, previous=previous)
 
 
-def weighting(value):
+def weighting(value: Any) -> Callable | None:
     """Build a weighting of x_0's error, or None."""
     return optional("objective.weighting", value, _WEIGHTINGS)
 
 
-def times(config, noise) -> objectives.TimeSampler:
+def times(config: ConfigDict, noise: schedules.Schedule) -> objectives.TimeSampler:
     """Build the TimeSampler of `objective.times`."""
     name, options = named(config.objective.get("times", "uniform"))
     make = pick("objective.times", "none" if name is None else name, _TIMES)
@@ -169,7 +202,7 @@ def _fits(name, noise):
     return np.isinf(noise.t_end or 0) if name == "log_normal" else noise.t_max == 1
 
 
-def sampler(config, noise) -> Sampler:
+def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
     """Build what `config.sampler` names.
 
     `sampler.steps` is of the time grid; a solver's own `steps` at each level are `sampler.steps_per_level`.
@@ -177,8 +210,7 @@ def sampler(config, noise) -> Sampler:
     require(config, "sampler.solver", "sampler.steps")
     options = section(config, "sampler")
     make = pick("sampler.solver", options.pop("solver"), listing.SOLVERS).make
-    grid = {"steps": options.pop("steps"), "kind": options.pop("grid", "uniform")}
-    grid_times = call("sampler", samplers.grids.make, grid, noise)
+    grid_times = _grid(noise, options.pop("steps"), options.pop("grid", "uniform"))
     if "steps_per_level" in options:
         options["steps"] = options.pop("steps_per_level")
     weight = options.pop("guidance_weight", 0.0)
@@ -193,7 +225,16 @@ def sampler(config, noise) -> Sampler:
     return Sampler(solver, grid_times, weight, threshold, samplers.network_calls(solver, rows))
 
 
-def optimizers(config, system, steps: int | None = None) -> dict[str, optax.GradientTransformation]:
+def _grid(noise, steps, kind):
+    try:
+        return samplers.grids.make(noise, steps, kind)
+    except ValueError as error:  # it names "steps" or "grid"
+        raise ValueError(f"sampler.{error}") from error
+
+
+def optimizers(
+    config: ConfigDict, system: System, steps: int | None = None
+) -> dict[str, optax.GradientTransformation]:
     """Build the optimizer of each update: one section `config.optimizer`, or one an update in it.
 
     A rate counts its own updates: `training.num_steps` times the update's repeats.
@@ -214,11 +255,11 @@ def optimizers(config, system, steps: int | None = None) -> dict[str, optax.Grad
     }
 
 
-def averages(config) -> dict[str, ema.Decay]:
+def averages(config: ConfigDict) -> dict[str, ema.Decay]:
     """Build the decay rules of `config.training.ema`: one section, or one for each track by its name."""
     require(config, "training.ema")
     track = dict(config.training.ema)
-    if "name" in track:
+    if "name" in track or not all(isinstance(each, Mapping | ConfigDict) for each in track.values()):
         return {ema.TRACK: _average("training.ema", track)}
     return {name: _average(f"training.ema.{name}", dict(each)) for name, each in track.items()}
 
@@ -229,7 +270,7 @@ def _average(field: str, options: dict[str, Any]) -> ema.Decay:
     return call(field, pick(f"{field}.name", options.pop("name"), _EMA), options)
 
 
-def source(config, split: str) -> data.Source:
+def source(config: ConfigDict, split: str) -> data.Source:
     """Load a split of the data that `config.data` names, and check it against the config.
 
     Raises:
@@ -240,6 +281,8 @@ def source(config, split: str) -> data.Source:
     found = data.load(config.data.name, split, **options)
     if tuple(found.shape) != shape(config):
         raise ValueError(f"data.shape is {shape(config)}, but {found.name} has {tuple(found.shape)}")
+    if config.data.get("num_classes") and found.label is None:
+        raise ValueError(f"data.num_classes is {config.data.num_classes}, but {found.name} has no labels")
     if config.data.get("num_classes") and (found.num_classes or 0) > config.data.num_classes:
         raise ValueError(
             f"data.num_classes is {config.data.num_classes}, but {found.name} has {found.num_classes}"

@@ -150,7 +150,7 @@ def vdm(
     requests = Requests() if requests is None else requests
     request, span = requests.conditioning, trainable.start.t_max - trainable.start.t_min
     draw_times = objectives.low_discrepancy(trainable.start)
-    inputs = (jax.ShapeDtypeStruct((1, *shape), jnp.float32), jax.ShapeDtypeStruct((1,), jnp.float32), None)
+    inputs = networks.inputs(shape)
     schedule_of = lambda v: trainable.schedule(v.params["schedule"])
 
     def init(key, batch, frozen):
@@ -208,6 +208,7 @@ def vdm(
         )  # fmt: skip
         return {"bits_per_dim": found.pop("total"), **found}
 
+    bound.how = {"num_steps": num_steps, "draws": _DRAWS}
     encoders = tuple(jax.eval_shape(requests.init, jax.random.key(0)))
     params = ("network", *encoders, "schedule")
     return System(

@@ -32,18 +32,18 @@ from diffjax.training.stopping import agree
 
 
 def open_manager(workdir: str | Path, *, keep: int = 2, best_metric: str = "loss") -> ocp.CheckpointManager:
-    """Opens the checkpoints of a run for writing; close it, or use it in a `with`, to wait for the last one.
+    """Open the checkpoints of a run for writing; close it, or use it in a `with`, to wait for the last one.
 
     Args:
-        workdir: the run's folder.
-        keep: how many of the latest checkpoints stay. The best one stays besides.
-        best_metric: the metric whose lowest value makes a checkpoint the best; one saved without it never is.
+      workdir: the run's folder.
+      keep: how many of the latest checkpoints stay. The best one stays besides.
+      best_metric: the metric whose lowest value makes a checkpoint the best; one saved without it never is.
 
     Returns:
-        The manager. Every process opens it, and every process calls `save`.
+      The manager. Every process opens it, and every process calls `save`.
 
     Raises:
-        ValueError: if `keep` is less than 1.
+      ValueError: if `keep` is less than 1.
     """
     if keep < 1:
         raise ValueError(f"keep={keep} must be at least 1: the latest checkpoint is what a run resumes from")
@@ -56,7 +56,7 @@ def open_manager(workdir: str | Path, *, keep: int = 2, best_metric: str = "loss
 
     def before_it_is_renamed():
         if jax.process_index() == 0:
-            for folder in root.glob("*.orbax-checkpoint-tmp*"):  # there is one
+            for folder in _unfinished(root):  # there is one
                 seal.write(folder)
 
     options = ocp.CheckpointManagerOptions(
@@ -79,31 +79,44 @@ def open_manager(workdir: str | Path, *, keep: int = 2, best_metric: str = "loss
 def writing(
     workdir: str | Path, *, keep: int = 2, best_metric: str = "loss"
 ) -> Iterator[ocp.CheckpointManager]:
-    """Opens the checkpoints of a run as `open_manager` does, and waits for the last one to be written.
+    """Open the checkpoints of a run as `open_manager` does, and waits for the last one to be written.
 
     Raises:
-        OSError: if it could not be written.
+      OSError: if it could not be written.
     """
     manager = open_manager(workdir, keep=keep, best_metric=best_metric)
     try:
         yield manager
         check_written(manager, wait=True)
-    finally:
-        with contextlib.suppress(Exception):  # what went wrong in the background was raised above
-            manager.close()
+    except BaseException:
+        _close(manager)
+        if jax.process_index() == 0:
+            for folder in _unfinished(layout.root(workdir)):
+                shutil.rmtree(folder, ignore_errors=True)
+        raise
+    _close(manager)
+
+
+def _close(manager):
+    with contextlib.suppress(Exception):  # what went wrong in the background is raised by `check_written`
+        manager.close()
+
+
+def _unfinished(root: Path) -> list[Path]:
+    return list(root.glob("*.orbax-checkpoint-tmp*"))
 
 
 def check_space(workdir: str | Path, state: TrainState, keep: int) -> None:
-    """Checks that the disk has room for the checkpoints a run keeps.
+    """Check that the disk has room for the checkpoints a run keeps.
 
     Args:
-        workdir: the run's folder, or where it will be.
-        state: shapes and dtypes.
-        keep: see `open_manager`; the best checkpoint and the one being written come on top, those that are
-            there already need no further room.
+      workdir: the run's folder, or where it will be.
+      state: shapes and dtypes.
+      keep: see `open_manager`; the best checkpoint and the one being written come on top, those that are
+        there already need no further room.
 
     Raises:
-        OSError: if not; it says what is needed and what is free.
+      OSError: if not; it says what is needed and what is free.
     """
     size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     path = Path(workdir).absolute()
@@ -130,24 +143,25 @@ def save(
     meta: Any,
     metrics: Mapping[str, float],
 ) -> None:
-    """Begins to write a checkpoint and returns once the arrays are copied.
+    """Begin to write a checkpoint and returns once the arrays are copied.
 
     Args:
-        manager: of `open_manager`.
-        step: updates made so far, `state.step` as a Python int.
-        state: the state; it may be donated as soon as this returns.
-        data: position of the batches, anything JSON holds. It must be the same on every process.
-        meta: anything else JSON holds.
-        metrics: what the best checkpoint is chosen by; empty if it shall not be the best.
+      manager: of `open_manager`.
+      step: updates made so far, `state.step` as a Python int.
+      state: the state; it may be donated as soon as this returns.
+      data: position of the batches, anything JSON holds. It must be the same on every process.
+      meta: anything else JSON holds.
+      metrics: what the best checkpoint is chosen by; empty if it shall not be the best.
 
     Raises:
-        OSError: if this checkpoint or the one before could not be written.
+      OSError: if this checkpoint or the one before could not be written.
     """
     train = {"step": state.step, "opt_state": state.opt_state}
     items = ocp.args.Composite(
         params=ocp.args.StandardSave(state.params),
         ema=ocp.args.StandardSave(state.ema),
-        extra=ocp.args.StandardSave({"extra": state.extra}),  # which may be empty: an item may not
+        # which may be empty, and orbax does not like items without arrays
+        extra=ocp.args.StandardSave({"extra": state.extra, "step": state.step}),
         train=ocp.args.StandardSave(train),
         data=ocp.args.JsonSave(data),
         meta=ocp.args.JsonSave(meta),
@@ -167,33 +181,33 @@ def _writing(manager):
 
 
 def check_written(manager: ocp.CheckpointManager, wait: bool = False) -> None:
-    """Tells of a checkpoint that could not be written in the background.
+    """Tell of a checkpoint that could not be written in the background.
 
     Args:
-        manager: of `open_manager`.
-        wait: wait for the one that is being written, if there is one.
+      manager: of `open_manager`.
+      wait: wait for the one that is being written, if there is one.
 
     Raises:
-        OSError: if there is such a checkpoint.
+      OSError: if there is such a checkpoint.
     """
     with _writing(manager):
         manager.wait_until_finished() if wait else manager.check_for_errors()
 
 
 def restore(workdir: str | Path, abstract: TrainState) -> tuple[int, TrainState, Any, Any] | None:
-    """Reads the latest checkpoint that can be read.
+    """Read the latest checkpoint that can be read.
 
     Damaged ones are renamed to `<step>.damaged`, with a warning, so that their steps can be saved again.
 
     Args:
-        workdir: the run's folder, open in no manager yet. Every process calls this.
-        abstract: the state's shapes, dtypes and places; the mesh may differ from the one that wrote it.
+      workdir: the run's folder, open in no manager yet. Every process calls this.
+      abstract: the state's shapes, dtypes and places; the mesh may differ from the one that wrote it.
 
     Returns:
-        Its step, the state, and `data` and `meta` as they were saved; None if there is no checkpoint.
+      Its step, the state, and `data` and `meta` as they were saved; None if there is no checkpoint.
 
     Raises:
-        ValueError: if there are checkpoints and none of them can be read as what `abstract` describes.
+      ValueError: if there are checkpoints and none of them can be read as what `abstract` describes.
     """
     root = layout.root(workdir)
     existing = layout.folders(root)
@@ -208,7 +222,7 @@ def restore(workdir: str | Path, abstract: TrainState) -> tuple[int, TrainState,
     args = ocp.args.Composite(
         params=ocp.args.StandardRestore(abstract.params),
         ema=ocp.args.StandardRestore(abstract.ema),
-        extra=ocp.args.StandardRestore({"extra": abstract.extra}),
+        extra=ocp.args.StandardRestore({"extra": abstract.extra, "step": abstract.step}),
         train=ocp.args.StandardRestore(train),
         data=ocp.args.JsonRestore(),
         meta=ocp.args.JsonRestore(),
@@ -219,7 +233,7 @@ def restore(workdir: str | Path, abstract: TrainState) -> tuple[int, TrainState,
         seal.check(folder, layout.ITEMS)
         with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
             items = reader.restore(folder, args=args)
-        state = TrainState(params=items.params, ema=items.ema, **items.extra, **items.train)
+        state = TrainState(params=items.params, ema=items.ema, **{**items.extra, **items.train})
         return state, items.data, items.meta
 
     def read(folder):

@@ -10,6 +10,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from diffjax import checks
+from diffjax.border import checked
+
 Decay = Callable[[jax.Array], jax.Array | float]
 
 TRACK = "ema"  # the average of a run that follows only one
@@ -35,33 +38,33 @@ def main(tracks: Mapping[str, Any]) -> str:
     if len(tracks) == 1:
         return next(iter(tracks))
     if TRACK not in tracks:
-        raise ValueError(f"of several averages one must be {TRACK!r}, which is sampled with; got {sorted(tracks)}")
+        raise ValueError(f"one of several averages must be {TRACK!r}, to sample with; got {sorted(tracks)}")
     return TRACK
 
 
 def init(params: Any) -> Any:
-    """Starts the average at the parameters, in float32 or wider.
+    """Start the average at the parameters, in float32 or wider.
 
     Args:
-        params: pytree of arrays.
+      params: pytree of arrays.
 
     Returns:
-        Copies of the same shapes; half precision becomes float32.
+      Copies of the same shapes; half precision becomes float32.
     """
     wide = lambda p: jnp.promote_types(p.dtype, jnp.float32) if jnp.issubdtype(p.dtype, jnp.inexact) else None
     return jax.tree.map(lambda p: jnp.array(p, wide(p)), params)
 
 
 def update(ema: Any, params: Any, decay: jax.Array | float) -> Any:
-    """Moves the average one update towards the parameters.
+    """Move the average one update towards the parameters.
 
     Args:
-        ema: pytree as `init` returns it.
-        params: pytree of the same structure, the parameters after the update.
-        decay: scalar in [0, 1], the weight of the old average.
+      ema: pytree as `init` returns it.
+      params: pytree of the same structure, the parameters after the update.
+      decay: scalar in [0, 1], the weight of the old average.
 
     Returns:
-        The new average, in the dtypes of `ema`.
+      The new average, in the dtypes of `ema`.
     """
 
     def move(average, p):
@@ -72,82 +75,90 @@ def update(ema: Any, params: Any, decay: jax.Array | float) -> Any:
     return jax.tree.map(move, ema, params)
 
 
+@checked
 def constant(decay: float) -> Decay:
-    """Returns the same decay at every update.
+    """Return the same decay at every update.
 
     Args:
-        decay: weight of the old average, in [0, 1].
+      decay: weight of the old average, in [0, 1].
 
     Returns:
-        The rule.
+      The rule.
 
     Raises:
-        ValueError: if `decay` is outside [0, 1].
+      ValueError: if `decay` is outside [0, 1].
     """
     _check(decay)
     return lambda n: decay
 
 
+@checked
 def warmed_up(decay: float) -> Decay:
-    """Returns `min(decay, (1 + n) / (10 + n))`, 0 at the first update: early parameters are soon forgotten.
+    """Return `min(decay, (1 + n) / (10 + n))`, 0 at the first update: early parameters are soon forgotten.
 
     Args:
-        decay: the final decay, in [0, 1].
+      decay: the final decay, in [0, 1].
 
     Returns:
-        The rule.
+      The rule.
 
     Raises:
-        ValueError: if `decay` is outside [0, 1].
+      ValueError: if `decay` is outside [0, 1].
 
     Reference:
-        TensorFlow's ExponentialMovingAverage(num_updates=...); diffusers' EMAModel without `use_ema_warmup`.
+      TensorFlow's ExponentialMovingAverage(num_updates=...); diffusers' EMAModel without `use_ema_warmup`.
     """
     _check(decay)
     return lambda n: jnp.where(n > 0, jnp.minimum(decay, (1 + n) / (10 + n)), 0.0)
 
 
+@checked
 def inverse_power(decay: float, inv_gamma: float = 1.0, power: float = 2 / 3) -> Decay:
-    """Returns `min(decay, 1 - (1 + n / inv_gamma)^-power)`.
+    """Return `min(decay, 1 - (1 + n / inv_gamma)^-power)`.
 
     Args:
-        decay: the final decay, in [0, 1].
-        inv_gamma: updates after which the warm-up begins to bite, positive.
-        power: 2/3 reaches 0.999 after 31.6 thousand updates, 3/4 after 10 thousand.
+      decay: the final decay, in [0, 1].
+      inv_gamma: updates after which the warm-up begins to bite, positive.
+      power: 2/3 reaches 0.999 after 31.6 thousand updates, 3/4 after 10 thousand.
 
     Returns:
-        The rule.
+      The rule.
 
     Raises:
-        ValueError: if `decay` is outside [0, 1].
+      ValueError: if `decay` is outside [0, 1], or another number is not positive.
 
     Reference:
-        Crowson's k-diffusion and diffusers' EMAModel(use_ema_warmup=True).
+      Crowson's k-diffusion and diffusers' EMAModel(use_ema_warmup=True).
     """
     _check(decay)
+    checks.positive("inv_gamma", inv_gamma)
+    checks.positive("power", power)
     return lambda n: jnp.minimum(decay, 1 - (1 + n / inv_gamma) ** -power)
 
 
+@checked
 def half_life(images: float, batch_size: int, rampup: float | None = 0.05) -> Decay:
-    """Returns a decay whose half-life is a number of images, whatever the batch size.
+    """Return a decay whose half-life is a number of images, whatever the batch size.
 
     Args:
-        images: half-life in training images.
-        batch_size: images an update.
-        rampup: the half-life is at most this fraction of the images seen so far; None: no ramp-up.
+      images: half-life in training images.
+      batch_size: images an update.
+      rampup: the half-life is at most this fraction of the images seen so far; None: no ramp-up.
 
     Returns:
-        The rule.
+      The rule.
 
     Raises:
-        ValueError: if `batch_size` or `images` is not positive.
+      ValueError: if a number is not positive.
 
     Reference:
-        Karras et al. 2022 (EDM), training loop: `beta = 0.5^(batch / max(min(half_life, seen rampup),
-        1e-8))`.
+      Karras et al. 2022 (EDM), training loop: `beta = 0.5^(batch / max(min(half_life, seen rampup),
+      1e-8))`.
     """
-    if images <= 0 or batch_size <= 0:
-        raise ValueError(f"half_life: images={images} and batch_size={batch_size} must be positive")
+    checks.positive("images", images)
+    checks.count("batch_size", batch_size)
+    if rampup is not None:
+        checks.positive("rampup", rampup)
 
     def decay(n):
         life = images if rampup is None else jnp.minimum(images, n * batch_size * rampup)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from diffjax.training import seal
+from diffjax.training.workdir import local
 
 Read = TypeVar("Read")
 
@@ -21,7 +22,7 @@ OLDER = ("params", "ema", "train", "data", "meta")  # what a checkpoint had befo
 
 def root(workdir: str | Path) -> Path:
     """Return the folder of a run's checkpoints."""
-    return (Path(workdir) / "checkpoints").absolute()
+    return (local(workdir) / "checkpoints").absolute()
 
 
 def folders(root: Path) -> list[int]:
@@ -32,7 +33,7 @@ def folders(root: Path) -> list[int]:
 
 
 def is_older(folder: Path) -> bool:
-    """Say whether a checkpoint was written before parameters had names, and not whether one lost its `extra`."""
+    """Say whether a checkpoint is of before parameters had names; one that lost its `extra` is not."""
     if (folder / "extra").is_dir() or not all((folder / item).is_dir() for item in OLDER):
         return False
     contents = (folder / "_CHECKPOINT_METADATA", folder / seal.FILE)

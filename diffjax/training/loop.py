@@ -4,34 +4,36 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from tqdm import tqdm
 
 from diffjax.training import checkpoints, metrics, sharding, stopping
 from diffjax.training import ema as ema_rules
+from diffjax.training import progress as shown
 from diffjax.training import state as states
 from diffjax.training import step as steps
+from diffjax.training import workdir as files
 from diffjax.training.state import Optimizers, TrainState
 from diffjax.training.system import System, Variables, with_served
 
 _INIT = 2**32 - 1  # the init's key is that of a step no run reaches
 
 
+@runtime_checkable
 class Batches(Protocol):
     """An endless source of batches that knows its position."""
 
     def __next__(self) -> dict[str, np.ndarray]:
-        """Returns the next batch: arrays with a common leading axis, this process's rows."""
+        """Return the next batch: arrays with a common leading axis, this process's rows, to keep."""
 
     def get_state(self) -> Any:
-        """Returns the position as JSON data, the same on every process."""
+        """Return the position as JSON data, the same on every process."""
 
     def set_state(self, state: Any) -> None:
-        """Goes to a position that `get_state` returned."""
+        """Go to a position that `get_state` returned."""
 
 
 def fit(
@@ -79,8 +81,8 @@ def fit(
       checkpoint_every: steps between checkpoints; the last step has one too.
       sample_every: steps between calls of `on_sample`, the last step has one too; 0 for none.
       on_sample: `on_sample(step, variables) -> numbers or None`, on every process, with the average in the
-        place of what it follows ("ema", where there are several). The variables are gone after the call. The numbers are
-        logged as "sample/<name>".
+        place of what it follows ("ema", where there are several). The variables are gone after the call. The
+        numbers are logged as "sample/<name>".
       ema_decay: decay of the moving average, a number in [0, 1] or a rule of `ema`; or either for each of
         several by name, of which "ema" is the one that is sampled with.
       accumulate: parts that the rows of an update are split into, one after another; their gradients are
@@ -94,7 +96,8 @@ def fit(
       writers: further places for rows, such as `metrics.tensorboard`.
       should_stop: asked between steps; a true answer saves a checkpoint and returns. Asked before the first
         step, when all is compiled, too; then there is nothing to save. Where there are several processes it
-        is asked at log steps and checkpoints only, and one wish stops them all.
+        is asked at log steps and checkpoints only, and one wish stops them all. So is Ctrl-C, or a notebook's
+        stop, where the program does not handle it itself: the checkpoint is saved before it is raised.
       progress: show a progress bar.
 
     Returns:
@@ -105,8 +108,9 @@ def fit(
         no checkpoint can be read, or a loss or the parameters are not finite: these are not saved, and the
         last good checkpoint is named.
       OSError: if the disk has not enough room for the checkpoints, or turns out to be full later.
+      KeyboardInterrupt: when all is saved, see `should_stop`.
     """
-    workdir = Path(workdir)
+    workdir = files.local(workdir)
     _check_counts(
         num_steps=num_steps, log_every=log_every, checkpoint_every=checkpoint_every, accumulate=accumulate
     )
@@ -124,6 +128,7 @@ def fit(
     found = checkpoints.restore(workdir, abstract)
 
     with contextlib.ExitStack() as stack:
+        interrupted = stack.enter_context(stopping.on_interrupt())
         manager = stack.enter_context(checkpoints.writing(workdir, keep=keep, best_metric=best_metric))
         checkpoints.check_space(workdir, abstract, keep)  # the manager has removed what was cut off
         if found is None:
@@ -138,30 +143,35 @@ def fit(
                 metrics.Running(**meta.get(name, {})) for name in ("since_log", "since_checkpoint")
             )
             sampled, latest = meta.get("sampled", {}), meta.get("latest", {})
+        shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), first)
         del first
-        log = stack.enter_context(contextlib.closing(_log(workdir, start, num_steps, writers, progress)))
+        alone, put = jax.process_count() == 1, sharding.feeder(mesh)
+        log = _log(workdir, start, num_steps, writers, progress)
+        stack.callback(log.close)
 
         pending = []
         for n in range(start + 1, num_steps + 1):
-            batch = sharding.put_batch(mesh, _next(batches, n))
+            batch = put(_next(batches, n))
             if n == start + 1:
-                step = step.lower(state, frozen, key, batch).compile()
-                if stopping.agree(bool(should_stop())):
+                step = step.lower(state, frozen, key, shapes).compile()
+                if stopping.agree(bool(should_stop()) or interrupted()):
                     break  # told to while the program was made: there is nothing new to save
-            state, measured = step(state, frozen, key, batch)
+            try:
+                state, measured = step(state, frozen, key, batch)
+            except TypeError as error:  # of the compiled program
+                raise ValueError(f"batch {n} is not like the first one: {error}") from error
             pending.append(measured)
-            jax.block_until_ready(pending[-3:][0])  # not far ahead of the device: a wish is soon granted
+            pending[-3:][0]["loss"].block_until_ready()  # not far ahead of the device: a wish is soon granted
             log.tick()
             logs = n % log_every == 0 or n == num_steps
             saves = n % checkpoint_every == 0 or n == num_steps
             # Several processes talk to each other only where the host waits anyway.
-            asks = logs or saves or jax.process_count() == 1
-            stops = asks and stopping.agree(bool(should_stop()))
+            stops = (alone or logs or saves) and stopping.agree(bool(should_stop()) or interrupted())
             if on_sample is not None and sample_every and (n % sample_every == 0 or n == num_steps):
                 sampled = sampled | _named(on_sample(n, _averaged(state, frozen)))
                 latest = latest | sampled
             if logs or saves or stops:
-                rows, pending = jax.device_get(pending), []
+                rows, pending = _fetched(pending), []
                 _check_finite(rows, n, manager)
                 since_log = metrics.add(since_log, rows)
                 since_checkpoint = metrics.add(since_checkpoint, rows)
@@ -180,8 +190,9 @@ def fit(
                 checkpoints.save(manager, n, state, data=batches.get_state(), meta=meta, metrics=score)
             if stops:
                 break
-    if jax.process_index() == 0:
-        metrics.plot_loss(workdir)
+        log.close()
+        if jax.process_index() == 0:
+            metrics.plot_loss(workdir)
     return state
 
 
@@ -191,8 +202,16 @@ def _averaged(state: TrainState, frozen: Any) -> Variables:
     return with_served(Variables(state.params, state.extra, frozen), average)
 
 
+def _fetched(rows: list[Any]) -> list[Any]:
+    """Return metrics on the host. `device_get` starts all copies at once, of which a CPU needs none."""
+    return jax.tree.map(np.asarray, rows) if jax.default_backend() == "cpu" else jax.device_get(rows)
+
+
 def _named(numbers: Mapping[str, float] | None) -> dict[str, float]:
-    return {f"sample/{name}": float(value) for name, value in (numbers or {}).items()}
+    try:
+        return {f"sample/{name}": float(value) for name, value in dict(numbers or {}).items()}
+    except (TypeError, ValueError):
+        raise ValueError(f"on_sample must return numbers by name or None; got {numbers!r}") from None
 
 
 def _next(batches: Batches, n: int) -> dict[str, np.ndarray]:
@@ -221,7 +240,7 @@ class _Log(NamedTuple):
 def _log(workdir, start, num_steps, writers, progress) -> _Log:
     first = jax.process_index() == 0
     sinks = [opener(workdir, start) for opener in (metrics.jsonl, *writers)] if first else []
-    bar = tqdm(
+    bar = shown.bar(
         total=num_steps, initial=start, unit="step", desc="compiling", smoothing=0.05,
         disable=not (progress and first),
     )  # fmt: skip
@@ -234,7 +253,7 @@ def _log(workdir, start, num_steps, writers, progress) -> _Log:
         last = (n, now)
         for sink in sinks:
             sink.write(n, row)
-        bar.set_postfix(loss=f"{row['loss']:.4g}")
+        bar.set_postfix(loss=f"{row['loss']:.4g}", refresh=False)
 
     def tick():
         if bar.n == start:
@@ -244,8 +263,8 @@ def _log(workdir, start, num_steps, writers, progress) -> _Log:
 
     def close():
         bar.close()
-        for sink in sinks:
-            sink.close()
+        while sinks:
+            sinks.pop().close()
 
     return _Log(tick, write, close)
 

@@ -1,11 +1,17 @@
 """Metrics of a run: running means, `metrics.jsonl`, optional TensorBoard and wandb, the loss curve."""
 
 import contextlib
+import importlib
+import io
 import json
 import math
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
+
+from absl import logging
 
 from diffjax.training import workdir as files
 
@@ -18,8 +24,8 @@ class Running(NamedTuple):
     """Sums of metrics over some steps, in double precision.
 
     Attributes:
-        count: steps summed.
-        sums: a sum for each metric.
+      count: steps summed.
+      sums: a sum for each metric.
     """
 
     count: int = 0
@@ -27,14 +33,14 @@ class Running(NamedTuple):
 
 
 def add(running: Running, rows: Iterable[Row]) -> Running:
-    """Adds steps one after another, so that where a run was interrupted does not show in the sums.
+    """Add steps one after another, so that where a run was interrupted does not show in the sums.
 
     Args:
-        running: the sums so far.
-        rows: the metrics of each further step, host scalars.
+      running: the sums so far.
+      rows: the metrics of each further step, host scalars.
 
     Returns:
-        The new sums.
+      The new sums.
     """
     for row in rows:
         sums = {name: running.sums.get(name, 0.0) + float(value) for name, value in row.items()}
@@ -43,13 +49,13 @@ def add(running: Running, rows: Iterable[Row]) -> Running:
 
 
 def means(running: Running) -> dict[str, float]:
-    """Divides the sums by the count.
+    """Divide the sums by the count.
 
     Args:
-        running: sums over at least one step.
+      running: sums over at least one step.
 
     Returns:
-        The mean of each metric.
+      The mean of each metric.
     """
     return {name: total / running.count for name, total in running.sums.items()}
 
@@ -58,8 +64,8 @@ class Writer(NamedTuple):
     """Somewhere rows go.
 
     Attributes:
-        write: `write(step, row)`.
-        close: `close()`.
+      write: `write(step, row)`.
+      close: `close()`.
     """
 
     write: Callable[[int, Row], None]
@@ -67,22 +73,26 @@ class Writer(NamedTuple):
 
 
 def jsonl(workdir: str | Path, step: int) -> Writer:
-    """Opens `workdir/metrics.jsonl` to go on after `step`.
+    """Open `workdir/metrics.jsonl` to go on after `step`.
 
-    Rows beyond `step` belong to work that was lost and will be done again: they are dropped, as is a last
-    line that was cut off. So the file has each step once.
+    Rows beyond `step` belong to work that was lost and will be done again: they are dropped, as are lines
+    that a crash has damaged, with a warning. So the file has each step once.
 
     Args:
-        workdir: the run's folder.
-        step: the step the run goes on from; 0 at its start.
+      workdir: the run's folder.
+      step: the step the run goes on from; 0 at its start.
 
     Returns:
-        The writer. Each row is one line, handed to the operating system at once.
+      The writer. Each row is one line, handed to the operating system at once.
     """
-    path = Path(workdir) / FILE
-    kept = [row for row in read(workdir) if row["step"] <= step] if path.exists() else []
-    files.write(path, "".join(_line(row) for row in kept))
-    file = path.open("a", buffering=1)
+    path = files.local(workdir) / FILE
+    rows, broken = _parsed(path) if path.exists() else ([], [])
+    if broken:
+        damaged = path.with_name(f"{FILE}.damaged")
+        files.write(damaged, path.read_text(encoding="utf-8", errors="replace"))
+        _warn(path, broken, f"; the file as it was is {damaged.name}")
+    files.write(path, "".join(_line(row) for row in rows if row["step"] <= step))
+    file = path.open("a", buffering=1, encoding="utf-8")
 
     def write(step, row):
         with files.naming(path):
@@ -101,98 +111,138 @@ def _line(row: Row) -> str:
 
 
 def tensorboard(workdir: str | Path, step: int) -> Writer:
-    """Opens TensorBoard events in `workdir/tensorboard`.
+    """Open TensorBoard events in `workdir/tensorboard`.
 
     Args:
-        workdir: the run's folder.
-        step: the step the run goes on from; later events are hidden.
+      workdir: the run's folder.
+      step: the step the run goes on from; later events are hidden.
 
     Returns:
-        The writer.
+      The writer.
 
     Raises:
-        ValueError: if tensorboardX is not installed.
+      ValueError: if tensorboardX is not installed.
     """
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError as error:
-        raise ValueError("TensorBoard needs tensorboardX: pip install 'diffjax[tensorboard]'") from error
-    events = SummaryWriter(str(Path(workdir) / "tensorboard"), purge_step=step + 1)
+    folder = files.local(workdir) / "tensorboard"
+    events = _package("tensorboard").SummaryWriter(str(folder), purge_step=step + 1)
 
     def write(step, row):
-        for name, value in row.items():
-            events.add_scalar(name, value, step)
-        events.flush()
+        with files.naming(folder):
+            for name, value in row.items():
+                events.add_scalar(name, value, step)
+            events.flush()
 
     return Writer(write, events.close)
 
 
 def wandb(workdir: str | Path, step: int) -> Writer:
-    """Opens a Weights & Biases run named after the workdir.
+    """Open a Weights & Biases run named after the workdir.
 
-    Project, mode and key come from wandb's own settings.
+    Its id is drawn when the run begins and kept in `workdir/wandb_id`, so that a resumed run goes on and no
+    other one of that name does. Project, mode and key come from wandb's own settings.
 
     Args:
-        workdir: the run's folder; its name is the run's name and id, so that a resumed run goes on.
-        step: the step the run goes on from; wandb itself drops what it already has.
+      workdir: the run's folder.
+      step: the step the run goes on from; wandb itself drops what it already has.
 
     Returns:
-        The writer.
+      The writer.
 
     Raises:
-        ValueError: if wandb is not installed.
+      ValueError: if wandb is not installed.
     """
-    try:
-        import wandb as client
-    except ImportError as error:
-        raise ValueError("wandb logging needs wandb: pip install 'diffjax[wandb]'") from error
-    del step
-    name = Path(workdir).absolute().name
-    run = client.init(dir=str(workdir), name=name, id=name, resume="allow")
+    client, workdir = _package("wandb"), files.local(workdir).absolute()
+    kept = workdir / "wandb_id"
+    if step == 0 or not kept.is_file():
+        files.write(kept, uuid.uuid4().hex)
+    own = kept.read_text(encoding="utf-8").strip()
+    run = client.init(dir=str(workdir), name=workdir.name, id=own, resume="allow")
     return Writer(lambda step, row: run.log(dict(row), step=step), run.finish)
 
 
-def read(workdir: str | Path) -> list[dict[str, float]]:
-    """Reads `workdir/metrics.jsonl`.
+_WRITERS = {"tensorboard": tensorboard, "wandb": wandb}
+_PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}
 
-    Args:
-        workdir: the run's folder.
 
-    Returns:
-        Its rows in order; a last line that was cut off is left out. A value that is null there, because it
-        was not finite, is NaN.
+def writer(name: str) -> Callable[[str | Path, int], Writer]:
+    """Return what opens a writer, "tensorboard" or "wandb".
 
     Raises:
-        ValueError: if there is no such file, or a line other than the last is not a row.
+      ValueError: for another name, or if its package is not installed.
     """
-    path = Path(workdir) / FILE
+    if name not in _WRITERS:
+        raise ValueError(f"writers must be among {', '.join(_WRITERS)}; got {name!r}")
+    _package(name)
+    return _WRITERS[name]
+
+
+def _package(name: str) -> ModuleType:
+    package = _PACKAGES[name]
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise ValueError(f"writer {name!r} needs {package}: pip install 'diffjax[{name}]'") from error
+
+
+def read(workdir: str | Path) -> list[dict[str, float]]:
+    """Read `workdir/metrics.jsonl`.
+
+    Args:
+      workdir: the run's folder.
+
+    Returns:
+      Its rows in order; lines that are none are left out, with a warning. A value that is null there,
+      because it was not finite, is NaN.
+
+    Raises:
+      ValueError: if there is no such file.
+    """
+    path = files.local(workdir) / FILE
     if not path.exists():
         raise ValueError(f"no {FILE} in workdir {workdir}")
-    # Only a line that ends was written to its end.
-    lines = path.read_bytes().split(b"\n")[:-1]
-    return [_row(path, i, line) for i, line in enumerate(lines, start=1)]
+    rows, broken = _parsed(path)
+    if broken:
+        _warn(path, broken)
+    return rows
 
 
-def _row(path, i, line):
+def _parsed(path: Path) -> tuple[list[dict[str, float]], dict[int, str]]:
+    """Return the rows of a file, and how the lines begin that are none, by their numbers.
+
+    A last line that does not end was cut off when the run was killed, and is neither.
+    """
+    *lines, last = path.read_bytes().split(b"\n")
+    found = {i: _row(line) for i, line in enumerate(lines, start=1)}
+    rows = [row for row in (*found.values(), _row(last)) if row is not None]
+    return rows, {i: lines[i - 1][:60].decode(errors="replace") for i, row in found.items() if row is None}
+
+
+def _row(line: bytes) -> dict[str, float] | None:
     try:
         row = {name: math.nan if value is None else value + 0 for name, value in json.loads(line).items()}
-        return {"step": row.pop("step"), **row}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:  # ValueError: no JSON, or no text
-        start = line[:60].decode(errors="replace")
-        raise ValueError(f"{path}, line {i} is not a row of metrics: {start!r}; mend or remove it") from error
+        return {"step": int(row.pop("step")), **row}
+    except (ValueError, TypeError, KeyError, AttributeError):  # ValueError: no JSON, or no text
+        return None
+
+
+def _warn(path: Path, broken: Mapping[int, str], kept: str = "") -> None:
+    first, start = next(iter(broken.items()))
+    more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+    what = "is not a row of metrics and is left out"
+    logging.warning("%s, line %d%s %s: %r%s", path, first, more, what, start, kept)
 
 
 def plot_loss(workdir: str | Path) -> Path:
-    """Draws the loss against the step into `workdir/loss.png`.
+    """Draw the loss against the step into `workdir/loss.png`.
 
     Args:
-        workdir: the run's folder, with `metrics.jsonl`.
+      workdir: the run's folder, with `metrics.jsonl`.
 
     Returns:
-        The file's path.
+      The file's path.
 
     Raises:
-        ValueError: if there is no `metrics.jsonl`.
+      ValueError: if there is no `metrics.jsonl`.
     """
     from matplotlib.figure import Figure  # without pyplot: no window, no global state
     from matplotlib.ticker import ScalarFormatter
@@ -208,7 +258,7 @@ def plot_loss(workdir: str | Path) -> Path:
     axes.set(xlabel="step", ylabel="training loss", title=Path(workdir).absolute().name)
     axes.yaxis.set_minor_formatter(axes.yaxis.get_major_formatter())
     axes.grid(alpha=0.3, which="both")
-    path = Path(workdir) / "loss.png"
-    with files.naming(path):
-        figure.savefig(path, dpi=120)
+    path, drawn = files.local(workdir) / "loss.png", io.BytesIO()
+    figure.savefig(drawn, dpi=120, format="png")
+    files.write(path, drawn.getvalue())
     return path

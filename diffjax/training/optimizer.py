@@ -6,31 +6,37 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from diffjax import checks
+from diffjax.border import checked
+
 _NAMES = ("adam", "adamw", "radam", "sgd")
 _SCHEDULES = ("constant", "cosine", "linear")
 
 
+@checked
 def learning_rate_schedule(
     learning_rate: float, *, schedule: str = "constant", warmup_steps: int = 0, num_steps: int | None = None
 ) -> optax.Schedule:
-    """Makes the learning rate as a function of the number of updates made before this one.
+    """Make the learning rate as a function of the number of updates made before this one.
 
     Rises linearly from 0 over `warmup_steps` updates, then stays ("constant") or falls to 0 at `num_steps`,
     along half a cosine ("cosine") or a line ("linear").
 
     Args:
-        learning_rate: the highest rate.
-        schedule: "constant", "cosine" or "linear".
-        warmup_steps: updates of warm-up, 0 for none.
-        num_steps: updates of the whole run, warm-up included; needed by "cosine" and "linear".
+      learning_rate: the highest rate.
+      schedule: "constant", "cosine" or "linear".
+      warmup_steps: updates of warm-up, 0 for none.
+      num_steps: updates of the whole run, warm-up included; needed by "cosine" and "linear".
 
     Returns:
-        `schedule(n) -> rate`, for n = 0, 1, ...
+      `schedule(n) -> rate`, for n = 0, 1, ...
 
     Raises:
-        ValueError: if `schedule` is unknown, or `num_steps` does not exceed `warmup_steps` where it is
-            needed.
+      ValueError: if `schedule` is unknown, a number is out of range, or `num_steps` does not exceed
+        `warmup_steps` where it is needed.
     """
+    checks.positive("learning_rate", learning_rate)
+    checks.not_negative("warmup_steps", warmup_steps)
     if schedule not in _SCHEDULES:
         raise ValueError(f"schedule={schedule!r} is not one of {', '.join(_SCHEDULES)}")
     if schedule == "constant":
@@ -50,6 +56,7 @@ def learning_rate_schedule(
     return optax.join_schedules([before, after], [warmup_steps])
 
 
+@checked
 def make(
     name: str,
     learning_rate: float,
@@ -63,25 +70,25 @@ def make(
     b2: float = 0.999,
     eps: float = 1e-8,
 ) -> optax.GradientTransformation:
-    """Makes an optimizer: clip by global norm, precondition, decay weights, scale by the learning rate.
+    """Make an optimizer: clip by global norm, precondition, decay weights, scale by the learning rate.
 
     Args:
-        name: "adam", "adamw", "radam" or "sgd".
-        learning_rate: the highest rate.
-        schedule: "constant", "cosine" or "linear"; see `learning_rate_schedule`.
-        warmup_steps: updates of linear warm-up from 0.
-        num_steps: updates of the whole run; needed by "cosine" and "linear".
-        clip_norm: gradients are scaled down to this global norm; None for no clipping.
-        weight_decay: decoupled decay of every parameter, for "adamw" only.
-        b1: decay of the first moment; the momentum of "sgd" (0 for plain gradient descent).
-        b2: decay of the second moment; not used by "sgd".
-        eps: added to the root of the second moment; not used by "sgd".
+      name: "adam", "adamw", "radam" or "sgd".
+      learning_rate: the highest rate.
+      schedule: "constant", "cosine" or "linear"; see `learning_rate_schedule`.
+      warmup_steps: updates of linear warm-up from 0.
+      num_steps: updates of the whole run; needed by "cosine" and "linear".
+      clip_norm: gradients are scaled down to this global norm; None for no clipping.
+      weight_decay: decoupled decay of every parameter, for "adamw" only.
+      b1: decay of the first moment; the momentum of "sgd" (0 for plain gradient descent).
+      b2: decay of the second moment; not used by "sgd".
+      eps: added to the root of the second moment; not used by "sgd".
 
     Returns:
-        The optimizer; its state holds the rate in force, which the training step reports as "learning_rate".
+      The optimizer; its state holds the rate in force, which the training step reports as "learning_rate".
 
     Raises:
-        ValueError: if a name is unknown or a number is out of range.
+      ValueError: if a name is unknown or a number is out of range.
     """
     preconditioners = {
         "adam": lambda: optax.scale_by_adam(b1, b2, eps),
@@ -93,6 +100,11 @@ def make(
         raise ValueError(f"optimizer name={name!r} is not one of {', '.join(_NAMES)}")
     if weight_decay and name != "adamw":
         raise ValueError(f"weight_decay={weight_decay} is decoupled and needs name='adamw', got {name!r}")
+    checks.not_negative("weight_decay", weight_decay)
+    checks.positive("eps", eps)
+    for moment, decay in (("b1", b1), ("b2", b2)):
+        if not 0 <= decay < 1:
+            raise ValueError(f"{moment} must be in [0, 1), got {decay}")
     if clip_norm is not None and clip_norm <= 0:
         raise ValueError(f"clip_norm={clip_norm} must be positive, or None for no clipping")
     rate = learning_rate_schedule(
@@ -107,14 +119,14 @@ def make(
 
 
 def learning_rates(opt_state: optax.OptState) -> dict[str, jax.Array]:
-    """Finds the learning rates in the state of optimizers of `make`, wherever they are nested.
+    """Find the learning rates in the state of optimizers of `make`, wherever they are nested.
 
     Args:
-        opt_state: state of an optimizer of `make`, alone or inside other transformations.
+      opt_state: state of an optimizer of `make`, alone or inside other transformations.
 
     Returns:
-        The rates of the update last made: "learning_rate", or "learning_rate/<label>" inside
-        `optax.multi_transform`; empty for other optimizers.
+      The rates of the update last made: "learning_rate", or "learning_rate/<label>" inside
+      `optax.multi_transform`; empty for other optimizers.
     """
     found = jax.tree_util.tree_leaves_with_path(opt_state, is_leaf=lambda node: isinstance(node, _Descent))
     rates = {}
@@ -133,7 +145,7 @@ class _Descent(NamedTuple):
 
 
 def _descend(schedule: optax.Schedule) -> optax.GradientTransformation:
-    """Multiplies updates by minus the rate, and remembers the rate."""
+    """Multiply updates by minus the rate, and remembers the rate."""
 
     def rate(count):
         return jnp.asarray(schedule(count), jnp.result_type(float))

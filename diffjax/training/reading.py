@@ -1,8 +1,12 @@
-"""Checkpoints read by whoever did not write them: neither the architecture nor the devices need to be known."""
+"""Checkpoints read by others than who wrote them: neither architecture nor devices need to be known."""
 
+import contextlib
 import json
 import math
-from collections.abc import Callable, Sequence
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +21,7 @@ from diffjax.training import layout, seal
 
 
 def steps(workdir: str | Path) -> list[int]:
-    """Return the steps of a run's complete checkpoints, rising; whether files can be read is found on reading.
+    """Return the steps of a run's complete checkpoints, rising; that files are sound is found on reading.
 
     Args:
       workdir: the run's folder.
@@ -47,9 +51,10 @@ def best_step(workdir: str | Path, metric: str = "loss") -> int:
     """
     scores = {}
     for step in steps(workdir):
-        path = layout.root(workdir) / str(step) / "metrics" / "metrics"
-        if path.exists():
-            value = json.loads(path.read_bytes()).get(metric)
+        with contextlib.suppress(FileNotFoundError):  # saved without, or deleted meanwhile
+            value = json.loads((layout.root(workdir) / str(step) / "metrics" / "metrics").read_bytes()).get(
+                metric
+            )
             scores |= {step: value} if value is not None and math.isfinite(value) else {}
     if not scores:
         raise ValueError(f"workdir {workdir} has no checkpoint with the metric {metric!r}: there is no best")
@@ -115,7 +120,8 @@ def restore_served(
         return values, step
     for name in names:
         if name not in values:
-            raise ValueError(f"step {step} in workdir {workdir} has no {name!r}, but {', '.join(sorted(values))}")
+            there = ", ".join(sorted(values))
+            raise ValueError(f"step {step} in workdir {workdir} has no {name!r}, but {there}")
     return {name: values[name] for name in names}, step
 
 
@@ -135,30 +141,77 @@ def write_tree(path: Path, tree: Any) -> None:
 
 def _restore(workdir: str | Path, step: int | None, read: Callable[[Path], Any]) -> tuple[Any, int]:
     """Return what `read` makes of a checkpoint's folder, and of which step it is."""
-    if not Path(workdir).is_dir():
-        raise ValueError(f"no such workdir: {workdir}")
     root = layout.root(workdir)
-    existing = layout.folders(root)
-    if not existing:
-        raise ValueError(f"workdir {workdir} has no complete checkpoint in {Path(workdir) / root.name}")
-    if step is not None and step not in existing:
-        raise ValueError(f"workdir {workdir} has no checkpoint of step={step}; it has {existing}")
-    found, step, damaged = layout.first_readable(root, existing[::-1] if step is None else [step], read)
-    for each, reason in damaged.items():
-        path = root / str(each)
-        logging.warning("checkpoint %s is damaged (%s): step %d is read instead", path, reason, step)
-    return found, step
+    if not root.parent.is_dir():
+        raise ValueError(f"no such workdir: {workdir}")
+    while True:
+        existing = layout.folders(root)
+        if not existing:
+            raise ValueError(f"workdir {workdir} has no complete checkpoint in {Path(workdir) / root.name}")
+        if step is not None and step not in existing:
+            raise ValueError(f"workdir {workdir} has no checkpoint of step={step}; it has {existing}")
+        try:
+            found, own, damaged = layout.first_readable(
+                root, existing[::-1] if step is None else [step], read
+            )
+        except ValueError:
+            if _replaced(root, existing):
+                continue
+            raise
+        if damaged and _replaced(root, existing):
+            continue
+        for each, reason in damaged.items():
+            path = root / str(each)
+            logging.warning("checkpoint %s is damaged (%s): step %d is read instead", path, reason, own)
+        return found, own
+
+
+def _replaced(root: Path, before: list[int]) -> bool:
+    """Say whether a run in training has made or deleted checkpoints since they were listed."""
+    time.sleep(0.1)  # a deletion may be under way: the checkpoint that takes its place is there
+    return layout.folders(root) != before
 
 
 def _item(folder: Path, item: str) -> tuple[Any, bool]:
     """Return one item of a checkpoint, and whether that is of the older layout."""
     layout.check(folder)
-    seal.check(folder, [item])
-    return read_tree(folder / item), layout.is_older(folder)
+    older = layout.is_older(folder)
+    with _held(folder, item) as own:
+        seal.check(own, [item])
+        tree = read_tree(own / item)
+    if older and not layout.is_older(folder):
+        raise ValueError("it was deleted while it was read")
+    return tree, older
+
+
+@contextlib.contextmanager
+def _held(folder: Path, item: str) -> Iterator[Path]:
+    """Give a folder with an item's files and their seal, which stay when the run in training deletes its own.
+
+    They are hard links; where the file system has none, or may not be written, it is the folder itself.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            own = Path(
+                stack.enter_context(tempfile.TemporaryDirectory(prefix=".reading-", dir=folder.parents[1]))
+            )
+            for path in (folder / seal.FILE, *(folder / item).rglob("*")):
+                target = own / path.relative_to(folder)
+                if path.is_dir():
+                    target.mkdir(parents=True)
+                elif path.exists() or path.name != seal.FILE:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    os.link(path, target)
+        except FileNotFoundError:  # deleted already
+            raise
+        except OSError:
+            own = folder
+        yield own
 
 
 def _track(workdir: str | Path, tracks: Any, ema: bool | str) -> Any:
     name = averages.main(tracks) if ema is True else ema
     if name not in tracks:
-        raise ValueError(f"ema={ema!r} must be a bool or one of {', '.join(sorted(tracks))}, in workdir {workdir}")
+        there = ", ".join(sorted(tracks))
+        raise ValueError(f"ema={ema!r} must be a bool or one of {there}, in workdir {workdir}")
     return tracks[name]

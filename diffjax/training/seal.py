@@ -9,10 +9,10 @@ FILE = "checksums.json"
 
 
 def write(folder: Path) -> None:
-    """Writes `checksums.json`: the CRC-32 of every file in the folder's own folders.
+    """Write `checksums.json`: the CRC-32 of every file in the folder's own folders.
 
     Args:
-        folder: of the checkpoint; the files beside the seal are orbax's and still change after this.
+      folder: of the checkpoint; the files beside the seal are orbax's and still change after this.
     """
     files = sorted(path for path in folder.glob("*/**/*") if path.is_file())
     sums = {str(path.relative_to(folder)): _crc(path) for path in files}
@@ -20,14 +20,14 @@ def write(folder: Path) -> None:
 
 
 def check(folder: Path, items: Sequence[str]) -> None:
-    """Checks that files are what they were when the seal was written.
+    """Check that files are what they were when the seal was written.
 
     Args:
-        folder: of the checkpoint. One without a seal, of an older version, is not checked.
-        items: its folders that matter.
+      folder: of the checkpoint. One without a seal, of an older version, is not checked.
+      items: its folders that matter.
 
     Raises:
-        ValueError: naming the first file that is missing or has other content.
+      ValueError: naming the first file that is missing or has other content.
     """
     seal = folder / FILE
     if not seal.exists():

@@ -3,36 +3,45 @@
 import math
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+
+from diffjax import checks
+from diffjax.border import checked
 
 Rule = Callable[[str, Any], P]
 
 BATCH_AXES = ("data", "fsdp")
 
 
+@checked
 def make_mesh(
     data: int | None = None, fsdp: int = 1, tensor: int = 1, devices: Sequence[jax.Device] | None = None
 ) -> Mesh:
-    """Arranges devices in a mesh with axes `data`, `fsdp` and `tensor`.
+    """Arrange devices in a mesh with axes `data`, `fsdp` and `tensor`.
 
     The batch is split over `data` and `fsdp`; parameters over `fsdp` and `tensor`, where a rule says so.
 
     Args:
-        data: devices along `data`; None: all that the other axes leave.
-        fsdp: devices along `fsdp`.
-        tensor: devices along `tensor`.
-        devices: the devices; None: all of all processes.
+      data: devices along `data`; None: all that the other axes leave.
+      fsdp: devices along `fsdp`.
+      tensor: devices along `tensor`.
+      devices: the devices; None: all of all processes.
 
     Returns:
-        The mesh; its axes are of type Auto, so the compiler places the collectives.
+      The mesh; its axes are of type Auto, so the compiler places the collectives.
 
     Raises:
-        ValueError: if the axes do not multiply to the number of devices.
+      ValueError: if an axis is no positive integer, or they do not multiply to the number of devices.
     """
+    for name, ways in (("data", data), ("fsdp", fsdp), ("tensor", tensor)):
+        if ways is not None:
+            checks.count(name, ways)
     count = len(devices) if devices is not None else jax.device_count()
     data = max(count // (fsdp * tensor), 1) if data is None else data
     if data * fsdp * tensor != count:
@@ -46,27 +55,27 @@ def replicated(path: str, leaf: Any) -> P:
     """Rule: every device holds the whole array.
 
     Args:
-        path: the leaf's place in the tree, such as `params/Dense_0/kernel`.
-        leaf: anything with a shape.
+      path: the leaf's place in the tree, such as `params/Dense_0/kernel`.
+      leaf: anything with a shape.
 
     Returns:
-        The empty partition.
+      The empty partition.
     """
     del path, leaf
     return P()
 
 
 def fsdp(mesh: Mesh, min_size: int = 2**14) -> Rule:
-    """Makes the rule that splits each large array along its largest dimension that divides over `fsdp`.
+    """Make the rule that splits each large array along its largest dimension that divides over `fsdp`.
 
     The rule reads shapes alone, so parameters, their average and the optimizer's moments are laid out alike.
 
     Args:
-        mesh: mesh with an axis `fsdp`.
-        min_size: arrays of fewer elements are replicated.
+      mesh: mesh with an axis `fsdp`.
+      min_size: arrays of fewer elements are replicated.
 
     Returns:
-        The rule; on an axis of one device it replicates.
+      The rule; on an axis of one device it replicates.
     """
     ways = mesh.shape["fsdp"]
 
@@ -82,16 +91,16 @@ def fsdp(mesh: Mesh, min_size: int = 2**14) -> Rule:
 
 
 def by_path(patterns: Sequence[tuple[str, P]], otherwise: Rule = replicated) -> Rule:
-    """Makes a rule of regular expressions, the first that is found in the path deciding.
+    """Make a rule of regular expressions, the first that is found in the path deciding.
 
     The optimizer's moments repeat the paths of the parameters, so that one pattern lays out all of them.
 
     Args:
-        patterns: pairs of expression and partition, such as `("mlp/up/kernel", P(None, "tensor"))`.
-        otherwise: rule for paths without a match.
+      patterns: pairs of expression and partition, such as `("mlp/up/kernel", P(None, "tensor"))`.
+      otherwise: rule for paths without a match.
 
     Returns:
-        The rule.
+      The rule.
     """
 
     def rule(path: str, leaf: Any) -> P:
@@ -104,15 +113,15 @@ def by_path(patterns: Sequence[tuple[str, P]], otherwise: Rule = replicated) -> 
 
 
 def shardings(mesh: Mesh, tree: Any, rule: Rule) -> Any:
-    """Lays out a tree on the mesh.
+    """Lay out a tree on the mesh.
 
     Args:
-        mesh: the mesh.
-        tree: pytree of arrays or `jax.ShapeDtypeStruct`.
-        rule: `rule(path, leaf) -> PartitionSpec`.
+      mesh: the mesh.
+      tree: pytree of arrays or `jax.ShapeDtypeStruct`.
+      rule: `rule(path, leaf) -> PartitionSpec`.
 
     Returns:
-        Pytree of `NamedSharding`, of the same structure.
+      Pytree of `NamedSharding`, of the same structure.
     """
 
     def place(path, leaf):
@@ -122,23 +131,25 @@ def shardings(mesh: Mesh, tree: Any, rule: Rule) -> Any:
 
 
 def put_batch(mesh: Mesh, batch: Any) -> Any:
-    """Splits a batch over the mesh.
+    """Split a batch over the mesh.
 
     Args:
-        mesh: the mesh.
-        batch: pytree of host arrays `[b, ...]`, the rows that this process read.
+      mesh: the mesh.
+      batch: pytree of host arrays `[b, ...]`, the rows that this process read.
 
     Returns:
-        Arrays `[B, ...]` split over `data` and `fsdp`, where B counts the rows of all processes.
+      Arrays `[B, ...]` split over `data` and `fsdp`, where B counts the rows of all processes.
 
     Raises:
-        ValueError: if the rows do not divide over the devices.
+      ValueError: if the rows do not divide over the devices.
     """
     sharding = NamedSharding(mesh, P(BATCH_AXES))
     ways = mesh.shape["data"] * mesh.shape["fsdp"]
-    processes = len({device.process_index for device in mesh.devices.flat})
+    processes = _processes(mesh)
 
     def put(rows):
+        if isinstance(rows, jax.Array) and rows.sharding == sharding:
+            return rows
         if rows.shape[0] * processes % ways:
             axes = " x ".join(BATCH_AXES)
             raise ValueError(
@@ -147,3 +158,28 @@ def put_batch(mesh: Mesh, batch: Any) -> Any:
         return jax.make_array_from_process_local_data(sharding, rows)
 
     return jax.tree.map(put, batch)
+
+
+def feeder(mesh: Mesh) -> Callable[[Any], Any]:
+    """Make the function that turns a batch into what a compiled step takes.
+
+    Rows of numpy stay as they are where one process has them all: the step splits them itself, at a tenth of
+    what `put_batch` costs.
+
+    Args:
+      mesh: the mesh.
+    """
+    if _processes(mesh) > 1:
+        return partial(put_batch, mesh)
+    sharding = NamedSharding(mesh, P(BATCH_AXES))
+
+    def feed(batch):
+        if all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(batch)):
+            return batch
+        return jax.device_put(batch, sharding)
+
+    return feed
+
+
+def _processes(mesh: Mesh) -> int:
+    return len({device.process_index for device in mesh.devices.flat})

@@ -50,7 +50,7 @@ def make(
     for update in system.updates:
         if accumulate > 1 and not update.rowwise:
             raise ValueError(
-                f"accumulate must be 1: the loss of update {update.name!r} is no mean over rows; got {accumulate}"
+                f"accumulate={accumulate} must be 1: the loss of update {update.name!r} is no mean over rows"
             )
     most = rows_a_step(system)
     alone = len(system.updates) == 1 and most == 1
@@ -74,10 +74,8 @@ def make(
             metrics["loss"] = found["loss"]
         metrics["param_norm"] = optax.tree.norm(params)
         followed = served(system, Variables(params, extra, frozen))
-        average = {
-            track: ema.update(state.ema[track], followed, decay(state.step)) for track, decay in decays.items()
-        }
-        return TrainState(state.step + 1, params, opt_state, average, extra), metrics
+        averages = {name: ema.update(state.ema[name], followed, d(state.step)) for name, d in decays.items()}
+        return TrainState(state.step + 1, params, opt_state, averages, extra), metrics
 
     return step
 
@@ -141,12 +139,13 @@ def compiled(step: Step, state: TrainState) -> Step:
 
 def _check(update, variables, grads, extra, metrics):
     """Raise for gradients that do not keep the frame's rules; names are known while tracing."""
-    if set(grads) != set(update.moves):
-        raise ValueError(f"update {update.name!r} moves {sorted(update.moves)}, got gradients of {sorted(grads)}")
+    name, moves = update.name, sorted(update.moves)
+    if sorted(grads) != moves:
+        raise ValueError(f"update {name!r} moves {moves}, got gradients of {sorted(grads)}")
     if jax.tree.structure(extra) != jax.tree.structure(variables.extra):
-        raise ValueError(f"update {update.name!r} must keep the structure of extra, {sorted(variables.extra)}")
+        raise ValueError(f"update {name!r} must keep the structure of extra, {sorted(variables.extra)}")
     if "loss" not in metrics:
-        raise ValueError(f"metrics of update {update.name!r} need 'loss', got {sorted(metrics)}")
-    for name, value in metrics.items():
+        raise ValueError(f"metrics of update {name!r} need 'loss', got {sorted(metrics)}")
+    for metric, value in metrics.items():
         if jnp.shape(value):
-            raise ValueError(f"metric {name!r} must be a scalar, got shape {jnp.shape(value)}")
+            raise ValueError(f"metric {metric!r} must be a scalar, got shape {jnp.shape(value)}")

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,14 +19,14 @@ _TOLD = "\n{}: ending after this step; a second signal ends it at once, without 
 
 @contextlib.contextmanager
 def on_signals() -> Iterator[Callable[[], signal.Signals | None]]:
-    """Turns SIGTERM and SIGINT (Ctrl-C) into a wish that the running code may grant when it is ready.
+    """Turn SIGTERM and SIGINT (Ctrl-C) into a wish that the running code may grant when it is ready.
 
     Nothing is raised: an exception in the middle of a compilation can crash the process. A second signal
     ends the process at once, with status 128 + its number. Outside the main thread, which alone may handle
     signals, nothing is changed.
 
     Yields:
-        `received() -> the first signal, or None while there was none`.
+      `received() -> the first signal, or None while there was none`.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
@@ -50,6 +51,41 @@ def on_signals() -> Iterator[Callable[[], signal.Signals | None]]:
         os.close(out)
 
 
+@contextlib.contextmanager
+def on_interrupt() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C, or a notebook's stop, into a wish, and raise it at the end of the block.
+
+    A second one is raised at once. Nothing is changed outside the main thread, or where somebody else, such
+    as `on_signals`, handles it.
+
+    Yields:
+      `received() -> bool`.
+
+    Raises:
+      KeyboardInterrupt: at the end, if there was one.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield lambda: False
+        return
+    received = []
+
+    def handle(number, frame):
+        if received:
+            signal.default_int_handler(number, frame)
+        received.append(number)
+        with contextlib.suppress(RuntimeError):  # in the middle of another line
+            print("\ninterrupted: ending after this step; a second time ends it at once", file=sys.stderr)
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield lambda: bool(received)
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if received:
+        raise KeyboardInterrupt
+
+
 def _watch(pipe):
     first = None
     while number := os.read(pipe, 1):
@@ -64,7 +100,7 @@ def _watch(pipe):
 
 
 def agree(wish: bool) -> bool:
-    """Asks all processes whether any of them wishes something; every one gets the same answer."""
+    """Ask all processes whether any of them wishes something; every one gets the same answer."""
     if jax.process_count() == 1:
         return wish
     from jax.experimental import multihost_utils

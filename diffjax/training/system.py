@@ -40,8 +40,8 @@ class Update(NamedTuple):
       name: of the update, and of its section of `config.optimizer` where a system has several.
       moves: names of params that its optimizer moves.
       gradients: `(variables, key, batch, step) -> ({moved: grads}, extra, metrics)`. `step` is the int32
-        number of steps made so far. `extra` keeps structure, shapes and dtypes; `metrics` is a dict of scalars
-        with at least "loss".
+        number of steps made so far. `extra` keeps structure, shapes and dtypes; `metrics` is a dict of
+        scalars with at least "loss".
       repeats: how many times it is made in a step, each with a key and fresh rows of its own.
       rowwise: the loss is a mean over rows, so that gradients may be accumulated over parts of a batch. Not
         so for contrastive losses, batch statistics, adaptive weights.
@@ -90,7 +90,7 @@ class Part(NamedTuple):
 def _nothing_given(given, n):
     del n
     if given:
-        raise ValueError(f"{', '.join(given)} must be left out: the model is unconditional and takes no request")
+        raise ValueError(f"{', '.join(given)} must be left out: this model takes no request")
     return {}
 
 
@@ -158,7 +158,7 @@ class System(NamedTuple):
       gives: what the last pass makes: "images", "points" or "embeddings".
       measures: `{name: (variables, key, batch) -> {name: [B, ...]}}`, what evaluators may ask about the rows
         of a batch; they reduce. "bits_per_dim" among the names is a code length, and the measure's own name
-        says which: "bound".
+        says which: "bound". What it was measured with may stand in its attribute `how`, a dict.
       denoiser: `(variables, key=None) -> Denoiser` in model space; with a key in training mode.
       schedule: `variables -> schedule`.
       codec: `variables -> Codec`, of a system in latents.
@@ -195,12 +195,17 @@ class System(NamedTuple):
           request: of `self.request`, `[n, ...]`.
           n: number of samples.
         """
-        if not self.passes:
-            raise ValueError("this system samples nothing: it has no passes")
+        require_passes(self)
         keys, made = per_sample(key, n), {}
         for each in self.passes:
             made[each.name] = each.run(variables, keys, request, made)
         return made[self.passes[-1].name]
+
+
+def require_passes(system: System) -> None:
+    """Raise a ValueError for a system that samples nothing."""
+    if not system.passes:
+        raise ValueError("this system samples nothing: it has no passes")
 
 
 def from_loss(

@@ -102,7 +102,7 @@ def prepare(
       ValueError: if the folder cannot be written, belongs to another configuration (the keys are named), or
         has checkpoints but no `config.json`; if `config` is not JSON.
     """
-    workdir = Path(workdir)
+    workdir = local(workdir)
     try:
         text = json.dumps(config, indent=2, sort_keys=True)
     except TypeError as error:
@@ -145,18 +145,18 @@ def _first_process(workdir: Path) -> Iterator[bool]:
 
 
 def read_config(workdir: str | Path) -> dict[str, Any]:
-    """Reads `workdir/config.json`.
+    """Read `workdir/config.json`.
 
     Args:
-        workdir: the run's folder.
+      workdir: the run's folder.
 
     Returns:
-        What `prepare` was given, with JSON's types.
+      What `prepare` was given, with JSON's types.
 
     Raises:
-        ValueError: if the file is damaged; it says where.
+      ValueError: if the file is damaged; it says where.
     """
-    path = Path(workdir) / "config.json"
+    path = local(workdir) / "config.json"
     try:
         config = json.loads(path.read_bytes())
     except ValueError as error:  # no JSON, or no text
@@ -166,20 +166,20 @@ def read_config(workdir: str | Path) -> dict[str, Any]:
     return config
 
 
-def write(path: Path, text: str) -> None:
-    """Writes a text file that is either whole or as it was before.
+def write(path: Path, content: str | bytes) -> None:
+    """Write a file that is either whole or as it was before.
 
     Args:
-        path: the file.
-        text: its new content.
+      path: the file.
+      content: its new one; text becomes UTF-8, whatever the locale.
 
     Raises:
-        OSError: naming the file, if it could not be written.
+      OSError: naming the file, if it could not be written.
     """
     scratch = path.with_name(path.name + _SCRATCH)
     try:
-        with naming(path), scratch.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with naming(path), scratch.open("wb") as file:
+            file.write(content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         scratch.replace(path)
@@ -189,10 +189,10 @@ def write(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Names the file in an OSError, which that of a full disk does not.
+    """Name the file in an OSError, which that of a full disk does not.
 
     Args:
-        path: what is being written.
+      path: what is being written.
     """
     try:
         yield
@@ -212,7 +212,7 @@ def lock(workdir: str | Path) -> Iterator[None]:
     Raises:
       ValueError: if another process holds it, or it cannot be written.
     """
-    workdir = Path(workdir)
+    workdir = local(workdir)
     with contextlib.ExitStack() as stack:
         with _first_process(workdir) as first:
             if first:
@@ -234,11 +234,11 @@ def _lock(file, workdir):
 
 
 def environment() -> dict[str, Any]:
-    """Describes where the process runs.
+    """Describe where the process runs.
 
     Returns:
-        JSON data: Python, platform, package versions, devices, number of hosts, command line and, for a
-        checkout, the git commit. No environment variables: they may hold secrets.
+      JSON data: Python, platform, package versions, devices, number of hosts, command line and, for a
+      checkout, the git commit. No environment variables: they may hold secrets.
     """
     versions = {}
     for package in _PACKAGES:
@@ -264,7 +264,7 @@ def _check_config(workdir: Path, config: Any, identity: Sequence[str], growing: 
     _check_folder(workdir)
     if not (workdir / "config.json").exists():
         return {}
-    old, new = _flat(read_config(workdir)), _flat(config)
+    old, new = flat(read_config(workdir)), flat(config)
     missing = object()
     pairs = {
         key: (old.get(key, "absent"), new.get(key, "absent"))
@@ -274,11 +274,8 @@ def _check_config(workdir: Path, config: Any, identity: Sequence[str], growing: 
     if not has_checkpoint(workdir):
         return {}
     grown = lambda key: key in old and key in new and new[key] > old[key]
-    differing = [
-        key
-        for key in pairs
-        if (key in growing and not grown(key)) or any(key == own or key.startswith(f"{own}.") for own in identity)
-    ]
+    of = lambda key: any(key == own or key.startswith(f"{own}.") for own in identity)
+    differing = [key for key in pairs if of(key) or (key in growing and not grown(key))]
     if differing:
         told = "; ".join(f"{key} is {pairs[key][0]!r} there, {pairs[key][1]!r} here" for key in differing)
         raise ValueError(
@@ -300,7 +297,7 @@ def _check_folder(workdir: Path) -> None:
 
 def has_checkpoint(workdir: str | Path) -> bool:
     """Say whether a run has a checkpoint, damaged or not."""
-    return any(path.name[:1].isdigit() for path in (Path(workdir) / "checkpoints").glob("*"))
+    return any(path.name[:1].isdigit() for path in (local(workdir) / "checkpoints").glob("*"))
 
 
 def _check_writable(workdir: Path) -> None:
@@ -315,13 +312,14 @@ def _check_writable(workdir: Path) -> None:
             raise ValueError(f"workdir {folder} cannot be written: {error.strerror or error}") from error
 
 
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Return a nested dict as one of dotted keys."""
     if not isinstance(tree, dict) or not tree:
         return {prefix: tree}
     return {
         path: leaf
         for key, branch in tree.items()
-        for path, leaf in _flat(branch, f"{prefix}.{key}" if prefix else key).items()
+        for path, leaf in flat(branch, f"{prefix}.{key}" if prefix else key).items()
     }
 
 

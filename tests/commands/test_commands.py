@@ -10,13 +10,14 @@ import sys
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
 from diffjax import commands, sample, train
 from diffjax.data import Source
-from diffjax.training import System, TrainState, checkpoints
+from diffjax.training import Pass, System, Variables, checkpoints
 
 ROOT = pathlib.Path(__file__).parents[2]
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "XLA_FLAGS"} | {
@@ -152,6 +153,10 @@ def test_a_mistake_is_one_line_and_status_2(command, args, message):
             r"training\.mesh\.dta is not an option of make_mesh; did you mean 'data'",
         ),
         ("training.log_every", "often", r"training\.log_every must be an integer of at least 1, got 'often'"),
+        ("training.batch_size", float("nan"), r"training\.batch_size must be an integer of at least 1"),
+        ("training.keep", 0, r"training\.keep must be an integer of at least 1, got 0"),
+        ("training.sample_every", -1, r"training\.sample_every must be an integer in 0\.\.\d+, got -1"),
+        ("training.seed", 1.5, r"training\.seed must be an integer in 0\.\.\d+, got 1\.5"),
         ("training.seed", None, r"config\.training\.seed is missing"),
         ("training.ema", {"decay": 0.9}, r"config\.training\.ema\.name is missing"),
         ("training", None, r"config\.training is missing"),
@@ -185,18 +190,19 @@ def test_options_of_a_sampler_are_read_as_python():
 
 def test_samples_that_are_not_finite_are_told(tmp_path, capsys):
     config = commands.config_module(ROOT / "configs/toys/ddpm.py").get_config()
-    system = System(None, None, lambda params, extra, frozen, key, cond, n: params * np.ones((n, 2)))
-    state = TrainState(step=1, params=1.0, ema=np.nan, opt_state=(), extra=())
+    flat = lambda v, keys, asked, made: v.params["network"] * jnp.ones((len(keys), 2))
+    system = System({}, None, (), (), passes=(Pass("walk", flat, {"network": 1}),), gives="points")
     points = Source(np.zeros((9, 2), np.float32), None, None, "points")
     on_sample = train._sampler(system, config, points, tmp_path)
-    on_sample(1, state, ())
+    on_sample(1, Variables({"network": jnp.float32(np.nan)}))
     assert "warning: 4000 of 4000 values in" in capsys.readouterr().err
 
 
 def test_a_mistaken_sampler_is_named(trained):
     for args, message in [
         (["--solver=dimm"], "sampler.solver must be one of"),
-        (["--label=3"], "label must be left out: the model is unconditional"),
+        (["--label=3"], "label must be left out"),
+        (["--ask=label"], "ask must be part=value"),
         (["--option=eta"], "option must be name=value"),
         (["--checkpoint=7"], "no checkpoint of step=7"),
         (["--solver=euler"], "a discrete chain has none"),

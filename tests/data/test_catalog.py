@@ -90,9 +90,9 @@ def test_to_uint8_rounds_and_clips():
 
 
 def test_conversions_refuse_the_wrong_side():
-    with pytest.raises(ValueError, match="images must be uint8, got float64"):
+    with pytest.raises(ValueError, match=r"images must be an? uint8 array .*, got float64"):
         data.to_model(np.zeros(3))
-    with pytest.raises(ValueError, match=r"x must be floating point in .*, got uint8"):
+    with pytest.raises(ValueError, match=r"x must be a float array .*, got uint8"):
         data.to_uint8(np.zeros(3, np.uint8))
 
 

@@ -109,12 +109,33 @@ def test_imports_stay_light(tmp_path):
     script = """
 import sys
 from diffjax import data
-assert "tensorflow_datasets" not in sys.modules, "TFDS was imported before digits were asked for"
+for name in ("tensorflow_datasets", "grain", "PIL", "sklearn", "array_record", "matplotlib"):
+    assert name not in sys.modules, f"{name} was imported before digits were asked for"
 assert len(data.load("digits", data_dir=sys.argv[1])) == 1437
 assert "tensorflow_datasets" in sys.modules
 assert "tensorflow" not in sys.modules, "TensorFlow was imported"
 """
     run = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+def test_jax_and_numpy_are_enough_for_points_and_archives(tmp_path):
+    np.savez(tmp_path / "set.npz", train_image=np.zeros((3, 4, 4), np.uint8))
+    script = """
+import sys
+for name in ("tensorflow_datasets", "grain", "PIL", "sklearn", "array_record", "matplotlib", "flax", "optax",
+             "ml_collections"):
+    sys.modules[name] = None  # importing it is an ImportError
+import numpy as np
+from diffjax import data
+assert len(list(data.epoch(data.load("npz", path=sys.argv[1], labels=None), 2))) == 2
+assert data.load("ring8", num_examples=9).take(np.arange(4)).shape == (2,)
+try:
+    data.batches(data.load("ring8", num_examples=9), 3, seed=0)
+except ImportError as error:
+    assert "grain" in str(error)
+"""
+    run = subprocess.run([sys.executable, "-c", script, tmp_path / "set.npz"], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
 
 

@@ -206,7 +206,7 @@ def test_what_moves_is_refused(tmp_path):
     frames = [Image.fromarray(_grey(value, 8)) for value in (0, 99)]
     for name in ("a.png", "b.webp"):
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
-        with pytest.raises(ValueError, match=rf"{name} cannot be read as an image: it moves, in 2 pictures"):
+        with pytest.raises(ValueError, match=rf"{name} cannot .*: it moves, and one picture is needed"):
             folder.read(tmp_path, size=8, held_out=0)
         (tmp_path / name).unlink()
 

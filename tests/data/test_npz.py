@@ -107,7 +107,7 @@ def test_named_arrays_and_class_names(tmp_path):
         ValueError, match=r'tokes "train_tokes" is not in .*set\.npz, which holds class_names, '
     ):
         npz.read(tmp_path / "set.npz", arrays=("tokes",))
-    with pytest.raises(ValueError, match="arrays must be names in a tuple, got 'caption'"):
+    with pytest.raises(ValueError, match=r"npz\.read: arrays must be .*, got 'caption'"):
         npz.read(tmp_path / "set.npz", arrays="caption")
     with pytest.raises(ValueError, match="class_names must be 3 different names, got cat, dog, emu, fox"):
         npz.read(tmp_path / "set.npz", num_classes=3)
@@ -116,16 +116,16 @@ def test_named_arrays_and_class_names(tmp_path):
 def test_arrays_of_a_file_of_one_split(tmp_path):
     arrays = {"caption": LABELS.astype(str), "kind_names": np.array(["a", "b", "c"])}
     np.savez(tmp_path / "set.npz", image=TRAIN, kind=LABELS, **arrays)
-    options = {"images": "image", "labels": "kind", "arrays": ("caption",), "class_names": "kind_names"}
+    options = {"images": "image", "labels": "kind", "arrays": ("caption",), "label_names": "kind_names"}
     source = npz.read(tmp_path / "set.npz", **options)
     assert source["caption"].tolist() == LABELS.astype(str).tolist() and source.class_names == ("a", "b", "c")
-    with pytest.raises(ValueError, match='class_names "kinds" is not in '):
-        npz.read(tmp_path / "set.npz", **options | {"class_names": "kinds"})
+    with pytest.raises(ValueError, match='label_names "kinds" is not in '):
+        npz.read(tmp_path / "set.npz", **options | {"label_names": "kinds"})
 
 
 def test_numbers_that_do_not_fit_into_a_device_are_refused(tmp_path):
     np.savez(tmp_path / "set.npz", train_image=TRAIN, train_label=LABELS, train_id=np.arange(6) * 2**30)
-    with pytest.raises(ValueError, match=r"id must fit into int32, got 0 to 5368709120 in .*set\.npz"):
+    with pytest.raises(ValueError, match=r"id in .*set\.npz must fit into int32, got 0 to 5368709120"):
         npz.read(tmp_path / "set.npz", arrays=("id",))
 
 
@@ -133,3 +133,33 @@ def test_four_channels_are_refused_before_training(tmp_path):
     np.savez(tmp_path / "set.npz", train_image=np.stack([TRAIN] * 4, -1), train_label=LABELS)
     with pytest.raises(ValueError, match=r"set\.npz: uint8 images must have 1 channel or 3, got 4 in shape"):
         npz.read(tmp_path / "set.npz")
+
+
+def _both(tmp_path, **changes):
+    test, out = np.array([0, 1, 0, 1, 1, 0], bool), np.array([0, 0, 1, 1, 0, 0], bool)
+    arrays = {"image": TRAIN, "kind": LABELS, "is_test": test, "again": out, "caption": LABELS.astype(str)}
+    np.savez(tmp_path / "set.npz", **arrays | changes)
+    options = {"images": "image", "labels": "kind", "arrays": ("caption",), "is_test": "is_test"}
+    return {"path": tmp_path / "set.npz", "left_out": "again", **options}
+
+
+@pytest.mark.parametrize("split, rows", [("train", [0, 5]), ("test", [1, 4])])
+def test_splits_told_apart_by_an_array(tmp_path, split, rows):
+    source = npz.read(split=split, **_both(tmp_path))
+    np.testing.assert_array_equal(source.x[..., 0], TRAIN[rows])
+    np.testing.assert_array_equal(source.label, LABELS[rows])
+    assert source["caption"].tolist() == LABELS[rows].astype(str).tolist() and source.num_classes == 3
+
+
+@pytest.mark.parametrize(
+    "changes, split, message",
+    [
+        ({"is_test": LABELS}, "train", r"is_test must be bool \[6\], got uint8 \(6,\) in .*set\.npz"),
+        ({"again": np.ones(5, bool)}, "test", r"left_out must be bool \[6\], got bool \(5,\) in "),
+        ({"again": np.ones(6, bool)}, "test", 'is_test and left_out leave no example for "test" in '),
+        ({}, "validation", r'is_test tells "train" and "test" of one file apart, got split "validation" of '),
+    ],
+)
+def test_splits_that_cannot_be_told_apart(tmp_path, changes, split, message):
+    with pytest.raises(ValueError, match=message):
+        npz.read(split=split, **_both(tmp_path, **changes))

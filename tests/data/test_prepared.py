@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from diffjax import data
 from diffjax.data import prepared
@@ -144,6 +144,7 @@ def test_batches_come_from_disk(data_dir):
         ("faces", "people", {"image": "age"}, 'feature "age" of faces must be uint8 .* it is int64'),
         ("cifar10", "train", {"image": "picture"}, 'image must be a feature of cifar10, .* got "picture"$'),
         ("cifar10", "test", {}, 'split must be one of train or a slice of it, got "test"'),
+        ("cifar10", "train[:0]", {}, r'split must be one of .* got "train\[:0\]"'),
         ("cifar10", "train[:1000]", {}, r'split must be one of .* got "train\[:1000\]"'),
         ("cifar10/3.0.2", "train[5", {}, r'split must be one of test, train .* got "train\[5"'),
         ("imagenet_resized", "train", {}, "say which, of imagenet_resized/16x16, imagenet_resized/8x8"),
@@ -248,6 +249,16 @@ def test_moved_sets_are_the_same_data(data_dir, tmp_path):
     assert len({read(data_dir, split) for split in ("train[:7]", "train[7:14]", "test")}) == 3
 
 
+def test_texts_and_numbers_beside_the_images(data_dir):
+    source = data.load("cifar10/3.0.2", data_dir=data_dir, arrays=("id",))
+    assert source["id"].tolist() == [str(row) for row in _rows(source, CIFAR["train"])]
+    options = {"data_dir": data_dir, "label": None, "size": 18, "arrays": ("age",)}
+    faces = data.load("faces", "people", **options)
+    assert faces["age"].tolist() == [3] * 4 and faces["age"].dtype == np.int32
+    with pytest.raises(ValueError, match=r'arrays must be a feature of faces, of .*age.*; got "old"'):
+        data.load("faces", "people", **options | {"arrays": ("old",)})
+
+
 def test_classes_have_names(tmp_path):
     features = {
         "image": tfds.features.Image(shape=(8, 8, 3)),
@@ -259,3 +270,20 @@ def test_classes_have_names(tmp_path):
     )
     source = data.load("pets", data_dir=tmp_path)
     assert source.class_names == ("dog", "cat") and source.label.tolist() == [1]
+
+
+def test_records_of_formats_that_start_programs_are_refused(data_dir, tmp_path, monkeypatch):
+    """Pillow reads EPS by running Ghostscript."""
+    started = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *args, **options: started.append(args))
+    file = io.BytesIO()
+    Image.fromarray(CIFAR["test"][0, :8, :8]).save(file, "EPS")
+    features = {"image": tfds.features.Image(shape=(8, 8, 3))}
+    builder = _builder("posters", "1.0.0", features, {"train": [{"image": io.BytesIO(file.getvalue())}]})
+    builder(data_dir=tmp_path).download_and_prepare(file_format="array_record")
+    source = data.load("posters", data_dir=tmp_path, label=None)
+    with pytest.raises(
+        ValueError, match=r'"image" in .*posters/1\.0\.0 cannot .*: it is none of PNG, JPEG, WEBP'
+    ):
+        source.x[0]
+    assert not started

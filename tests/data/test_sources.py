@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -89,15 +90,15 @@ def test_taking_rows(source):
     [
         ([6], r"indices must be in 0\.\.5, got values from 6 to 6"),
         ([-1, 2], r"indices must be in 0\.\.5, got values from -1 to 2"),
-        ([0.5], r"indices must be integers \[N\], N at least 1, got float64 \(1,\)"),
-        ([True] * N, r"got bool \(6,\)"),
-        ([[0]], r"got int64 \(1, 1\)"),
-        (np.zeros(0, int), r"got int64 \(0,\)"),
+        (np.zeros(0, int), r"indices must be in 0\.\.5, got none"),
+        ([0.5], r"Source\.take: indices must be an integer array .*, got float64\[1\]"),
+        ([True] * N, r"got bool\[6\]"),
+        ([[0]], r"got int64\[1, 1\]"),
     ],
 )
 def test_rows_that_are_not_there_are_refused(rows, message):
     with pytest.raises(ValueError, match=message):
-        SOURCE.take(rows)
+        SOURCE.take(np.array(rows))
 
 
 def test_taking_lazy_rows_decodes_only_what_is_asked_for():
@@ -157,10 +158,14 @@ def test_big_arrays_are_not_read_whole(monkeypatch):
         assert (data.Source(other).fingerprint() != first) == seen
 
 
+def _never(rows):
+    raise AssertionError("an image was decoded")
+
+
 def test_images_yet_to_be_decoded_are_known_by_their_marks():
     marks = [b"one", b"two", b"three"]
     mark = lambda rows: b" ".join(marks[row] for row in rows)
-    read = lambda found: data.Source(data.LazyImages(None, (3, 2, 2, 1), found))  # nothing may be decoded
+    read = lambda found: data.Source(data.LazyImages(_never, (3, 2, 2, 1), found))
     first = read(mark).fingerprint()
     assert read(mark).fingerprint() == first
     taken = read(mark).take(np.array([2, 0]))
@@ -173,20 +178,16 @@ def test_images_yet_to_be_decoded_are_known_by_their_marks():
 @pytest.mark.parametrize(
     "fields, message",
     [
-        ({"x": [[0.0]]}, "pets: x must be an array of numpy, got list"),
         (
             {"x": PIXELS[..., [0, 1, 2, 0]]},
             r"uint8 images must have 1 channel or 3, got 4 in shape \(6, 4, 5, 4\)",
         ),
         ({"x": PIXELS[..., :2]}, "must have 1 channel or 3, got 2"),
-        ({"label": [0] * N}, "pets: label must be an array of numpy, got list"),
         (
             {"arrays": {"map": np.zeros(N - 1, np.uint8)}},
             r'array "map" must be \[6, \.\.\.\], got shape \(5,\)',
         ),
-        ({"arrays": {"map": np.uint8(3)}}, 'array "map" must be an array of numpy, got uint8'),
         ({"arrays": {"map": np.array(3)}}, r'array "map" must be \[6, \.\.\.\], got shape \(\)'),
-        ({"arrays": {"map": [0] * N}}, 'array "map" must be an array of numpy, got list'),
         ({"arrays": {"map": np.array([{}] * N)}}, "must be of strings or bool, .*, float32, got object"),
         ({"arrays": {"map": np.zeros(N, np.int64)}}, "must be of strings or .*, got int64"),
         ({"arrays": {"map": np.zeros(N)}}, "must be of strings or .*, got float64"),
@@ -195,14 +196,31 @@ def test_images_yet_to_be_decoded_are_known_by_their_marks():
             'array "map" must be finite, got values from inf',
         ),
         ({"arrays": {"x": LABEL}}, """names other than "x" and "label", got 'x'"""),
-        ({"arrays": {3: LABEL}}, 'names other than "x" and "label", got 3'),
         ({"class_names": ("cat", "dog")}, "class_names must be 3 different names, got cat, dog"),
         ({"class_names": ("cat", "dog", "cat")}, "class_names must be 3 different names, got cat, dog, cat"),
-        ({"class_names": ["cat", "dog", "emu"]}, r"class_names must be a tuple of strings, got \['cat'"),
-        ({"class_names": (0, 1, 2)}, r"class_names must be a tuple of strings, got \(0, 1, 2\)"),
         ({"label": None, "num_classes": None}, "class_names need labels, and there are none"),
     ],
 )
 def test_what_does_not_fit_is_refused(fields, message):
     with pytest.raises(ValueError, match=message):
+        dataclasses.replace(SOURCE, **fields)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"x": [[0.0]] * N},
+        {"x": jnp.zeros((N, 2))},
+        {"label": [0] * N},
+        {"arrays": {"map": np.uint8(3)}},
+        {"arrays": {"map": [0] * N}},
+        {"arrays": {3: LABEL}},
+        {"class_names": ["cat", "dog", "emu"]},
+        {"class_names": (0, 1, 2)},
+    ],
+)
+def test_what_is_of_another_kind_is_refused(fields):
+    """Where annotations are checked, as in these tests, that is said before the source can say it."""
+    (name,) = fields
+    with pytest.raises((ValueError, TypeError), match=name.removesuffix("s")):
         dataclasses.replace(SOURCE, **fields)

@@ -3,15 +3,17 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import plain_systems
 import pytest
 from scipy import stats
 
 from diffjax import exact
-from diffjax.evaluation import dequantiser, likelihood
+from diffjax.data import Source
+from diffjax.evaluation import bits, dequantiser, likelihood
+from diffjax.likelihoods import dequantisation
 from diffjax.models.dequantiser import ConvDequantiser
 from diffjax.process import schedules
 from diffjax.process.prediction import Prediction
-from diffjax.samplers import dequantisation
 
 BIN = 2 / 255
 WEIGHTS, CODES, OFFSETS, STD = [0.3, 0.3, 0.4], np.array([60, 61, 200]), [-0.2, 0.25, 0.1], 0.15 * BIN
@@ -48,20 +50,24 @@ def _bits(schedule):
     return -np.log2(below(x + BIN / 2) - below(x - BIN / 2)).mean()
 
 
-def _measure(schedule, **law):
-    return likelihood.measure_likelihood(
-        _exact, (), schedule, HELD_OUT, key=KEY, steps=256, batch_size=200, progress=None, **law
-    )
+def _system(schedule):
+    return plain_systems.denoising(_exact, schedule), plain_systems.variables()
+
+
+def _measure(schedule, law):
+    system, variables = _system(schedule)
+    measure = likelihood.measure(system, variables, law, steps=256)
+    return bits.measure_bits(measure, (variables, law.params), Source(HELD_OUT), key=KEY, batch_size=200)
 
 
 @pytest.mark.parametrize("name", ["vp_linear", "edm"])
 def test_a_fitted_law_brings_the_bound_near_the_bits_of_the_codes(name):
     schedule = schedules.vp_linear() if name == "vp_linear" else schedules.edm(sigma_min=1e-3)
-    law = dequantiser.fit(_exact, (), schedule, TRAIN, key=jax.random.key(2), progress=None)
-    uniform, fitted = _measure(schedule), _measure(schedule, dequantise=law)
+    law = dequantiser.fit(*_system(schedule), Source(TRAIN), key=jax.random.key(2), progress=None)
+    uniform, fitted = _measure(schedule, dequantiser.UNIFORM), _measure(schedule, law)
     assert (uniform["dequantisation"], fitted["dequantisation"]) == ("uniform", "variational")
-    bits = _bits(schedule)
-    gaps = [found["bits_per_dim"] - bits for found in (uniform, fitted)]
+    exactly = _bits(schedule)
+    gaps = [found["bits_per_dim"] - exactly for found in (uniform, fitted)]
     # 800 pixels, the bound of one of which varies by less than 1 bit
     assert gaps[0] > 0.6 and gaps[1] > -0.035
     assert gaps[1] < 0.3 * gaps[0]
@@ -71,8 +77,10 @@ def test_the_objective_of_the_fit_is_the_bound_that_it_lowers():
     """Averaged over draws it is E_q[log q - log p] of the exact density, here with a law not fitted yet."""
     schedule, module = schedules.edm(sigma_min=1e-4), ConvDequantiser()
     weights = module.init(KEY, jnp.zeros((1, 2, 2, 1)))
-    bits = jax.jit(lambda key: dequantiser._bound(_exact, schedule, module)(weights, (), key, HELD_OUT, None))
-    drawn = np.array([float(bits(key)) for key in jax.random.split(KEY, 400)])
+    system, variables = _system(schedule)
+    bound_of = dequantiser._bound(system, schedule, module)
+    bound = jax.jit(lambda key: bound_of(weights, variables, key, {"x": jnp.asarray(HELD_OUT)}))
+    drawn = np.array([float(bound(key)) for key in jax.random.split(KEY, 400)])
 
     @jax.jit
     def exact_bits(key):
@@ -88,7 +96,7 @@ def test_the_objective_of_the_fit_is_the_bound_that_it_lowers():
 
 def test_conditions_and_parameters_reach_the_model():
     """A denoiser that takes the answer from its parameters and condition: its likelihood pulls u there."""
-    images, labels = np.full((8, 2, 2, 1), 100, np.uint8), np.arange(8)
+    images, labels = np.full((8, 2, 2, 1), 100, np.uint8), np.arange(8, dtype=np.int32)
     wanted = 100 / 127.5 - 1 + 0.3 * BIN
     narrow = exact.gaussian_mixture([1.0], [[0.0]], [(0.1 * BIN) ** 2])
 
@@ -104,8 +112,9 @@ def test_conditions_and_parameters_reach_the_model():
         return denoise
 
     law = dequantiser.fit(
-        at, jnp.full(8, wanted), schedules.vp_linear(), images, labels, key=KEY, num_steps=200, batch_size=32,
-        learning_rate=1e-2, progress=None,
+        plain_systems.denoising(at, schedules.vp_linear(), labelled=True),
+        plain_systems.variables(jnp.full(8, wanted)), Source(images, labels, 8), key=KEY, num_steps=200,
+        batch_size=32, learning_rate=1e-2, progress=None,
     )  # fmt: skip
     x, log_q = law.draw(law.params, KEY, images)
     assert x.shape == images.shape and log_q.shape == (8,)
@@ -114,8 +123,9 @@ def test_conditions_and_parameters_reach_the_model():
 
 def test_mistakes():
     with pytest.raises(ValueError, match="a likelihood needs d alpha/dt"):
-        dequantiser.fit(_exact, (), schedules.cosine_beta(10), TRAIN, key=KEY)
+        dequantiser.fit(*_system(schedules.cosine_beta(10)), Source(TRAIN), key=KEY)
     with pytest.raises(ValueError, match="images must be uint8"):
-        dequantiser.fit(_exact, (), schedules.vp_linear(), TRAIN / 255.0, key=KEY)
-    with pytest.raises(ValueError, match="x: must be images"):
+        floats = Source((TRAIN / 255.0).astype(np.float32))
+        dequantiser.fit(*_system(schedules.vp_linear()), floats, key=KEY)
+    with pytest.raises(ValueError, match="x must be a float array"):
         ConvDequantiser().init(KEY, jnp.zeros((2, 3)))

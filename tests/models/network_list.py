@@ -18,7 +18,7 @@ class Network(NamedTuple):
       zero: its output is zero at initialisation.
       times: it takes several times, and a condition's vector.
       map: it takes a map.
-      remat: it has a field that recomputes in the backward pass.
+      remat: if it has a field that recomputes in the backward pass, fields of one smaller yet.
       single: it computes something in float32 whatever x is, as the softmax of `jax.nn`'s attention.
     """
 
@@ -29,7 +29,7 @@ class Network(NamedTuple):
     zero: bool = False
     times: bool = True
     map: bool = True
-    remat: bool = False
+    remat: dict[str, Any] | None = None
     single: bool = False
 
     def make(self, **fields) -> nn.Module:
@@ -37,18 +37,17 @@ class Network(NamedTuple):
         return NETWORKS[self.name](**{**self.fields, **fields})
 
 
-UNET = {"model_channels": 4, "channel_mult": (1, 2), "num_res_blocks": 1, "num_groups": 2, "num_heads": 2}
+UNET = {"model_channels": 4, "channel_mult": (1, 1), "num_res_blocks": 1, "num_groups": 2, "num_heads": 2}
+UNET |= {"attention_resolutions": (1,), "use_scale_shift_norm": True, "resblock_updown": True}
 
 CASES = {
-    "unet": Network("unet", UNET, (4, 4, 3), (4, 4, 3), zero=True, remat=True, single=True),
-    "unet, adaptive": Network(
+    "unet": Network(
         "unet",
-        {**UNET, "attention_resolutions": (1,), "use_scale_shift_norm": True, "resblock_updown": True}
-        | {"out_channels": 2, "frequencies": (1,)},
+        {**UNET, "out_channels": 2, "frequencies": (1,)},
         (4, 2, 1),
         (4, 2, 2),
         zero=True,
-        remat=True,
+        remat={"channel_mult": (1,)},
         single=True,
     ),
     "mlp of points": Network("mlp", {"width": 8, "depth": 2, "out_features": 4}, (2,), (4,)),

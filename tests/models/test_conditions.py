@@ -101,6 +101,13 @@ def test_what_is_not_kept_is_the_last_row():
     np.testing.assert_array_equal(table.apply(variables, LABELS, jnp.ones(3, bool)).vector, rows[LABELS])
 
 
+def test_labels_may_be_bytes_where_there_are_more_classes_than_bytes():
+    table = ClassTable(300, 2)
+    variables = table.init(jax.random.key(0), LABELS)
+    rows = variables["params"]["embedding"]
+    np.testing.assert_array_equal(table.apply(variables, np.array([255, 3], "u1")).vector, rows[np.array([255, 3])])
+
+
 @pytest.mark.parametrize("null", [False, True])
 def test_labels_out_of_range_give_nan_and_not_another_class(null):
     table = ClassTable(3, 8, null)
@@ -138,11 +145,12 @@ TABLE, NULL = ClassTable(3, 8), ClassTable(3, 8, null=True)
 @pytest.mark.parametrize(
     "module, args, message",
     [
-        (TABLE, (LABELS / 1.0,), "label: must be integers"),
-        (TABLE, (LABELS[:, None],), r"label: must be integers \[B\]; got int32 of shape \(3, 1\)"),
+        (TABLE, (LABELS / 1.0,), r"label must be an integer array \[batch\], got .*float32\[3\]"),
+        (TABLE, (LABELS[:, None],), r"label must be an integer array \[batch\], got .*int32\[3, 1\]"),
         (TABLE, (LABELS, KEEP), "keep: the table has no null"),
-        (NULL, (LABELS, KEEP[:2]), r"keep: must be bool \(3,\); got bool of shape \(2,\)"),
-        (NULL, (LABELS, LABELS), r"keep: must be bool \(3,\); got int32"),
+        (ClassTable(0, 8), (LABELS,), "num_classes must be a positive integer, got 0"),
+        (NULL, (LABELS, KEEP[:2]), r"keep must be .*, got .*bool\[2\]; label has batch = 3"),
+        (NULL, (LABELS, LABELS), r"keep must be a bool array .*, got .*int32\[3\]"),
         (Encoders({"label": TABLE}), ({"style": LABELS},), "request: 'label' is missing; got style"),
         (
             Encoders({"label": TABLE}),
@@ -150,7 +158,11 @@ TABLE, NULL = ClassTable(3, 8), ClassTable(3, 8, null=True)
             "keep: the encoded parts are label;",
         ),
         (Labelled(MLP(8, 1), 3), (draw(3, 2), np.ones(3, "f")), "label: the network needs labels"),
-        (Labelled(MLP(8, 1), 3), (draw(3, 2), np.ones(3, "f"), LABELS[:2]), r"vector: .* shape \(3, 8\)"),
+        (
+            Labelled(MLP(8, 1), 3),
+            (draw(3, 2), np.ones(3, "f"), LABELS[:2]),
+            r"label must be .*, got .*int32\[2\]; x has batch = 3",
+        ),
     ],
 )
 def test_bad_calls_are_named(module, args, message):

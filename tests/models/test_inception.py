@@ -57,5 +57,5 @@ def test_shapes_and_number_of_parameters():
     "images", [np.zeros((1, 8, 8, 3), "f"), np.zeros((1, 8, 8, 1), "u1"), np.zeros((8, 8, 3), "u1")]
 )
 def test_what_did_not_go_through_8_bits_or_has_no_colours_is_refused(images):
-    with pytest.raises(ValueError, match=r"images: must be uint8 \[B, H, W, 3\]; got"):
+    with pytest.raises(ValueError, match=r"images must be an? uint8 array \[batch, height, width, 3\], got"):
         jax.eval_shape(InceptionV3().init, jax.random.key(0), images)

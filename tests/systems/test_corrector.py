@@ -5,14 +5,14 @@ from ml_collections import ConfigDict
 
 from diffjax import samplers
 from diffjax.process import schedules
-from diffjax.systems import assemble
+from diffjax.systems import read
 
 CHAIN = schedules.linear_beta(1000)
 
 
 def _sampler(**options):
     config = ConfigDict({"sampler": {"solver": "reverse_diffusion", "steps": 10} | options})
-    return assemble.sampler(config, CHAIN)[0]
+    return read.sampler(config, CHAIN).solver
 
 
 def test_a_corrector_is_named_with_its_options():

@@ -6,34 +6,37 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from systems import tools
 
 from diffjax import commands, models, systems
-from diffjax.systems import assemble, ebm
+from diffjax.systems import ebm
 from diffjax.systems.options import named
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 B, N = 8, 20
 CHAIN = ebm.langevin(3, 0.01)
+SAMPLER = ebm.Sampler(CHAIN, 3)
 
 
 class Bowl:
     """A stand-in module with the energy depth |x|^2 / 2, as [B, 1]."""
 
-    def init(self, key, x, t):
-        return {"depth": jnp.ones(())}
+    def init(self, key, x, t, cond=None):
+        return {"params": {"depth": jnp.ones(())}}
 
-    def apply(self, params, x, t, cond=None):
-        return params["depth"] * (x**2).sum(1, keepdims=True) / 2
+    def apply(self, variables, x, t, cond=None):
+        return variables["params"]["depth"] * (x**2).sum(1, keepdims=True) / 2
 
 
 def _step(starts, x, chain=CHAIN, **options):
-    system = ebm.ebm(Bowl(), starts, chain, chain, shape=(2,), **options)
-    params, extra, frozen = system.init(jax.random.key(0))
-    return extra, *system.gradients(params, extra, frozen, jax.random.key(1), {"x": x}, 0)
+    system = ebm.ebm(Bowl(), starts, chain, SAMPLER, shape=(2,), gives="points", **options)
+    v = tools.variables(system)
+    return v.extra, *system.updates[0].gradients(v, jax.random.key(1), {"x": x}, 0)
 
 
 def test_persistent_chains_live_in_extra():
     before, _, after, metrics = _step(ebm.persistent(N), jnp.zeros((B, 2)), start=(-3.0, 5.0))
+    before, after = before["buffer"], after["buffer"]
     assert before.shape == after.shape == (N, 2) and before.dtype == after.dtype
     assert before.min() >= -3 and before.max() <= 5 and np.abs(before).max() > 1
     assert (np.asarray(before) != after).any(1).sum() == B
@@ -44,10 +47,12 @@ def test_persistent_chains_live_in_extra():
 def test_chains_from_the_data_or_from_noise(starts, far):
     """Data at 0, noise at 50..60: three small steps end near where they began; nothing is carried."""
     before, grads, after, metrics = _step(starts, jnp.zeros((B, 2)), start=(50.0, 60.0))
-    assert before == after == ()
+    assert before == after == {}
     assert (metrics["energy_model"] > 2000) == far
     # d loss / d depth = E[|x|^2 - |x~|^2] / 2, at depth 1 the energies themselves
-    np.testing.assert_allclose(grads["depth"], metrics["energy"] - metrics["energy_model"], rtol=1e-5)
+    np.testing.assert_allclose(
+        grads["network"]["depth"], metrics["energy"] - metrics["energy_model"], rtol=1e-5
+    )
 
 
 def test_data_noise_and_regularization():
@@ -68,31 +73,31 @@ def test_score_matching_finds_the_bowl_of_the_data(loss, variance):
     config = commands.config_module(CONFIGS / "toys/ebm.py").get_config()
     config.objective = {"loss": loss, "start": (-2.0, 2.0)}
     built = systems.build(config)
-    assert jax.eval_shape(built.init, jax.random.key(0))[1] == ()
+    assert jax.eval_shape(built.init, jax.random.key(0), built.example, {})[1] == {}
     name, options = named(loss)
-    system = ebm.score_matched(Bowl(), assemble._MATCHINGS[name](**options), CHAIN, shape=(2,))
+    matching = getattr(ebm, name)(**options)
+    system = ebm.score_matched(Bowl(), matching, SAMPLER, shape=(2,), gives="points")
     x = np.sqrt(2) * jax.random.normal(jax.random.key(2), (200_000, 2))
-    slope = lambda depth: system.gradients(
-        {"depth": jnp.float32(depth)}, (), (), jax.random.key(1), {"x": x}, 0
-    )
-    below, above = (float(slope(d / variance)[0]["depth"]) for d in (0.5, 1.5))
+    at = lambda depth: tools.variables(system, network={"depth": jnp.float32(depth)})
+    slope = lambda depth: tools.gradients(system, at(depth), jax.random.key(1), {"x": x})[0]["network"]
+    below, above = (float(slope(d / variance)["depth"]) for d in (0.5, 1.5))
     # the loss is quadratic in the depth: its slope is 0 half way between
     np.testing.assert_allclose(below, -above, rtol=0.05)
     assert below < 0 < above
 
 
 def test_a_sample_depends_on_its_own_key_alone():
-    system = ebm.ebm(Bowl(), ebm.at_data(), CHAIN, CHAIN, shape=(2,))
+    system = ebm.ebm(Bowl(), ebm.at_data(), CHAIN, SAMPLER, shape=(2,), gives="points")
     keys = jax.random.split(jax.random.key(3), 5)
-    draw = lambda keys: system.sample({"depth": jnp.ones(())}, (), (), keys, None, len(keys))
+    draw = lambda keys: system.sample(tools.variables(system), keys, {}, len(keys))
     np.testing.assert_allclose(draw(keys[2:]), draw(keys)[2:], rtol=1e-6)
 
 
 def test_vector_energies_are_refused():
-    system = ebm.ebm(models.MLP(4, 1), ebm.at_data(), CHAIN, CHAIN, shape=(2,))
-    state = jax.eval_shape(system.init, jax.random.key(0))
+    system = ebm.ebm(models.MLP(4, 1), ebm.at_data(), CHAIN, SAMPLER, shape=(2,), gives="points")
+    v = tools.variables(system)
     with pytest.raises(ValueError, match=r"an energy must give one number for each sample, shape \[8\]"):
-        jax.eval_shape(system.gradients, *state, jax.random.key(1), {"x": jnp.zeros((B, 2))}, 0)
+        jax.eval_shape(system.updates[0].gradients, v, jax.random.key(1), {"x": jnp.zeros((B, 2))}, 0)
 
 
 @pytest.mark.parametrize(
@@ -136,14 +141,16 @@ def test_a_config_that_does_not_fit_is_refused_by_name(field, value, message):
 def test_the_name_of_contrastive_divergence_is_that_of_the_default():
     config = commands.config_module(CONFIGS / "toys/ebm.py").get_config()
     config.objective.loss = {"name": "contrastive_divergence"}
-    extra = jax.eval_shape(systems.build(config).init, jax.random.key(0))[1]
-    assert extra.shape == (10_000, 2)  # the replay buffer
+    system = systems.build(config)
+    extra = jax.eval_shape(system.init, jax.random.key(0), system.example, {})[1]
+    assert extra["buffer"].shape == (10_000, 2)
+    assert system.serves == ("network",)  # no average and no copy holds the buffer
 
 
 @pytest.mark.parametrize("file", ["toys/ebm", "digits/ebm"])
 def test_calls_are_the_steps_of_the_chain(file):
     config = commands.config_module(CONFIGS / f"{file}.py").get_config()
-    assert assemble.network_calls(config) == config.sampler.steps
+    assert systems.build(config).passes[0].calls == {"energy gradients": config.sampler.steps}
 
 
 @pytest.mark.parametrize(
@@ -156,7 +163,7 @@ def test_calls_are_the_steps_of_the_chain(file):
 )
 def test_options_out_of_range_are_named(options, message):
     with pytest.raises(ValueError, match=message):
-        ebm.ebm(Bowl(), ebm.at_data(), CHAIN, CHAIN, shape=(2,), **options)
+        ebm.ebm(Bowl(), ebm.at_data(), CHAIN, SAMPLER, shape=(2,), **options)
 
 
 @pytest.mark.parametrize(

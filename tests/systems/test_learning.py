@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from diffjax import commands, systems, toys, train
+from diffjax import commands, toys, train
 from diffjax.data.toys import ring8
 from diffjax.evaluation.wasserstein import sliced_wasserstein
 
@@ -18,11 +18,9 @@ NUM = 10_000
 def test_ring_of_unequal_weights_is_learned(tmp_path):
     config = commands.config_module(CONFIG).get_config("ring8")
     config.training.sample_every = config.training.checkpoint_every = config.training.num_steps
-    state = train.train(config, tmp_path / "run", progress=False)
-    system = systems.build(config)
-    frozen = system.init(jax.random.key(0))[2]
-    sample = jax.jit(system.sample, static_argnums=5)
-    x = np.asarray(sample(state.ema, state.extra, frozen, jax.random.key(1), None, NUM))
+    train.train(config, tmp_path / "run", progress=False)
+    system, variables, _ = commands.load(tmp_path / "run")
+    x = np.asarray(jax.jit(system.sample, static_argnums=3)(variables, jax.random.key(1), {}, NUM))
 
     points = [ring8(np.random.default_rng(seed), NUM)[0] for seed in range(100, 108)]
     distance = lambda a, b: sliced_wasserstein(a, b, np.random.default_rng(0))

@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from systems import tools
 
-from diffjax import commands, exact, samplers, systems
-from diffjax.process import schedules
+from diffjax import commands, exact, objectives, samplers, systems
+from diffjax.process import prediction, schedules
 from diffjax.process.level import NoiseLevel
-from diffjax.systems import assemble, vdm
+from diffjax.systems import vdm
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 CENTRES, STD = np.array([[-0.6, 0.2], [0.6, 0.4]]), 0.2
@@ -27,25 +28,32 @@ class Exact:
     def __init__(self, mixture):
         self.mixture = mixture
 
-    def init(self, key, x, t, cond):
-        return {"bend": jnp.zeros(())}
+    def init(self, key, x, t, cond=None):
+        return {"params": {"bend": jnp.zeros(())}}
 
-    def apply(self, params, x, t, cond=None, train=False, rngs=None):
+    def apply(self, variables, x, t, cond=None, train=False, rngs=None):
         alpha, sigma = jnp.sqrt(jax.nn.sigmoid(-t)), jnp.sqrt(jax.nn.sigmoid(t))
-        return self.mixture.predict(x, NoiseLevel(t, alpha, sigma, -t)).eps + params["bend"]
+        return self.mixture.predict(x, NoiseLevel(t, alpha, sigma, -t)).eps + variables["params"]["bend"]
 
 
 def _system(mixture, clock, solver=None, **options):
-    return vdm.vdm(
-        Exact(mixture), clock, solver or samplers.ddim(), TIMES, shape=(2,), **{"values": None} | options
-    )
+    sampler = tools.sampler(None, solver or samplers.ddim(), TIMES)
+    reading = prediction.reading("eps", ask=lambda level: -level.log_snr)
+    options = {"values": None, "gives": "points"} | options
+    return vdm.vdm(Exact(mixture), clock, sampler, shape=(2,), reading=reading, **options)
 
 
 def _gradients(mixture, clock, x, bend=0.0, **options):
     system = _system(mixture, clock, **options)
-    params, extra, frozen = system.init(jax.random.key(0))
-    params["network"]["bend"] = jnp.asarray(bend)
-    return jax.jit(system.gradients)(params, extra, frozen, jax.random.key(1), {"x": x}, 0)
+    v = tools.variables(system, network={"bend": jnp.asarray(bend)})
+    return tools.gradients(system, v, jax.random.key(1), {"x": x})
+
+
+def _bent(system, **params):
+    """Variables whose schedule is far from the straight line it starts as."""
+    v = tools.variables(system, **params)
+    bent = v.params["schedule"] | {"w3": jnp.full(16, 2.0), "w2": jnp.full(16, 4.0)}
+    return v._replace(params=v.params | {"schedule": bent})
 
 
 @pytest.mark.parametrize("clock", [FIXED, TRAINED], ids=["fixed", "trained"])
@@ -80,35 +88,55 @@ def test_a_schedule_in_steps_is_trained_by_the_bound_itself():
     """Against finite differences of the loss, in a parameter between the ends."""
     x = jnp.asarray(MIXTURE.sample(jax.random.key(5), 256))
     system = _system(MIXTURE, TRAINED, num_steps=5)
-    params, extra, frozen = system.init(jax.random.key(0))
-    params["schedule"] |= {"w3": jnp.full(16, 2.0), "w2": jnp.full(16, 4.0)}
-    run = jax.jit(lambda p: system.gradients(p, extra, frozen, jax.random.key(1), {"x": x}, 0))
+    v = _bent(system)
+    run = jax.jit(lambda p: system.updates[0].gradients(v._replace(params=p), jax.random.key(1), {"x": x}, 0))
 
     def loss(w2):
-        return float(run(params | {"schedule": params["schedule"] | {"w2": jnp.full(16, w2)}})[2]["loss"])
+        bent = v.params["schedule"] | {"w2": jnp.full(16, w2)}
+        return float(run(v.params | {"schedule": bent})[2]["loss"])
 
     slope = (loss(4.2) - loss(3.8)) / 0.4
-    np.testing.assert_allclose(run(params)[0]["schedule"]["w2"].sum(), slope, rtol=3e-2)
+    np.testing.assert_allclose(run(v.params)[0]["schedule"]["w2"].sum(), slope, rtol=3e-2)
 
 
 def test_what_is_between_the_ends_learns_to_lower_the_variance():
-    x = jnp.asarray(MIXTURE.sample(jax.random.key(5), 256))
-    grads = _gradients(MIXTURE, TRAINED, x)[0]["schedule"]
-    assert set(grads) == {"w", "b", "w2", "b2", "w3"}
-    assert all(np.isfinite(g).all() and np.abs(g).max() > 0 for g in grads.values())
+    """The gradient is the plain one of the mean through the ends, that of the mean of loss^2 between them.
+
+    Both against finite differences of the losses of single samples, at the same draws.
+    """
+    x = jnp.asarray(MIXTURE.sample(jax.random.key(5), 64))
+    system, key, h = _system(MIXTURE, TRAINED), jax.random.key(1), 0.02
+    v = _bent(system, network={"bend": jnp.asarray(0.7)})  # costs some bits
+    found = tools.gradients(system, v, key, {"x": x})[0]["schedule"]
+    assert set(found) == {"w", "b", "w2", "b2", "w3"}
+    assert all(np.isfinite(g).all() and np.abs(g).max() > 0 for g in found.values())
+
+    key_t, key_eps, key_0, _ = jax.random.split(key, 4)
+    t = objectives.low_discrepancy(TRAINED.start)(key_t, len(x))
+    eps, eps_0 = (jax.random.normal(k, x.shape) for k in (key_eps, key_0))
+
+    def losses(of_ends, between):
+        """`[B]`, with w3 of the ends and w3 of what is between them apart."""
+        ends, inner = (v.params["schedule"] | {"w3": jnp.full(16, w3)} for w3 in (of_ends, between))
+        schedule = TRAINED.schedule(ends)
+        return objectives.variational(
+            system.denoiser(v), x, eps, TRAINED.level(ends, TRAINED.between(inner, t), t), eps_0=eps_0,
+            level_0=schedule(jnp.float32(0)), level_1=schedule(jnp.float32(1)), values=None,
+        )[0]  # fmt: skip
+
+    through_the_ends = float((losses(2 + h, 2.0) - losses(2 - h, 2.0)).mean()) / (2 * h)
+    slopes = (losses(2.0, 2 + h) - losses(2.0, 2 - h)) / (2 * h)
+    of_the_square = float((2 * losses(2.0, 2.0) * slopes).mean())
+    np.testing.assert_allclose(found["w3"].sum(), through_the_ends + of_the_square, rtol=3e-2)
+    plain = through_the_ends + float(slopes.mean())  # what it would be without
+    assert abs(plain - through_the_ends - of_the_square) > 0.2 * abs(of_the_square)
 
 
 @pytest.mark.parametrize("solver", [samplers.ddim(), samplers.ddim(eta=0.5), samplers.ancestral()])
 def test_trained_schedules_sample_the_mixture(solver):
     """Parameters are traced, as in the commands; a bent schedule is sampled as well as the straight one."""
     system = _system(MIXTURE, TRAINED, solver)
-    params, extra, frozen = system.init(jax.random.key(0))
-    params["schedule"]["w3"] = jnp.full(16, 2.0)
-    params["schedule"]["w2"] = jnp.full(16, 4.0)
-    n = 2000
-    x = np.asarray(
-        jax.jit(system.sample, static_argnums=5)(params, extra, frozen, jax.random.key(2), None, n)
-    )
+    x = tools.sample(system, _bent(system), jax.random.key(2), 2000)
     right = x[:, 0] > 0
     assert abs(right.mean() - 0.7) < 0.05
     np.testing.assert_allclose(x[right].mean(0), CENTRES[1], atol=0.03)
@@ -119,8 +147,7 @@ def test_a_trained_schedule_at_its_start_samples_as_the_fixed_one():
     draws = []
     for clock in (FIXED, vdm.trained(10.0, -8.0, width=0)):
         system = _system(MIXTURE, clock)
-        sample = jax.jit(system.sample, static_argnums=5)
-        draws.append(sample(*system.init(jax.random.key(0)), jax.random.key(2), None, 50))
+        draws.append(tools.sample(system, tools.variables(system), jax.random.key(2), 50))
     np.testing.assert_allclose(draws[0], draws[1], atol=1e-3)
 
 
@@ -163,8 +190,8 @@ def test_a_fixed_schedule_can_be_named():
     config.schedule = {"name": "log_snr_linear", "log_snr_max": 10.0}
     config.sampler = {"solver": "dpm_solver_pp", "steps": 5, "grid": "log_snr"}
     system = systems.build(config)
-    assert jax.eval_shape(system.init, jax.random.key(0))[0]["schedule"] == {}
-    assert assemble.network_calls(config) == 5
+    assert jax.eval_shape(system.init, jax.random.key(0), system.example, {})[0]["schedule"] == {}
+    assert system.passes[0].calls == {"network": 5}
 
 
 @pytest.mark.parametrize("schedule", [schedules.vp_cosine(), schedules.rectified_flow()])

@@ -74,6 +74,17 @@ def test_decay_out_of_range_is_refused(rule):
         rule(1.5)
 
 
-def test_half_life_out_of_range_is_refused():
-    with pytest.raises(ValueError, match="images=0"):
-        ema.half_life(0, 16)
+@pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf"), "many"])
+@pytest.mark.parametrize(
+    "rule, name, others",
+    [
+        (ema.half_life, "images", {"batch_size": 16}),
+        (ema.half_life, "batch_size", {"images": 100}),
+        (ema.half_life, "rampup", {"images": 100, "batch_size": 16}),
+        (ema.inverse_power, "inv_gamma", {"decay": 0.99}),
+        (ema.inverse_power, "power", {"decay": 0.99}),
+    ],
+)
+def test_numbers_out_of_range_are_refused(rule, name, others, value):
+    with pytest.raises(ValueError, match=f"{name} must be (positive|a positive|a finite|an integer)"):
+        rule(**{name: value}, **others)

@@ -104,8 +104,18 @@ def test_updates_keep_the_dtype_of_the_parameters():
         ({"name": "adam", "schedule": "cosine"}, "needs num_steps > warmup_steps=0, got num_steps=None"),
         ({"name": "adam", "weight_decay": 0.1}, "weight_decay=0.1"),
         ({"name": "adam", "clip_norm": 0.0}, "clip_norm=0.0"),
+        ({"name": "adam", "clip_norm": math.nan}, "clip_norm must be"),
+        ({"name": "adamw", "weight_decay": -1e-4}, "weight_decay must be finite and at least 0, got -0.0001"),
+        ({"name": "adam", "warmup_steps": -1}, "warmup_steps must be finite and at least 0, got -1"),
+        ({"name": "adam", "warmup_steps": 1.5}, "warmup_steps must be an integer, got 1.5"),
+        ({"name": "adam", "b1": 1.0}, r"b1 must be in \[0, 1\), got 1.0"),
+        ({"name": "radam", "b2": -0.1}, r"b2 must be in \[0, 1\), got -0.1"),
+        ({"name": "adam", "eps": 0}, "eps must be positive and finite, got 0"),
+        ({"name": "sgd", "learning_rate": 0.0}, "learning_rate must be positive and finite, got 0.0"),
+        ({"name": "sgd", "learning_rate": math.nan}, "learning_rate must be a finite number, got nan"),
+        ({"name": "sgd", "learning_rate": "0.1"}, "learning_rate must be a finite number, got '0.1'"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
-        optimizer.make(learning_rate=0.1, **arguments)
+        optimizer.make(**{"learning_rate": 0.1, **arguments})

@@ -35,7 +35,8 @@ def test_losses_do_not_depend_on_the_mesh(axes, single, tmp_path):
     losses, params, average = single
     np.testing.assert_allclose(_losses(tmp_path), losses, rtol=1e-5)
     # Adam divides by the root of small second moments: parameters are compared less tightly than losses.
-    for got, expected in zip(jax.tree.leaves((state.params, state.ema["ema"])), jax.tree.leaves((params, average))):
+    both = map(jax.tree.leaves, ((state.params, state.ema["ema"]), (params, average)))
+    for got, expected in zip(*both, strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
     ways = mesh.shape["fsdp"]
     for tree in (state.params, state.ema["ema"], state.opt_state["regression"][1].mu):
@@ -83,3 +84,48 @@ def test_batch_that_does_not_divide_is_refused():
 def test_mesh_that_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="mesh data=3 x fsdp=1 x tensor=1 does not use the 8 devices"):
         sharding.make_mesh(data=3)
+    for value in (0, -1, 1.5, float("nan"), "all"):
+        for axis in ("data", "fsdp", "tensor"):
+            with pytest.raises(ValueError, match=f"{axis} must be a"):
+                sharding.make_mesh(**{axis: value})
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.int64, "device", "split"])
+def test_batches_of_other_kinds_train_alike(tmp_path, kind):
+    """Rows in double precision, on one device, or split already: as `Batches` may give them."""
+    mesh = _mesh(2, 1)
+
+    class Other(toy_training.Batches):
+        def __next__(self):
+            batch = {name: np.round(rows) for name, rows in super().__next__().items()}
+            if kind == "device":
+                return jax.tree.map(jnp.asarray, batch)
+            if kind == "split":
+                return sharding.put_batch(mesh, batch)
+            return {name: rows.astype(kind or rows.dtype) for name, rows in batch.items()}
+
+    class Plain(Other):
+        def __next__(self):
+            return {name: np.round(rows) for name, rows in toy_training.Batches.__next__(self).items()}
+
+    for name, batches in (("other", Other()), ("plain", Plain())):
+        toy_training.run(tmp_path / name, 4, 4, 1, mesh=mesh, batches=batches)
+    if kind is not np.int64:
+        assert _losses(tmp_path / "other") == _losses(tmp_path / "plain")
+    np.testing.assert_allclose(_losses(tmp_path / "other"), _losses(tmp_path / "plain"), rtol=1e-5)
+
+
+def test_a_batch_that_is_split_already_stays_where_it_is():
+    mesh = _mesh(2, 4)
+    batch = sharding.put_batch(mesh, {"x": np.arange(16.0)})
+    assert sharding.put_batch(mesh, batch)["x"] is batch["x"]
+
+
+def test_another_batch_than_the_first_is_named(tmp_path):
+    class Short(toy_training.Batches):
+        def __next__(self):
+            batch = super().__next__()
+            return {name: rows[:4] for name, rows in batch.items()} if self.position == 3 else batch
+
+    with pytest.raises(ValueError, match="batch 3 is not like the first one"):
+        toy_training.run(tmp_path, 4, 4, 4, batches=Short(), mesh=_mesh(1, 1))

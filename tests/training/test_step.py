@@ -120,7 +120,7 @@ def test_frozen_arrays_are_arguments_of_the_programs(mesh, tmp_path):
     run = step.compiled(step.make(system, optax.sgd(0.1), ema.constant(0.9)), now)
     text = run.lower(now, frozen, jax.random.key(0), {}).as_text()
     assert "tensor<256x256xf32>" in text and len(text) < 50_000  # the table's numbers alone are 500,000
-    assert "\"0x" not in text  # how a constant array is written
+    assert '"0x' not in text  # how a constant array is written
     assert int(state.step) == 1
 
 

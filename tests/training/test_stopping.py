@@ -146,6 +146,45 @@ def test_a_signal_while_compiling_ends_the_command(tmp_path):
     assert checkpoints.steps(tmp_path / "run") == []
 
 
+def _pressing(at, times=1):
+    """Press Ctrl-C after a step, some times."""
+    asked = []
+
+    def should_stop():
+        asked.append(0)
+        if len(asked) == at + 1:
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+        return False
+
+    return should_stop
+
+
+def test_an_interrupted_program_keeps_its_steps(tmp_path, capsys):
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        toy_training.run(tmp_path / "parts", 12, 100, 5, should_stop=_pressing(7))
+    assert checkpoints.steps(tmp_path / "parts") == [7] and signal.getsignal(signal.SIGINT) is before
+    assert "interrupted: ending after this step" in capsys.readouterr().err
+    assert (tmp_path / "parts/loss.png").exists()
+    parts, whole = (toy_training.run(tmp_path / name, 12, 100, 5) for name in ("parts", "whole"))
+    jax.tree.map(np.testing.assert_array_equal, parts.params, whole.params)
+
+
+def test_a_second_interrupt_does_not_wait(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        toy_training.run(tmp_path, 12, 5, 5, should_stop=_pressing(7, times=2))
+    assert checkpoints.steps(tmp_path) == [5] and signal.getsignal(signal.SIGINT) is before
+
+
+def test_who_handles_signals_keeps_doing_so(tmp_path):
+    with stopping.on_signals() as received:
+        signal.raise_signal(signal.SIGINT)
+        state = toy_training.run(tmp_path, 12, 5, 5, should_stop=received)
+    assert int(state.step) == 0 and received() is signal.SIGINT
+
+
 def test_a_stop_does_not_decide_which_is_the_best(tmp_path):
     asked = []
     wish = lambda: asked.append(0) or len(asked) == 13 + 1  # after step 13

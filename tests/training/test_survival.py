@@ -1,5 +1,6 @@
 """What a run survives: a full disk, damaged checkpoints and files."""
 
+import errno
 import json
 import math
 import os
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from training import toy_training
 
-from diffjax.training import checkpoints, metrics
+from diffjax.training import checkpoints, layout, metrics, reading
 
 SCRIPT = pathlib.Path(toy_training.__file__)
 ROOT = SCRIPT.parents[2]
@@ -164,9 +165,10 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_saved(tmp_path, limit):
     environment = ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, SCRIPT.parents[1])))}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 1
+    assert not list(tmp_path.glob("*.tmp")) and checkpoints.steps(tmp_path) == [10]
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"10"}
     assert done.stderr.strip().splitlines()[-1].startswith("OSError: could not write"), done.stderr
     assert str(tmp_path) in done.stderr.strip().splitlines()[-1]
-    assert checkpoints.steps(tmp_path) == [10]
     jax.tree.map(np.testing.assert_array_equal, checkpoints.restore_params(tmp_path), before)
     toy_training.run(tmp_path, 20, 10, 5, keep=1)  # goes on when there is room again
     assert all(path.name.isdigit() for path in (tmp_path / "checkpoints").iterdir())
@@ -180,21 +182,77 @@ def test_what_is_not_finite_is_null_in_the_file_and_nan_again(tmp_path):
     assert math.isnan(metrics.read(tmp_path)[0]["norm"])
 
 
-def test_files_that_are_not_what_they_should_be_are_named(tmp_path):
-    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n[3]\n{"step": 3}\n')
-    with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2 is not a row of metrics: '\[3\]'"):
-        metrics.read(tmp_path)
-    (tmp_path / "metrics.jsonl").write_bytes(
-        b'{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n\x93\x00\n'
-    )
-    with pytest.raises(ValueError, match=r"metrics\.jsonl, line 3 is not a row of metrics"):
-        toy_training.run(tmp_path, 4, 2, 2)
-
-
-def test_a_broken_log_is_refused_before_the_progress_bar(finished, tmp_path, capsys):
+def test_a_broken_log_stops_no_run_and_is_told_of_before_the_progress_bar(finished, tmp_path, capsys, caplog):
     workdir = shutil.copytree(finished, tmp_path / "run")
-    (workdir / "metrics.jsonl").write_text("oops\n")
-    with pytest.raises(ValueError, match=r"metrics\.jsonl, line 1 is not a row of metrics: 'oops'"):
-        toy_training.run(workdir, 40, 10, 5, progress=True)
-    assert capsys.readouterr().err == ""
-    assert checkpoints.steps(workdir) == [10, 20, 30]
+    lines = (workdir / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (workdir / "metrics.jsonl").write_text("".join(["oops\n", *lines[1:]]))
+    told = []
+
+    def stop():
+        told.append((len(caplog.records), capsys.readouterr().err))
+        return False
+
+    toy_training.run(workdir, 40, 10, 5, progress=True, should_stop=stop)
+    assert "metrics.jsonl, line 1 is not a row of metrics and is left out: 'oops'" in caplog.text
+    assert told[0][0] == 1 and "step/s" in "".join(err for _, err in told)
+    assert [row["step"] for row in metrics.read(workdir)] == list(range(10, 41, 5))
+    assert checkpoints.latest_step(workdir) == 40
+
+
+def _deleting(workdir, step, replaced_by=None):
+    """Delete a checkpoint, as a run in training does when the next one is there."""
+    root = workdir / "checkpoints"
+    if (root / str(step)).exists():
+        if replaced_by is not None:
+            shutil.copytree(root / str(step), root / str(replaced_by))
+        shutil.rmtree(root / str(step))
+
+
+def test_what_is_read_stays_when_the_run_deletes_it(finished, tmp_path, monkeypatch):
+    workdir = shutil.copytree(finished, tmp_path / "run")
+    read, expected = reading.read_tree, checkpoints.restore_params(finished, step=30)
+
+    def interrupted(path):
+        _deleting(workdir, 30, replaced_by=40)
+        assert [each.name for each in workdir.glob(".reading-*")] == [path.parent.name]
+        return read(path)
+
+    monkeypatch.setattr(reading, "read_tree", interrupted)
+    params, step = checkpoints.restore_params_and_step(workdir)
+    assert step == 30 and not (workdir / "checkpoints/30").exists()
+    jax.tree.map(np.testing.assert_array_equal, params, expected)
+    assert not list(workdir.glob(".reading-*"))
+
+
+@pytest.mark.parametrize("moment", ["check", "is_older"])
+def test_a_checkpoint_that_was_replaced_is_not_called_damaged(
+    finished, tmp_path, monkeypatch, caplog, capfd, moment
+):
+    workdir = shutil.copytree(finished, tmp_path / "run")
+    own = getattr(layout, moment)
+
+    def interrupted(folder):
+        found = own(folder)
+        _deleting(workdir, 30, replaced_by=40)
+        return found
+
+    monkeypatch.setattr(layout, moment, interrupted)
+    params, step = checkpoints.restore_params_and_step(workdir)
+    assert step == 40
+    jax.tree.map(np.testing.assert_array_equal, params, checkpoints.restore_params(finished, step=30))
+    assert "damaged" not in caplog.text and "Traceback" not in capfd.readouterr().err
+    with pytest.raises(ValueError, match=r"no checkpoint of step=30; it has \[10, 20, 40\]"):
+        checkpoints.restore_params(workdir, step=30)
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.EROFS])
+def test_reading_needs_no_links_and_no_permission_to_write(finished, monkeypatch, number):
+    expected = checkpoints.restore_params(finished)
+
+    def refused(*arguments):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "mkdir" if number == errno.EROFS else "link", refused)
+    jax.tree.map(np.testing.assert_array_equal, checkpoints.restore_params(finished), expected)
+    monkeypatch.undo()
+    assert not list(finished.glob(".reading-*"))

@@ -1,13 +1,19 @@
 """A run's folder: what it says, whom it refuses."""
 
+import errno
+import fcntl
 import json
+import os
+import pathlib
 import shlex
+import subprocess
 import sys
 
 import jax
 import pytest
+from training import toy_training
 
-from diffjax.training import workdir
+from diffjax.training import checkpoints, metrics, workdir
 
 IDENTITY = ("model", "training.seed", "training.rate")
 CONFIG = {"model": {"channels": 8, "mults": (1, 2)}, "training": {"num_steps": 10, "seed": 0}}
@@ -152,6 +158,74 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
     assert (tmp_path / "README.md").read_text() == "precious"
+
+
+@pytest.mark.parametrize("address", ["gs://bucket/run", "gs:/bucket/run", "s3://bucket/run", "hdfs://a/b"])
+def test_an_address_is_no_folder(address, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fit = lambda place: toy_training.fit(place, toy_training.system(), toy_training.adam(), 2)
+    lock = lambda place: workdir.lock(place).__enter__()
+    read = (checkpoints.restore_params, checkpoints.latest_step, metrics.read, workdir.read_config)
+    for each in (lambda place: workdir.prepare(place, CONFIG), lock, fit, *read):
+        with pytest.raises(ValueError, match=f"workdir must be a folder of this machine, got '{address}'"):
+            each(address)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert workdir.prepare("~/runs/x", CONFIG) == tmp_path / "home/runs/x"
+    with workdir.lock("~/runs/x"):
+        toy_training.run("~/runs/x", 2, 2, 2)
+    assert checkpoints.latest_step("~/runs/x") == 2 and metrics.read("~/runs/x")[-1]["step"] == 2
+    checkpoints.restore_params("~/runs/x")
+    assert workdir.read_config("~/runs/x")["model"]["channels"] == 8 and workdir.has_checkpoint("~/runs/x")
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+def test_files_are_utf_8_whatever_the_locale(tmp_path):
+    code = (
+        "import sys; from diffjax.training import workdir\n"
+        "for steps in (1, 2):\n"
+        "    config = {'name': 'Mélange', 'training': {'num_steps': steps}}\n"
+        "    workdir.prepare(sys.argv[1], config, about='Mélange of points, ∑.')\n"
+        "    (workdir.Path(sys.argv[1]) / 'checkpoints/1').mkdir(parents=True, exist_ok=True)\n"
+    )
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
+    script = tmp_path / "script.py"
+    script.write_text(code, encoding="utf-8")
+    environment = os.environ | plain | {"PYTHONPATH": str(pathlib.Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, script, tmp_path / "run"], env=environment, capture_output=True, encoding="utf-8"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Mélange of points, ∑." in (tmp_path / "run/README.md").read_text(encoding="utf-8")
+    assert workdir.read_config(tmp_path / "run")["name"] == "Mélange"
+    assert len((tmp_path / "run/changes.jsonl").read_text(encoding="utf-8").splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_drive_without_locks_is_told_of(tmp_path, monkeypatch, caplog, number):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with workdir.lock(tmp_path):
+        workdir.prepare(tmp_path, CONFIG)
+    assert f"workdir {tmp_path} has no file locks ({os.strerror(number)})" in caplog.text
+
+
+def test_the_first_of_several_processes_decides(tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    told = [False]
+    monkeypatch.setattr(workdir, "agree", lambda wish: told[0])
+    with workdir.lock(tmp_path / "run"):  # this one makes nothing: the other is slow to begin
+        workdir.prepare(tmp_path / "run", CONFIG)
+    assert not (tmp_path / "run").exists()
+    told[0] = True
+    with pytest.raises(ValueError, match="the first process refuses workdir"):
+        workdir.prepare(tmp_path / "run", CONFIG)
 
 
 def test_one_process_at_a_time(tmp_path):

@@ -14,6 +14,7 @@ from diffjax.training import ema, sharding, state, step, stopping
 
 FEATURES = 16
 BATCH = 8
+ROW = {name: jax.ShapeDtypeStruct((1, n), jnp.float32) for name, n in (("x", FEATURES), ("y", 1))}
 
 
 class Batches:
@@ -62,9 +63,8 @@ def system(calls=None):
         x = jax.vmap(lambda key: jax.random.normal(key, (FEATURES,)))(keys)
         return x @ variables.params["dense"]["kernel"]
 
-    rows = {name: jax.ShapeDtypeStruct((1, n), jnp.float32) for name, n in (("x", FEATURES), ("y", 1))}
     return training.System(
-        example=rows,
+        example=ROW,
         frozen={"scale": jax.ShapeDtypeStruct((1,), jnp.float32)},
         prepare=lambda folder, source=None: ({"scale": np.full(1, 0.5, np.float32)}, source),
         init=init,
@@ -91,23 +91,21 @@ def adam():
     return training.optimizer.make("adam", 1e-2, schedule="cosine", num_steps=400, clip_norm=1.0)
 
 
+def fit(workdir, toy, optimizer, num_steps, **options):
+    """Train any toy; what is not said is not to be waited for."""
+    options = {"progress": False, "ema_decay": 0.9, "batches": Batches(), **options}
+    batches = options.pop("batches")
+    return training.fit(toy, optimizer, batches, workdir=workdir, num_steps=num_steps, **options)
+
+
 def run(workdir, num_steps, checkpoint_every, log_every, **options):
-    options = {"progress": False, "ema_decay": 0.9, **options}
-    return training.fit(
-        options.pop("system", system()),
-        adam(),
-        options.pop("batches", Batches()),
-        workdir=workdir,
-        num_steps=num_steps,
-        checkpoint_every=checkpoint_every,
-        log_every=log_every,
-        **options,
-    )
+    every = {"checkpoint_every": checkpoint_every, "log_every": log_every}
+    return fit(workdir, options.pop("system", system()), adam(), num_steps, **every, **options)
 
 
-def by_hand(num_steps, decay=0.9, seed=0):
+def by_hand(num_steps, decay=0.9, seed=0, toy=None):
     """Yield the state after each step of the regression, without the loop: bare steps from bare keys."""
-    toy, mesh, batches, key = system(), sharding.make_mesh(), Batches(), jax.random.key(seed)
+    toy, mesh, batches, key = toy or system(), sharding.make_mesh(), Batches(), jax.random.key(seed)
     frozen = toy.prepare(None)[0]
     first = sharding.put_batch(mesh, next(Batches()))
     shapes = state.abstract(toy, adam(), first, frozen, mesh, sharding.replicated)

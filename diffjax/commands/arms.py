@@ -1,0 +1,83 @@
+"""Arms of an evaluation: the run's config with overrides, each built before any of them is sampled."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from diffjax import systems
+from diffjax.commands.loading import load_config, overridden
+from diffjax.training.system import System
+
+
+class Arm(NamedTuple):
+    """One way to sample.
+
+    Attributes:
+      about: what is said of it beside its numbers: {"guidance_weight": w}, {"arm": title} or {"steps": n}.
+      config: of the run, changed.
+      system: of the config.
+    """
+
+    about: dict[str, Any]
+    config: ConfigDict
+    system: System
+
+    @property
+    def title(self) -> str:
+        """A few words on it."""
+        (kind, given), *_ = self.about.items()
+        forms = {"guidance_weight": "w = {:g}", "steps": "{} steps"}
+        return forms.get(kind, "{}").format(given)
+
+    @property
+    def file(self) -> str:
+        """Name of its picture."""
+        if "guidance_weight" in self.about:
+            return f"samples_w{self.about['guidance_weight']:g}.png"
+        return f"samples_{re.sub(r'[^0-9A-Za-z.]+', '_', self.title).strip('_.') or 'arm'}.png"
+
+    @property
+    def calls(self) -> int:
+        """Network calls a sample, of all its passes."""
+        return sum(sum(each.calls.values()) for each in self.system.passes)
+
+
+def of(
+    config: ConfigDict, settings: Mapping[str, Any], steps: int | None, workdir: Path | None
+) -> tuple[list[Arm], list[Arm]]:
+    """Build the arms that settings ask for.
+
+    `guidance_weights` and `sweep_steps` are arms with a short name. Without weights the first arm is the run
+    as it is.
+
+    Args:
+      config: of the run.
+      settings: of `evaluation_settings.read`.
+      steps: of the sampler in every arm, or None.
+      workdir: of the run, or None for a pipeline.
+
+    Returns:
+      Arms that are measured wholly, and those of the sweep, with the first weight.
+
+    Raises:
+      ValueError: for an override that does not fit the config, or needs another network than was trained.
+    """
+    if steps is not None:
+        config = overridden(config, {"sampler.steps": steps})
+
+    def arm(about, changes, base=config):
+        own = overridden(base, changes) if changes else base
+        own = own if workdir is None else load_config(workdir, own)
+        return Arm(about, own, systems.build(own, workdir))
+
+    weights = settings.get("guidance_weights")
+    if weights is None:
+        sampler = config.get("sampler") or {}
+        arms = [arm({"guidance_weight": float(sampler.get("guidance_weight", 0.0))}, {})]
+    else:
+        arms = [arm({"guidance_weight": float(w)}, {"sampler.guidance_weight": w}) for w in weights]
+    sweep = [arm({"steps": n}, {"sampler.steps": n}, arms[0].config) for n in settings["sweep_steps"]]
+    return arms + [arm({"arm": title}, changes) for title, changes in settings["arms"]], sweep

@@ -1,0 +1,36 @@
+"""The listing of evaluators: what `config.evaluation.evaluators` may name, and what is the default."""
+
+from diffjax.evaluation import (
+    bits,
+    classes,
+    frechet,
+    inception_score,
+    kid,
+    measures,
+    neighbours,
+    prdc,
+    wasserstein,
+)
+from diffjax.evaluation.evaluator import Evaluator, OfData
+
+EVALUATORS: dict[str, Evaluator] = {
+    each.name: each
+    for each in (
+        classes.ACCURACY,
+        frechet.EVALUATOR,
+        kid.EVALUATOR,
+        wasserstein.EVALUATOR,
+        prdc.EVALUATOR,
+        inception_score.EVALUATOR,
+        neighbours.COPIES,
+        classes.COMPONENTS,
+    )
+}
+OF_DATA: dict[str, OfData] = {each.name: each for each in (bits.EVALUATOR, measures.EVALUATOR)}
+NAMES = (*EVALUATORS, *OF_DATA)
+DEFAULTS = {  # by what a system gives; what the data or the features lack is left out
+    "images": ("class_accuracy", "frechet", "kid", "prdc", "inception_score", "copies", "bits"),
+    "points": ("class_accuracy", "sliced_wasserstein", "prdc", "components", "bits"),
+    "embeddings": ("class_accuracy", "frechet", "kid", "prdc"),
+    None: ("measures",),
+}

@@ -1,0 +1,236 @@
+"""Trained systems that others stand on: read, copied, refused; pipelines of them; phases; runs of before."""
+
+import json
+import pathlib
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+from ml_collections import ConfigDict
+from systems.tools import tiny
+
+from diffjax import commands, systems, train
+from diffjax.commands import phases
+from diffjax.systems import older, stages
+from diffjax.systems.pipeline import pipeline
+from diffjax.training import checkpoints
+from diffjax.training.system import Variables
+
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A trained tiny run on points."""
+    folder = tmp_path_factory.mktemp("stages") / "run"
+    train.train(tiny("toys/ddpm"), folder, progress=False)
+    return folder
+
+
+def _same(one, two):
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(one), jax.device_get(two))
+
+
+def test_a_stage_is_the_run_it_names(run):
+    stage = stages.stage({"workdir": str(run)}, None, "teacher")
+    variables = stage.read(None)
+    _same(variables.params, checkpoints.restore_params(run))
+    assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, stage.shapes())
+    raw = stages.stage({"workdir": str(run), "ema": False}, None, "teacher").read(None)
+    _same(raw.params, checkpoints.restore_params(run, ema=False))
+    faster = stages.stage({"workdir": str(run), "sampler": {"steps": 2}}, None, "teacher").system
+    assert faster.passes[0].calls == {"network": 2} != stage.system.passes[0].calls
+
+
+def test_a_copy_needs_its_origin_no_more(run, tmp_path):
+    origin, user = tmp_path / "origin", tmp_path / "user"
+    shutil.copytree(run, origin)
+    given = {"workdir": str(origin)}
+    before = stages.stage(given, user, "teacher").read(user)
+    shutil.rmtree(origin)
+    shutil.move(user, tmp_path / "moved")
+    after = stages.stage(given, tmp_path / "moved", "teacher").read(tmp_path / "moved")
+    _same(before, after)
+    about = json.loads((tmp_path / "moved/stages/teacher/stage.json").read_text())
+    assert about["checksum"] == stages.checksum({**before.params, **before.extra})
+
+
+def test_equal_stages_are_read_once(run, tmp_path):
+    given = {"workdir": str(run)}
+    read = lambda name: stages.stage(given, tmp_path, name).read(tmp_path)
+    assert read("clip") is read("other")
+
+
+def test_a_changed_copy_is_refused(run, tmp_path):
+    given = {"workdir": str(run)}
+    stages.stage(given, tmp_path, "teacher").read(tmp_path)
+    copy = tmp_path / "stages/teacher"
+    values = jax.tree.map(lambda a: a + 1, checkpoints.read_tree(copy / "variables"))
+    shutil.rmtree(copy / "variables")
+    checkpoints.write_tree(copy / "variables", values)
+    stages._read.clear()
+    with pytest.raises(ValueError, match="variables is not what was written: its checksum is another one"):
+        stages.stage(given, tmp_path, "teacher").read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "config.teacher must have one of workdir and pretrained"),
+        ({"workdir": "nowhere"}, "config.teacher.workdir must be the folder of a run"),
+        ({"pretrained": "x.npz"}, "config.teacher.architecture is missing"),
+    ],
+)
+def test_what_is_no_stage_is_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        stages.stage(given, None, "teacher")
+
+
+def test_another_shape_is_refused_by_name(run, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    config = json.loads((other / "config.json").read_text())
+    config["model"]["width"] = 7
+    (other / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"another model in .*\(config.teacher\).*\['network'\].*has shape"):
+        stages.stage({"workdir": str(other)}, None, "teacher").read(None)
+
+
+def _pipeline(run, batch_size=None):
+    def lower(keys, made, request):
+        assert set(made) == {"base/walk"}
+        return request | {"start": made["base/walk"]}
+
+    base, up = (stages.stage({"workdir": str(run)}, None, name) for name in ("base", "up"))
+    walk = up.system.passes[0]
+
+    def add(v, keys, asked, made):
+        return walk.run(v, keys, {}, made) + 100 * asked["start"]
+
+    up = up._replace(system=up.system._replace(passes=(walk._replace(run=add, batch_size=batch_size),)))
+    return pipeline({"base": base, "up": up}, {"up": lower})
+
+
+def test_a_pipeline_hands_on_what_was_made(run):
+    system = _pipeline(run)
+    variables = Variables(frozen=system.prepare(None)[0])
+    assert [each.name for each in system.passes] == ["base/walk", "up/walk"] and system.gives == "points"
+    assert system.passes[1].calls == {"up/network": 3}
+    x = system.sample(variables, jax.random.key(0), system.request.default(4), 4)
+    with pytest.raises(ValueError, match="takes no request; got 'text'"):
+        system.request.of_user({"text": ["a"]}, 4)
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), jnp.arange(4))
+    alone = system.sample(variables, keys[2:], system.request.default(2), 2)
+    np.testing.assert_allclose(alone, x[2:], rtol=1e-4, atol=1e-4)
+
+
+def test_passes_go_on_where_they_were_killed(run, tmp_path):
+    """Each at its own batch size; what was made before stays, and another request makes it anew."""
+    system = _pipeline(run, batch_size=2)
+    variables, shelf = Variables(frozen=system.prepare(None)[0]), tmp_path / "passes"
+
+    def draw(system, seed=0):
+        return commands.sample_in_batches(
+            system, variables, key=jax.random.key(seed), num=5, batch_size=3, keep=shelf, progress=None
+        ).x
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    first, second = system.passes
+    broken = system._replace(passes=(first, second._replace(run=killed)))
+    with pytest.raises(KeyboardInterrupt):
+        draw(broken)
+    kept = np.load(shelf / "base.walk.npy")
+    assert kept.shape == (5, 2)
+    resumed = system._replace(passes=(first._replace(run=killed), second))  # the first is not run again
+    x = draw(resumed)
+    assert not shelf.exists()
+    np.testing.assert_allclose(x, draw(system), rtol=1e-4, atol=1e-4)
+    with pytest.raises(KeyboardInterrupt):
+        draw(broken)
+    with pytest.raises(KeyboardInterrupt):  # another seed: the first has to be run
+        draw(resumed, seed=1)
+
+
+def test_phases_are_runs_one_after_another(tmp_path):
+    config = tiny("toys/ddpm")
+    config.phases = [{"name": "first"}, {"name": "second", "training.num_steps": 5, "training.seed": 1}]
+    state = train.train(config, tmp_path, progress=False)
+    assert int(state.step) == 5
+    assert (
+        checkpoints.latest_step(tmp_path / "first") == 3 and checkpoints.latest_step(tmp_path / "second") == 5
+    )
+    assert int(train.train(config, tmp_path, progress=False).step) == 5  # nothing is left to do
+
+
+def test_the_phase_before_is_the_teacher(tmp_path):
+    config = ConfigDict({"teacher": {"workdir": "given"}, "steps": 8})
+    config.phases = [{"name": "a"}, {"name": "b", "steps": 4, "teacher.workdir": "previous"}]
+    (first, here), (second, there) = phases.of(config, tmp_path)
+    assert first.teacher.workdir == "given" and first.steps == 8 and here == tmp_path / "a"
+    assert second.teacher.workdir == str(here) and second.steps == 4 and there == tmp_path / "b"
+    for bad, message in [
+        ([{"steps": 1}], "each of config.phases must be a dict with a name"),
+        ([{"name": "a"}, {"name": "a"}], "config.phases must have names of their own"),
+        ([{"name": "a", "teacher.workdir": "previous"}], "the first of config.phases has no phase before it"),
+    ]:
+        config.phases = bad
+        with pytest.raises(ValueError, match=message):
+            list(phases.of(config, tmp_path))
+
+
+def test_runs_of_before_are_sampled(run, tmp_path):
+    """Parameters without names, as they were saved; the label table within the network."""
+    new = checkpoints.restore_params(run)
+    old = tmp_path / "old"
+    old.mkdir()
+    shutil.copy(run / "config.json", old / "config.json")
+    params = {"params": new["network"]}
+    items = {name: ocp.args.StandardSave(params) for name in ("params", "ema")}
+    items |= {"train": ocp.args.StandardSave({"step": np.int32(3)})}
+    items |= {name: ocp.args.JsonSave({}) for name in ("data", "meta")}
+    with ocp.CheckpointManager(old / "checkpoints", item_names=tuple(items)) as manager:
+        manager.save(3, args=ocp.args.Composite(**items))
+    _, variables, step = commands.load(old)
+    assert step == 3
+    _same(variables.params, new)
+    with pytest.raises(ValueError, match="are of an older layout: they can be sampled"):
+        train.train(tiny("toys/ddpm"), old, progress=False)
+
+
+def test_the_label_table_of_before_stands_beside_the_network():
+    table, dense = np.ones((3, 4)), {"kernel": np.zeros(2)}
+    old = {"params": {"embed": {"time_0": dense, "label": {"embedding": table}}, "out": dense}}
+    new = older.named(old)
+    assert new["conditions"]["embed"]["label"]["embedding"] is table
+    assert new["network"] == {"embed": {"time_0": dense}, "out": dense}
+    vdm = older.named({"network": {"params": {"out": dense}}, "schedule": {"w": table}})
+    assert set(vdm) == {"network", "schedule"} and vdm["network"] == {"out": dense}
+    assert older.named(new) is new
+
+
+def test_a_published_network_is_a_stage():
+    """The recorded output of guided-diffusion's own network, through a stage."""
+    recorded = np.load(GOLDEN / "gd_unet_plain.npz")
+    hyper = json.loads(str(recorded["_hyper_json"]))["config"]
+    given = {
+        "pretrained": str(GOLDEN / "gd_unet_plain.safetensors"),
+        "architecture": "guided_diffusion_unet",
+        "config": hyper,
+    }
+    stage = stages.stage(given, None, "teacher")
+    variables = stage.read(None)
+    assert jax.tree.map(jnp.shape, stage.shapes()) == jax.tree.map(jnp.shape, variables)
+    network = stage.system.features(variables)["network"]
+    x, wanted = (np.moveaxis(recorded[name], 1, -1) for name in ("in__x", "out__y"))
+    found = np.asarray(network(x, recorded["in__t"], None))
+    np.testing.assert_allclose(found, wanted, atol=1e-4 * wanted.std())
+
+
+def test_systems_are_registered_by_name():
+    with pytest.raises(ValueError, match="system 'ddpm' is taken"):
+        systems.register("ddpm", object())

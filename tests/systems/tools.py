@@ -1,0 +1,49 @@
+"""What the tests of systems share: variables, gradients and samples of a system at hand."""
+
+import pathlib
+
+import jax
+import numpy as np
+
+from diffjax import commands, samplers
+from diffjax.systems import read
+from diffjax.training.system import Variables
+
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+
+
+def sampler(schedule, solver, times, **options):
+    """Return a read.Sampler without guidance or threshold."""
+    options = {"guidance_weight": 0.0, "threshold": None} | options
+    times = np.asarray(times)
+    calls = 0 if schedule is None else samplers.network_calls(solver, samplers.plan(schedule, solver, times))
+    return read.Sampler(solver, times, calls=calls, **options)
+
+
+def variables(system, key=0, **params):
+    """Return the variables at initialisation, with the "network" replaced where it is given."""
+    params_, extra = system.init(jax.random.key(key), system.example, {})
+    return Variables({**params_, **params}, extra)
+
+
+def gradients(system, v, key, batch):
+    """Return the gradients of a lone update, extra and metrics."""
+    return jax.jit(system.updates[0].gradients)(v, key, batch, 0)
+
+
+def sample(system, v, key, n, request=None):
+    return np.asarray(jax.jit(system.sample, static_argnums=3)(v, key, request or {}, n))
+
+
+def tiny(name, **overrides):
+    """Return a shipped config made small: three steps of training, few of sampling, a narrow network."""
+    config = commands.config_module(CONFIGS / f"{name}.py").get_config()
+    small = {"width": 8, "depth": 1} if config.model.name == "mlp" else {}
+    config.model.update(small)
+    config.sampler.steps = 3
+    config.optimizer.warmup_steps = 1
+    config.data.num_examples = 64
+    config.training.update(
+        {"num_steps": 3, "batch_size": 8, "log_every": 1, "checkpoint_every": 3, "sample_every": 0}
+    )
+    return commands.overridden(config, overrides)
