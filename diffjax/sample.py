@@ -139,7 +139,7 @@ def _main(argv):
     )  # fmt: skip
     save(out, system, samples, request)
     shown = pictures.of_samples(
-        out / "samples.png", system.gives, samples.x, system.request.describe(request)
+        out / "samples.png", str(system.gives), samples.x, system.request.describe(request)
     )
     files = " and ".join(map(str, [out / "samples.npz", *([shown] if shown else [])]))
     print(f"{options.num} samples in {samples.seconds:.1f} s: {files}")

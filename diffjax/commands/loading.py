@@ -54,7 +54,7 @@ def load(
       ValueError: if the folder is no run or has no checkpoint, or names or shapes differ from the config's
         network; it names the first.
     """
-    if isinstance(run, ConfigDict):
+    if not isinstance(run, str | Path):
         system = systems.build(run)
         if system.updates:
             raise ValueError(
@@ -67,7 +67,10 @@ def load(
         return Loaded(system, _placed(Variables(frozen=system.prepare(None)[0]), mesh), None)
     workdir = run_folder.local(run)
     system = systems.build(load_config(workdir, config), workdir)
-    step = best_step(workdir, load_config(workdir, config)) if step == "best" else step
+    if isinstance(step, str):
+        if step != "best":
+            raise ValueError(f"step must be a number, 'best' or None, got {step!r}")
+        step = best_step(workdir, load_config(workdir, config))
     values, step = checkpoints.restore_served(workdir, system.serves, ema=ema, step=step)
     variables = stages.placed(system, older.named(values), system.prepare(workdir)[0], str(workdir))
     return Loaded(system, _placed(variables, mesh), step)

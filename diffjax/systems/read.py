@@ -208,7 +208,7 @@ def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
     `sampler.steps` is of the time grid; a solver's own `steps` at each level are `sampler.steps_per_level`.
     """
     require(config, "sampler.solver", "sampler.steps")
-    options = section(config, "sampler")
+    options: dict[str, Any] = section(config, "sampler")
     make = pick("sampler.solver", options.pop("solver"), listing.SOLVERS).make
     grid_times = _grid(noise, options.pop("steps"), options.pop("grid", "uniform"))
     if "steps_per_level" in options:
