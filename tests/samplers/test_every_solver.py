@@ -53,7 +53,7 @@ def test_every_public_name_is_a_listed_solver_or_none():
 
 
 def test_every_file_of_solvers_is_listed():
-    """Every public function of the room that returns a Solver has its entry, but for what makes them of parts."""
+    """Every public function of the room that returns a Solver has its entry, but for makers from parts."""
     found = set()
     for module in pkgutil.walk_packages(samplers.__path__, "diffjax.samplers."):
         for name, value in vars(importlib.import_module(module.name)).items():
