@@ -55,8 +55,9 @@ class GaussianMixture:
     def sample(self, key: Key[Array, ""], n: int, label: int | None = None) -> Float[Array, "n dim"]:
         """Draw n points, `[n, D]`; of one class if `label` is given."""
         checks.count("n", n)
+        log_weights = self._log_weights(label)
         key_k, key_x = jax.random.split(key)
-        component = jax.random.categorical(key_k, jnp.asarray(self._log_weights(label)), shape=(n,))
+        component = jax.random.categorical(key_k, jnp.asarray(log_weights), shape=(n,))
         z = jax.random.normal(key_x, (n, self.means.shape[1]))
         scaled = jnp.sqrt(jnp.asarray(self.spectra, z.dtype))[component] * z
         return jnp.asarray(self.means, z.dtype)[component] + jnp.einsum(

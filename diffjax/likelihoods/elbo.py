@@ -15,7 +15,6 @@ from diffjax.process import checks, forward, gaussian
 from diffjax.process.level import Schedule, mean_of_each, part
 from diffjax.process.prediction import Denoiser, Prediction
 from diffjax.samplers.solver import Times
-from diffjax.samplers.transitions.ancestral import Variance
 from diffjax.types import Array, ArrayLike, Float, Key
 
 Decoder = Literal["discretized", "gaussian"]
@@ -34,7 +33,7 @@ def bits_per_dim(
     schedule: Schedule,
     x0: Float[Array, "batch *shape"],
     *,
-    variance: Variance = "fixed_small",
+    variance: forward.Variance = "fixed_small",
     cond: Any = None,
     times: Times | None = None,
     noise: Float[Array, "..."] | None = None,
@@ -75,7 +74,7 @@ def bits_per_dim(
       >>> bound["total"].shape, bound["terms"].shape
       ((2,), (2, 10))
     """
-    checks.chain("elbo.bits_per_dim", schedule)
+    checks.discrete("elbo.bits_per_dim", schedule)
     times = np.arange(schedule.t_max, -1, -1) if times is None else np.asarray(times)
     if len(times) < 2 or times[0] != schedule.t_max or times[-1] != 0 or (np.diff(times) >= 0).any():
         given = np.array2string(times, threshold=6)
@@ -122,7 +121,7 @@ def term_of(
     x_t: Float[Array, "batch *shape"],
     x0: Float[Array, "batch *shape"],
     at_data: ArrayLike,
-    variance: Variance,
+    variance: forward.Variance,
     decoder: Decoder = "discretized",
     cdf: Cdf = "tanh",
 ) -> Float[Array, " batch"]:

@@ -72,7 +72,7 @@ def batch(x: Array) -> Array:
 def discrete(name: str, schedule: Schedule) -> int:
     """Return T of a chain; ValueError for a continuous schedule."""
     if schedule.num_steps is None:
-        raise ValueError(f"{name} needs a chain, e.g. `schedules.linear_beta`; got {schedule!r}")
+        raise ValueError(f"{name} needs a chain as schedule, e.g. `schedules.linear_beta`; got {schedule!r}")
     return schedule.num_steps
 
 

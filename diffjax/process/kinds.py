@@ -16,6 +16,7 @@ d = alpha q - sigma p this solves to
 (r only keeps the score row free of 1 / sigma.)
 """
 
+from diffjax.border import checked
 from diffjax.process import forward
 from diffjax.process.level import NoiseLevel, namespace, require_rates
 from diffjax.types import ArrayLike
@@ -59,6 +60,7 @@ _ROWS = {
 KINDS = tuple(_ROWS)
 
 
+@checked
 def row(
     kind: str, level: NoiseLevel, level_s: NoiseLevel | None = None
 ) -> tuple[ArrayLike, ArrayLike, ArrayLike]:

@@ -127,16 +127,15 @@ def expand(field: ArrayLike, x: ArrayLike) -> Array:
     dtype = jnp.result_type(x)
     if not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(f"x must be floating point (images in [-1, 1]), got dtype {dtype}")
+    given, shape = jnp.shape(field), jnp.shape(x)
+    one_each = len(given) == 1 and given == shape[:1]
+    if not (one_each or given == () or (len(given) == len(shape) and _broadcasts(given, shape))):
+        raise ValueError(
+            f"a level's field must be a scalar or [B], one value for each sample of x {list(shape)}, "
+            f"got shape {list(given)}"
+        )
     field = jnp.asarray(field, dtype)
-    rank = jnp.ndim(x)
-    if field.ndim == 1 and rank >= 1 and field.shape[0] == jnp.shape(x)[0]:
-        return field.reshape(field.shape + (1,) * (rank - 1))
-    if field.ndim == 0 or (field.ndim == rank and _broadcasts(field.shape, jnp.shape(x))):
-        return field
-    raise ValueError(
-        f"a level's field must be a scalar or [B], one value for each sample of x {list(jnp.shape(x))}, "
-        f"got shape {list(field.shape)}"
-    )
+    return field.reshape(given + (1,) * (len(shape) - 1)) if one_each else field
 
 
 def _broadcasts(shape, onto):
@@ -167,7 +166,7 @@ def require_rates(level: NoiseLevel, what: str) -> None:
     """Raise ValueError if `level` carries no d_alpha, d_sigma (it came from a chain)."""
     if level.d_alpha is None or level.d_sigma is None:
         raise ValueError(
-            f"{what} needs d alpha/dt and d sigma/dt, and a discrete chain has none: "
+            f"{what} needs a level with d alpha/dt and d sigma/dt, and a discrete chain has none: "
             "use a continuous schedule, or the chain's .continuous()"
         )
 

@@ -152,8 +152,8 @@ def split_variance(
     if output.shape == (*jnp.shape(x_t)[:-1], 2 * channels):
         return output[..., :channels], output[..., channels:]
     raise ValueError(
-        f"the network must give {channels} or {2 * channels} channels for x_t {list(jnp.shape(x_t))}, "
-        f"got shape {list(output.shape)}"
+        f"the network's output must have {channels} or {2 * channels} channels, for x_t "
+        f"{list(jnp.shape(x_t))}; got shape {list(output.shape)}"
     )
 
 
