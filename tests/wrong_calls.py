@@ -244,12 +244,9 @@ TABLE = {
 }  # fmt: skip
 
 
-def wrong_values(right, argument):
+def wrong_values(right, parameter):
     """Return values of another type than a right one; NaN for numbers."""
-    if isinstance(argument, inspect.Parameter) and argument.default is None:
-        none = ()
-    else:
-        none = (None,)
+    none = () if parameter.default is None else (None,)
     if isinstance(right, bool):
         return ("yes", *none)
     if isinstance(right, int):
@@ -273,7 +270,7 @@ def wrong_values(right, argument):
 
 def _same(a, b):
     return type(a) is type(b) and (
-        a is b or (isinstance(a, float | int | str | tuple | list) and (a == b or a != a and b != b))
+        a is b or (isinstance(a, float | int | str | tuple | list) and (a == b or (a != a and b != b)))
     )
 
 
