@@ -112,7 +112,7 @@ def evaluate(
     if bench is None:
         result |= {"conventions": None, "real": {}, "samples": [], "left_out": []}
     else:
-        drawer = _Drawer(task, workdir, folder, request, step)
+        drawer = _Drawer(task, workdir, folder, request)
         result |= _samples(bench, drawer, arms, sweep, shown)
     for work in of_data:
         result |= work()
@@ -211,8 +211,8 @@ def _request(task):
 class _Drawer:
     """Samples of arms, all asked for the same."""
 
-    def __init__(self, task, workdir, folder, request, step):
-        self.task, self.workdir, self.folder, self.request, self.step = task, workdir, folder, request, step
+    def __init__(self, task, workdir, folder, request):
+        self.task, self.workdir, self.folder, self.request = task, workdir, folder, request
 
     def draw(self, arm):
         """Return samples and their speed."""
@@ -222,7 +222,7 @@ class _Drawer:
         made = commands.sample_in_batches(
             arm.system, variables, key=jax.random.key(self.task.seed), num=settings["num_samples"],
             batch_size=settings["batch_size"], request=self.request, keep=self.folder / ".passes",
-            identity=f"{self.step} {arm.config.to_json()}",
+            identity=arm.config.to_json(),
             progress=f"samples, {arm.title}" if self.task.progress else None,
         )  # fmt: skip
         speed = {

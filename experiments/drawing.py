@@ -1,11 +1,12 @@
 """One look for the studies' figures: the spread is seen, legends stand beside the axes, logs have no bars."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from experiments.report import Results
@@ -42,8 +43,8 @@ def dots(axis: Axes, rows: Sequence[float], y: np.ndarray, label: str, color: st
 
 
 def level(axis: Axes, y: np.ndarray, label: str, color: str = "k", linestyle: str = ":") -> None:
-    """Draw a number that depends on nothing along x, [seeds]: its mean a line, its spread a band."""
-    mean, sd = y.mean(), float(_sd(y))
+    """Draw a number that depends on nothing along x, [1, seeds]: its mean a line, its spread a band."""
+    mean, sd = y.mean(), float(_sd(y.ravel()))
     axis.axhspan(mean - sd, mean + sd, color=color, alpha=0.08, linewidth=0)
     axis.axhline(mean, color=color, linestyle=linestyle, linewidth=1.2, label=label)
 
@@ -72,14 +73,19 @@ def log(axis: Axes, x: Sequence[float] = (), y: Sequence[float] = ()) -> None:
 
 def save(figure: Figure, path: Path, columns: int, note: str | None = None) -> None:
     """Write the PNG with one legend below all axes, each label once, and a note as its title."""
-    entries: Mapping[str, Any] = {}
+    entries: dict[str, Any] = {}
     for axis in figure.axes:
-        entries = dict(zip(*reversed(axis.get_legend_handles_labels()))) | entries
+        for handle, label in sorted(zip(*axis.get_legend_handles_labels()), key=_after_curves):
+            entries.setdefault(label, handle)
     figure.legend(
         entries.values(), entries.keys(), loc="outside lower center", ncols=columns, frameon=False,
         fontsize=_SMALL, title=note, title_fontsize=_SMALL,
     )  # fmt: skip
     figure.savefig(path, dpi=110)
+
+
+def _after_curves(entry: tuple[Any, str]) -> bool:
+    return not isinstance(entry[0], ErrorbarContainer)
 
 
 def _sd(y: np.ndarray) -> np.ndarray:

@@ -110,11 +110,11 @@ def _remarks(study, results):
     own, of = digest(results), getattr(study, "REMARKS_OF", None)
     if of == own:
         return study.REMARKS.strip()
-    written = "for no results that they name" if of is None else f"for other results, {of}"
-    return f"Left out: they were written {written}. These are {own}; `REMARKS_OF` says which it is about."
+    written = f"for other results, {of}" if of else "without a word for which results"
+    return f"Left out: they were written {written}, and these are {own} (`REMARKS_OF`)."
 
 
 def _cell(values):
-    if len(values) == 1:
-        return f"{values[0]:.3g}"
-    return f"{np.mean(values):.3g} ± {np.std(values, ddof=1):.2g}"
+    mean = np.mean(values)
+    shown = f"{mean:,.0f}" if abs(mean) >= 1000 else f"{mean:.3g}"
+    return shown if len(values) == 1 else f"{shown} ± {np.std(values, ddof=1):.2g}"

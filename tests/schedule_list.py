@@ -67,6 +67,9 @@ SCHEDULES = {
     "shifted_flow": Listed(schedules.shifted(schedules.rectified_flow(), 3.0), "shifted", forgets=True),
     "shifted_edm": Listed(schedules.shifted(schedules.edm(), 0.5), "shifted"),
     "shifted_ve": Listed(schedules.shifted(schedules.ve(0.01, 9.6), 2.0), "shifted", jumps=True),
+    "shifted_twice": Listed(
+        schedules.shifted(schedules.shifted(schedules.ve(0.01, 9.6), 2.0), 3.0), "shifted", jumps=True
+    ),
     "shifted_geometric": Listed(
         schedules.shifted(schedules.geometric(9.6, 0.01, 100).continuous(), 0.5), "shifted"
     ),

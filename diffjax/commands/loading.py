@@ -60,6 +60,10 @@ def load(
             raise ValueError(
                 f"system {run.system!r} is trained: give its run's folder; a config alone is a pipeline's"
             )
+        if step is not None or ema is not True:
+            raise ValueError(
+                f"ema and step must be left out: each stage of a pipeline has its own; got {ema!r}, {step!r}"
+            )
         return Loaded(system, _placed(Variables(frozen=system.prepare(None)[0]), mesh), None)
     workdir = run_folder.local(run)
     system = systems.build(load_config(workdir, config), workdir)

@@ -136,7 +136,7 @@ def bits_per_dim(
       >>> bits["total"].shape
       (2,)
     """
-    checks.continuous("continuous_elbo.bits_per_dim", schedule)
+    checks.continuous_time("continuous_elbo.bits_per_dim", schedule)
     if values is not None:
         checks.within("x0", x0, values.min(), values.max())
     draws = checks.count("draws", draws)

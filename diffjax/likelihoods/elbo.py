@@ -74,7 +74,7 @@ def bits_per_dim(
       >>> bound["total"].shape, bound["terms"].shape
       ((2,), (2, 10))
     """
-    checks.discrete("elbo.bits_per_dim", schedule)
+    checks.chain("elbo.bits_per_dim", schedule)
     times = np.arange(schedule.t_max, -1, -1) if times is None else np.asarray(times)
     if len(times) < 2 or times[0] != schedule.t_max or times[-1] != 0 or (np.diff(times) >= 0).any():
         given = np.array2string(times, threshold=6)

@@ -7,7 +7,7 @@ import flax.linen as nn
 
 from diffjax.border import checked
 from diffjax.models.blocks import TimeEmbedding, single
-from diffjax.models.conditions import Condition, beside, checked_condition
+from diffjax.models.conditions import Condition, beside, checked_condition, counts
 from diffjax.models.embeddings import octaves
 from diffjax.types import Array, ArrayLike, Float
 
@@ -69,8 +69,7 @@ class MLP(nn.Module):
           ValueError: for another shape, or a condition that does not suit the network.
         """
         del train
-        if self.depth < 1:
-            raise ValueError(f"depth: must be at least 1; got {self.depth}")
+        counts(self, "width", "depth", "times")
         *shape, features = x.shape
         x = single(x)
         cond = checked_condition(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from diffjax.border import checked
 from diffjax.models.blocks import checked_times, single, whole_halvings
-from diffjax.models.conditions import Condition, checked_condition
+from diffjax.models.conditions import Condition, checked_condition, counts
 from diffjax.types import Array, ArrayLike, Float, Int
 
 
@@ -105,6 +105,7 @@ class RefineNet(nn.Module):
           ValueError: for another shape, or a condition.
         """
         del train
+        counts(self, "features", *(["num_levels"] if self.num_levels is not None else []))
         whole_halvings(x, 1)
         x = single(x)
         checked_condition(cond, x, vector_features=self.vector_features)

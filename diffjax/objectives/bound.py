@@ -11,8 +11,9 @@ from diffjax.border import checked
 from diffjax.objectives.denoising import denoising
 from diffjax.objectives.weightings import Weighting
 from diffjax.process import checks, elbo, forward
-from diffjax.process.level import NoiseLevel, Schedule, namespace
+from diffjax.process.level import NoiseLevel, namespace
 from diffjax.process.prediction import Network, Reading
+from diffjax.process.schedules import Chain
 from diffjax.types import Array, ArrayLike, Float
 
 
@@ -130,7 +131,7 @@ def hybrid(
 
 
 @checked
-def step_table(chain: Schedule) -> Callable[[ArrayLike], forward.Pair]:
+def step_table(chain: Chain) -> Callable[[ArrayLike], forward.Pair]:
     """Return n -> Pair of the step n -> n - 1, read from a table made on the host in float64.
 
     In float32 the difference of two neighbouring log SNRs keeps four digits; the table keeps all seven.
@@ -148,12 +149,14 @@ def step_table(chain: Schedule) -> Callable[[ArrayLike], forward.Pair]:
       >>> round(float(objectives.step_table(chain)(2).alpha_ts), 6)
       0.8
     """
-    n = np.arange(1, checks.discrete("step_table", chain) + 1)
+    n = np.arange(1, chain.num_steps + 1)
     table = forward.pair(chain(n - 1), chain(n), chain.floor())
     return lambda n: jax.tree.map(lambda a: jnp.asarray(a)[jnp.asarray(n).astype(int) - 1], table)
 
 
 def _require_floor(variance, floor, pair, level_s):
+    if variance not in forward.VARIANCES:
+        raise ValueError(f"variance must be one of {', '.join(forward.VARIANCES)}; got {variance!r}")
     if variance != "fixed_small" or pair is not None or namespace(floor) is jnp or floor > -np.inf:
         return
     if namespace(level_s.sigma) is jnp or np.any(np.asarray(level_s.sigma) == 0):

@@ -183,6 +183,7 @@ def denoising(
 
 def _score(network, t, cond):
     """Return x -> s, refused unless it is shaped like x."""
+    checks.finite("t", t)
     return lambda x: checks.same_shape("the network's score", network(x, prediction.times(t, x), cond), x)
 
 

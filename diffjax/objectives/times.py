@@ -103,7 +103,7 @@ def uniform_log_snr(schedule: Schedule) -> Draw:
       >>> objectives.uniform_log_snr(schedules.vp_linear())(jax.random.key(0), 3).shape
       (3,)
     """
-    checks.continuous("uniform_log_snr", schedule)
+    checks.continuous_time("uniform_log_snr", schedule)
     bottom, top = (float(schedule(end).log_snr) for end in (schedule.t_max, schedule.t_min))
     if not np.isfinite([bottom, top]).all():
         raise ValueError(f"uniform_log_snr needs finite ends of log SNR; got {bottom:g} and {top:g}")

@@ -76,7 +76,7 @@ def vp_preconditioning(schedule: Schedule, num_steps: int = 1000) -> Preconditio
       499.5
     """
     checks.count("num_steps", num_steps)
-    checks.continuous("vp_preconditioning", schedule)
+    checks.continuous_time("vp_preconditioning", schedule)
     return _of_eps(lambda s: (num_steps - 1) * schedule.inv_sigma(s))
 
 

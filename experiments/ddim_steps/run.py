@@ -75,7 +75,7 @@ REMARKS = """
 - Sigma-hat is worst by a factor, not by the paper's orders of magnitude (FID 367 at S = 10): its surplus
   noise adds up over the dimensions of an image, and there are 2 and 64 here.
 """
-REMARKS_OF = ""
+REMARKS_OF = "ddcd38c8766d"
 CAPTION = """
 Distance of samples to the data against the number of sampling steps, with the exact score of eight Gaussians
 and with a network of digits; lower is better, and no sampler can be below the dotted floor but by chance.

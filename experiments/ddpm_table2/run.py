@@ -76,7 +76,7 @@ REMARKS = """
   which a density under the truth rewards. So the claim about x_0 is made in SW2, which sees it.
 - v does at least as well as eps on both networks (Salimans & Ho 2022 found so of images).
 """
-REMARKS_OF = ""
+REMARKS_OF = "145ae8dab8ea"
 CAPTION = """
 Samples of twelve networks judged by the known density (left) and by their distance to the data (right); the
 large point is the mean of three seeds, a stroke each seed. Left of 0 the modes are too narrow. To look at:

@@ -89,7 +89,7 @@ REMARKS = """
   of its own energy they are far away.
 - Chains of CD that begin at the data are as good as fresh points, which says nothing of the energy.
 """
-REMARKS_OF = ""
+REMARKS_OF = "4004a55754b9"
 CAPTION = """
 Left: how far the density of each energy is from the data's, with all its mass and with that inside the box
 where chains begin. Right: how far chains end from the data. Large points are means, strokes the three seeds.

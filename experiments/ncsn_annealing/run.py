@@ -146,7 +146,7 @@ REMARKS = """
   width 1 four times that step is better: below noise 1 they no longer shrink with the noise, steps in
   proportion to sigma^2 move them ever less, and they keep the width of a level above.
 """
-REMARKS_OF = ""
+REMARKS_OF = "7c88dab45b83"
 CAPTION = """
 Where chains end that start with half of them at the small mode. Left: their share there, 0.2 if all is right,
 between the grey lines if the error is at most 0.03. Right: how wide the modes came out, 1 if all is right;

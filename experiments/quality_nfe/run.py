@@ -50,7 +50,7 @@ _HELD_OUT, _HALVES = "held-out images", "halves of the training images"
 
 
 def _title(sampler, calls):
-    return f"{sampler}, {calls} calls"
+    return f"{sampler}, up to {calls} calls"
 
 
 ARMS = {
@@ -71,7 +71,7 @@ REMARKS = """
 - The deterministic methods solve one ODE: what they differ by at 50 calls on MNIST is the error of their
   steps, flat as their curves look by then.
 """
-REMARKS_OF = ""
+REMARKS_OF = "92ae1139dc75"
 CAPTION = """
 Above: distance of samples to the training images against network calls a sample; lower is better, the dotted
 floor is between halves of the training images, the dashed line where held-out images are. Below: share of
@@ -97,7 +97,7 @@ def measure(name, config, variables, seed):
     if title == _HELD_OUT:
         chosen = held_out.take(_stratified(held_out.label, min(_NUM[where], len(held_out))))
         return _quality(bench, chosen.x, chosen.label, title) | _bits(config, variables, held_out)
-    sampler, _, budget = title.removesuffix(" calls").rpartition(", ")
+    sampler, _, budget = title.removesuffix(" calls").rpartition(", up to ")
     options, calls = _SAMPLERS[sampler]
     steps, num = int(budget) // calls, _NUM[where]
     system = systems.build(commands.overridden(config, {"sampler": options | {"steps": steps}}))

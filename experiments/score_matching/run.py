@@ -85,7 +85,7 @@ variance, that at 0.01 nearly all of it. At 0.2 it is the other way around: (1/2
 the noise's. That is one level at a time with the same budget; NCSN and its successors use denoising at many
 levels, where it is the cheapest of all forms and its variance, weighted by sigma^2, does not grow.
 """
-REMARKS_OF = ""
+REMARKS_OF = "2c2ec2f71dfa"
 CAPTION = """
 Left: error of the learned score, 1 being as bad as no score at all. Right: what one training step of 64
 points costs in 2 and in 64 dimensions. Large points are means, strokes the three seeds; both axes are

@@ -79,7 +79,7 @@ REMARKS = """
 - The best r falls as levels come closer. At N = 200, 0.32 is too much: the bias of Langevin steps of that
   size, which shows on the ring too, and what the network gets wrong, probably, then cost more than is gained.
 """
-REMARKS_OF = ""
+REMARKS_OF = "78ca8a415a0b"
 CAPTION = """
 Distance of samples to the data against the size of the corrector's steps, which is set by a signal-to-noise
 ratio; the paper's is 0.16. Above the exact score of eight Gaussians, below a network of digits; all samplers

@@ -95,7 +95,7 @@ REMARKS = """
   importance sampling by about 0.01 or less, and those of single seeds of the others by up to 0.2, little
   beside what the claims are about, save that of importance sampling on sub-VP.
 """
-REMARKS_OF = ""
+REMARKS_OF = "42d76613f9ed"
 CAPTION = """
 Every trained network, three seeds an arm: what held-out digits cost (to the left is better) against how far
 its samples are from the data (down is better). To look at: from each blue mark to the orange and the green

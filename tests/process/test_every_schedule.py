@@ -2,10 +2,12 @@
 
 import inspect
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from absl.testing import parameterized
 from schedule_list import SCHEDULES, times
 
 from diffjax.process import forward, schedules
@@ -40,6 +42,7 @@ def test_noise_grows(name):
     t = np.arange(1.0, listed.schedule.num_steps + 1) if name in CHAINS else times(name, 400)
     level = listed.schedule(t)
     assert (np.diff(level.log_snr) < 0).all() and (level.sigma > 0).all() and (level.alpha >= 0).all()
+    assert (np.diff(level.alpha) < 1e-14).all()
     start, end = listed.schedule(0.0), listed.schedule(float(listed.schedule.t_max))
     np.testing.assert_allclose(start.log_snr, listed.first, rtol=1e-6)
     assert (end.log_snr == -np.inf) == (end.alpha == 0) == listed.forgets
@@ -148,7 +151,17 @@ def test_the_prior_is_the_noise_at_the_end(name):
     """All listed end in noise: there prior_std is sigma, but for what is left of data of variance 1."""
     schedule = SCHEDULES[name].schedule
     end = schedule(np.float64(schedule.t_max))
-    np.testing.assert_allclose(schedule.prior_std, end.sigma, rtol=1e-9 if end.alpha == 1 else 5e-3)
+    np.testing.assert_allclose(
+        schedule.prior_std, end.sigma, rtol=1e-9 if abs(end.alpha - 1) < 1e-9 else 5e-3
+    )
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_levels_have_the_shape_of_their_times(name):
+    schedule, t = SCHEDULES[name].schedule, times(name)[:4]
+    for each in (t[0], t, t.reshape(2, 2), list(t)):
+        level = schedule(each)
+        assert {np.shape(field) for field in level if field is not None} == {np.shape(each)}
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -157,6 +170,7 @@ def test_uniform_numbers_become_times(name):
     low = 1 if name in CHAINS else schedule.t_min
     drawn = np.asarray(schedule.draw(jax.random.key(0), 4000), np.float64)
     spread = np.asarray(schedule.spread((jnp.arange(4000) + 0.5) / 4000), np.float64)
+    assert (np.diff(spread) >= 0).all()
     for t in (drawn, spread):
         assert (t >= low * (1 - 1e-6)).all() and (t <= schedule.t_max * (1 + 1e-6)).all()
         assert (t == np.rint(t)).all() or name in REAL
@@ -191,3 +205,35 @@ def test_times_that_do_not_exist_are_refused(name):
     for t in ("noon", [[1], [2, 3]], 1j):
         with pytest.raises(ValueError, match=r"^t must be a number or an array of numbers"):
             schedule(t)
+
+
+def _inside(schedule, n=8):
+    """Times apart from both ends, where nothing is infinite or 0."""
+    share = np.linspace(0.05, 0.95, n)
+    t = schedule.t_min + share * (schedule.t_max - schedule.t_min)
+    return t if schedule.num_steps is None else np.unique(np.rint(t))
+
+
+class OnDevice(chex.TestCase):
+    """Levels of traced times are the host's, rounded; one program serves all times."""
+
+    @chex.variants(without_jit=True, with_pmap=True)
+    @parameterized.named_parameters(*((name, name) for name in SCHEDULES))
+    def test_levels_are_the_host_s(self, name):
+        schedule = SCHEDULES[name].schedule
+        t = _inside(schedule)
+        ours, theirs = self.variant(schedule)(jnp.asarray(t, jnp.float32)), schedule(t)
+        chex.assert_trees_all_equal_structs(ours, theirs)
+        chex.assert_trees_all_equal_shapes(ours, theirs)
+        chex.assert_tree_all_finite(ours)
+        # a time has 6e-8 of its own, which log SNR and the rates stretch
+        worst = lambda a, b: np.max(np.abs(np.asarray(a) - b)) / np.max(np.abs(b) + 1e-3)
+        assert max(jax.tree.leaves(jax.tree.map(worst, ours, theirs))) < 2e-4
+
+    @parameterized.named_parameters(*((name, name) for name in SCHEDULES))
+    def test_other_times_are_the_same_program(self, name):
+        schedule = SCHEDULES[name].schedule
+        chex.clear_trace_counter()
+        level = jax.jit(chex.assert_max_traces(schedule.__call__, n=1))
+        for t in (_inside(schedule), _inside(schedule)[::-1]):
+            level(jnp.asarray(t, jnp.float32))
