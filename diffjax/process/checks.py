@@ -82,7 +82,7 @@ def batch(x: Array) -> Array:
 def chain(name: str, schedule: S) -> S:
     """Return a schedule; ValueError unless it is a chain."""
     if schedule.num_steps is None:
-        raise ValueError(f"{name} needs a chain, e.g. `schedules.linear_beta`; got {schedule!r}")
+        raise ValueError(f"{name} needs a chain as schedule, e.g. `schedules.linear_beta`; got {schedule!r}")
     return schedule
 
 
