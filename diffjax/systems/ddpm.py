@@ -157,7 +157,8 @@ def ddpm(
     return System(
         example={"x": jax.ShapeDtypeStruct((1, *shape), jnp.float32), **requests.example},
         init=init,
-        updates=(Update("network", params, from_loss(total, params)),),
+        # the state of a network (batch statistics) is no mean over rows
+        updates=(Update("network", params, from_loss(total, params), rowwise=names == params),),
         serves=names,
         request=request,
         passes=(Pass("walk", walk, {"network": sampler.network_calls()}),),
