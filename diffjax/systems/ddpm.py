@@ -25,7 +25,6 @@ from diffjax.likelihoods import elbo
 from diffjax.process import forward
 from diffjax.process.prediction import Reading
 from diffjax.process.schedules import Chain, Schedule
-from diffjax.samplers.transitions.ancestral import Variance
 from diffjax.samplers.walk import start_of
 from diffjax.systems import networks, read
 from diffjax.systems.options import call, fill, pick, require, section
@@ -67,7 +66,7 @@ def ddpm(
     loss: Loss | None = None,
     times: objectives.TimeSampler | None = None,
     input_perturbation: float = 0.0,
-    bound_variance: Variance = "fixed_small",
+    bound_variance: forward.Variance = "fixed_small",
 ) -> System:
     """Make the system.
 
@@ -159,7 +158,8 @@ def ddpm(
     return System(
         example={"x": jax.ShapeDtypeStruct((1, *shape), jnp.float32), **requests.example},
         init=init,
-        updates=(Update("network", params, from_loss(total, params)),),
+        # the state of a network (batch statistics) is no mean over rows
+        updates=(Update("network", params, from_loss(total, params), rowwise=names == params),),
         serves=names,
         request=request,
         passes=(Pass("walk", walk, {"network": sampler.network_calls()}),),

@@ -1,6 +1,6 @@
 """Readers of config sections that systems share: strings become functions here, and nowhere below."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -223,6 +223,14 @@ def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
     # what the plan refuses is no fault of the objective
     rows = call("sampler", samplers.plan, {}, noise, solver, grid_times)
     return Sampler(solver, grid_times, weight, threshold, samplers.network_calls(solver, rows))
+
+
+def resampled(sampler: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the section of a sampler with changes; another solver begins without the options of the old."""
+    if changes.get("solver", sampler.get("solver")) != sampler.get("solver"):
+        shared = ("steps", "grid", "guidance_weight", "threshold")
+        sampler = {key: value for key, value in sampler.items() if key in shared}
+    return {**sampler, **changes}
 
 
 def _grid(noise, steps, kind):

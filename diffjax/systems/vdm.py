@@ -141,8 +141,8 @@ def vdm(
       ends. A sample is z_0 / alpha_0, the likeliest x of p(x | z_0).
 
     Raises:
-      ValueError: for num_steps below 1, a schedule whose log SNR is infinite at an end, or a solver that
-        cannot plan a trained schedule.
+      ValueError: for a network with batch statistics or another state, num_steps below 1, a schedule whose
+        log SNR is infinite at an end, or a solver that cannot plan a trained schedule.
     """
     if num_steps is not None and num_steps < 1:
         raise ValueError(f"num_steps must be at least 1, or None for continuous time; got {num_steps}")
@@ -152,6 +152,7 @@ def vdm(
     request, span = requests.conditioning, trainable.start.t_max - trainable.start.t_min
     draw_times = objectives.low_discrepancy(trainable.start)
     inputs = networks.inputs(shape)
+    networks.require_params_alone(module, *inputs)
     schedule_of = lambda v: trainable.schedule(v.params["schedule"])
 
     def init(key, batch, frozen):
@@ -216,7 +217,7 @@ def vdm(
         example={"x": jax.ShapeDtypeStruct((1, *shape), jnp.float32), **requests.example},
         init=init,
         updates=(Update("network", params, from_loss(total, params)),),
-        serves=(*networks.served(module, *inputs), *encoders, "schedule"),
+        serves=params,
         request=request,
         passes=(Pass("walk", walk, {"network": sampler.network_calls()}),),
         gives=gives,
