@@ -103,7 +103,8 @@ def trained(log_snr_max: float = 13.3, log_snr_min: float = -5.0, width: int = 1
         return dataclasses.replace(made, level=lambda t: made.level(jnp.asarray(t))._replace(t=t))
 
     def level(params, between, t):
-        return learned.anchored(learned.monotone(params, jnp.arange(2.0)), *between, t)
+        w, d_w = between
+        return learned.anchored(learned.monotone(params, jnp.arange(2.0)), w, d_w, t)
 
     init = partial(learned.init, log_snr_max=log_snr_max, log_snr_min=log_snr_min, width=width)
     start = schedules.log_snr_linear(log_snr_max, log_snr_min)

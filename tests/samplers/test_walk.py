@@ -184,7 +184,7 @@ def test_bad_grids_are_named(solver, times, message):
         (lambda: samplers.unipc(4), r"unipc: order must be in 1\.\.3"),
         (lambda: samplers.unipc(2, "bh3"), "must be one of bh1, bh2"),
         (lambda: samplers.unipc(kind="v"), "kind must be one of x0, eps"),
-        (lambda: samplers.unipc(lower_order_final="no"), "lower_order_final must be True or False or one of few"),
+        (lambda: samplers.unipc(lower_order_final="no"), "must be True or False or one of few, got 'no'"),
         (lambda: samplers.deis(5), r"deis: order must be in 1\.\.4"),
         (lambda: samplers.deis(2, "sigma"), "must be one of t, rho, log_rho"),
         (lambda: samplers.lms(0), r"lms: order must be in 1\.\.4"),
