@@ -136,7 +136,7 @@ def _main(argv):
     said = system.request.describe(request)
     with output.together(out, "samples.npz", "samples.png") as scratch:
         save(scratch, system, samples, request)
-        shown = pictures.of_samples(scratch / "samples.png", system.gives, samples.x, said)
+        shown = pictures.of_samples(scratch / "samples.png", str(system.gives), samples.x, said)
     written = [str(out / "samples.npz")] + ([str(out / shown.name)] if shown else [])
     print(f"{options.num} samples in {samples.seconds:.1f} s: {' and '.join(written)}")
 

@@ -52,7 +52,7 @@ class Classifier(NamedTuple):
 
     def _apply(self, images):
         rows = lambda rows: to_model(images[rows])
-        return batches.over(rows, len(images), _BLOCK, _forward(self.module), self.params)
+        return batches.over(rows, len(images), _BLOCK, _forward(self.module), self.params)  # pyright: ignore[reportArgumentType]
 
 
 def fit(
@@ -193,5 +193,5 @@ def _shift(key, x):
 
 
 @functools.cache
-def _forward(module):
+def _forward(module: Any):
     return jax.jit(module.apply)

@@ -25,7 +25,10 @@ from diffjax.process.level import evenly, log_snr_rate, part
 from diffjax.training import in_memory
 from diffjax.training.system import System, Variables
 
-ENDS = {"low": -1 - 1 / 255, "high": 1 + 1 / 255}  # bins around the values x / 127.5 - 1 that networks see
+ENDS: dict[str, Any] = {
+    "low": -1 - 1 / 255,
+    "high": 1 + 1 / 255,
+}  # bins around the values x / 127.5 - 1 that networks see
 
 
 class Dequantisation(NamedTuple):

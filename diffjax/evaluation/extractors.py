@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import scipy.special
 
@@ -82,7 +83,7 @@ def lpips_trunk(
       FileNotFoundError, ValueError: see `diffjax.pretrained.load`.
     """
     module, variables = pretrained.load(path, architecture)
-    pooled = jax.jit(lambda v, images: module.apply(v, _enlarge(images))[-1].mean(axis=(1, 2)))
+    pooled = jax.jit(lambda v, images: jnp.mean(module.apply(v, _enlarge(images))[-1], axis=(1, 2)))
     width = module.stages[-1][-1].features
     return Extractor(
         architecture,

@@ -5,6 +5,7 @@ nearest step of a fractional time.
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
@@ -257,7 +258,7 @@ def make(schedule: Schedule, steps: int | str | Sequence[int], kind: str = "unif
       >>> samplers.grids.make(schedules.linear_beta(10), 5, "uniform").tolist()
       [10.0, 8.0, 6.0, 4.0, 2.0, 0.0]
     """
-    chain = schedule.num_steps is not None
+    most, chain = schedule.num_steps, schedule.num_steps is not None
     if kind != "spaced" and (not isinstance(steps, int) or steps < 2):
         raise ValueError(
             f"steps must be an integer of at least 2 (sections need grid 'spaced'), got {steps!r}"
@@ -265,11 +266,12 @@ def make(schedule: Schedule, steps: int | str | Sequence[int], kind: str = "unif
     if kind not in KINDS:
         raise ValueError(f"grid must be one of {', '.join(KINDS)}; got {kind!r}")
     if kind == "spaced":
-        if not chain:
+        if most is None:
             raise ValueError("grid='spaced' respaces a chain, and the schedule is continuous")
-        return spaced(schedule.num_steps, steps)
-    if chain and kind in ("uniform", "quadratic") and steps > schedule.num_steps:
-        raise ValueError(f"steps must be at most {schedule.num_steps}, the steps of the chain; got {steps}")
+        return spaced(most, steps)
+    steps = cast(int, steps)
+    if most is not None and kind in ("uniform", "quadratic") and steps > most:
+        raise ValueError(f"steps must be at most {most}, the steps of the chain; got {steps}")
     # a schedule that starts at a noise level of its own ends there, not on data one step below
     arrives = chain or schedule.t_min > 0
     if kind == "uniform":
