@@ -125,5 +125,5 @@ def test_a_file_that_cannot_be_written_is_refused_before_training(tmp_path):
     with pytest.raises(ValueError, match=r"out must be an \.npz file, got 'judge'"):
         train(config, "judge")
     (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match="out .*file cannot be written"):
+    with pytest.raises(ValueError, match=r"out .*file cannot be written"):
         train(config, tmp_path / "file" / "judge.npz")
