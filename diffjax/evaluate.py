@@ -265,7 +265,7 @@ def _plain(tree):
 
 def _write(folder, name, result, gives, shown, train):
     """Write the report, its figures and its numbers, all of them or none."""
-    with output.together(folder) as scratch:
+    with output.together(folder, "evaluation", "evaluation.json", "evaluation.md") as scratch:
         for file, (x, said) in shown.items():
             reference = train.x[: len(x)] if gives == "points" else None
             path = pictures.of_samples(scratch / "evaluation" / file, gives, x, said, reference)

@@ -98,8 +98,9 @@ def _points(task, config, conditional):
     num = max(1, min(num, len(fresh) // 2))
     real, held_out = fresh.take(np.arange(num)), fresh.take(np.arange(min(num, len(fresh) - 1), len(fresh)))
     classify = None
-    if real.label is not None:
-        classify = lambda x: real.label[neighbours.nearest(x, real.x)[0]]
+    label = real.label
+    if label is not None:
+        classify = lambda x: label[neighbours.nearest(x, real.x)[0]]
     return Reference(real, task.train, held_out, extractors.coordinates(), classify, conditional, task.seed)
 
 

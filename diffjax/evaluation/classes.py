@@ -26,11 +26,11 @@ def _accuracy(reference: Reference):
 
 
 def _components(reference: Reference):
-    real = reference.real
-    expected = shares(real.label, real.num_classes)
+    real, num_classes = reference.real, reference.real.num_classes or 0  # there are labels: it is asked for
+    expected = shares(np.asarray(real.label), num_classes)
 
     def measure(examples: Examples):
-        found = shares(examples.classes, real.num_classes)
+        found = shares(examples.classes, num_classes)
         return {"weights": found.tolist(), "weights_off": total_variation(found, expected)}
 
     return measure

@@ -82,7 +82,7 @@ def fit(
     Raises:
       ValueError: if the source has no labels or is not one of images.
     """
-    if source.label is None or source.x.dtype != np.uint8:
+    if source.label is None or source.num_classes is None or source.x.dtype != np.uint8:
         raise ValueError(f"a classifier needs labelled images, but {source.name} has none")
     module = ConvClassifier(source.num_classes)
     optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, num_steps))
@@ -116,7 +116,7 @@ def save(classifier: Classifier, path: str | Path) -> Path:
     arrays = traverse.flatten_dict(jax.device_get(classifier.params), sep="/")
     accuracy = np.nan if classifier.accuracy is None else classifier.accuracy
     with files.whole(path) as file:
-        np.savez(file, scale=classifier.scale, accuracy=accuracy, **arrays)
+        np.savez(file, **{"scale": classifier.scale, "accuracy": accuracy, **arrays})  # pyright: ignore
     return Path(path)
 
 

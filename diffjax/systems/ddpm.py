@@ -197,7 +197,7 @@ def simple(weighting: Callable | None = None) -> Loss:
     return loss
 
 
-def bound(num_steps: int, variance: str = "learned_range") -> Loss:
+def bound(num_steps: int, variance: forward.Variance = "learned_range") -> Loss:
     """Return T `objectives.bound`, whose mean over uniform times is the bound less its prior term."""
 
     def loss(network, x0, eps, level, cond, **how):
@@ -209,7 +209,7 @@ def bound(num_steps: int, variance: str = "learned_range") -> Loss:
 
 def hybrid(
     num_steps: int,
-    variance: str = "learned_range",
+    variance: forward.Variance = "learned_range",
     weighting: Callable | None = None,
     bound_weight: float = 0.001,
 ) -> Loss:

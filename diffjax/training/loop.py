@@ -18,6 +18,7 @@ from diffjax.training import step as steps
 from diffjax.training import workdir as files
 from diffjax.training.state import Optimizers, TrainState
 from diffjax.training.system import System, Variables, with_served
+from diffjax.types import Array
 
 _INIT = 2**32 - 1  # the init's key is that of a step no run reaches
 
@@ -26,7 +27,7 @@ _INIT = 2**32 - 1  # the init's key is that of a step no run reaches
 class Batches(Protocol):
     """An endless source of batches that knows its position."""
 
-    def __next__(self) -> dict[str, np.ndarray]:
+    def __next__(self) -> dict[str, Array]:
         """Return the next batch: arrays with a common leading axis, this process's rows, to keep."""
         ...
 
@@ -184,7 +185,7 @@ def fit(
                 since_log, sampled = metrics.Running(), {}
             if saves or stops:
                 # The few steps until a signal do not compare with whole intervals: no score for them.
-                score = metrics.means(since_checkpoint) | latest if saves else {}
+                score = _score(metrics.means(since_checkpoint) | latest, best_metric) if saves else {}
                 since_checkpoint = metrics.Running() if saves else since_checkpoint
                 meta = {
                     "since_log": since_log._asdict(), "since_checkpoint": since_checkpoint._asdict(),
@@ -205,19 +206,20 @@ def _averaged(state: TrainState, frozen: Any) -> Variables:
     return with_served(Variables(state.params, state.extra, frozen), average)
 
 
-def _fetched(rows: list[Any]) -> list[Any]:
+def _fetched(rows: list[dict[str, jax.Array]]) -> list[dict[str, float]]:
     """Return metrics on the host. `device_get` starts all copies at once, of which a CPU needs none."""
-    return jax.tree.map(np.asarray, rows) if jax.default_backend() == "cpu" else jax.device_get(rows)
+    rows = rows if jax.default_backend() == "cpu" else jax.device_get(rows)
+    return jax.tree.map(lambda value: float(np.asarray(value)), rows)
 
 
-def _named(numbers: Mapping[str, float] | None) -> dict[str, float]:
+def _named(numbers: Any) -> dict[str, float]:
     try:
         return {f"sample/{name}": float(value) for name, value in dict(numbers or {}).items()}
     except (TypeError, ValueError):
         raise ValueError(f"on_sample must return numbers by name or None; got {numbers!r}") from None
 
 
-def _next(batches: Batches, n: int) -> dict[str, np.ndarray]:
+def _next(batches: Batches, n: int) -> dict[str, Array]:
     try:
         return next(batches)
     except StopIteration:
@@ -232,10 +234,20 @@ def check_metric(best_metric: str, measured: Mapping[str, Any], sample_every: in
       measured: what a step measures, by name.
       sample_every: steps between numbers of `on_sample`; 0 where there are none.
     """
-    if best_metric.startswith("sample/") and sample_every:
-        return
-    if best_metric not in measured:
+    sampled = best_metric.startswith("sample/")
+    if sampled and not sample_every:
+        raise ValueError(f"best_metric={best_metric!r} needs on_sample and sample_every: nothing is sampled")
+    if not sampled and best_metric not in measured:
         raise ValueError(f"best_metric={best_metric!r} is not one of {', '.join(sorted(measured))}")
+
+
+def _score(means, best_metric):
+    if best_metric in means:
+        return means
+    names = [name for name in means if name.startswith("sample/")]
+    if names:
+        raise ValueError(f"best_metric={best_metric!r} is not one of {', '.join(sorted(means))}")
+    return {}  # nothing was sampled yet
 
 
 class _Log(NamedTuple):

@@ -323,18 +323,21 @@ def test_what_ends_early_leaves_numbers_and_pictures_as_they_were(tmp_path):
     (tmp_path / "evaluation").mkdir()
     (tmp_path / "evaluation" / "old.png").write_text("old")
     (tmp_path / "evaluation.json").write_text("old")
-    with pytest.raises(OSError, match="No space"), output.together(tmp_path) as scratch:
+    names = "evaluation", "evaluation.json", "evaluation.md"
+    (tmp_path / "evaluation.md").write_text("old")
+    with pytest.raises(OSError, match="No space"), output.together(tmp_path, *names) as scratch:
         (scratch / "evaluation").mkdir()
         (scratch / "evaluation" / "new.png").write_text("new")
         raise OSError("No space left on device")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["evaluation", "evaluation.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
     assert (tmp_path / "evaluation" / "old.png").read_text() == "old"
-    with output.together(tmp_path) as scratch:
+    with output.together(tmp_path, *names) as scratch:
         (scratch / "evaluation").mkdir()
         (scratch / "evaluation" / "new.png").write_text("new")
         (scratch / "evaluation.json").write_text("new")
     assert os.listdir(tmp_path / "evaluation") == ["new.png"]  # no picture of other samples
     assert (tmp_path / "evaluation.json").read_text() == "new"
+    assert not (tmp_path / "evaluation.md").exists()  # nor numbers
 
 
 @pytest.mark.parametrize(
