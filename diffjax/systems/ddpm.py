@@ -130,8 +130,7 @@ def ddpm(
         return (weights * losses).mean(), (extra, {})
 
     def denoiser(v, key=None):
-        network = networks.evaluating(module, v) if key is None else networks.training(module, v, key)[0]
-        return reading.denoiser(network)
+        return reading.denoiser(networks.of(module, v, key))
 
     def walk(v, keys, asked, made):
         del made
