@@ -16,6 +16,7 @@ from diffjax import commands
 from diffjax.commands import output, values
 from diffjax.evaluation import pictures
 from diffjax.evaluation.evaluator import label_of
+from diffjax.systems import read
 from diffjax.systems.options import require
 from diffjax.training import workdir as run_folder
 from diffjax.training.system import require_passes
@@ -45,10 +46,7 @@ def with_sampler(config, solver=None, options=(), steps=None, grid=None, guidanc
         raise ValueError(
             f"solver must be left out: system {config.system!r} has none (sampler.solver); got {solver!r}"
         )
-    if solver is not None and solver != old["solver"]:
-        shared = ("steps", "grid", "guidance_weight", "threshold")
-        old = {key: value for key, value in old.items() if key in shared} | {"solver": solver}
-    new = old | changed
+    new = read.resampled(old, changed if solver is None else {"solver": solver, **changed})
     for option in options:
         name, equals, value = option.partition("=")
         if not equals:
@@ -139,7 +137,7 @@ def _main(argv):
     )  # fmt: skip
     save(out, system, samples, request)
     shown = pictures.of_samples(
-        out / "samples.png", system.gives, samples.x, system.request.describe(request)
+        out / "samples.png", str(system.gives), samples.x, system.request.describe(request)
     )
     files = " and ".join(map(str, [out / "samples.npz", *([shown] if shown else [])]))
     print(f"{options.num} samples in {samples.seconds:.1f} s: {files}")

@@ -90,16 +90,16 @@ def subdivide(times: Times, schedule: Schedule, parts: int | Sequence[int]) -> n
       [100.0, 10.0, 1.0, 0.0]
     """
     times = np.asarray(times, np.float64)
-    parts = np.asarray(parts)
-    if parts.shape not in ((), (len(times) - 1,)) or (parts < 1).any():
-        raise ValueError(f"parts must be an integer >= 1, or {len(times) - 1} of them, got {parts.tolist()}")
-    parts = np.broadcast_to(parts, len(times) - 1)
+    given = np.asarray(parts)
+    if given.shape not in ((), (len(times) - 1,)) or (given < 1).any():
+        raise ValueError(f"parts must be an integer >= 1, or {len(times) - 1} of them, got {given.tolist()}")
+    counts = np.broadcast_to(given, len(times) - 1)
     values = schedule(times).log_snr
-    if not np.isfinite(values[:-1][parts > 1]).all() or not np.isfinite(values[1:][parts > 1]).all():
+    if not np.isfinite(values[:-1][counts > 1]).all() or not np.isfinite(values[1:][counts > 1]).all():
         raise ValueError("subdivide needs finite log SNR at both ends of an interval that it cuts")
     between = [
         schedule.inv_log_snr(np.linspace(values[i], values[i + 1], n + 1)[1:-1]) if n > 1 else []
-        for i, n in enumerate(parts)
+        for i, n in enumerate(counts)
     ]
     return np.concatenate([np.append(a, b) for a, b in zip(times, between)] + [times[-1:]])
 

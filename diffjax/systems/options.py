@@ -47,6 +47,13 @@ def section(config: ConfigDict, name: str, *without: str) -> dict[str, Any]:
     return {key: _plain(value) for key, value in entries.items() if key not in without}
 
 
+def of_json(tree: Any) -> Any:
+    """Return what JSON gives as configs have it: its lists are tuples again."""
+    if isinstance(tree, dict):
+        return {key: of_json(value) for key, value in tree.items()}
+    return tuple(map(of_json, tree)) if isinstance(tree, list) else tree
+
+
 def is_section(value: Any) -> bool:
     """Say whether a value of a config is a section of it."""
     return isinstance(value, Mapping | ConfigDict)

@@ -1,6 +1,6 @@
 """Readers of config sections that systems share: strings become functions here, and nowhere below."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -208,7 +208,7 @@ def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
     `sampler.steps` is of the time grid; a solver's own `steps` at each level are `sampler.steps_per_level`.
     """
     require(config, "sampler.solver", "sampler.steps")
-    options = section(config, "sampler")
+    options: dict[str, Any] = section(config, "sampler")
     make = pick("sampler.solver", options.pop("solver"), listing.SOLVERS).make
     grid_times = _grid(noise, options.pop("steps"), options.pop("grid", "uniform"))
     if "steps_per_level" in options:
@@ -223,6 +223,14 @@ def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
     # what the plan refuses is no fault of the objective
     rows = call("sampler", samplers.plan, {}, noise, solver, grid_times)
     return Sampler(solver, grid_times, weight, threshold, samplers.network_calls(solver, rows))
+
+
+def resampled(sampler: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the section of a sampler with changes; another solver begins without the options of the old."""
+    if changes.get("solver", sampler.get("solver")) != sampler.get("solver"):
+        shared = ("steps", "grid", "guidance_weight", "threshold")
+        sampler = {key: value for key, value in sampler.items() if key in shared}
+    return {**sampler, **changes}
 
 
 def _grid(noise, steps, kind):

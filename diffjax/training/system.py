@@ -66,7 +66,7 @@ class Pass(NamedTuple):
     """
 
     name: str
-    run: Callable[..., jax.Array]
+    run: Callable[..., Any]
     calls: Mapping[str, int]
     batch_size: int | None = None
 
