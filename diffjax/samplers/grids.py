@@ -257,19 +257,20 @@ def make(schedule: Schedule, steps: int | str | Sequence[int], grid: str = "unif
       >>> samplers.grids.make(schedules.linear_beta(10), 5, "uniform").tolist()
       [10.0, 8.0, 6.0, 4.0, 2.0, 0.0]
     """
-    chain = schedule.num_steps is not None
-    if grid != "spaced" and (not isinstance(steps, int) or steps < 2):
+    if grid not in KINDS:
+        raise ValueError(f"grid must be one of {', '.join(KINDS)}; got {grid!r}")
+    num_steps = schedule.num_steps
+    chain = num_steps is not None
+    if grid == "spaced":
+        if num_steps is None:
+            raise ValueError("grid='spaced' respaces a chain, and the schedule is continuous")
+        return spaced(num_steps, steps)
+    if not isinstance(steps, int) or steps < 2:
         raise ValueError(
             f"steps must be an integer of at least 2 (sections need grid 'spaced'), got {steps!r}"
         )
-    if grid not in KINDS:
-        raise ValueError(f"grid must be one of {', '.join(KINDS)}; got {grid!r}")
-    if grid == "spaced":
-        if not chain:
-            raise ValueError("grid='spaced' respaces a chain, and the schedule is continuous")
-        return spaced(schedule.num_steps, steps)
-    if chain and grid in ("uniform", "quadratic") and steps > schedule.num_steps:
-        raise ValueError(f"steps must be at most {schedule.num_steps}, the steps of the chain; got {steps}")
+    if num_steps is not None and grid in ("uniform", "quadratic") and steps > num_steps:
+        raise ValueError(f"steps must be at most {num_steps}, the steps of the chain; got {steps}")
     # a schedule that starts at a noise level of its own ends there, not on data one step below
     arrives = chain or schedule.t_min > 0
     if grid == "uniform":
