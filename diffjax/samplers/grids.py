@@ -5,7 +5,6 @@ nearest step of a fractional time.
 """
 
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
 
@@ -234,7 +233,7 @@ KINDS = ("uniform", "quadratic", "log_snr", "karras", "spaced")
 
 
 @checked
-def make(schedule: Schedule, steps: int | str | Sequence[int], kind: str = "uniform") -> np.ndarray:
+def make(schedule: Schedule, steps: int | str | Sequence[int], grid: str = "uniform") -> np.ndarray:
     """Return a grid from the schedule's noisiest time to its cleanest, of a kind that suits any schedule.
 
     Data are the last time; a schedule that starts at a noise level of its own ends at that level. A chain
@@ -243,7 +242,7 @@ def make(schedule: Schedule, steps: int | str | Sequence[int], kind: str = "unif
     Args:
       schedule: any schedule.
       steps: at least 2; of "spaced" the sections, see `spaced`.
-      kind: "uniform" or "quadratic" in time, equal in "log_snr", "karras" (from sigma / alpha = 80 at the
+      grid: "uniform" or "quadratic" in time, equal in "log_snr", "karras" (from sigma / alpha = 80 at the
         most), or a chain's "spaced".
 
     Returns:
@@ -258,27 +257,27 @@ def make(schedule: Schedule, steps: int | str | Sequence[int], kind: str = "unif
       >>> samplers.grids.make(schedules.linear_beta(10), 5, "uniform").tolist()
       [10.0, 8.0, 6.0, 4.0, 2.0, 0.0]
     """
-    most, chain = schedule.num_steps, schedule.num_steps is not None
-    if kind != "spaced" and (not isinstance(steps, int) or steps < 2):
+    if grid not in KINDS:
+        raise ValueError(f"grid must be one of {', '.join(KINDS)}; got {grid!r}")
+    num_steps = schedule.num_steps
+    chain = num_steps is not None
+    if grid == "spaced":
+        if num_steps is None:
+            raise ValueError("grid='spaced' respaces a chain, and the schedule is continuous")
+        return spaced(num_steps, steps)
+    if not isinstance(steps, int) or steps < 2:
         raise ValueError(
             f"steps must be an integer of at least 2 (sections need grid 'spaced'), got {steps!r}"
         )
-    if kind not in KINDS:
-        raise ValueError(f"grid must be one of {', '.join(KINDS)}; got {kind!r}")
-    if kind == "spaced":
-        if most is None:
-            raise ValueError("grid='spaced' respaces a chain, and the schedule is continuous")
-        return spaced(most, steps)
-    steps = cast(int, steps)
-    if most is not None and kind in ("uniform", "quadratic") and steps > most:
-        raise ValueError(f"steps must be at most {most}, the steps of the chain; got {steps}")
+    if num_steps is not None and grid in ("uniform", "quadratic") and steps > num_steps:
+        raise ValueError(f"steps must be at most {num_steps}, the steps of the chain; got {steps}")
     # a schedule that starts at a noise level of its own ends there, not on data one step below
     arrives = chain or schedule.t_min > 0
-    if kind == "uniform":
+    if grid == "uniform":
         return uniform(steps, 0.0, schedule.t_max)
-    if kind == "log_snr":
+    if grid == "log_snr":
         return np.append(log_snr(steps - 1, schedule), 0) if arrives else log_snr(steps, schedule)
-    if kind == "quadratic":
+    if grid == "quadratic":
         times = quadratic(steps, 0.0, schedule.t_max)
     else:
         times = _karras_times(schedule, steps, arrives)
