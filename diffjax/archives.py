@@ -44,7 +44,9 @@ def read(path: str | os.PathLike, wanted: Iterable[str] | None = None) -> dict[s
 def _open(path) -> Iterator[zipfile.ZipFile]:
     if not os.path.isfile(path):
         raise ValueError(f"path must be an existing .npz file, got {path}")
-    if not zipfile.is_zipfile(path):
+    with open(path, "rb"):  # which says so where reading is not allowed
+        whole = zipfile.is_zipfile(path)
+    if not whole:
         raise ValueError(f"path must be an .npz file, got a file of another format, or half of one: {path}")
     try:
         archive = zipfile.ZipFile(path)

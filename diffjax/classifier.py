@@ -3,15 +3,16 @@
 `python -m diffjax.evaluate --features=classifier:judge.npz` then measures any number of runs by it.
 """
 
-import os
 from pathlib import Path
 
 from absl import flags
 from ml_collections import ConfigDict
 
 from diffjax import commands, systems
+from diffjax.commands import output
 from diffjax.evaluation import classifier
 from diffjax.evaluation.classifier import Classifier
+from diffjax.training import workdir
 
 
 def train(config: ConfigDict, out: str | Path, *, seed: int = 0, num_steps: int = 600) -> Classifier:
@@ -29,22 +30,21 @@ def train(config: ConfigDict, out: str | Path, *, seed: int = 0, num_steps: int 
       The Classifier, with its accuracy on the test split.
 
     Raises:
-      ValueError: if `out` is no `.npz` file, or the data have no labels or are no images.
-      OSError: if its folder cannot be made or written.
+      ValueError: if `out` is no `.npz` file, its folder cannot be made or written, or the data have no labels
+        or are no images.
+      OSError: naming the file, if it could not be written.
     """
-    out = Path(out)
+    out = workdir.local(out)
     if out.suffix != ".npz":
         raise ValueError(f"out must be an .npz file, got {str(out)!r}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(out.parent, os.W_OK):
-        raise PermissionError(f"out cannot be written: no permission in {out.parent.absolute()}")
+    output.writable(out.parent)
     source, held_out = (systems.load_data(config, split) for split in ("train", "test"))
     fitted = classifier.fit(source, held_out, seed=seed, num_steps=num_steps)
     classifier.save(fitted, out)
     return fitted
 
 
-def cli():
+def cli() -> None:
     """Entry point of `diffjax-classifier`."""
     commands.define_config_flag()
     flags.DEFINE_string("out", None, "The file that is written, .npz.")
@@ -56,6 +56,7 @@ def cli():
         options = flags.FLAGS
         if options.config is None or options.out is None:
             raise ValueError("give --config=configs/<dataset>/<system>.py and --out=<judge>.npz")
+        commands.use_every_core()
         fitted = train(options.config, options.out, seed=options.seed, num_steps=options.num_steps)
         print(f"{fitted.accuracy:.2%} right on held-out images; written to {options.out}")
 

@@ -96,7 +96,10 @@ def evaluate(
     system, variables, step = commands.load(
         config if workdir is None else workdir, step=checkpoint, config=None if workdir is None else config
     )
-    train, held_out = (_prepared(system, workdir, systems.load_data(config, split)) for split in _SPLITS)
+    train, held_out = (
+        system.prepare(workdir, systems.load_data(config, split))[1]  # as training saw them, with tokens, say
+        for split in _SPLITS
+    )
     task = Task(system, variables, settings, train, held_out, seed, progress)
     names = settings.get("evaluators", DEFAULTS[system.gives])
     of_data = [work for name in names if name in OF_DATA for work in [OF_DATA[name].prepare(task)] if work]
@@ -112,7 +115,7 @@ def evaluate(
     if bench is None:
         result |= {"conventions": None, "real": {}, "samples": [], "left_out": []}
     else:
-        drawer = _Drawer(task, workdir, folder, request, step)
+        drawer = _Drawer(task, workdir, folder, request)
         result |= _samples(bench, drawer, arms, sweep, shown)
     for work in of_data:
         result |= work()
@@ -161,11 +164,6 @@ def _samples(bench, drawer, arms, sweep, shown):
     return found
 
 
-def _prepared(system, workdir, source):
-    """Return the data as training saw them: captions tokenized, say."""
-    return system.prepare(workdir, source)[1] if system.updates else source
-
-
 def _bench(task, config, names, sweep, extractor):
     """Return the Bench and the request of the samples; two Nones of a system that samples nothing."""
     system, settings = task.system, task.settings
@@ -211,8 +209,8 @@ def _request(task):
 class _Drawer:
     """Samples of arms, all asked for the same."""
 
-    def __init__(self, task, workdir, folder, request, step):
-        self.task, self.workdir, self.folder, self.request, self.step = task, workdir, folder, request, step
+    def __init__(self, task, workdir, folder, request):
+        self.task, self.workdir, self.folder, self.request = task, workdir, folder, request
 
     def draw(self, arm):
         """Return samples and their speed."""
@@ -222,7 +220,7 @@ class _Drawer:
         made = commands.sample_in_batches(
             arm.system, variables, key=jax.random.key(self.task.seed), num=settings["num_samples"],
             batch_size=settings["batch_size"], request=self.request, keep=self.folder / ".passes",
-            identity=f"{self.step} {arm.config.to_json()}",
+            identity=arm.config.to_json(),
             progress=f"samples, {arm.title}" if self.task.progress else None,
         )  # fmt: skip
         speed = {

@@ -10,13 +10,22 @@ so the mixture stands in for a perfect network: to learn with, to debug with, an
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
+from diffjax.border import checked
+from diffjax.process import checks
 from diffjax.process.level import NoiseLevel, expand
-from diffjax.process.prediction import Prediction
+from diffjax.process.prediction import Denoiser, Prediction
+from diffjax.types import Array, ArrayLike, Float, Int, Key
+
+Numbers = ArrayLike | Sequence  # an array, or lists of numbers that make one
+Label = int | Int[Array, ""] | Int[Array, " batch"] | None  # -1 and None mean no class
 
 _CLEAN = NoiseLevel(t=0.0, alpha=1.0, sigma=0.0, log_snr=np.inf)
 
@@ -40,21 +49,27 @@ class GaussianMixture:
     labels: np.ndarray
 
     @property
-    def covariances(self):
+    def covariances(self) -> np.ndarray:
         """`[K, D, D]`."""
         return np.einsum("kij,kj,klj->kil", self.axes, self.spectra, self.axes)
 
-    def sample(self, key, n, label=None):
+    @checked
+    def sample(self, key: Key[Array, ""], n: int, label: int | None = None) -> Float[Array, "n dim"]:
         """Draw n points, `[n, D]`; of one class if `label` is given."""
+        checks.count("n", n)
+        log_weights = self._log_weights(label)
         key_k, key_x = jax.random.split(key)
-        component = jax.random.categorical(key_k, jnp.asarray(self._log_weights(label)), shape=(n,))
+        component = jax.random.categorical(key_k, jnp.asarray(log_weights), shape=(n,))
         z = jax.random.normal(key_x, (n, self.means.shape[1]))
         scaled = jnp.sqrt(jnp.asarray(self.spectra, z.dtype))[component] * z
         return jnp.asarray(self.means, z.dtype)[component] + jnp.einsum(
             "nij,nj->ni", jnp.asarray(self.axes, z.dtype)[component], scaled
         )
 
-    def component_log_prob(self, x, level=None):
+    @checked
+    def component_log_prob(
+        self, x: Float[Array, "batch dim"], level: NoiseLevel | None = None
+    ) -> Float[Array, "batch components"]:
         """Return log w_k + log N(x; alpha m_k, C_k) of every component, `[B, K]` for x `[B, D]`."""
         x = jnp.asarray(x)
         centred, variance = self._in_axes(x, _CLEAN if level is None else level)
@@ -63,7 +78,10 @@ class GaussianMixture:
         constant = jnp.asarray(np.log(self.weights) - 0.5 * self.means.shape[1] * np.log(2 * np.pi), x.dtype)
         return constant - 0.5 * (log_det + distance)
 
-    def log_prob(self, x, level=None, label=None):
+    @checked
+    def log_prob(
+        self, x: Float[Array, "batch dim"], level: NoiseLevel | None = None, label: Label = None
+    ) -> Float[Array, " batch"]:
         """Return log p(x_t) in nats, `[B]`, at a level (default: clean data); with `label` of one class."""
         x = jnp.asarray(x)
         joint = self.component_log_prob(x, level)
@@ -72,26 +90,34 @@ class GaussianMixture:
         weight = jnp.where(member, jnp.asarray(self.weights, x.dtype), 0).sum(-1)
         return total - jnp.log(weight)
 
-    def responsibilities(self, x, level=None, label=None):
+    @checked
+    def responsibilities(
+        self, x: Float[Array, "batch dim"], level: NoiseLevel | None = None, label: Label = None
+    ) -> Float[Array, "batch components"]:
         """Return p(k | x_t), `[B, K]`; among one class's components if `label` is given."""
         x = jnp.asarray(x)
         joint = self.component_log_prob(x, level)
         return jax.nn.softmax(jnp.where(self._member(label, x), joint, -jnp.inf), axis=-1)
 
-    def class_log_prob(self, x, level=None):
+    @checked
+    def class_log_prob(
+        self, x: Float[Array, "batch dim"], level: NoiseLevel | None = None
+    ) -> Float[Array, "batch classes"]:
         """Return the exact classifier log p(class | x_t), `[B, number of classes]`."""
         log_r = jax.nn.log_softmax(self.component_log_prob(x, level), axis=-1)
         classes = np.arange(self.labels.max() + 1)
         masks = jnp.asarray(self.labels[None] == classes[:, None])
         return jax.nn.logsumexp(jnp.where(masks, log_r[:, None, :], -jnp.inf), axis=-1)
 
-    def predict(self, x, level, label=None):
+    @checked
+    def predict(self, x: Float[Array, "batch dim"], level: NoiseLevel, label: Label = None) -> Prediction:
         """Return the exact Prediction at x_t `[B, D]`; eps without a division by sigma.
 
         Args:
           x: `[B, D]`.
           level: NoiseLevel, scalars or `[B]`.
-          label: None, an int, or `[B]` ints; -1 means no class, one that no component has gives NaN.
+          label: None, an int, or `[B]` ints; -1 means no class. One that no component has is refused,
+            and gives NaN inside `jit`, where it cannot be seen.
         """
         x = jnp.asarray(x)
         centred, variance = self._in_axes(x, level)
@@ -104,7 +130,10 @@ class GaussianMixture:
         eps = sigma * jnp.einsum("bk,kij,bkj->bi", r, axes, scaled)
         return Prediction(x0, eps)
 
-    def posterior(self, x, level, label=None):
+    @checked
+    def posterior(
+        self, x: Float[Array, "batch dim"], level: NoiseLevel, label: Label = None
+    ) -> tuple[Array, Array, Array]:
         """Return p(x_0 | x_t) as (weights `[B, K]`, means `[B, K, D]`, covariances `[B, K, D, D]`)."""
         x = jnp.asarray(x)
         centred, variance = self._in_axes(x, level)
@@ -117,22 +146,28 @@ class GaussianMixture:
         covariances = jnp.einsum("kij,bkj,klj->bkil", axes, spread, axes)
         return self.responsibilities(x, level, label), means, covariances
 
-    def score(self, x, level=None, label=None):
+    @checked
+    def score(
+        self, x: Float[Array, "batch dim"], level: NoiseLevel | None = None, label: Label = None
+    ) -> Float[Array, "batch dim"]:
         """Return grad log p(x_t), `[B, D]`; of one class if `label` is given."""
         x = jnp.asarray(x)
         centred, variance = self._in_axes(x, _CLEAN if level is None else level)
         r = self.responsibilities(x, level, label)
         return -jnp.einsum("bk,kij,bkj->bi", r, jnp.asarray(self.axes, x.dtype), centred / variance)
 
-    def guided_score(self, x, level, label, scale):
+    @checked
+    def guided_score(
+        self, x: Float[Array, "batch dim"], level: NoiseLevel, label: Label, scale: float
+    ) -> Float[Array, "batch dim"]:
         """Return (1 - scale) grad log p(x_t) + scale grad log p(x_t | label), classifier-free guidance's."""
         return (1 - scale) * self.score(x, level) + scale * self.score(x, level, label)
 
-    def denoiser(self):
+    def denoiser(self) -> Denoiser:
         """Return the exact Denoiser; cond is None, or `[B]` int labels with -1 for no class."""
         return self._denoise
 
-    def _denoise(self, x_t, level, cond=None):
+    def _denoise(self, x_t: Array, level: NoiseLevel, cond: Any = None) -> Prediction:
         return self.predict(x_t, level, cond)
 
     def _in_axes(self, x, level):
@@ -148,18 +183,30 @@ class GaussianMixture:
         """Return which components a label admits, broadcastable to `[B, K]`."""
         if label is None:
             return jnp.ones((1, len(self.weights)), bool)
+        self._check_label(label)
         label = jnp.broadcast_to(jnp.asarray(label), x.shape[:1])[:, None]
         return (jnp.asarray(self.labels) == label) | (label < 0)
 
+    def _check_label(self, label):
+        """Raise ValueError for a class, known on the host, that no component has."""
+        if isinstance(label, Tracer):
+            return
+        bad = (np.asarray(label) >= 0) & ~np.isin(label, self.labels)
+        if bad.any():
+            given = np.asarray(label)[bad].flat[0]
+            raise ValueError(f"label must be one of {sorted(set(self.labels.tolist()))}, got {given}")
+
     def _log_weights(self, label):
+        self._check_label(-1 if label is None else label)
         member = (self.labels == label) | (label is None or label < 0)
-        if not member.any():
-            raise ValueError(f"label must be one of {sorted(set(self.labels.tolist()))}, got {label}")
         with np.errstate(divide="ignore"):
             return np.log(np.where(member, self.weights, 0.0))
 
 
-def gaussian_mixture(weights, means, covariances, labels=None):
+@checked
+def gaussian_mixture(
+    weights: Numbers, means: Numbers, covariances: Numbers, labels: Numbers | None = None
+) -> GaussianMixture:
     """Make a mixture of Gaussians.
 
     Args:
@@ -171,30 +218,40 @@ def gaussian_mixture(weights, means, covariances, labels=None):
 
     Raises:
       ValueError: if a shape or a value is wrong.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from diffjax import exact
+      >>> from diffjax.process import schedules
+      >>> two = exact.gaussian_mixture([1, 3], [[-1.0], [1.0]], [0.1, 0.1])
+      >>> two.weights.tolist()
+      [0.25, 0.75]
+      >>> two.denoiser()(jnp.zeros((5, 1)), schedules.edm()(0.5)).x0.shape
+      (5, 1)
     """
-    weights, means = np.asarray(weights, np.float64), np.asarray(means, np.float64)
-    covariances = np.asarray(covariances, np.float64)
-    if means.ndim != 2 or weights.shape != means.shape[:1]:
+    w, m, spread = (
+        checks.numbers(name, each)
+        for name, each in (("weights", weights), ("means", means), ("covariances", covariances))
+    )
+    if m.ndim != 2 or w.shape != m.shape[:1]:
+        raise ValueError(f"weights must be [K] and means [K, D], got {list(w.shape)} and {list(m.shape)}")
+    count, dim = m.shape
+    if not (w > 0).all():
+        raise ValueError(f"weights must be positive, got {w.min():g}")
+    if spread.shape == (count,):
+        spread = spread[:, None] * np.ones(dim)
+    if spread.shape == (count, dim):
+        spread = spread[:, :, None] * np.eye(dim)
+    if spread.shape != (count, dim, dim):
         raise ValueError(
-            f"weights must be [K] and means [K, D], got {list(weights.shape)} and {list(means.shape)}"
+            f"covariances must be [K, D, D], [K, D] or [K], K={count}, D={dim}; got {list(spread.shape)}"
         )
-    count, dim = means.shape
-    if not (weights > 0).all():
-        raise ValueError(f"weights must be positive, got {weights.min():g}")
-    if covariances.shape == (count,):
-        covariances = covariances[:, None] * np.ones(dim)
-    if covariances.shape == (count, dim):
-        covariances = covariances[:, :, None] * np.eye(dim)
-    if covariances.shape != (count, dim, dim):
-        raise ValueError(
-            f"covariances must be [K, D, D], [K, D] or [K], K={count}, D={dim}; got {list(covariances.shape)}"
-        )
-    if not np.allclose(covariances, covariances.transpose(0, 2, 1)):
+    if not np.allclose(spread, spread.transpose(0, 2, 1)):
         raise ValueError("covariances must be symmetric")
-    spectra, axes = np.linalg.eigh(covariances)
+    spectra, axes = np.linalg.eigh(spread)
     if spectra.min() < -1e-9 * max(spectra.max(), 1e-300):
         raise ValueError(f"covariances must be positive semi-definite, got an eigenvalue {spectra.min():g}")
-    labels = np.arange(count) if labels is None else np.asarray(labels)
-    if labels.shape != (count,) or labels.min() < 0:
-        raise ValueError(f"labels must be [K] ints >= 0, got shape {list(labels.shape)}")
-    return GaussianMixture(weights / weights.sum(), means, np.maximum(spectra, 0), axes, labels)
+    classes = np.arange(count) if labels is None else np.asarray(labels)
+    if classes.shape != (count,) or classes.dtype.kind not in "iu" or classes.min() < 0:
+        raise ValueError(f"labels must be [K] ints >= 0, got {classes.dtype} of shape {list(classes.shape)}")
+    return GaussianMixture(w / w.sum(), m, np.maximum(spectra, 0), axes, classes)

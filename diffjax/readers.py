@@ -15,6 +15,7 @@ import typing
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from diffjax.types import ArrayLike
 
@@ -117,7 +118,7 @@ def _number(kind, infinite):
 
     def fits(value):
         if kind is bool or isinstance(value, bool):
-            return isinstance(value, kind)
+            return kind is bool and isinstance(value, bool)
         if not isinstance(value, int | float):
             return False
         return value == value // 1 if kind is int else math.isfinite(value) or (infinite and value == value)
@@ -218,7 +219,7 @@ def _sequence(each, to_tuple):
             raise Unread("a sequence")
         items = value
         if _is_array(value):
-            if _is_traced(value) or value.ndim == 0:
+            if _is_traced(value) or getattr(value, "shape", ()) == ():
                 raise Unread("a sequence on the host")
             items = np.asarray(value).tolist()
         elif not isinstance(value, abc.Sequence | abc.Set):
@@ -254,7 +255,7 @@ def _is_array(value):
 
 
 def _is_traced(value):
-    return isinstance(value, jax.core.Tracer)
+    return isinstance(value, Tracer)
 
 
 def _is_key(value):

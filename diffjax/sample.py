@@ -4,9 +4,7 @@ Writes `samples.npz` and, beside it, a picture `samples.png`. Without an option,
 (or the one of `--config`). A pipeline has no run: `--config=... --out=...` is enough.
 """
 
-import ast
 import os
-import tempfile
 import zipfile
 from pathlib import Path
 
@@ -15,9 +13,13 @@ import numpy as np
 from absl import flags
 
 from diffjax import commands
+from diffjax.commands import output, values
 from diffjax.evaluation import pictures
+from diffjax.evaluation.evaluator import label_of
+from diffjax.systems import read
 from diffjax.systems.options import require
 from diffjax.training import workdir as run_folder
+from diffjax.training.system import require_passes
 
 
 def with_sampler(config, solver=None, options=(), steps=None, grid=None, guidance_weight=None):
@@ -34,7 +36,7 @@ def with_sampler(config, solver=None, options=(), steps=None, grid=None, guidanc
     Raises:
       ValueError: for an option that is not name=value, or a solver where the system has none.
     """
-    changed = {"steps": _value(steps), "grid": grid, "guidance_weight": guidance_weight}
+    changed = {"steps": values.value(steps), "grid": grid, "guidance_weight": guidance_weight}
     changed = {key: value for key, value in changed.items() if value is not None}
     if solver is None and not changed and not options:
         return config
@@ -44,15 +46,12 @@ def with_sampler(config, solver=None, options=(), steps=None, grid=None, guidanc
         raise ValueError(
             f"solver must be left out: system {config.system!r} has none (sampler.solver); got {solver!r}"
         )
-    if solver is not None and solver != old["solver"]:
-        shared = ("steps", "grid", "guidance_weight", "threshold")
-        old = {key: value for key, value in old.items() if key in shared} | {"solver": solver}
-    new = old | changed
+    new = read.resampled(old, changed if solver is None else {"solver": solver, **changed})
     for option in options:
         name, equals, value = option.partition("=")
         if not equals:
             raise ValueError(f"option must be name=value, e.g. eta=0.5; got {option!r}")
-        new[name] = _value(value)
+        new[name] = values.value(value)
     config = config.copy_and_resolve_references()
     with config.unlocked():
         config.sampler = new
@@ -83,81 +82,65 @@ def request_for(system, num, asked=(), label=None):
 def save(out: Path, system, samples, request) -> None:
     """Write `samples.npz`, whole or not at all: the samples by what they are, and what was asked for.
 
-    "images", "points" or "embeddings"; "request/<part>" as arrays, "said/<part>" in words where a part has
-    any, and "labels" for classes.
+    "images", "points" or "embeddings"; "request/<part>" as arrays ("request/<stage>/<part>" of a pipeline),
+    "said" in words where there are any, and "labels" for classes.
     """
     arrays = {system.gives: samples.x}
     for path, leaf in jax.tree_util.tree_leaves_with_path(dict(request)):
         arrays[f"request/{'/'.join(str(each.key) for each in path)}"] = np.asarray(leaf)
-    if "label" in request:
-        arrays["labels"] = np.asarray(request["label"])
+    if label_of(request) is not None:
+        arrays["labels"] = label_of(request)
     said = system.request.describe(request)
     if said is not None:
         arrays["said"] = np.asarray(said, str)
     _save(out / "samples.npz", arrays)
 
 
-def _value(text):
-    """Read a number, or True, False, None or a tuple of them; anything else is text."""
-    text = text.capitalize() if text in ("true", "false") else text
-    for read in (int, float, ast.literal_eval):
+class _Average(flags.BooleanParser):
+    """Reads --ema, --noema, or --ema=<name> of a run that follows several averages."""
+
+    def parse(self, argument):
         try:
-            return read(text)
-        except (TypeError, ValueError, SyntaxError):
-            continue
-    return text
+            return super().parse(argument)
+        except ValueError:
+            return argument
 
 
 def _loaded(options):
-    """Return what is sampled, and the words that its results depend on."""
+    """Return what is sampled, and its config."""
     how = options.solver, options.option, options.steps, options.grid, options.guidance_weight
     if options.workdir is None and options.config is not None:
         config = with_sampler(options.config, *how)
-        return commands.load(config), config
+        if options.out is None:
+            raise ValueError("give --out=<folder>: a pipeline has no run folder to write to")
+        return commands.load(config, options.ema, values.checkpoint(options.checkpoint)), config
     if options.workdir is None:
         raise ValueError(
             "give --workdir=runs/<name>, the folder of a trained run, or --config=... --out=... of a pipeline"
         )
     config = with_sampler(commands.load_config(options.workdir, options.config), *how)
-    step = None if options.checkpoint is None else _checkpoint(options.checkpoint)
+    step = values.checkpoint(options.checkpoint)
     return commands.load(options.workdir, ema=options.ema, step=step, config=config), config
-
-
-def _checkpoint(text):
-    if text == "best" or text.isdigit():
-        return text if text == "best" else int(text)
-    raise ValueError(f"checkpoint must be a step or 'best', got {text!r}")
 
 
 def _main(argv):
     del argv
     options = flags.FLAGS
-    (system, variables, step), config = _loaded(options)
-    if options.workdir is None and options.out is None:
-        raise ValueError("give --out=<folder>: a pipeline has no run folder to write to")
+    commands.use_every_core()
+    (system, variables, _), config = _loaded(options)
+    require_passes(system)
     request = request_for(system, options.num, options.ask, options.label)
-    out = run_folder.local(options.out or options.workdir)
-    _check_writable(out)
+    out = output.writable(options.out or options.workdir)
     samples = commands.sample_in_batches(
         system, variables, key=jax.random.key(options.seed), num=options.num, batch_size=options.batch_size,
-        request=request, keep=out / ".passes", identity=f"{step} {options.ema} {config.to_json()}",
+        request=request, keep=out / ".passes", identity=config.to_json(),
     )  # fmt: skip
     save(out, system, samples, request)
     shown = pictures.of_samples(
-        out / "samples.png", system.gives, samples.x, system.request.describe(request)
+        out / "samples.png", str(system.gives), samples.x, system.request.describe(request)
     )
     files = " and ".join(map(str, [out / "samples.npz", *([shown] if shown else [])]))
     print(f"{options.num} samples in {samples.seconds:.1f} s: {files}")
-
-
-def _check_writable(out):
-    """Raise before the work begins if the folder of the results cannot be made or written."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise ValueError(f"out {out} cannot be written: {error.strerror or error}") from error
 
 
 def _save(path, arrays):
@@ -189,7 +172,7 @@ def cli():
     flags.DEFINE_list(
         "label", None,
         "Class or classes by number or name, in turn; 'none' samples without a class where the model was "
-        "trained with dropped labels. Default: all classes in turn.",
+        "trained with dropped labels; a name with a comma in double quotes. Default: all classes in turn.",
     )  # fmt: skip
     flags.DEFINE_multi_string("ask", [], "Part of the request, e.g. --ask=label=3 (repeatable, in turn).")
     flags.DEFINE_integer(
@@ -198,7 +181,8 @@ def cli():
     flags.DEFINE_integer(
         "batch_size", 256, "Samples at a time; changes memory and speed only.", lower_bound=1
     )
-    flags.DEFINE_bool("ema", True, "Use the moving average of the parameters.")
+    about = "Use the moving average of the parameters; --ema=<name> of a run that follows several."
+    flags.DEFINE_flag(flags.Flag(_Average(), None, "ema", True, about, boolean=True))
     flags.DEFINE_string("checkpoint", None, "Step of the checkpoint, or 'best'; default: the latest.")
     flags.DEFINE_string("out", None, "Folder of the output; default: the run's.")
     commands.run(_main)

@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import jax
 import numpy as np
 
-Array = jax.Array | np.ndarray  # what lives on a device, and what the host computes in float64
-ArrayLike = jax.typing.ArrayLike  # these, numpy's scalars and Python's numbers
+if TYPE_CHECKING:  # a type checker cannot calculate with the unions below
+    Array = ArrayLike = Any
+else:
+    Array = jax.Array | np.ndarray  # what lives on a device, and what the host computes in float64
+    ArrayLike = jax.typing.ArrayLike  # these, numpy's scalars and Python's numbers
 Extended = Annotated[float, "may be infinite"]
 
 if TYPE_CHECKING or "jaxtyping" in sys.modules:

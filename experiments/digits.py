@@ -6,10 +6,12 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from diffjax import data, guidance, samplers
-from diffjax.data import to_uint8
-from diffjax.evaluation import bound, classifier, frechet
-from diffjax.systems import assemble
+from diffjax import data, guidance, samplers, systems
+from diffjax.evaluation import classifier, frechet
+from diffjax.likelihoods import elbo
+from diffjax.pixels import to_model, to_uint8
+from diffjax.systems import read
+from diffjax.training.system import Variables
 from experiments import study
 
 NUM = 1437  # as many as there are training digits
@@ -44,30 +46,35 @@ def distance(images: np.ndarray) -> float:
     return frechet.frechet_distance(judge.features(images), features)
 
 
+def samples_distance(config, variables: Variables, seed: int, **how) -> float:
+    """Return the distance of `samples`."""
+    return distance(samples(config, variables, seed, **how))
+
+
 def floor() -> float:
     """Return the distance between halves of the training digits; 1,437 perfect samples are at half of it."""
     return reference()[2]
 
 
 def samples(
-    config, params, seed: int, *, solver=None, times=None, num: int = NUM, transform=CLIPPED
+    config, variables: Variables, seed: int, *, solver=None, times=None, num: int = NUM, transform=CLIPPED
 ) -> np.ndarray:
     """Sample uint8 digits by a config's sampler or another solver or grid.
 
     Args:
       config: of the arm.
-      params: of its network.
+      variables: of its system.
       seed: of the noise.
       solver: in place of the config's.
       times: in place of the config's; the start is N(0, prior_std^2) wherever they begin.
       num: of images.
       transform: of the denoiser, `CLIPPED` (x_0 to [-1, 1] at every step) or `UNCLIPPED`.
     """
-    noise = assemble.schedule(config)
-    own_solver, own_times, _, _ = assemble.sampler(config, noise)
-    solver = own_solver if solver is None else solver
-    rows = samplers.plan(noise, solver, own_times if times is None else times)
-    x = _walk(_Arm(config), solver, transform)(params, rows, jax.random.key(1000 + seed), num)
+    noise = read.schedule(config)
+    own = read.sampler(config, noise)
+    solver = own.solver if solver is None else solver
+    rows = samplers.plan(noise, solver, own.times if times is None else times)
+    x = _walk(_Arm(config), solver, transform)(variables, rows, jax.random.key(1000 + seed), num)
     return to_uint8(np.asarray(x))
 
 
@@ -89,21 +96,25 @@ class _Arm:
 
 @functools.cache
 def _walk(arm, solver, transform):
-    make, std = assemble.denoiser(arm.config), assemble.schedule(arm.config).prior_std
+    system, std = systems.build(arm.config), read.schedule(arm.config).prior_std
 
     @functools.partial(jax.jit, static_argnums=3)
-    def walk(params, rows, key, num):
+    def walk(variables, rows, key, num):
         start = std * jax.random.normal(key, (num, *arm.config.data.shape))
-        denoise = transform(make(params))
+        denoise = transform(system.denoiser(variables))
         return samplers.walk(jax.random.fold_in(key, 1), denoise, solver, rows, start)
 
     return walk
 
 
-def bits_per_dim(config, params, variance: str, seed: int) -> float:
-    """Return the bound on the held-out digits."""
-    found = bound.measure_bound(
-        assemble.denoiser(config), params, assemble.schedule(config), data.load("digits", "test").x,
-        variance=variance, key=jax.random.key(2000 + seed), batch_size=360, progress=None,
-    )  # fmt: skip
-    return found["bits_per_dim"]
+def bits_per_dim(config, variables: Variables, variance: str, seed: int) -> float:
+    """Return the bound on the held-out digits, one draw of noise a step and image."""
+    system, x = systems.build(config), to_model(data.load("digits", "test").x)
+    key = jax.random.fold_in(jax.random.key(2000 + seed), 0)
+
+    @jax.jit
+    def bits(variables):
+        denoise = system.denoiser(variables)
+        return elbo.bits_per_dim(key, denoise, system.schedule(variables), x, variance=variance)["total"]
+
+    return float(np.asarray(bits(variables), np.float64).mean())

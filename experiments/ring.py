@@ -1,10 +1,12 @@
 """What the studies on the ring of eight Gaussians share: points, and how far samples are from the truth."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffjax import exact, toys
+from diffjax import exact, samplers, toys
 from diffjax.data import toys as points
+from diffjax.evaluation.classes import shares, total_variation
 from diffjax.evaluation.wasserstein import sliced_wasserstein
 
 UNIT = 36  # the weights are k / 36: as many points hold every mode in its exact share
@@ -45,6 +47,17 @@ def distance(x: np.ndarray, seed: int) -> float:
     return sliced_wasserstein(_boxed(x), real, rng)
 
 
+def samples_distance(seed: int, schedule, solver, times, num: int) -> float:
+    """Return the distance of num samples that a solver makes with the exact denoiser."""
+    x = samplers.sample(jax.random.key(seed), mixture().denoiser(), schedule, solver, times, shape=(num, 2))
+    return distance(x, seed)
+
+
+def floor(seed: int, num: int) -> float:
+    """Return the distance of num fresh points."""
+    return distance(fresh(seed, num), seed)
+
+
 def metrics(x: np.ndarray, seed: int) -> dict[str, float]:
     """Measure samples [N, 2] of the ring, clipped to [-2, 2]^2 (what diverged, to its corner).
 
@@ -58,11 +71,10 @@ def metrics(x: np.ndarray, seed: int) -> dict[str, float]:
     truth, x = mixture(), _boxed(x)
     entropy = -float(np.mean(truth.log_prob(jnp.asarray(points.ring8(np.random.default_rng(9), 200_000)[0]))))
     nearest = np.linalg.norm(x[:, None] - truth.means, axis=-1)
-    shares = np.bincount(nearest.argmin(1), minlength=len(truth.weights)) / len(x)
     return {
         "nll": -float(np.mean(truth.log_prob(jnp.asarray(x)))) - entropy,
         "SW2": distance(x, seed),
-        "TV": 0.5 * float(np.abs(shares - truth.weights).sum()),
+        "TV": total_variation(shares(nearest.argmin(1), len(truth.weights)), truth.weights),
         "width": float(np.median(nearest.min(1)) / (_MEDIAN * np.sqrt(toys.ring8().covariances[0, 0, 0]))),
     }
 

@@ -1,70 +1,58 @@
 """What the studies share: arms that are done once, seeds that are paired, reports that a program writes.
 
-A study is a module with a docstring and
+A study is a module `experiments/<study>/run.py` with a docstring and
 
-    ARMS      name -> config, or None for an arm that trains nothing
-    measure   (name, config, params, seed) -> {metric: finite number}
-    CLAIMS    published directions
-    REMARKS   what is to be said about the numbers once they are there; Markdown
-    figure    (path, results) -> None
+    ARMS        name -> config, or None for an arm that trains nothing
+    measure     (name, config, variables, seed) -> {metric: finite number}
+    CLAIMS      published directions
+    REMARKS     what is to be said about the numbers once they are there; Markdown
+    REMARKS_OF  the digest of the results that the remarks were written for
+    CAPTION     what the figure shows and where to look; Markdown
+    figure      (path, results) -> None
 
-Its command
+and, where they are not what is below, `trained`, (config, seed, out) -> variables, and `SEEDS`, the least
+number of seeds that a report needs. Its command
 
     python -m experiments.<study>.run --out=runs/<study>
 
-trains and measures every arm with every seed. Each (arm, seed) is one JSON file, written whole when it is
-done: the same command again goes on where it was stopped. At the end it writes `results.json`, and from that
-alone `figure.png` and `README.md`, beside the study's code. Files know the config they are of, not the code
-that measured them: remove them after changing `measure`.
+trains and measures every arm with every seed, or those of `--arms=<name>,<name>`, and prints the table. Each
+(arm, seed) is one JSON file, written whole when it is done: the same command again goes on where it was
+stopped. Files know the config they are of, not the code that measured them: remove them after changing
+`measure`.
+
+`--report=<folder>` writes `results.json`, and from that alone `figure.png` and `README.md`;
+`--results=<file>` takes such a file in the place of running anything.
 """
 
 import argparse
 import inspect
 import json
 import time
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from diffjax import commands, systems
+from diffjax.training import ema, in_memory, workdir
 from diffjax.training import state as states
 from diffjax.training import step as steps
-from diffjax.training import workdir
+from diffjax.training.system import Variables, with_served
+from experiments import report
+from experiments.report import Claim as Claim
 
 ROOT = Path(__file__).parents[1]
 _BATCHES = 2**31  # folded into a run's key for the batches
+_CHUNK = 500  # steps in one compiled program
 _TRAINED = ("system", "data", "schedule", "model", "objective", "sampler", "optimizer")
-_RULE = (
-    "The rule: with the same seed all arms have the same initialisation, batches and noise, so differences "
-    "are taken seed by seed. *shows*: their mean is beyond twice their standard deviation over the {} seeds, "
-    "in the paper's direction; *opposite*: so, the other way; *shows not*: neither."
-)
-
-Results = Mapping[str, Sequence[Mapping[str, float]]]  # arm -> one dict of metrics a seed
 
 
-class Claim(NamedTuple):
-    """A direction that a paper published: `less` is smaller than `more`.
-
-    Attributes:
-      text: the claim.
-      paper: the paper's own numbers.
-      less, more: (arm, metric) each.
-    """
-
-    text: str
-    paper: str
-    less: tuple[str, str]
-    more: tuple[str, str]
-
-
-def config_of(file: str, argument: str | None = None, **overrides: Any):
+def config_of(file: str, argument: str | None = None, **overrides: Any) -> ConfigDict:
     """Return the config of a file below `configs/` with some of its fields replaced.
 
     Args:
@@ -83,171 +71,112 @@ def config_of(file: str, argument: str | None = None, **overrides: Any):
     return config
 
 
-def train(config, seed: int, progress: str | None = None) -> Any:
-    """Train what a config names in compiled chunks of steps.
+def train(config: ConfigDict, seed: int, progress: str | None = None) -> Variables:
+    """Train what a config names in memory.
 
-    The whole training set is on the device; batches are drawn from it with replacement. Initialisation,
-    batches and noise depend on the seed alone, so arms are paired.
+    Batches are drawn from the training set with replacement. Initialisation, batches and noise depend on the
+    seed alone, so arms are paired.
 
     Args:
-      config: ConfigDict of a project's config file.
+      config: of a run.
       seed: of everything random.
       progress: title of the progress bar, or None for no bar.
 
     Returns:
-      The moving average of the parameters.
+      The variables, with the moving average of what sampling reads.
 
     Raises:
-      ValueError: if the number of steps is no multiple of a chunk, or a loss is not finite.
+      ValueError: if a loss is not finite.
     """
-    system, optimizer = systems.build(config), systems.make_optimizer(config)
-    step = steps.make(system, optimizer, systems.make_ema(config))
-    source = systems.load_data(config, "train")
-    size, total = config.training.batch_size, config.training.num_steps
-    chunk = min(total, 500)
-    if total % chunk:
-        raise ValueError(f"training.num_steps must be a multiple of {chunk}, got {total}")
+    system, key = systems.build(config), jax.random.key(seed)
+    optimizers = systems.make_optimizer(config, system)
+    step = steps.make(system, optimizers, systems.make_ema(config))
+    frozen, source = system.prepare(None, systems.load_data(config, "train"))
+    data, rows = source.gather(np.arange(len(source))), config.training.batch_size * steps.rows_a_step(system)
 
-    @partial(jax.jit, donate_argnums=2)
-    def run_chunk(data, key, state):
-        def one(state, _):
-            key_batch = jax.random.fold_in(jax.random.fold_in(key, _BATCHES), state.step)
-            rows = jax.random.randint(key_batch, (size,), 0, len(source))
-            state, metrics = step(state, (), key, jax.tree.map(lambda a: a[rows], data))
-            return state, metrics["loss"]
+    def batch(data, i):
+        key_batch = jax.random.fold_in(jax.random.fold_in(key, _BATCHES), i)
+        chosen = jax.random.randint(key_batch, (rows,), 0, len(source))
+        return jax.tree.map(lambda a: a[chosen], data)
 
-        return jax.lax.scan(one, state, length=chunk)
+    def one(state, i, given):
+        data, frozen = given
+        state, metrics = step(state, frozen, key, batch(data, i))
+        return state, {"loss": metrics["loss"]}
 
-    key = jax.random.key(seed)
-    data = jax.tree.map(jnp.asarray, source.gather(np.arange(len(source))))
-    state = jax.jit(partial(states.initial, system, optimizer))(key)
-    for _ in tqdm(range(total // chunk), desc=progress, disable=progress is None, leave=False):
-        state, losses = run_chunk(data, key, state)
-        if not np.isfinite(losses).all():
-            raise ValueError(f"the loss is not finite before step {int(state.step)}")
-    return state.ema
+    begin = jax.jit(lambda given: states.initial(system, optimizers, key, batch(given[0], 0), given[1]))
+    given = data, frozen
+    state = in_memory.train(
+        one, begin(given), given, config.training.num_steps, chunk=_CHUNK, progress=progress
+    )
+    return with_served(Variables(state.params, state.extra, frozen), state.ema[ema.TRACK])
 
 
-def run(study, out: Path, seeds: Sequence[int]) -> dict[str, Any]:
-    """Train and measure every arm with every seed, unless its file is there.
+def run(
+    study: ModuleType, out: Path, seeds: Sequence[int], arms: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Train and measure arms with every seed, unless their files are there.
 
     Neighbouring arms of one config share its network.
 
     Args:
       study: module with `ARMS` and `measure`.
       out: folder of the files `<arm>/<seed>.json`.
-      seeds: at least 3 for a report.
+      seeds: of everything random.
+      arms: names; None for all.
 
     Returns:
       "seeds"; "minutes" of processor time that all of it took, whenever that was; "results": arm -> one dict
       of metrics a seed.
 
     Raises:
-      ValueError: if a file is of another config of its arm, or a metric is not finite.
+      ValueError: before anything is trained, if a file is of another config of its arm or cannot be read; or
+        if a metric is not finite.
     """
-    results, spent = {name: [] for name in study.ARMS}, 0.0
-    trained = None, None  # the last config and seed, and its parameters
-    work = [(name, seed) for seed in seeds for name in study.ARMS]
-    for name, seed in tqdm(work, desc="arms", unit="arm"):
-        path, config = out / name / f"{seed}.json", study.ARMS[name]
-        plain = None if config is None else json.loads(config.to_json())
-        if path.is_file():
-            found = json.loads(path.read_text())
-            if _identity(found["config"]) != _identity(plain):
-                raise ValueError(f"{path} is of another config of arm {name!r}: remove it to run it again")
-        else:
-            begin = time.process_time()
-            if config is not None and trained[0] != (_identity(plain), seed):
-                trained = (_identity(plain), seed), train(config, seed, progress=f"{name}, seed {seed}")
+    arms = list(study.ARMS) if arms is None else arms
+    plain = {name: _plain(study.ARMS[name]) for name in arms}
+    work = [(name, seed, out / name / f"{seed}.json") for seed in seeds for name in arms]
+    done = {path: _read(path, name, plain[name]) for name, _, path in work if path.is_file()}
+    results, spent = {name: [] for name in arms}, 0.0
+    trained = None, None  # the last config and seed, and its variables
+    for name, seed, path in tqdm(work, desc="arms", unit="arm"):
+        if path not in done:
+            begin, asked = time.process_time(), (_identity(plain[name]), seed)
+            if plain[name] is not None and trained[0] != asked:
+                trained = asked, _trained(study, name, seed, out)
             between = time.process_time()
-            metrics = study.measure(name, config, trained[1] if config is not None else None, seed)
+            variables = None if plain[name] is None else trained[1]
+            metrics = study.measure(name, study.ARMS[name], variables, seed)
             _check_finite(name, metrics)
             seconds = {"training": between - begin, "measuring": time.process_time() - between}
-            found = {"config": plain, "seed": seed, "seconds": seconds, "metrics": metrics}
+            done[path] = {"config": plain[name], "seed": seed, "seconds": seconds, "metrics": metrics}
             path.parent.mkdir(parents=True, exist_ok=True)
-            workdir.write(path, json.dumps(found, indent=1) + "\n")
-        results[name].append(found["metrics"])
-        spent += sum(found["seconds"].values())
+            workdir.write(path, json.dumps(done[path], indent=1) + "\n")
+        results[name].append(done[path]["metrics"])
+        spent += sum(done[path]["seconds"].values())
     return {"seeds": list(seeds), "minutes": spent / 60, "results": results}
 
 
-def judge(claim: Claim, results: Results) -> dict[str, Any]:
-    """Compare the two sides of a claim seed by seed.
-
-    Returns:
-      "difference" (mean of more - less) and its "sd" over the seeds; "verdict": "shows" if the difference is
-      beyond twice that, "opposite" if it is so the other way, else "shows not".
-    """
-    less, more = (
-        np.array([seed[metric] for seed in results[arm]]) for arm, metric in (claim.less, claim.more)
-    )
-    difference, sd = float(np.mean(more - less)), float(np.std(more - less, ddof=1))
-    verdict = "shows not" if abs(difference) <= 2 * sd else "shows" if difference > 0 else "opposite"
-    return {"difference": difference, "sd": sd, "verdict": verdict}
+def _trained(study, name, seed, out):
+    if hasattr(study, "trained"):
+        return study.trained(study.ARMS[name], seed, out)
+    return train(study.ARMS[name], seed, progress=f"{name}, seed {seed}")
 
 
-def table(results: Results) -> str:
-    """Write mean ± standard deviation over seeds, an arm a row and a metric a column, as Markdown."""
-    metrics = list(dict.fromkeys(key for rows in results.values() for key in rows[0]))
-    lines = [f"| | {' | '.join(metrics)} |", f"|---|{'---:|' * len(metrics)}"]
-    for arm, rows in results.items():
-        cells = [_cell([row[key] for row in rows]) if key in rows[0] else "–" for key in metrics]
-        lines.append(f"| {arm} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+def _plain(config):
+    return None if config is None else json.loads(config.to_json())
 
 
-def claims_table(claims: Sequence[Claim], results: Results) -> str:
-    """Write each claim, the paper's numbers, both sides here, their difference and the verdict."""
-    lines = ["| claim | paper | ours | difference ± sd | verdict |", "|---|---|---|---:|---|"]
-    for claim in claims:
-        found = judge(claim, results)
-        less, more = (_cell([row[key] for row in results[arm]]) for arm, key in (claim.less, claim.more))
-        sign = "<" if found["difference"] > 0 else ">"
-        difference = f"{found['difference']:.3g} ± {found['sd']:.2g}"
-        lines.append(
-            f"| {claim.text} | {claim.paper} | {less} {sign} {more} | {difference} | {found['verdict']} |"
-        )
-    return "\n".join(lines)
-
-
-def report(study, found: Mapping[str, Any], folder: Path) -> None:
-    """Write results.json of what `run` returned, and from that file figure.png and README.md."""
-    folder.mkdir(parents=True, exist_ok=True)
-    verdicts = [{**claim._asdict(), **judge(claim, found["results"])} for claim in study.CLAIMS]
-    text = json.dumps({**found, "claims": verdicts}, indent=1, allow_nan=False)
-    workdir.write(folder / "results.json", text + "\n")
-    found = json.loads((folder / "results.json").read_text())
-    results, count = found["results"], len(found["seeds"])
-    study.figure(folder / "figure.png", results)
-    pages = [
-        inspect.getdoc(study),
-        "## Claims",
-        claims_table(study.CLAIMS, results),
-        _RULE.format(count),
-        "## Remarks",
-        study.REMARKS.strip(),
-        "## Results",
-        f"Mean ± standard deviation over {count} seeds; about {found['minutes']:.0f} minutes of one core.",
-        table(results),
-        "![figure](figure.png)",
-    ]
-    workdir.write(folder / "README.md", "# " + "\n\n".join(pages) + "\n")
-
-
-def main(study) -> None:
-    """Run the command of a study."""
-    name = Path(study.__file__).parent.name
-    parser = argparse.ArgumentParser(prog=f"experiments.{name}.run", description=inspect.getdoc(study))
-    parser.add_argument("--out", type=Path, default=Path("runs") / name, help="folder of what is done")
-    parser.add_argument("--seeds", type=int, default=3, help="number of seeds, at least 3")
-    parser.add_argument(
-        "--report", type=Path, default=ROOT / "experiments" / name, help="folder of the report"
-    )
-    options = parser.parse_args()
-    if options.seeds < 3:
-        parser.error(f"--seeds must be at least 3 for a spread to mean something, got {options.seeds}")
-    report(study, run(study, options.out, range(options.seeds)), options.report)
-    print((options.report / "README.md").read_text())
+def _read(path, name, plain):
+    """Read the file of an arm and a seed, which must be of this config."""
+    try:
+        found = json.loads(path.read_text())
+        config = found["config"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} cannot be read: remove it to run it again") from error
+    if _identity(config) != _identity(plain):
+        raise ValueError(f"{path} is of another config of arm {name!r}: remove it to run it again")
+    return found
 
 
 def _identity(plain):
@@ -264,6 +193,65 @@ def _check_finite(name, metrics):
             raise ValueError(f"metric {key!r} of arm {name!r} must be finite, got {value}")
 
 
-def _cell(values):
-    mean, sd = np.mean(values), np.std(values, ddof=1) if len(values) > 1 else 0.0
-    return f"{mean:.3g} ± {sd:.2g}"
+def named(text: str, arms: Mapping[str, Any]) -> list[str]:
+    """Read names of arms with commas between; a name may have commas of its own.
+
+    Raises:
+      ValueError: for a name that there is not.
+    """
+    return list(_named(text, arms))
+
+
+def _named(text: str, arms: Mapping[str, Any]) -> Iterator[str]:
+    while text:
+        begins = [arm for arm in arms if text == arm or text.startswith(f"{arm},")]
+        if not begins:
+            hint = systems.nearest(text.partition(",")[0], arms) or f": {'; '.join(arms)}"
+            raise ValueError(f"--arms must be names of this study's arms, got {text!r}{hint}")
+        yield (arm := max(begins, key=len))
+        text = text[len(arm) :].lstrip(", ")
+
+
+def main(study: ModuleType) -> None:
+    """Run the command of a study; a mistake ends it with status 2 and one line."""
+    name = Path(study.__file__).parent.name
+    parser = argparse.ArgumentParser(
+        prog=f"experiments.{name}.run",
+        description=inspect.getdoc(study),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs") / name, help="folder of what is done")
+    parser.add_argument("--seeds", type=int, default=least_seeds(study), help="number of seeds")
+    parser.add_argument("--arms", help="names of arms, with commas between; default all")
+    parser.add_argument("--results", type=Path, help="a results.json to take in the place of running")
+    parser.add_argument("--report", type=Path, help="folder of the report; default prints the table")
+    try:
+        _main(study, parser.parse_args())
+    except (ValueError, OSError) as error:
+        parser.exit(2, f"{parser.prog}: error: {' '.join(str(error).split())}\n")
+
+
+def least_seeds(study: ModuleType) -> int:
+    """Return how many seeds a report needs, for a spread to mean something."""
+    return getattr(study, "SEEDS", 3)
+
+
+def _main(study, options):
+    least = least_seeds(study) if options.report else 1
+    if options.results is not None:
+        found = json.loads(options.results.read_text())
+    else:
+        if options.report and options.arms:
+            raise ValueError("--report is of all arms: leave out --arms")
+        if options.seeds < least:
+            raise ValueError(f"--seeds must be at least {least}, got {options.seeds}")
+        arms = None if options.arms is None else named(options.arms, study.ARMS)
+        found = run(study, options.out, range(options.seeds), arms)
+    if options.report is None:
+        print(report.table(found["results"]))
+    else:
+        report.write(study, found, options.report)
+        print((options.report / "README.md").read_text())
+
+
+__all__ = ["ROOT", "Claim", "config_of", "least_seeds", "main", "named", "run", "train"]

@@ -12,9 +12,10 @@ def make(*, shape=(4, 4, 1), gives=None, request=None, sample=None, **fields):
     if sample is not None:
         run = lambda variables, keys, asked, made: sample(variables, keys, asked)
         passes = (Pass("walk", run, {"network": 1}),)
+    one = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     return System(
-        example={"x": jax.ShapeDtypeStruct((1, *shape), jnp.float32)}, init=lambda key, batch, frozen: ({}, {}),
-        updates=(), serves=(), request=request or Conditioning(), passes=passes, gives=gives, **fields,
+        example={"x": one}, init=lambda key, batch, frozen: ({}, {}), updates=(), serves=(),
+        request=request or Conditioning(), passes=passes, gives=gives, **fields,
     )  # fmt: skip
 
 

@@ -36,9 +36,9 @@ def test_no_file_is_called_utils():
 
 
 def _compares_the_system(node):
-    return isinstance(node, ast.Compare | ast.Match) and any(
-        isinstance(each, ast.Attribute) and each.attr == "system" for each in ast.walk(node)
-    )
+    compared = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
+    compared += [node.subject] if isinstance(node, ast.Match) else []
+    return any(isinstance(each, ast.Attribute) and each.attr == "system" for each in compared)
 
 
 def test_nothing_asks_which_system_it_has():

@@ -74,6 +74,8 @@ def config_module(file: str | Path) -> ModuleType:
             f"config must be a Python file with get_config(), got {str(file)!r}, which does not exist"
         )
     spec = importlib.util.spec_from_file_location("config_file", file)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"config must be a Python file with get_config(), got {str(file)!r}")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -114,20 +116,6 @@ def _is_dict(text):
         return isinstance(ast.literal_eval(text), dict)
     except (ValueError, SyntaxError):
         return False
-
-
-def _located(argv):
-    """Return the arguments with the path of the config file; tell of one that is not where it was said."""
-    argv = list(argv)
-    for i, word in enumerate(argv):
-        flag, equals, config = word.partition("=")
-        if flag in ("--config", "-config") and (equals or i + 1 < len(argv)):
-            given = config if equals else argv[i + 1]
-            found = configs.locate(given)
-            if found != given:
-                print(f"{given} is not here: taking the one that ships, {found}", file=sys.stderr)
-            argv[i if equals else i + 1] = f"{flag}={found}" if equals else found
-    return argv
 
 
 def _located(argv):

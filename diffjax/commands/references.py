@@ -114,11 +114,12 @@ def _pixels(source: Source) -> Source:
 
 def conventions(reference: Reference, evaluators: Sequence[Any]) -> str | None:
     """Say how distances are measured, and against how many training images; None where none are."""
-    if not reference.extractor.conventions or not any("features" in each.needs for each in evaluators):
+    told = "" if reference.extractor is None else reference.extractor.conventions
+    if not told or not any("features" in each.needs for each in evaluators):
         return None
     count = len(reference.real)
     return (
-        f"{reference.extractor.conventions} Distances are to {count:,} of the {len(reference.train):,} "
+        f"{told} Distances are to {count:,} of the {len(reference.train):,} "
         f"training images; the floor is between halves of {count // 2:,} of them. Fréchet distances "
         "fall with the number of images: compare equal numbers."
     )

@@ -1,6 +1,5 @@
 """Samples pass by pass: each pass over all of them at its own batch size, kept on disk where told."""
 
-import hashlib
 import json
 import shutil
 import time
@@ -13,12 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
-from tqdm import tqdm
 
 from diffjax.data import to_uint8
+from diffjax.systems.stages import checksum
+from diffjax.training import progress as shown
 from diffjax.training import sharding
 from diffjax.training import workdir as run_folder
-from diffjax.training.system import Pass, System, Variables
+from diffjax.training.system import Pass, System, Variables, require_passes
 
 
 class Samples(NamedTuple):
@@ -62,7 +62,7 @@ def sample_in_batches(
       request: what is asked, [N, ...]; None for the system's default.
       keep: folder where the results of passes but the last are kept until all is done; the same call again
         goes on after them. None keeps nothing.
-      identity: what else the results depend on besides key, request and numbers (a checkpoint, a config).
+      identity: what else the results depend on besides key, variables, request and numbers: a config.
       progress: title of the progress bar, or None for no bar.
       mesh: devices that a batch is split over; None: all of them.
 
@@ -70,8 +70,10 @@ def sample_in_batches(
       Samples.
 
     Raises:
-      ValueError: if a count is below 1, the request has another number of rows, or a sample is not finite.
+      ValueError: if the system samples nothing, a count is below 1, the request has another number of rows,
+        or a sample is not finite.
     """
+    require_passes(system)
     for name, count in (("num", num), ("batch_size", batch_size)):
         if count < 1:
             raise ValueError(f"{name} must be at least 1, got {count}")
@@ -84,7 +86,10 @@ def sample_in_batches(
     mesh = sharding.make_mesh() if mesh is None else mesh
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(num))
     made, seconds = {}, 0.0
-    shelf = _Shelf(keep, _digest(keys, request, num, identity)) if keep and len(system.passes) > 1 else None
+    shelf = None
+    if keep and len(system.passes) > 1:
+        depends = {"keys": jax.random.key_data(keys), "variables": variables, "request": request}
+        shelf = _Shelf(keep, f"{num} {identity} {checksum(depends)}")
     for each in system.passes:
         found = shelf and shelf.get(each.name)
         if found is None:
@@ -116,7 +121,7 @@ def _run(each: Pass, variables, keys, request, made, size, title, mesh) -> tuple
 
     run = run.lower(variables, *rows(0)).compile()
     parts, begin = [], time.perf_counter()
-    with tqdm(total=num, desc=title, unit="sample", disable=title is None) as bar:
+    with shown.bar(total=num, desc=title, unit="sample", disable=title is None) as bar:
         for start in range(0, num, size):
             x = np.asarray(run(variables, *rows(start)))[: num - start].astype(np.float32)
             if not np.isfinite(x).all():
@@ -129,13 +134,15 @@ def _run(each: Pass, variables, keys, request, made, size, title, mesh) -> tuple
 class _Shelf:
     """Results of passes in a folder, which belongs to one way of asking for them."""
 
-    def __init__(self, folder: str | Path, digest: str):
-        self.folder, told = Path(folder), {"digest": digest}
-        about = self.folder / "passes.json"
-        if about.is_file() and json.loads(about.read_text()) != told:
-            shutil.rmtree(self.folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        run_folder.write(about, json.dumps(told) + "\n")
+    def __init__(self, folder: str | Path, identity: str):
+        self.folder = Path(folder)
+        about, told = self.folder / "passes.json", json.dumps({"of": identity}) + "\n"
+        if about.is_file() and about.read_text(encoding="utf-8", errors="replace") == told:
+            return
+        # also without a word: a deletion that was cut off may have left results of another request
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        run_folder.write(about, told)
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name.replace('/', '.')}.npy"
@@ -153,10 +160,3 @@ class _Shelf:
 
     def clear(self) -> None:
         shutil.rmtree(self.folder)
-
-
-def _digest(keys, request, num, identity) -> str:
-    digest = hashlib.sha256(f"{num} {identity}".encode())
-    for leaf in jax.tree.leaves((jax.random.key_data(keys), request)):
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return digest.hexdigest()

@@ -50,15 +50,35 @@ def decode(
       ValueError: naming the file, if it cannot be decoded, has more than 8 bits a channel, moves, or is
         transparent where `alpha` is None; also where the checksums of a PNG do not fit.
     """
-    with _named(file):
+    with named(file):
         content = pathlib.Path(file).read_bytes()
         if content.startswith(b"\x89PNG"):
             with _opened(content) as image:
                 image.verify()
-        with _opened(content) as image:
-            pixels = _flat(image, alpha)
-            pixels = np.asarray(ImageOps.exif_transpose(pixels).convert(MODES[channels]))
-    return square(pixels.reshape(*pixels.shape[:2], channels), size)
+        return square(pixels(content, channels, alpha, upright=True), size)
+
+
+def pixels(
+    content: bytes, channels: int, alpha: str | None, upright: bool = False
+) -> UInt8[np.ndarray, "height width channels"]:
+    """Return the pixels of what an image file holds.
+
+    Args:
+      content: of PNG, JPEG, WebP or BMP.
+      channels: as of `decode`.
+      alpha: as of `decode`.
+      upright: turn the image as its EXIF data say.
+
+    Returns:
+      uint8 [H, W, channels].
+
+    Raises:
+      Exception: of Pillow, or as `decode`, without a name.
+    """
+    with _opened(content) as image:
+        flat = _flat(image, alpha)
+        flat = ImageOps.exif_transpose(flat) if upright else flat
+        return np.asarray(flat.convert(MODES[channels])).reshape(flat.height, flat.width, channels)
 
 
 def check(file: str | os.PathLike, channels: int, alpha: str | None) -> None:
@@ -67,7 +87,7 @@ def check(file: str | os.PathLike, channels: int, alpha: str | None) -> None:
     A file that is cut off, is of another format, has too many bits, moves or has an alpha channel (these are
     decoded to see whether they use it) is found; bytes that are wrong in the middle are not.
     """
-    with _named(file), open(file, "rb") as opened:
+    with named(file), open(file, "rb") as opened:
         with _opened(opened) as image:
             kind, unclear = image.format, image.has_transparency_data and alpha is None
         size = opened.seek(0, io.SEEK_END)
@@ -86,18 +106,23 @@ def check(file: str | os.PathLike, channels: int, alpha: str | None) -> None:
 
 
 @contextlib.contextmanager
-def _named(file) -> Iterator[None]:
+def named(what: str | os.PathLike) -> Iterator[None]:
+    """Turn whatever is raised inside into one line that says what cannot be read."""
     try:
         yield
     except Exception as error:  # what Pillow raises on a broken file depends on its format
-        said = f"it is none of {', '.join(_FORMATS)}" if isinstance(error, UnidentifiedImageError) else error
-        raise ValueError(f"{file} cannot be read as an image: {' '.join(str(said).split())[:200]}") from error
+        said = " ".join(str(error).split())[:200]
+        raise ValueError(f"{what} cannot be read as an image: {said}") from error
 
 
 @contextlib.contextmanager
 def _opened(file) -> Iterator[Image.Image]:
     """Open a file, or the content of one, as far as its header; refuse what 8 bits a channel cannot hold."""
-    with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=_FORMATS) as image:
+    try:
+        image = Image.open(io.BytesIO(file) if isinstance(file, bytes) else file, formats=_FORMATS)
+    except UnidentifiedImageError as error:
+        raise ValueError(f"it is none of {', '.join(_FORMATS)}") from error
+    with image:
         if image.mode.startswith(("I", "F")):
             raise ValueError(f"its pixels are of type {image.mode}, and 8 bits a channel are needed")
         if image.format in ("PNG", "WEBP") and getattr(image, "is_animated", False):

@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader
 
 from diffjax.border import checked
-from diffjax.data import fingerprints
+from diffjax.data import fingerprints, image_files
 from diffjax.data.lazy import LazyImages
 from diffjax.data.sources import Source, narrow
 from diffjax.data.squares import square
@@ -42,6 +42,7 @@ def read(
     test: str = "test",
     size: int | None = None,
     arrays: tuple[str, ...] | None = None,
+    alpha: str | None = None,
 ) -> Source:
     """Read a set by name; each image is decoded when it is asked for.
 
@@ -59,6 +60,7 @@ def read(
       test: what the set itself calls "test", e.g. "validation" or "train[90%:]".
       size: side of square images to be made, see `squares.square`; None keeps the images as they are.
       arrays: names of features of one shape to read beside it, texts or numbers, such as ("caption",).
+      alpha: ground of what is transparent, "white" or "black"; None refuses transparent images.
 
     Returns:
       A `Source` of uint8 images, with the names of the classes.
@@ -74,28 +76,33 @@ def read(
         features = builder.info.features
     height, width, channels = _image_shape(dataset, features, image, size)
     wanted = {"train": train, "test": test}.get(split, split)
-    records, encoded = _records(builder, dataset, wanted, image, root(data_dir))
+    encoded = isinstance(_feature(dataset, features, "image", image), tfds.features.Image)
+    decoders = {image: tfds.decode.SkipDecoding()} if encoded else None
+    records = _records(builder, dataset, wanted, decoders, root(data_dir))
     _check_counts(folder, builder, wanted)
 
     def decode(rows):
         pixels = _read(folder, records, rows, image)
-        return np.stack(pixels if size is None else [square(each, size) for each in pixels])
+        with image_files.named(f'feature "{image}" in {folder}'):
+            if encoded:  # TFDS would let Pillow start programs for some formats
+                pixels = [image_files.pixels(each, channels, alpha) for each in pixels]
+            return np.stack(pixels if size is None else [square(each, size) for each in pixels])
 
     def mark(rows):
         some = rows[fingerprints.spread(len(rows), _MARKED)]
-        return fingerprints.digest(np.asarray(each).tobytes() for each in _read(folder, encoded, some, image))
+        return fingerprints.digest(np.asarray(each).tobytes() for each in _read(folder, records, some, image))
 
     images = LazyImages(decode, (len(records), height, width, channels), mark)
     name = f"{dataset}/{wanted}"
     for each in arrays or ():
         _feature(dataset, features, "arrays", each)
-    more = {each: _column(folder, encoded, each) for each in arrays or ()}
+    more = {each: _column(folder, records, each) for each in arrays or ()}
     if label is None:
         return Source(images, name=name, arrays=more)
     classes = _feature(dataset, features, "label", label)
     if getattr(classes, "num_classes", None) is None:
         raise ValueError(f'label: feature "{label}" of {dataset} holds no classes; None reads no labels')
-    numbers = _column(folder, encoded, label).astype(np.int32)
+    numbers = _column(folder, records, label).astype(np.int32)
     return Source(images, numbers, classes.num_classes, name, more, tuple(classes.names))
 
 
@@ -206,12 +213,10 @@ def _image_shape(dataset, features, name, size):
     return shape
 
 
-def _records(builder, dataset, split, image, data_dir):
-    """Open the records of a split, and again with their images left as bytes; they are read when indexed."""
-    skip = {image: tfds.decode.SkipDecoding()}
-    encoded = skip if isinstance(builder.info.features[image], tfds.features.Image) else None
+def _records(builder, dataset, split, decoders, data_dir):
+    """Open the records of a split; they are read when they are indexed."""
     try:
-        records = [builder.as_data_source(split, decoders=decoders) for decoders in (None, encoded)]
+        return builder.as_data_source(split, decoders=decoders)
     except NotImplementedError:
         found = builder.info.file_format.value
         raise ValueError(
@@ -222,7 +227,6 @@ def _records(builder, dataset, split, image, data_dir):
         allowed = ", ".join(sorted(builder.info.splits))
         found = f'"{split}" in {builder.data_path}'
         raise ValueError(f"split must be one of {allowed} or a slice of it, got {found}") from error
-    return records
 
 
 def _check_counts(folder, builder, split):

@@ -3,8 +3,12 @@
 import numpy as np
 from PIL import Image
 
+from diffjax.types import UInt8
 
-def square(pixels: np.ndarray, size: int) -> np.ndarray:
+
+def square(
+    pixels: UInt8[np.ndarray, "height width channels"], size: int
+) -> UInt8[np.ndarray, "size size channels"]:
     """Shrink or enlarge an image until its shorter side is `size`, and cut out the middle.
 
     The sides are halved by 2x2 means while the shorter one is at least twice `size`; a bicubic filter goes
@@ -18,7 +22,8 @@ def square(pixels: np.ndarray, size: int) -> np.ndarray:
     Returns:
       uint8 [size, size, C].
 
-    Reference: Dhariwal & Nichol 2021, as published in their code's image pipeline.
+    Reference:
+      Dhariwal & Nichol 2021, as published in their code's image pipeline.
     """
     channels = pixels.shape[-1]
     image = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)

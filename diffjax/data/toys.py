@@ -3,9 +3,13 @@
 import numpy as np
 
 from diffjax import toys
+from diffjax.types import Float, Integer
+
+Labelled = tuple[Float[np.ndarray, "n d"], Integer[np.ndarray, " n"]]
+Unlabelled = tuple[Float[np.ndarray, "n d"], None]
 
 
-def mixture(parameters: toys.Mixture, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+def mixture(parameters: toys.Mixture, rng: np.random.Generator, n: int) -> Labelled:
     """Draw from any Gaussian mixture.
 
     Args:
@@ -23,22 +27,22 @@ def mixture(parameters: toys.Mixture, rng: np.random.Generator, n: int) -> tuple
     return x.astype(np.float32), label.astype(np.int32)
 
 
-def ring8(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+def ring8(rng: np.random.Generator, n: int) -> Labelled:
     """Draw from `diffjax.toys.ring8()`: the whole plane, mass near the unit circle; eight labels."""
     return mixture(toys.ring8(), rng, n)
 
 
-def two_modes(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+def two_modes(rng: np.random.Generator, n: int) -> Labelled:
     """Draw from `diffjax.toys.two_modes()`: NOT of unit range, as distance is its point; two labels."""
     return mixture(toys.two_modes(), rng, n)
 
 
-def grid25(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+def grid25(rng: np.random.Generator, n: int) -> Labelled:
     """Draw from `diffjax.toys.grid25()`: the whole plane, mass near the grid in [-1, 1]^2; 25 labels."""
     return mixture(toys.grid25(), rng, n)
 
 
-def checkerboard(rng: np.random.Generator, n: int) -> tuple[np.ndarray, None]:
+def checkerboard(rng: np.random.Generator, n: int) -> Unlabelled:
     """Draw uniformly from the eight dark squares of a 4x4 board that fills [-1, 1]^2.
 
     Column i and row j (0..3 from the lower left, side 1/2) are a dark square where `i + j` is even; the
@@ -57,7 +61,7 @@ def checkerboard(rng: np.random.Generator, n: int) -> tuple[np.ndarray, None]:
     return ((corner + rng.random((n, 2))) / 2 - 1).astype(np.float32), None
 
 
-def moons(rng: np.random.Generator, n: int, noise: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
+def moons(rng: np.random.Generator, n: int, noise: float = 0.05) -> Labelled:
     """Draw from two interleaved half circles of radius 2/3, blurred by Gaussian noise.
 
     Label 0 is the upper half of the circle about (-1/3, -1/6), label 1 the lower half of the one about
@@ -80,7 +84,7 @@ def moons(rng: np.random.Generator, n: int, noise: float = 0.05) -> tuple[np.nda
     return x.astype(np.float32), label.astype(np.int32)
 
 
-def swiss_roll(rng: np.random.Generator, n: int, noise: float = 0.02) -> tuple[np.ndarray, None]:
+def swiss_roll(rng: np.random.Generator, n: int, noise: float = 0.02) -> Unlabelled:
     """Draw from a spiral of one and a half turns, blurred by Gaussian noise.
 
     The curve is `r (cos a, sin a)` with `a` uniform in [3 pi / 2, 9 pi / 2] and `r = a / (9 pi / 2)`: the

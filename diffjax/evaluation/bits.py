@@ -80,6 +80,7 @@ def _prepare(task: Task):
             f"0 for none; got {count}"
         )
     chosen = held_out.take(np.arange(count) * len(held_out) // count)  # through the set, whatever its order
+    np.asarray(chosen.x)  # a file that cannot be read is told of before the work
     own = _own(system, task.variables, chosen)
     _check_variance(settings, own)
     options = {"batch_size": settings["batch_size"], "progress": "bits/dim" if task.progress else None}

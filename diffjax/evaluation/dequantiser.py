@@ -102,7 +102,7 @@ def fit(
     weights = module.init(jax.random.fold_in(key, num_steps), jnp.zeros((1, *source.shape)))
     state = weights, optimizer.init(weights)
     data = images, variables
-    weights, _ = in_memory.train(step, state, data, num_steps, progress=progress)
+    weights, _ = in_memory.train(step, state, data, num_steps, chunk=None, progress=progress)
     return Dequantisation("variational", weights, partial(_draw, module))
 
 

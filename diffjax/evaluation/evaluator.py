@@ -228,7 +228,8 @@ class Bench:
 
 
 def _few(evaluator, title, count):
-    return f"{evaluator.name} needs at least {evaluator.least} examples, there are {count} ({title})"
+    there = f"there {'is' if count == 1 else 'are'} {count}"
+    return f"{evaluator.name} needs at least {evaluator.least} examples, {there} ({title})"
 
 
 def label_of(request: Any) -> np.ndarray | None:

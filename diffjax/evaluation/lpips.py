@@ -7,9 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from diffjax.models.perceptual import Trunk
+from diffjax.types import Array, Float
 
 
-def lpips(trunk: Trunk, variables: Mapping[str, Any], x: jax.Array, y: jax.Array) -> jax.Array:
+def lpips(
+    trunk: Trunk, variables: Mapping[str, Any], x: Float[Array, "..."], y: Float[Array, "..."]
+) -> Float[Array, " batch"]:
     """Measure how different two images look: LPIPS version 0.1.
 
     sum_l mean_hw w_l . (u_l(x) - u_l(y))^2 with u_l the l-th feature map, scaled to unit length over its

@@ -1,10 +1,15 @@
 """Partition functions of energies on the line and in the plane, by quadrature: exact likelihoods."""
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from diffjax.types import Array, Float
+
+Energy = Callable[[jax.Array], jax.Array]  # x [N, D] -> [N]
 
 
 class Partition(NamedTuple):
@@ -15,11 +20,13 @@ class Partition(NamedTuple):
       edge: share of that mass in the outermost cells; not small means that the box is too small.
     """
 
-    log_z: jax.Array
-    edge: jax.Array
+    log_z: Float[Array, ""]
+    edge: Float[Array, ""]
 
 
-def partition(energy, box, points=400, batch=40_000):
+def partition(
+    energy: Energy, box: Sequence[Sequence[float]] | Array, points: int = 400, batch: int = 40_000
+) -> Partition:
     """Integrate exp(-E) over a box by the midpoint rule, whose error for smooth tails falls exponentially.
 
     Args:
@@ -51,7 +58,7 @@ def partition(energy, box, points=400, batch=40_000):
     return Partition(total + cell, jnp.exp(jax.nn.logsumexp(-values[on_edge]) - total))
 
 
-def nll(energy, x, partition):
+def nll(energy: Energy, x: Float[Array, "n d"], partition: Partition) -> Float[Array, " n"]:
     """Return -log p(x) = E(x) + log Z in nats, `[N]`.
 
     Args:

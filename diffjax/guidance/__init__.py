@@ -1,5 +1,6 @@
 """Everything that changes a denoiser at sampling time: functions Denoiser -> Denoiser."""
 
+from diffjax.guidance.chain import Transformation as Transformation
 from diffjax.guidance.chain import chain as chain
 from diffjax.guidance.classifier import classifier as classifier
 from diffjax.guidance.classifier import gradient_of as gradient_of

@@ -6,20 +6,38 @@
     diffusion = T/2 E_t (e^{gamma_t - gamma_s} - 1) ||eps - eps_hat||^2, s = t - 1/T     T steps, eq. 14
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffjax.process import forward, gaussian
-from diffjax.process.level import evenly, expand, log_snr_rate, mean_of_each
+from diffjax.border import checked
+from diffjax.process import checks, forward, gaussian
+from diffjax.process.level import NoiseLevel, Schedule, evenly, expand, log_snr_rate, mean_of_each
+from diffjax.process.prediction import Denoiser
+from diffjax.types import Array, ArrayLike, Float, Key, Shaped
 
 EIGHT_BITS = np.arange(256) / 127.5 - 1
 
 
+@checked
 def terms(
-    denoise, x0, eps, level, cond=None, *, eps_0, level_0, level_1, level_s=None, num_steps=None, span=1.0,
-    prior_std=1.0, values=EIGHT_BITS,
-):  # fmt: skip
+    denoise: Denoiser,
+    x0: Float[Array, "batch *shape"],
+    eps: Float[Array, "batch *shape"],
+    level: NoiseLevel,
+    cond: Any = None,
+    *,
+    eps_0: Float[Array, "batch *shape"],
+    level_0: NoiseLevel,
+    level_1: NoiseLevel,
+    level_s: NoiseLevel | None = None,
+    num_steps: int | None = None,
+    span: ArrayLike = 1.0,
+    prior_std: float = 1.0,
+    values: Shaped[Array, " values"] | None = EIGHT_BITS,
+) -> dict[str, Float[Array, " batch"]]:
     """Return one draw of the bound's three terms.
 
     Args:
@@ -42,8 +60,12 @@ def terms(
       {"prior", "reconstruction", "diffusion"}, `[B]` each, in nats per dimension.
 
     Raises:
-      ValueError: if only one of level_s and num_steps is given, or level has no rates.
+      ValueError: if only one of level_s and num_steps is given, level has no rates, or a number is out of
+        range.
     """
+    checks.positive("prior_std", prior_std)
+    if num_steps is not None:
+        checks.count("num_steps", num_steps)
     if (level_s is None) != (num_steps is None):
         raise ValueError("level_s and num_steps go together: both for T steps, neither for continuous time")
     predicted = denoise(forward.perturb(x0, eps, level), level, cond)
@@ -59,14 +81,31 @@ def terms(
     }
 
 
-def reconstruction(x0, eps_0, level_0, values=EIGHT_BITS):
+@checked
+def reconstruction(
+    x0: Float[Array, "batch *shape"],
+    eps_0: Float[Array, "batch *shape"],
+    level_0: NoiseLevel,
+    values: Shaped[Array, " values"] | None = EIGHT_BITS,
+) -> Float[Array, "batch *shape"]:
     """Return log p(x | z_0) of each element, proportional to q(z_0 | x) (Kingma et al. 2021, eq. 10)."""
     ratio = level_0.sigma / level_0.alpha
     seen = gaussian.Gaussian(x0 + expand(ratio, x0) * eps_0, -expand(level_0.log_snr, x0))
     return gaussian.log_prob(seen, x0) if values is None else gaussian.categorical_log_prob(seen, x0, values)
 
 
-def bits_per_dim(key, denoise, schedule, x0, *, cond=None, num_steps=None, draws=1, values=EIGHT_BITS):
+@checked
+def bits_per_dim(
+    key: Key[Array, ""],
+    denoise: Denoiser,
+    schedule: Schedule,
+    x0: Float[Array, "batch *shape"],
+    *,
+    cond: Any = None,
+    num_steps: int | None = None,
+    draws: int = 1,
+    values: Shaped[Array, " values"] | None = EIGHT_BITS,
+) -> dict[str, Float[Array, " batch"]]:
     """Return an estimate of the bound on -log2 p(x) per dimension.
 
     Times are spread evenly over the batch (app. I.1), so that its mean varies less than one example's value.
@@ -83,7 +122,25 @@ def bits_per_dim(key, denoise, schedule, x0, *, cond=None, num_steps=None, draws
 
     Returns:
       {"total", "prior", "reconstruction", "diffusion"}, `[B]` each, in bits per dimension.
+
+    Raises:
+      ValueError: for a chain, numbers that are not positive, or x0 beyond `values`.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from diffjax import exact
+      >>> from diffjax.process import continuous_elbo, schedules
+      >>> denoise = exact.gaussian_mixture([1.0], [[0.0]], [0.1]).denoiser()
+      >>> schedule, x0 = schedules.log_snr_linear(), jnp.zeros((2, 1))
+      >>> bits = continuous_elbo.bits_per_dim(jax.random.key(0), denoise, schedule, x0, values=None)
+      >>> bits["total"].shape
+      (2,)
     """
+    checks.continuous_time("continuous_elbo.bits_per_dim", schedule)
+    if values is not None:
+        checks.within("x0", x0, values.min(), values.max())
+    draws = checks.count("draws", draws)
+    num_steps = None if num_steps is None else checks.count("num_steps", num_steps)
     x0, span = jnp.asarray(x0), schedule.t_max - schedule.t_min
     ends = {"level_0": schedule(schedule.t_min), "level_1": schedule(schedule.t_max)}
 
@@ -105,7 +162,9 @@ def bits_per_dim(key, denoise, schedule, x0, *, cond=None, num_steps=None, draws
     return {"total": sum(bits.values()), **bits}
 
 
-def step_around(schedule, t, num_steps):
+def step_around(
+    schedule: Schedule, t: Float[Array, " batch"], num_steps: int
+) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
     """Return the two ends s < t, `[B]` each, of the one of T equal steps of time that each time lies in.
 
     Args:

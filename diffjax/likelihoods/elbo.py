@@ -4,13 +4,21 @@
 """
 
 from functools import partial
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffjax.process import forward, gaussian
-from diffjax.process.level import mean_of_each, part
+from diffjax.border import checked
+from diffjax.process import checks, forward, gaussian
+from diffjax.process.level import Schedule, mean_of_each, part
+from diffjax.process.prediction import Denoiser, Prediction
+from diffjax.samplers.solver import Times
+from diffjax.types import Array, ArrayLike, Float, Key
+
+Decoder = Literal["discretized", "gaussian"]
+Cdf = Literal["tanh", "exact"]
 
 _DECODERS = {
     "discretized": lambda g, x0, cdf: -gaussian.discretized_log_prob(g, x0, cdf),
@@ -18,10 +26,20 @@ _DECODERS = {
 }
 
 
+@checked
 def bits_per_dim(
-    key, denoise, schedule, x0, *, variance="fixed_small", cond=None, times=None, noise=None,
-    decoder="discretized", cdf="tanh",
-):  # fmt: skip
+    key: Key[Array, ""],
+    denoise: Denoiser,
+    schedule: Schedule,
+    x0: Float[Array, "batch *shape"],
+    *,
+    variance: forward.Variance = "fixed_small",
+    cond: Any = None,
+    times: Times | None = None,
+    noise: Float[Array, "..."] | None = None,
+    decoder: Decoder = "discretized",
+    cdf: Cdf = "tanh",
+) -> dict[str, Array]:
     """Return the bound on -log2 p(x_0) per dimension, one noise draw for each time.
 
     Coefficients are made on the host in float64, so float32 loses only what the means lose.
@@ -43,11 +61,20 @@ def bits_per_dim(
       n, the decoder's is column 0), x0_mse and eps_mse `[B, T]`.
 
     Raises:
-      ValueError: for an unknown decoder or variance, times that do not run from T down to 0, noise of
-        another shape, or, outside `jit`, values of x0 outside [-1, 1] under the discretized decoder.
+      ValueError: for a continuous schedule, times that do not run from T down to 0, noise of another shape,
+        or, outside `jit`, values of x0 outside [-1, 1] under the discretized decoder.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from diffjax import exact
+      >>> from diffjax.process import elbo, schedules
+      >>> denoise = exact.gaussian_mixture([1.0], [[0.0]], [0.1]).denoiser()
+      >>> chain, x0 = schedules.cosine_beta(10), jnp.zeros((2, 1))
+      >>> bound = elbo.bits_per_dim(jax.random.key(0), denoise, chain, x0, decoder="gaussian")
+      >>> bound["total"].shape, bound["terms"].shape
+      ((2,), (2, 10))
     """
-    if decoder not in _DECODERS:
-        raise ValueError(f"decoder must be one of {', '.join(_DECODERS)}; got {decoder!r}")
+    checks.chain("elbo.bits_per_dim", schedule)
     times = np.arange(schedule.t_max, -1, -1) if times is None else np.asarray(times)
     if len(times) < 2 or times[0] != schedule.t_max or times[-1] != 0 or (np.diff(times) >= 0).any():
         given = np.array2string(times, threshold=6)
@@ -88,7 +115,16 @@ def _check_range(x0):
         raise ValueError(f"x0 must be 8-bit images scaled to [-1, 1], got values from {low:g} to {high:g}")
 
 
-def term_of(pair, predicted, x_t, x0, at_data, variance, decoder="discretized", cdf="tanh"):
+def term_of(
+    pair: forward.Pair,
+    predicted: Prediction,
+    x_t: Float[Array, "batch *shape"],
+    x0: Float[Array, "batch *shape"],
+    at_data: ArrayLike,
+    variance: forward.Variance,
+    decoder: Decoder = "discretized",
+    cdf: Cdf = "tanh",
+) -> Float[Array, " batch"]:
     """Return one term of the bound in nats per dimension, `[B]`.
 
     Args:

@@ -1,17 +1,21 @@
 """Integrators of dy/dt = field(level, y) along a schedule, for any pytree y.
 
+Fixed steps are taken in u = log(sigma / alpha) where that is finite: in u the rates of every schedule are
+smooth, a chain's too, which jump in t at each of its steps. The levels that the field sees have their rates
+in the variable of the integration.
+
 What `log_likelihood` walks with: samplers step x alone (`samplers.heun`), these also carry what is integrated
 along the way. `adaptive` is the one that chooses its own steps.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffjax.process.level import Array, NoiseLevel, require_finite_rates
+from diffjax.process.level import Array, NoiseLevel, log_snr_rate, require_finite_rates
 from diffjax.samplers.adaptive import flow
 from diffjax.samplers.adaptive.span import check_tolerances, import_diffrax
 from diffjax.samplers.solver import one_value
@@ -36,20 +40,33 @@ class _Row(NamedTuple):
 
 
 @one_value
-def heun():
-    """Heun's method, order 2, two calls of the field a step."""
+def heun() -> Integrator:
+    """Make Heun's method, order 2, two calls of the field a step (not `samplers.heun`, which steps x alone).
+
+    Example:
+      >>> from diffjax.likelihoods import integrators
+      >>> integrators.heun() is integrators.heun()
+      True
+    """
     return _explicit(nodes=(0, 1), weights=(1 / 2, 1 / 2))
 
 
 @one_value
-def rk4():
-    """The classical Runge-Kutta method, order 4, four calls of the field a step."""
+def rk4() -> Integrator:
+    """Make the classical Runge-Kutta method, order 4, four calls of the field a step.
+
+    Example:
+      >>> from diffjax.likelihoods import integrators
+      >>> from diffjax.process import schedules
+      >>> integrators.rk4().plan(schedules.edm(), [1.0, 10.0]).weight.shape  # [steps, stages]
+      (1, 4)
+    """
     return _explicit(nodes=(0, 1 / 2, 1 / 2, 1), weights=(1 / 6, 1 / 3, 1 / 3, 1 / 6))
 
 
 @one_value
-def adaptive(rtol=1e-5, atol=1e-5, solver=None, max_steps=4096):
-    """Return the Integrator that chooses its own steps, by diffrax; of the times only the ends count.
+def adaptive(rtol: float = 1e-5, atol: float = 1e-5, solver: Any = None, max_steps: int = 4096) -> Integrator:
+    """Make the Integrator that chooses its own steps, by diffrax; of the times only the ends count.
 
     Args:
       rtol, atol: tolerances of a step. 1e-5 is near what float32 carries.
@@ -80,11 +97,21 @@ def _explicit(nodes, weights):
 
     def plan(schedule, times):
         times = np.asarray(times, np.float64)
-        require_finite_rates(schedule(times), "an ODE in the schedule's own time")
-        dt = np.diff(times)[:, None]
-        # the ends as given, not a sum that rounding carries past them
-        at = np.where(np.array(nodes) == 1, times[1:, None], times[:-1, None] + dt * nodes)
-        return _Row(schedule(at), dt * nodes, dt * weights)
+        levels = schedule(times)
+        require_finite_rates(levels, "an ODE in the schedule's own time")
+        finite = np.isfinite(levels.log_snr).all()
+        u = -0.5 * levels.log_snr if finite else times
+        du = np.diff(u)[:, None]
+        inner = u[:-1, None] + du * nodes
+        at = schedule.inv_log_snr(-2 * inner) if finite else inner
+        # the ends as given, not what rounding makes of them
+        for end, given in ((0, times[:-1, None]), (1, times[1:, None])):
+            at = np.where(np.array(nodes) == end, given, at)
+        stages = schedule(at)
+        if finite:
+            per_t = -0.5 * log_snr_rate(stages)
+            stages = stages._replace(d_alpha=stages.d_alpha / per_t, d_sigma=stages.d_sigma / per_t)
+        return _Row(stages, du * nodes, du * weights)
 
     def run(field, rows, y):
         def stage(carry, row):

@@ -7,27 +7,45 @@ Along dx/dt = v(x, t), the instantaneous change of variables gives (Song et al. 
 
 import functools
 import math
+from collections.abc import Callable
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffjax.likelihoods.integrators import rk4
+from diffjax.border import checked
+from diffjax.likelihoods.integrators import Integrator, rk4
 from diffjax.process import checks, prediction
-from diffjax.process.level import at_least_float32
+from diffjax.process.level import Schedule, at_least_float32, sum_of_each
+from diffjax.process.prediction import Denoiser
 from diffjax.samplers import grids
+from diffjax.samplers.solver import Times
+from diffjax.samplers.starts import MOST_SIGNAL, carried
 from diffjax.samplers.walk import per_sample, upwards
+from diffjax.types import Array, Float, Key, Num
 
 _PROBES = {"rademacher": jax.random.rademacher, "gaussian": jax.random.normal}
 _FARTHEST = 1e4  # sigma / alpha at which a walk stops short of alpha = 0: the prior's mean is wrong by 1e-4
-_SIGNAL = 0.1  # alpha / sigma at the end above which N(0, prior_std^2) is no prior
 _CHUNK = 64  # directions of an exact divergence at a time
 
 
+@checked
 def log_likelihood(
-    key, denoise, schedule, x, *, cond=None, divergence="exact", probes=1, probe="rademacher", noise=None,
-    times=None, integrator=None, prior=None,
-):  # fmt: skip
+    key: Key[Array, "..."] | None,
+    denoise: Denoiser,
+    schedule: Schedule,
+    x: Float[Array, "batch *shape"],
+    *,
+    cond: Any = None,
+    divergence: Literal["exact", "hutchinson"] = "exact",
+    probes: int = 1,
+    probe: Literal["rademacher", "gaussian"] = "rademacher",
+    noise: Num[Array, "..."] | None = None,
+    times: Times | None = None,
+    integrator: Integrator | None = None,
+    prior: Callable[[Array], Array] | None = None,
+) -> Float[Array, " batch"]:
     """Return log p(x) in nats of the model's probability-flow ODE.
 
     It is the density at the first time, p(x_{t_min}): clean data to within that little noise. The prior has
@@ -54,23 +72,30 @@ def log_likelihood(
       log p(x) `[B]` in nats; `dequantisation.bits_per_dim` makes bits of it.
 
     Raises:
-      ValueError: for a chain, an empty batch, an unknown divergence or probe, no probes, noise or a prior of
-        another shape, or times that are not strictly monotone or do not reach pure noise without a prior.
+      ValueError: for a chain, an empty batch, no probes, noise or a prior of another shape, or times that are
+        not strictly monotone or do not reach pure noise without a prior.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from diffjax import exact, samplers
+      >>> from diffjax.process import schedules
+      >>> mixture, schedule = exact.gaussian_mixture([1.0], [[0.0]], [1.0]), schedules.vp_linear()
+      >>> x, times = jnp.zeros((1, 1)), samplers.likelihood_grid(20, schedule)
+      >>> log_p = samplers.log_likelihood(None, mixture.denoiser(), schedule, x, times=times)
+      >>> round(float(log_p[0]), 3)  # -log(2 pi) / 2
+      -0.919
     """
-    if divergence not in ("exact", "hutchinson"):
-        raise ValueError(f"divergence must be one of exact, hutchinson; got {divergence!r}")
-    if probe not in _PROBES:
-        raise ValueError(f"probe must be one of {', '.join(_PROBES)}; got {probe!r}")
     integrator = rk4() if integrator is None else integrator
     times = likelihood_grid(256, schedule) if times is None else upwards(times)
     if times.ndim != 1 or len(times) < 2 or not (np.diff(times) > 0).all():
         raise ValueError(
-            f"times must be a strictly monotone grid of at least 2 numbers, got {times.tolist()}"
+            "times must be a strictly monotone grid of at least 2 numbers, got "
+            f"{np.array2string(times, threshold=6)}"
         )
     rows = integrator.plan(schedule, times)
     if prior is None:
         _require_prior(schedule, times[-1])
-    x = checks.batch(jnp.asarray(x))
+    x = checks.batch(carried(x))
     if divergence == "hutchinson":
         noise = (
             _directions(key, x, checks.count("probes", probes), probe)
@@ -84,19 +109,26 @@ def log_likelihood(
     return _log_likelihood(denoise, integrator, rows, prior, schedule.prior_std, x, cond, noise)
 
 
-def likelihood_grid(n, schedule):
-    """Return n steps equal in log SNR from t_min to t_max, or to sigma / alpha = 1e4 where alpha(t_max) = 0.
+@checked
+def likelihood_grid(n: int, schedule: Schedule) -> np.ndarray:
+    """Return n steps equal in log SNR from t_min to t_max, or to sigma / alpha = 1e4 where alpha runs to 0.
 
     Raises:
       ValueError: for a chain, which has no rates.
+
+    Example:
+      >>> from diffjax import likelihoods
+      >>> from diffjax.process import schedules
+      >>> likelihoods.likelihood_grid(2, schedules.edm(1.0, 100.0)).round(6).tolist()
+      [1.0, 10.0, 100.0]
     """
     if schedule.num_steps is not None:
         raise ValueError(
             "a likelihood needs d alpha/dt: use a continuous schedule, or the chain's .continuous()"
         )
     last = schedule.t_max
-    if not np.isfinite(schedule(last).log_snr):
-        last = schedule.inv_sigma(_FARTHEST)
+    if schedule(last).alpha * _FARTHEST < 1:
+        last = schedule.inv_sigma(np.float64(_FARTHEST))
     return grids.log_snr(n, schedule, t_max=float(last))[::-1]
 
 
@@ -139,7 +171,7 @@ def _hutchinson(velocity, x, noise):
 
 
 def _inner(a, b):
-    return (a * b).reshape(a.shape[0], -1).sum(1)
+    return sum_of_each(a * b)
 
 
 def _normal(x, std):
@@ -159,8 +191,8 @@ def _require_prior(schedule, time):
             f"times must end at the noisy end t_max = {schedule.t_max:g}, where the prior is known, got "
             f"{float(time):g}; give prior to end elsewhere"
         )
-    if last.alpha > _SIGNAL * last.sigma:
+    if last.alpha > MOST_SIGNAL * last.sigma:
         raise ValueError(
-            f"alpha / sigma at the noisy end must be at most {_SIGNAL:g}, where x is pure noise, got "
+            f"alpha / sigma at the noisy end must be at most {MOST_SIGNAL:g}, where x is pure noise, got "
             f"{last.alpha / last.sigma:.3g}; give prior to end elsewhere"
         )

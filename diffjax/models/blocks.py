@@ -14,6 +14,7 @@ from diffjax.models.embeddings import timestep_embedding
 from diffjax.types import Array, ArrayLike, Float, Num
 
 Dtype = Any
+_LECUN = nn.initializers.lecun_normal()  # Flax's own start of a kernel
 
 
 class TimeEmbedding(nn.Module):
@@ -42,10 +43,10 @@ class TimeEmbedding(nn.Module):
         """Embed times of the inputs x [B, ...], see `checked_times`, and add `vector` [B, features]."""
         embedded = []
         for k, each in enumerate(checked_times(t, x, self.times).T):
-            name, init = ("time", {}) if k == 0 else (f"times_{k}", {"kernel_init": nn.initializers.zeros})
+            name, init = ("time", _LECUN) if k == 0 else (f"times_{k}", nn.initializers.zeros)
             h = timestep_embedding(self.time_scale * each, self.time_features)
             h = nn.silu(nn.Dense(self.features, name=f"{name}_0")(h))
-            embedded.append(nn.Dense(self.features, name=f"{name}_1", **init)(h))
+            embedded.append(nn.Dense(self.features, kernel_init=init, name=f"{name}_1")(h))
         return reduce(add, embedded if vector is None else [*embedded, vector])
 
 
@@ -124,7 +125,7 @@ class GroupNorm(nn.Module):
 
 def conv3x3(features: int, *, stride: int = 1, zero: bool = False, dtype: Dtype = None, name: str) -> nn.Conv:
     """Make a 3x3 convolution padded by one pixel on every side; `zero` starts it at zero."""
-    init = nn.initializers.zeros if zero else nn.initializers.lecun_normal()
+    init = nn.initializers.zeros if zero else _LECUN
     # "SAME" would pad a stride of 2 on one side only, unlike the published networks.
     return nn.Conv(features, (3, 3), stride, ((1, 1), (1, 1)), kernel_init=init, dtype=dtype, name=name)
 

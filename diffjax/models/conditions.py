@@ -15,6 +15,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
+from diffjax import checks
 from diffjax.border import checked
 from diffjax.types import Array, ArrayLike, Bool, Float, Integer
 
@@ -96,9 +97,11 @@ class ClassTable(nn.Module):
         Raises:
           ValueError: for another shape or dtype, or `keep` where there is no null.
         """
+        counts(self, "num_classes", "features")
         normal = nn.initializers.normal(1.0)
         table = self.param("embedding", normal, (self.num_classes + self.null, self.features))
-        label = jnp.where((label >= 0) & (label < self.num_classes), label, len(table))  # no row of the table
+        label = jnp.asarray(label, jnp.int32)  # holds the number that is no row, which a byte may not
+        label = jnp.where((label >= 0) & (label < self.num_classes), label, len(table))
         if keep is not None:
             if not self.null:
                 raise ValueError("keep: the table has no null (null=False), so it must be None")
@@ -222,6 +225,12 @@ def checked_condition(
     elif map_channels:
         raise ValueError(f"cond.map: must have shape {space} (map_channels={map_channels}); got None")
     return cond
+
+
+def counts(module: nn.Module, *names: str) -> None:
+    """Refuse attributes of a module that are no positive integers, by a ValueError."""
+    for name in names:
+        checks.count(name, getattr(module, name))
 
 
 def beside(

@@ -7,7 +7,7 @@ import flax.linen as nn
 
 from diffjax.border import checked
 from diffjax.models.blocks import TimeEmbedding, conv3x3, mean_pool, single
-from diffjax.models.conditions import Condition, beside, checked_condition
+from diffjax.models.conditions import Condition, beside, checked_condition, counts
 from diffjax.types import Array, ArrayLike, Float
 
 
@@ -61,6 +61,7 @@ class ConvEnergy(nn.Module):
           ValueError: for another shape, or a condition that does not suit the network.
         """
         del train
+        counts(self, "features", "times")
         x = single(x)
         cond = checked_condition(
             cond, x, vector_features=self.vector_features, map_channels=self.map_channels

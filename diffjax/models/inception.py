@@ -170,7 +170,9 @@ def _branch(name, *layers, fork=None):
     """Number the layers (channels, height, width) of a branch; a fork ends in a 1x3 beside a 3x1."""
     alone = len(layers) == 1 and fork is None
     numbered = [name if alone else f"{name}_{i}" for i in range(1, len(layers) + 1)]
-    stages = [(Conv(each, features, tuple(kernel)),) for each, (features, *kernel) in zip(numbered, layers)]
+    stages: list[tuple[Conv, ...]] = []
+    for each, (features, height, width) in zip(numbered, layers):
+        stages.append((Conv(each, features, (height, width)),))
     if fork is not None:
         last = f"{name}_{len(layers) + 1}"
         stages.append((Conv(f"{last}a", fork, (1, 3)), Conv(f"{last}b", fork, (3, 1))))

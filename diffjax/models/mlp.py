@@ -7,7 +7,7 @@ import flax.linen as nn
 
 from diffjax.border import checked
 from diffjax.models.blocks import TimeEmbedding, single
-from diffjax.models.conditions import Condition, beside, checked_condition
+from diffjax.models.conditions import Condition, beside, checked_condition, counts
 from diffjax.models.embeddings import octaves
 from diffjax.types import Array, ArrayLike, Float
 
@@ -69,8 +69,7 @@ class MLP(nn.Module):
           ValueError: for another shape, or a condition that does not suit the network.
         """
         del train
-        if self.depth < 1:
-            raise ValueError(f"depth: must be at least 1; got {self.depth}")
+        counts(self, "width", "depth", "times")
         *shape, features = x.shape
         x = single(x)
         cond = checked_condition(
@@ -78,8 +77,8 @@ class MLP(nn.Module):
         )
         embed = TimeEmbedding(self.width, self.width, self.time_scale, self.times, name="embed")
         emb = nn.silu(embed(t, x, cond.vector))
-        flat = lambda array: None if array is None else array.reshape(len(x), -1)
-        h = beside(octaves(flat(x), self.frequencies), flat(cond.map))
+        flat_map = None if cond.map is None else cond.map.reshape(len(x), -1)
+        h = beside(octaves(x.reshape(len(x), -1), self.frequencies), flat_map)
         for i in range(self.depth):
             h = nn.Dense(self.width, dtype=self.dtype, name=f"hidden_{i}")(h)
             h = nn.silu(h + nn.Dense(self.width, dtype=self.dtype, use_bias=False, name=f"emb_{i}")(emb))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from diffjax.border import checked
 from diffjax.models.blocks import checked_times, single, whole_halvings
-from diffjax.models.conditions import Condition, checked_condition
+from diffjax.models.conditions import Condition, checked_condition, counts
 from diffjax.types import Array, ArrayLike, Float, Int
 
 
@@ -38,7 +38,7 @@ class InstanceNormPlus(nn.Module):
         around_one = lambda key, shape: 1 + 0.02 * jax.random.normal(key, shape)
         inits = {"gamma": around_one, "beta": nn.initializers.zeros, "alpha": around_one}
         tables = [self.param(name, init, rows) for name, init in inits.items()]
-        if self.num_levels is not None:
+        if level is not None:
             tables = [jnp.take(table, level, axis=0)[:, None, None] for table in tables]
         gamma, beta, alpha = tables
         h = single(x)
@@ -105,6 +105,7 @@ class RefineNet(nn.Module):
           ValueError: for another shape, or a condition.
         """
         del train
+        counts(self, "features", *(["num_levels"] if self.num_levels is not None else []))
         whole_halvings(x, 1)
         x = single(x)
         checked_condition(cond, x, vector_features=self.vector_features)

@@ -21,7 +21,7 @@ from diffjax.models.blocks import (
     single,
     whole_halvings,
 )
-from diffjax.models.conditions import Condition, beside, checked_condition
+from diffjax.models.conditions import Condition, beside, checked_condition, counts
 from diffjax.models.embeddings import octaves
 from diffjax.types import Array, ArrayLike, Float
 
@@ -113,6 +113,7 @@ class UNet(nn.Module):
         Raises:
           ValueError: for shapes, conditions, groups or heads that do not fit.
         """
+        counts(self, "model_channels", "num_res_blocks", "num_heads", "num_groups", "times")
         whole_halvings(x, len(self.channel_mult) - 1)
         x = single(x)
         cond = checked_condition(

@@ -5,12 +5,12 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 
-from diffjax.process import forward, prediction
-from diffjax.process.level import NoiseLevel, mean_of_each
+from diffjax.border import checked
+from diffjax.objectives.weightings import Weighting
+from diffjax.process import checks, forward, prediction
+from diffjax.process.level import NoiseLevel, Schedule, mean_of_each
 from diffjax.process.prediction import Network, Reading
-from diffjax.types import Array, ArrayLike, Float, Key
-
-Weighting = Callable[[NoiseLevel], ArrayLike]  # w(level), a scalar or `[B]`, see `objectives.weightings`
+from diffjax.types import Array, Float, Key
 
 
 @runtime_checkable
@@ -22,6 +22,7 @@ class Loss(Protocol):
     ) -> tuple[Array, dict[str, Any]]: ...
 
 
+@checked
 def denoising(
     network: Network,
     x0: Float[Array, "batch *shape"],
@@ -79,7 +80,8 @@ def denoising(
     y, _ = prediction.split_variance(output, x_t)
     loss = mean_of_each((y - reading.target(x0, eps, level)) ** 2)
     if weighting is not None:
-        loss = loss * weighting(level) * reading.x0_error(level) ** 2
+        weight = checks.one_each("weighting(level)", weighting(level), len(x0))
+        loss = loss * weight * reading.x0_error(level) ** 2
     return loss, {"x_t": x_t, "prediction": reading.read(output, x_t, level)}
 
 
@@ -92,6 +94,7 @@ def reading_given(reading: Reading | None, kind: str | None, level_s: NoiseLevel
     return prediction.reading(kind or "eps", previous=None if level_s is None else lambda level: level_s)
 
 
+@checked
 def perturbed_input(
     x0: Float[Array, "batch *shape"],
     eps: Float[Array, "batch *shape"],
@@ -107,15 +110,25 @@ def perturbed_input(
       x0, eps: `[B, ...]`.
       level: NoiseLevel, scalars or `[B]`.
       xi: `[B, ...]`, unit normal noise, drawn apart from eps.
-      gamma: strength; 0 is none, the paper's 0.1.
+      gamma: strength, at least 0; 0 is none, the paper's 0.1.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from diffjax import objectives
+      >>> from diffjax.process import schedules
+      >>> one, level = jnp.ones((1, 2)), schedules.rectified_flow()(0.5)
+      >>> objectives.perturbed_input(one, one, level, one, gamma=1.0).tolist()
+      [[1.5, 1.5]]
     """
+    checks.not_negative("gamma", gamma)
     return forward.perturb(x0, eps + gamma * xi, level)
 
 
+@checked
 def draw(
     key: Key[Array, ""],
     x0: Float[Array, "batch *shape"],
-    schedule: Callable[[Array], NoiseLevel],
+    schedule: Schedule,
     times: Callable[[Array, int], Array],
 ) -> tuple[Float[Array, "batch *shape"], NoiseLevel]:
     """Draw the noise and the levels of a batch.
@@ -128,6 +141,17 @@ def draw(
 
     Returns:
       eps `[B, ...]` and a NoiseLevel of `[B]`.
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from diffjax import objectives
+      >>> from diffjax.process import schedules
+      >>> schedule = schedules.vp_linear()
+      >>> times = objectives.uniform(schedule)
+      >>> eps, level = objectives.draw(jax.random.key(0), jnp.zeros((4, 2)), schedule, times)
+      >>> eps.shape, level.t.shape
+      ((4, 2), (4,))
     """
     key_eps, key_t = jax.random.split(key)
     return jax.random.normal(key_eps, x0.shape, x0.dtype), schedule(times(key_t, len(x0)))

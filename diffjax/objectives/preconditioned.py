@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from diffjax.objectives.denoising import Weighting, denoising
+from diffjax.border import checked
+from diffjax.objectives.denoising import denoising
+from diffjax.objectives.weightings import Weighting
 from diffjax.process import prediction
 from diffjax.process.level import NoiseLevel
 from diffjax.process.preconditioning import Preconditioning
@@ -10,6 +12,7 @@ from diffjax.process.prediction import Network
 from diffjax.types import Array, Float
 
 
+@checked
 def preconditioned(
     network: Network,
     x0: Float[Array, "batch *shape"],
@@ -35,6 +38,17 @@ def preconditioned(
 
     Returns:
       loss `[B]`, and aux {"x_t", "prediction"}.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from diffjax import objectives
+      >>> from diffjax.process import prediction, schedules
+      >>> edm = prediction.edm_preconditioning(sigma_data=0.5)
+      >>> x0, eps, zero = jnp.zeros((1, 2)), jnp.ones((1, 2)), lambda x, t, cond: jnp.zeros_like(x)
+      >>> level = schedules.edm()(0.5)
+      >>> loss, _ = objectives.preconditioned(zero, x0, eps, level, preconditioning=edm)
+      >>> loss.round(6).tolist()  # (c_skip sigma / c_out)^2
+      [0.5]
     """
     reading = prediction.reading_of(preconditioning)
     return denoising(network, x0, eps, level, cond, reading=reading, weighting=weighting, x_t=x_t)

@@ -7,8 +7,18 @@ afresh, and all are put back at their own places. The buffer is one array `[N, .
 import jax
 import jax.numpy as jnp
 
+from diffjax.border import checked
+from diffjax.process import checks
+from diffjax.types import Array, Float, Int, Key
 
-def draw(key, buffer, fresh, share=0.95):
+
+@checked
+def draw(
+    key: Key[Array, ""],
+    buffer: Float[Array, "places *shape"],
+    fresh: Float[Array, "batch *shape"],
+    share: float = 0.95,
+) -> tuple[Float[Array, "batch *shape"], Int[Array, " batch"]]:
     """Choose where a batch of chains starts.
 
     Args:
@@ -22,17 +32,38 @@ def draw(key, buffer, fresh, share=0.95):
 
     Raises:
       ValueError: if the buffer holds fewer than B chains, or share is outside [0, 1].
+
+    Example:
+      >>> import jax
+      >>> import jax.numpy as jnp
+      >>> from diffjax.objectives import replay
+      >>> x, places = replay.draw(jax.random.key(0), jnp.zeros((9, 2)), jnp.ones((4, 2)), share=1.0)
+      >>> x.sum().item(), len(set(places.tolist()))
+      (0.0, 4)
     """
     if len(fresh) > len(buffer):
         raise ValueError(f"the buffer must hold a batch of {len(fresh)} chains, got {len(buffer)}")
-    if not 0 <= share <= 1:
-        raise ValueError(f"share must be in [0, 1], got {share}")
+    checks.within("share", share, 0, 1)
     key_place, key_kept = jax.random.split(key)
     places = jax.random.choice(key_place, len(buffer), (len(fresh),), replace=False)
     kept = jax.random.bernoulli(key_kept, share, (len(fresh),) + (1,) * (fresh.ndim - 1))
     return jnp.where(kept, buffer[places], fresh), places
 
 
-def put(buffer, places, x):
-    """Return the buffer `[N, ...]` with chains x `[B, ...]` at their places `[B]`."""
-    return buffer.at[places].set(jax.lax.stop_gradient(x))
+@checked
+def put(
+    buffer: Float[Array, "places *shape"], places: Int[Array, " batch"], x: Float[Array, "batch *shape"]
+) -> Float[Array, "places *shape"]:
+    """Return the buffer `[N, ...]` with chains x `[B, ...]` at their places `[B]`.
+
+    Raises:
+      ValueError: outside `jit`, for a place that the buffer does not have.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from diffjax.objectives import replay
+      >>> replay.put(jnp.zeros((3, 1)), jnp.array([2]), jnp.ones((1, 1)))[:, 0].tolist()
+      [0.0, 0.0, 1.0]
+    """
+    checks.within("places", places, 0, len(buffer) - 1)
+    return jnp.asarray(buffer).at[places].set(jax.lax.stop_gradient(x))

@@ -16,15 +16,30 @@ Training differentiates these losses once more: an energy needs third derivative
 For many noise levels hand in x_t and its times, and weight the losses (NCSN: by sigma^2).
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
+from diffjax.border import checked
 from diffjax.objectives.denoising import denoising as denoising_loss
+from diffjax.objectives.weightings import Weighting
 from diffjax.process import checks, prediction
-from diffjax.process.level import mean_of_each, sum_of_each
+from diffjax.process.level import NoiseLevel, mean_of_each, sum_of_each
+from diffjax.process.prediction import Network
+from diffjax.types import Array, Float
+
+Losses = tuple[Float[Array, " batch"], dict[str, Any]]
 
 
-def explicit(network, x, score, t=0.0, cond=None):
+@checked
+def explicit(
+    network: Network,
+    x: Float[Array, "batch *shape"],
+    score: Float[Array, "batch *shape"],
+    t: float | Float[Array, " batch"] = 0.0,
+    cond: Any = None,
+) -> Losses:
     """Return half the squared error of a known score, (1).
 
     Args:
@@ -36,13 +51,25 @@ def explicit(network, x, score, t=0.0, cond=None):
 
     Returns:
       loss `[B]`, and aux {"score"}.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from diffjax.objectives import score_matching
+      >>> gaussian = lambda x, t, cond: -x
+      >>> score_matching.explicit(gaussian, jnp.ones((1, 2)), jnp.zeros((1, 2)))[0].tolist()
+      [0.5]
     """
-    checks.same_shape("score", score, x)
     s = _score(network, t, cond)(x)
     return 0.5 * mean_of_each((s - score) ** 2), {"score": s}
 
 
-def implicit(network, x, t=0.0, cond=None):
+@checked
+def implicit(
+    network: Network,
+    x: Float[Array, "batch *shape"],
+    t: float | Float[Array, " batch"] = 0.0,
+    cond: Any = None,
+) -> Losses:
     """Return Hyvarinen's loss (2) with the exact trace: D directional derivatives, for small D.
 
     Args:
@@ -50,6 +77,13 @@ def implicit(network, x, t=0.0, cond=None):
 
     Returns:
       loss `[B]`, and aux {"score", "divergence" `[B]`, the trace}.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from diffjax.objectives import score_matching
+      >>> gaussian = lambda x, t, cond: -x
+      >>> score_matching.implicit(gaussian, jnp.ones((1, 2)))[0].tolist()  # 1/2 - 1
+      [-0.5]
     """
     s, push = jax.linearize(_score(network, t, cond), x)
     dim = x[0].size
@@ -59,7 +93,14 @@ def implicit(network, x, t=0.0, cond=None):
     return 0.5 * mean_of_each(s**2) + divergence / dim, {"score": s, "divergence": divergence}
 
 
-def sliced(network, x, v, t=0.0, cond=None):
+@checked
+def sliced(
+    network: Network,
+    x: Float[Array, "batch *shape"],
+    v: Float[Array, "batch *shape"],
+    t: float | Float[Array, " batch"] = 0.0,
+    cond: Any = None,
+) -> Losses:
     """Return the sliced loss (3): one directional derivative whatever D.
 
     Args:
@@ -69,21 +110,51 @@ def sliced(network, x, v, t=0.0, cond=None):
 
     Returns:
       loss `[B]`, and aux {"score"}.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from diffjax.objectives import score_matching
+      >>> gaussian = lambda x, t, cond: -x
+      >>> score_matching.sliced(gaussian, jnp.ones((1, 2)), jnp.ones((1, 2)))[0].tolist()
+      [0.0]
     """
     s, js = _along(network, x, v, t, cond)
     return (0.5 * sum_of_each(v * s) ** 2 + sum_of_each(v * js)) / x[0].size, {"score": s}
 
 
-def sliced_vr(network, x, v, t=0.0, cond=None):
+@checked
+def sliced_vr(
+    network: Network,
+    x: Float[Array, "batch *shape"],
+    v: Float[Array, "batch *shape"],
+    t: float | Float[Array, " batch"] = 0.0,
+    cond: Any = None,
+) -> Losses:
     """Return the sliced loss of reduced variance (4): E[(v.s)^2] = ||s||^2 is not estimated.
 
     Args, Returns: see `sliced`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from diffjax.objectives import score_matching
+      >>> gaussian = lambda x, t, cond: -x
+      >>> score_matching.sliced_vr(gaussian, jnp.ones((1, 2)), jnp.ones((1, 2)))[0].tolist()
+      [-0.5]
     """
     s, js = _along(network, x, v, t, cond)
     return 0.5 * mean_of_each(s**2) + mean_of_each(v * js), {"score": s}
 
 
-def denoising(network, x0, eps, level, cond=None, *, weighting=None):
+@checked
+def denoising(
+    network: Network,
+    x0: Float[Array, "batch *shape"],
+    eps: Float[Array, "batch *shape"],
+    level: NoiseLevel,
+    cond: Any = None,
+    *,
+    weighting: Weighting | None = None,
+) -> Losses:
     """Return the denoising loss (5), half of `objectives.denoising` of a score.
 
     Args:
@@ -96,6 +167,15 @@ def denoising(network, x0, eps, level, cond=None, *, weighting=None):
 
     Returns:
       loss `[B]`, and aux of `objectives.denoising`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from diffjax.objectives import score_matching
+      >>> from diffjax.process import schedules
+      >>> zero = lambda x, t, cond: jnp.zeros_like(x)
+      >>> x0, eps = jnp.zeros((1, 2)), jnp.ones((1, 2))
+      >>> score_matching.denoising(zero, x0, eps, schedules.edm()(2.0))[0].tolist()  # 1/2 (eps / sigma)^2
+      [0.125]
     """
     loss, aux = denoising_loss(network, x0, eps, level, cond, kind="score", weighting=weighting)
     return 0.5 * loss, aux
@@ -103,10 +183,10 @@ def denoising(network, x0, eps, level, cond=None, *, weighting=None):
 
 def _score(network, t, cond):
     """Return x -> s, refused unless it is shaped like x."""
+    checks.finite("t", t)
     return lambda x: checks.same_shape("the network's score", network(x, prediction.times(t, x), cond), x)
 
 
 def _along(network, x, v, t, cond):
     """Return s and (grad s) v."""
-    checks.same_shape("v", v, x)
     return jax.jvp(_score(network, t, cond), (x,), (v,))

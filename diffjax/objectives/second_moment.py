@@ -10,9 +10,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from diffjax.border import checked
 from diffjax.objectives.times import TimeSampler
 from diffjax.process import checks
-from diffjax.process.level import Schedule
+from diffjax.process.schedules import Chain
 from diffjax.types import Array, Float, Int, Key
 
 
@@ -28,7 +29,8 @@ class History(NamedTuple):
     counts: Int[Array, "steps"]
 
 
-def sampler(schedule: Schedule, length: int = 10, uniform_share: float = 0.001) -> TimeSampler:
+@checked
+def sampler(schedule: Chain, length: int = 10, uniform_share: float = 0.001) -> TimeSampler:
     """Return the TimeSampler of a chain that draws by these probabilities; its state is a History.
 
     Args:
@@ -47,32 +49,39 @@ def sampler(schedule: Schedule, length: int = 10, uniform_share: float = 0.001) 
       >>> weights.tolist()
       [1.0, 1.0, 1.0]
     """
-    num_steps = checks.discrete("importance sampling of times", schedule)
     return TimeSampler(
-        init=lambda: init(num_steps, length),
+        init=lambda: init(schedule.num_steps, length),
         draw=lambda key, history, n: draw(key, history, n, uniform_share),
         update=lambda history, times, losses: update(history, times, jax.lax.stop_gradient(losses)),
     )
 
 
+@checked
 def init(num_steps: int, length: int = 10) -> History:
-    """Return an empty history of `length` losses for each of the times 1..num_steps."""
+    """Return an empty history of `length` losses for each of the times 1..num_steps, both at least 1."""
+    checks.count("num_steps", num_steps)
+    checks.count("length", length)
     return History(jnp.zeros((num_steps, length)), jnp.zeros(num_steps, int))
 
 
+@checked
 def probabilities(history: History, uniform_share: float = 0.001) -> Float[Array, "steps"]:
     """Return p_n, `[T]`, summing to 1.
 
     Args:
       history: History.
-      uniform_share: probability mass spread evenly, so that no time is forgotten.
+      uniform_share: probability mass spread evenly, so that no time is forgotten, in [0, 1].
     """
+    checks.within("uniform_share", uniform_share, 0, 1)
     num_steps, length = history.losses.shape
     root = jnp.sqrt(jnp.mean(history.losses**2, axis=1))
-    p = (1 - uniform_share) * root / jnp.sum(root) + uniform_share / num_steps
-    return jnp.where((history.counts == length).all(), p, 1 / num_steps)
+    total = jnp.sum(root)
+    some = total > 0  # where all losses are 0, all times are alike
+    p = (1 - uniform_share) * root / jnp.where(some, total, 1) + uniform_share / num_steps
+    return jnp.where(some & (history.counts == length).all(), p, 1 / num_steps)
 
 
+@checked
 def draw(
     key: Key[Array, ""], history: History, n: int, uniform_share: float = 0.001
 ) -> tuple[Int[Array, "n"], Float[Array, "n"]]:
@@ -82,12 +91,15 @@ def draw(
     return times, importance(history, times, uniform_share)
 
 
+@checked
 def importance(history: History, times: Int[Array, "n"], uniform_share: float = 0.001) -> Float[Array, "n"]:
     """Return the importance weights 1 / (T p) of times `[n]`."""
+    checks.within("times", times, 1, len(history.counts))
     p = probabilities(history, uniform_share)
     return 1 / (len(p) * p[times - 1])
 
 
+@checked
 def update(history: History, times: Int[Array, "n"], losses: Float[Array, "n"]) -> History:
     """Return the history with a batch of losses, entered one after another.
 
@@ -96,6 +108,7 @@ def update(history: History, times: Int[Array, "n"], losses: Float[Array, "n"]) 
       times: `[B]` in 1..T; one may occur several times.
       losses: `[B]`, unweighted.
     """
+    checks.within("times", times, 1, len(history.counts))
     length = history.losses.shape[1]
 
     def enter(history, pair):

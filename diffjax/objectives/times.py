@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffjax.border import checked
 from diffjax.process import checks
 from diffjax.process.level import Schedule, evenly
 from diffjax.types import Array, Float, Key, Shaped
@@ -33,6 +34,7 @@ class TimeSampler(NamedTuple):
     update: Callable[[Any, Shaped[Array, "n"], Float[Array, "n"]], Any]
 
 
+@checked
 def stateless(times: Draw) -> TimeSampler:
     """Return the TimeSampler of a function (key, n) -> times, with weights 1 and nothing to remember.
 
@@ -52,6 +54,7 @@ def stateless(times: Draw) -> TimeSampler:
     )
 
 
+@checked
 def uniform(schedule: Schedule) -> Draw:
     """Return (key, n) -> n times, uniform over a chain's 1..T or over [t_min, t_max].
 
@@ -65,6 +68,7 @@ def uniform(schedule: Schedule) -> Draw:
     return schedule.draw
 
 
+@checked
 def low_discrepancy(schedule: Schedule) -> Draw:
     """Return (key, n) -> n times spread evenly over the schedule from one uniform number u.
 
@@ -81,6 +85,7 @@ def low_discrepancy(schedule: Schedule) -> Draw:
     return lambda key, n: schedule.spread(evenly(jax.random.uniform(key), n))
 
 
+@checked
 def uniform_log_snr(schedule: Schedule) -> Draw:
     """Return (key, n) -> n times whose log SNRs are uniform over those of [t_min, t_max].
 
@@ -98,7 +103,7 @@ def uniform_log_snr(schedule: Schedule) -> Draw:
       >>> objectives.uniform_log_snr(schedules.vp_linear())(jax.random.key(0), 3).shape
       (3,)
     """
-    checks.continuous("uniform_log_snr", schedule)
+    checks.continuous_time("uniform_log_snr", schedule)
     bottom, top = (float(schedule(end).log_snr) for end in (schedule.t_max, schedule.t_min))
     if not np.isfinite([bottom, top]).all():
         raise ValueError(f"uniform_log_snr needs finite ends of log SNR; got {bottom:g} and {top:g}")
@@ -110,6 +115,7 @@ def uniform_log_snr(schedule: Schedule) -> Draw:
     return times
 
 
+@checked
 def log_normal(mean: float = -1.2, std: float = 1.2) -> Draw:
     """Return (key, n) -> n times t = sigma with log sigma ~ N(mean, std^2) (Karras et al. 2022).
 
@@ -122,10 +128,11 @@ def log_normal(mean: float = -1.2, std: float = 1.2) -> Draw:
       >>> bool((objectives.log_normal()(jax.random.key(0), 3) > 0).all())
       True
     """
-    _check("log_normal", mean, std)
+    checks.positive("log_normal: std", std)
     return lambda key, n: jnp.exp(mean + std * jax.random.normal(key, (n,)))
 
 
+@checked
 def logit_normal(mean: float = 0.0, std: float = 1.0) -> Draw:
     """Return (key, n) -> n times in (0, 1) with logit t ~ N(mean, std^2) (Esser et al. 2024).
 
@@ -138,11 +145,5 @@ def logit_normal(mean: float = 0.0, std: float = 1.0) -> Draw:
       >>> bool((objectives.logit_normal()(jax.random.key(0), 3) < 1).all())
       True
     """
-    _check("logit_normal", mean, std)
+    checks.positive("logit_normal: std", std)
     return lambda key, n: jax.nn.sigmoid(mean + std * jax.random.normal(key, (n,)))
-
-
-def _check(name, mean, std):
-    if not np.isfinite(mean):
-        raise ValueError(f"{name}: mean must be finite, got {mean!r}")
-    checks.positive(f"{name}: std", std)

@@ -7,6 +7,8 @@ import os
 import pathlib
 from collections.abc import Mapping
 
+import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -85,6 +87,13 @@ def check_tensors(tensors: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[
             )
 
 
+def shapes_of(module: nn.Module, *inputs: jax.ShapeDtypeStruct) -> dict[str, jax.ShapeDtypeStruct]:
+    """Return the shapes of a network's variables, by paths such as "params/conv/kernel"."""
+    variables = jax.eval_shape(module.init, jax.random.key(0), *inputs)
+    leaves = jax.tree_util.tree_leaves_with_path(variables)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
+
+
 def one_file(path: str | os.PathLike) -> pathlib.Path:
     """Return the file at `path`, or the only one of the folder `path`, that `read_tensors` reads."""
     path = pathlib.Path(path)
@@ -123,10 +132,8 @@ def _read_torch(file):
 
 
 def _from_torch(torch, tensor):
-    """numpy lacks the short formats, which float32 holds exactly."""
-    return (
-        tensor.float() if tensor.is_floating_point() and tensor.dtype != torch.float64 else tensor
-    ).numpy()
+    short = tensor.is_floating_point() and tensor.dtype != torch.float64
+    return (tensor.detach().float() if short else tensor.detach()).numpy()  # float32 holds those numpy lacks
 
 
 _TORCH = (_read_torch, "a whole torch file of tensors")

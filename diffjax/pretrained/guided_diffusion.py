@@ -25,7 +25,7 @@ from diffjax import checks
 from diffjax.border import checked
 from diffjax.models.conditions import Labelled
 from diffjax.models.unet import UNet
-from diffjax.pretrained.files import check_tensors
+from diffjax.pretrained.files import check_tensors, shapes_of
 
 _TOP = {
     "embed/time_0": "time_embed.0",
@@ -132,11 +132,14 @@ def convert(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> tup
       ValueError: if names or shapes are not exactly those that the configuration asks for.
     """
     module = build(config)
-    ours = flatten_dict(_abstract_params(module, config), sep="/")
+    size, channels = config["image_size"], config["in_channels"]
+    inputs = [((1, size, size, channels), jnp.float32), ((1,), jnp.float32), ((1,), jnp.int32)]
+    used = inputs if isinstance(module, Labelled) else inputs[:2]
+    ours = shapes_of(module, *(jax.ShapeDtypeStruct(*each) for each in used))
     shapes = {_name(p): _to_theirs(p, np.broadcast_to(np.float32(0), a.shape)).shape for p, a in ours.items()}
     check_tensors(tensors, shapes)
     params = {path: jnp.asarray(_to_ours(path, tensors[_name(path)]), jnp.float32) for path in ours}
-    return module, {"params": unflatten_dict(params, sep="/")}
+    return module, unflatten_dict(params, sep="/")
 
 
 @checked
@@ -149,24 +152,16 @@ def export(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     Returns:
       numpy arrays by guided-diffusion's names, in its layouts.
     """
-    params = flatten_dict(variables["params"], sep="/")
+    params = flatten_dict({"params": variables["params"]}, sep="/")
     return {_name(path): np.ascontiguousarray(_to_theirs(path, np.asarray(a))) for path, a in params.items()}
 
 
-def _abstract_params(module, config):
-    size = config["image_size"]
-    x = jax.ShapeDtypeStruct((1, size, size, config["in_channels"]), jnp.float32)
-    t = jax.ShapeDtypeStruct((1,), jnp.float32)
-    label = [jax.ShapeDtypeStruct((1,), jnp.int32)] if isinstance(module, Labelled) else []
-    return jax.eval_shape(module.init, jax.random.key(0), x, t, *label)["params"]
-
-
-def _name(path):
-    layer, leaf = path.removeprefix("network/").rsplit("/", 1)
+def _name(path: str) -> str:
+    layer, leaf = path.removeprefix("params/").removeprefix("network/").rsplit("/", 1)
     if layer not in _TOP:
         block, *inner = layer.split("/")
-        folder, indices = re.fullmatch(r"(\w+_blocks?)_([\d_]+)", block).groups()
-        layer = ".".join([folder, *indices.split("_"), *(_RESIDUAL.get(part, part) for part in inner)])
+        numbered = re.sub(r"_(?=\d)", ".", block)  # input_blocks_3_0 is input_blocks.3.0 there
+        layer = ".".join([numbered, *(_RESIDUAL.get(part, part) for part in inner)])
     return f"{_TOP.get(layer, layer)}.{'bias' if leaf == 'bias' else 'weight'}"
 
 

@@ -15,10 +15,10 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import unflatten_dict
 
 from diffjax.models.inception import InceptionV3
-from diffjax.pretrained.files import check_tensors
+from diffjax.pretrained.files import check_tensors, shapes_of
 
 _LEAVES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
 
@@ -40,13 +40,13 @@ def convert(tensors: Mapping[str, np.ndarray]) -> tuple[InceptionV3, dict]:
     module = InceptionV3()
     tensors = {name: a for name, a in tensors.items() if not name.endswith(".num_batches_tracked")}
     image = jax.ShapeDtypeStruct((1, 299, 299, 3), jnp.uint8)
-    ours = flatten_dict(jax.eval_shape(module.init, jax.random.key(0), image), sep="/")
+    ours = shapes_of(module, image)
     check_tensors(tensors, {_name(path): _their_shape(a.shape) for path, a in ours.items()})
     converted = {path: jnp.asarray(_to_ours(tensors[_name(path)]), jnp.float32) for path in ours}
     return module, unflatten_dict(converted, sep="/")
 
 
-def _name(path):
+def _name(path: str) -> str:
     _, *layers, leaf = path.replace("fc_bias", "fc/bias").split("/")
     return ".".join([*layers, _LEAVES.get(leaf, leaf)])
 

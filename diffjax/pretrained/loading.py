@@ -51,17 +51,21 @@ def load(
       >>> config = {"image_size": 64, "in_channels": 3, "model_channels": 192, ...}  # doctest: +SKIP
       >>> unet, variables = load("64x64_diffusion.pt", "guided_diffusion_unet", config)  # doctest: +SKIP
     """
-    if architecture not in (*_CONFIGURED, *_FIXED):
+    if architecture in _FIXED:
+        if config is not None:
+            raise ValueError(f"config: {architecture} takes none; got {config!r}")
+        convert = _FIXED[architecture]
+    elif architecture in _CONFIGURED:
+        if config is None:
+            raise ValueError(
+                f"config: {architecture} needs the arguments its network was built with; got None"
+            )
+        convert = partial(_CONFIGURED[architecture], config=config)
+    else:
         allowed = ", ".join((*_CONFIGURED, *_FIXED))
         raise ValueError(f"architecture: must be one of {allowed}; got {architecture!r}")
-    if architecture in _FIXED and config is not None:
-        raise ValueError(f"config: {architecture} takes none; got {config!r}")
-    if architecture in _CONFIGURED and config is None:
-        raise ValueError(f"config: {architecture} needs the arguments its network was built with; got None")
     tensors = read_tensors(path)
     try:
-        if architecture in _FIXED:
-            return _FIXED[architecture](tensors)
-        return _CONFIGURED[architecture](tensors, config)
+        return convert(tensors)
     except WrongTensors as error:
         raise WrongTensors(f"{error} [{one_file(path).name}]") from None

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import unflatten_dict
 
 from diffjax.models import perceptual
-from diffjax.pretrained.files import WrongTensors, check_tensors
+from diffjax.pretrained.files import WrongTensors, check_tensors, shapes_of
 
 _TRUNKS = {
     "lpips_alexnet": (perceptual.alexnet, "AlexNet_0"),
@@ -37,10 +37,10 @@ def convert(architecture: str, tensors: Mapping[str, np.ndarray]) -> tuple[perce
     make, prefix = _TRUNKS[architecture]
     module = make()
     image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
-    params = flatten_dict(jax.eval_shape(module.init, jax.random.key(0), image)["params"], sep="/")
-    names = {path: f"{prefix}/{path.replace('conv_', 'Conv_')}" for path in params}
+    ours = shapes_of(module, image)
+    names = {path: path.replace("params/", f"{prefix}/").replace("conv_", "Conv_") for path in ours}
     widths = {f"NetLinLayer_{i}/Conv_0/kernel": stage[-1].features for i, stage in enumerate(module.stages)}
-    shapes = {names[path]: a.shape for path, a in params.items()}
+    shapes = {names[path]: a.shape for path, a in ours.items()}
     check_tensors(tensors, shapes | {name: (1, 1, width, 1) for name, width in widths.items()})
     for name in widths:
         if np.min(tensors[name]) < 0:
@@ -48,7 +48,6 @@ def convert(architecture: str, tensors: Mapping[str, np.ndarray]) -> tuple[perce
                 f"checkpoint: {name} must be 0 or more; its least is {np.min(tensors[name]):g}"
             )
     read = lambda name: jnp.asarray(tensors[name], jnp.float32)
-    return module, {
-        "params": unflatten_dict({path: read(name) for path, name in names.items()}, sep="/"),
-        "heads": {f"head_{i}": read(name).reshape(-1) for i, name in enumerate(widths)},
-    }
+    heads = {f"head_{i}": read(name).reshape(-1) for i, name in enumerate(widths)}
+    params = unflatten_dict({path: read(name) for path, name in names.items()}, sep="/")
+    return module, {**params, "heads": heads}

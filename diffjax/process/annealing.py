@@ -5,6 +5,8 @@ gamma the ratio of one level to the next.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from diffjax.types import ArrayLike
 
 
 @checked
-def largest_distance(x: ArrayLike, batch: int = 1000) -> float:
+def largest_distance(x: ArrayLike | Sequence[Any], batch: int = 1000) -> float:
     """Return the largest Euclidean distance between two examples: technique 1's sigma_max.
 
     With less noise the modes of the most perturbed data are still apart. It is about 50 on CIFAR-10.
@@ -32,11 +34,12 @@ def largest_distance(x: ArrayLike, batch: int = 1000) -> float:
       5.0
     """
     checks.count("batch", batch)
-    x = np.asarray(x, np.float64).reshape(len(x), -1)
-    x = x - x.mean(0)
-    square = (x**2).sum(1)
-    parts = [x[i : i + batch] for i in range(0, len(x), batch)]
-    largest = max(((part**2).sum(1)[:, None] + square - 2 * part @ x.T).max() for part in parts)
+    points = checks.batch(checks.numbers("x", x))
+    points = points.reshape(len(points), -1)
+    points = points - points.mean(0)
+    square = (points**2).sum(1)
+    parts = [points[i : i + batch] for i in range(0, len(points), batch)]
+    largest = max(((part**2).sum(1)[:, None] + square - 2 * part @ points.T).max() for part in parts)
     return math.sqrt(max(largest, 0.0))
 
 
@@ -124,7 +127,7 @@ def variance_ratio(step: ArrayLike, ratio: float, num_steps: int) -> ArrayLike:
     sigma z: (1 - step)^(2T) (gamma^2 - v) + v with the stationary v = 2 step / (1 - (1 - step)^2).
 
     Args:
-      step: in (0, 2), a number or an array: epsilon / sigma_min^2 of the paper, in units of the level's variance.
+      step: in (0, 2), a number or an array: epsilon / sigma_min^2 of the paper.
       ratio: gamma.
       num_steps: T.
 

@@ -24,7 +24,7 @@ Params = Mapping[str, Array]
 @checked
 def init(
     key: Key[Array, ""], log_snr_max: float = 13.3, log_snr_min: float = -5.0, width: int = 1024
-) -> dict[str, Array]:
+) -> Params:
     """Return parameters of `monotone`, near the straight line between the two ends.
 
     Args:
@@ -45,7 +45,8 @@ def init(
     if not log_snr_min < log_snr_max:
         raise ValueError(f"log_snr_min must be below log_snr_max, got {log_snr_min:g} and {log_snr_max:g}")
     checks.count("width", width, least=0)
-    line = {"w": jnp.full(1, log_snr_max - log_snr_min), "b": jnp.full(1, -log_snr_max)}
+    ends = {"w": log_snr_max - log_snr_min, "b": -log_snr_max}
+    line = {name: jnp.full(1, end, jnp.result_type(float)) for name, end in ends.items()}
     if width == 0:
         return line
     key_in, key_out = jax.random.split(key)
@@ -56,6 +57,7 @@ def init(
     }
 
 
+@checked
 def monotone(params: Params, t: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     """Return gamma(t), shaped like t; non-decreasing for any parameters.
 
@@ -70,6 +72,7 @@ def monotone(params: Params, t: Float[Array, "*batch"]) -> Float[Array, "*batch"
     return gamma + (2 * hidden - 1) @ jnp.abs(params["w3"]) / len(params["w3"])
 
 
+@checked
 def position(
     params: Params, t: Float[Array, "*batch"]
 ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
@@ -85,6 +88,7 @@ def position(
     return (value - first) / (last - first), rate / (last - first)
 
 
+@checked
 def anchored(
     ends: Float[Array, "2"], w: Float[Array, "*batch"], d_w: Float[Array, "*batch"], t: Float[Array, "*batch"]
 ) -> NoiseLevel:
@@ -142,7 +146,7 @@ def learned(gamma: Callable[[Array], Array]) -> Continuous:
     def level(t):
         found = _either(on_device)(t)
         if namespace(found.sigma) is np:
-            bad = ~(found.d_sigma > 0)
+            bad = ~(np.asarray(found.d_sigma) > 0)
             if bad.any():
                 at = np.asarray(found.t)[bad].flat[0]
                 raise ValueError(f"gamma must increase, and does not at t = {at:g}")

@@ -76,7 +76,7 @@ def vp_preconditioning(schedule: Schedule, num_steps: int = 1000) -> Preconditio
       499.5
     """
     checks.count("num_steps", num_steps)
-    checks.continuous("vp_preconditioning", schedule)
+    checks.continuous_time("vp_preconditioning", schedule)
     return _of_eps(lambda s: (num_steps - 1) * schedule.inv_sigma(s))
 
 
@@ -116,7 +116,7 @@ def ve_preconditioning() -> Preconditioning:
 
     Example:
       >>> from diffjax.process import prediction, schedules
-      >>> float(prediction.ve_preconditioning()(schedules.ve(0.01, 100.0)(1.0)).c_out)
+      >>> round(float(prediction.ve_preconditioning()(schedules.ve(0.01, 100.0)(1.0)).c_out), 6)
       100.0
     """
 

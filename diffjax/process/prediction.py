@@ -1,19 +1,7 @@
-"""What a network may predict, and how each reading gives x_0 and eps.
+"""What a denoiser says of x_t, and how a network's output is read as that.
 
-Every kind is a row (p, q, r) of `r y = p x_0 + q eps`. With x_t = alpha x_0 + sigma eps and
-d = alpha q - sigma p this solves to
-
-    x_0 = (q x_t - sigma r y) / d,        eps = (alpha r y - p x_t) / d.
-
-    kind        p                    q          r
-    x0          1                    0          1
-    eps         0                    1          1
-    v           -sigma               alpha      1        Salimans & Ho 2022, app. D
-    score       0                    -1         sigma    grad log p(x_t | x_0) = -eps / sigma
-    velocity    alpha'               sigma'     1        flow matching, d x_t / dt
-    mean        A alpha + B          A sigma    1        mean of q(x_s | x_t, x_0), Ho et al. 2020
-
-(r only keeps the score row free of 1 / sigma.)
+A network predicts one of the kinds of `process.kinds`, or F inside a preconditioning. A `Reading` says which,
+once, for the loss that trains it and for the denoiser that samples it.
 """
 
 from collections.abc import Callable
@@ -21,9 +9,12 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 
-from diffjax.border import checked
-from diffjax.process import checks, forward, preconditioning
-from diffjax.process.level import NoiseLevel, at_least_float32, expand, namespace, require_rates
+from diffjax.border import checked, returning
+from diffjax.process import checks, preconditioning
+from diffjax.process.kinds import KINDS as KINDS
+from diffjax.process.kinds import mean_coefficients
+from diffjax.process.kinds import row as row
+from diffjax.process.level import NoiseLevel, at_least_float32, expand, require_rates
 from diffjax.process.preconditioning import Preconditioning
 from diffjax.process.preconditioning import Scales as Scales
 from diffjax.process.preconditioning import edm_preconditioning as edm_preconditioning
@@ -62,6 +53,12 @@ class Network(Protocol):
     def __call__(self, x: Array, t: Array, cond: Any = None, /) -> Array: ...
 
 
+def returning_prediction(denoise: Denoiser) -> Denoiser:
+    """Return the denoiser, refused in one line where it returns no Prediction but an array, say."""
+    how = "make a Denoiser of a network with `prediction.reading(kind).denoiser(network)`"
+    return returning(denoise, "denoise", Prediction, how)
+
+
 class Reading(NamedTuple):
     """How a network is asked and what its output means: said once, for the loss and for the denoiser alike.
 
@@ -88,57 +85,6 @@ class Reading(NamedTuple):
     def denoiser(self, network: Network) -> Denoiser:
         """Return the Denoiser of a network that is trained under this reading."""
         return lambda x_t, level, cond=None: self.read(self.output(network, x_t, level, cond), x_t, level)
-
-
-def _mean_row(level, level_s):
-    if level_s is None:
-        raise ValueError("kind 'mean' belongs to a pair of levels: give level_s (or denoiser(previous=...))")
-    both = forward.pair(level_s, level)
-    return both.mean_xt * level.alpha + both.mean_x0, both.mean_xt * level.sigma, 1.0
-
-
-def _mean_coefficients(level_s, level):
-    """Return 1 - A and B of a mean A x_t + B x_0, where A is near 1 and x_0 = (mean - A x_t) / B.
-
-    1 - A keeps its own digits, which A does not have. Where sigma is near 1 its differences are lost in
-    float32, but where variance is preserved they are those of alpha^2, which are not.
-    """
-    xp = namespace(level_s.alpha, level.alpha)
-    alpha, alpha_s, sigma, sigma_s = map(xp.asarray, (level.alpha, level_s.alpha, level.sigma, level_s.sigma))
-    preserved = xp.maximum(abs(alpha**2 + sigma**2 - 1), abs(alpha_s**2 + sigma_s**2 - 1))
-    of_alpha, of_sigma = (alpha_s - alpha) * (alpha_s + alpha), (sigma - sigma_s) * (sigma + sigma_s)
-    gained = xp.where(preserved < 4 * xp.finfo(alpha.dtype).eps, of_alpha, of_sigma) / sigma**2
-    lost = (alpha_s - alpha) / alpha_s
-    return lost + gained * (1 - lost), forward.pair(level_s, level).mean_x0
-
-
-def _velocity_row(level, level_s):
-    require_rates(level, "kind 'velocity'")
-    return level.d_alpha, level.d_sigma, 1.0
-
-
-_ROWS = {
-    "x0": lambda level, level_s: (1.0, 0.0, 1.0),
-    "eps": lambda level, level_s: (0.0, 1.0, 1.0),
-    "v": lambda level, level_s: (-level.sigma, level.alpha, 1.0),
-    "score": lambda level, level_s: (0.0, -1.0, level.sigma),
-    "velocity": _velocity_row,
-    "mean": _mean_row,
-}
-KINDS = tuple(_ROWS)
-
-
-def row(
-    kind: str, level: NoiseLevel, level_s: NoiseLevel | None = None
-) -> tuple[ArrayLike, ArrayLike, ArrayLike]:
-    """Return (p, q, r) of a kind at a level: scalars or `[B]`.
-
-    Raises:
-      ValueError: for an unknown kind, "velocity" without rates, "mean" without level_s.
-    """
-    if kind not in _ROWS:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}")
-    return _ROWS[kind](level, level_s)
 
 
 @checked
@@ -186,7 +132,7 @@ def from_output(
     if kind == "score":
         return from_eps(-expand(level.sigma, x_t) * y, x_t, level, variance)
     if kind == "mean" and level_s is not None:
-        left, b = _mean_coefficients(level_s, level)
+        left, b = mean_coefficients(level_s, level)
         return from_x0((y - x_t + expand(left, x_t) * x_t) / expand(b, x_t), x_t, level, variance)
     p, q, r = row(kind, level, level_s)
     d = level.alpha * q - level.sigma * p
@@ -207,7 +153,7 @@ def split_variance(
         return output[..., :channels], output[..., channels:]
     raise ValueError(
         f"the network must give {channels} or {2 * channels} channels for x_t {list(jnp.shape(x_t))}, "
-        f"got shape {list(output.shape)}"
+        f"got an output of shape {list(output.shape)}"
     )
 
 
@@ -291,12 +237,14 @@ def reading(
       >>> denoise(jnp.ones((2, 3)), level).x0.tolist()
       [[2.0, 2.0, 2.0], [2.0, 2.0, 2.0]]
     """
-    if kind not in _ROWS:
+    if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}")
     if kind == "mean" and previous is None:
         raise ValueError("kind 'mean' belongs to a pair of levels: give previous, level -> level_s")
-    below = previous if kind == "mean" else lambda level: None
     told = ask or (lambda level: level.t)
+
+    def below(level):
+        return previous(level) if kind == "mean" and previous is not None else None
 
     def x0_error(level):
         p, q, r = row(kind, level, below(level))

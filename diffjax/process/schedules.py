@@ -17,9 +17,9 @@ from diffjax.process.continuous import edm as edm
 from diffjax.process.continuous import log_snr_linear as log_snr_linear
 from diffjax.process.continuous import rectified_flow as rectified_flow
 from diffjax.process.continuous import shifted as shifted
-from diffjax.process.continuous import sub_vp as sub_vp
 from diffjax.process.continuous import ve as ve
 from diffjax.process.continuous import vp_cosine as vp_cosine
-from diffjax.process.continuous import vp_linear as vp_linear
 from diffjax.process.learned import learned as learned
 from diffjax.process.level import Schedule as Schedule
+from diffjax.process.linear_rate import sub_vp as sub_vp
+from diffjax.process.linear_rate import vp_linear as vp_linear

@@ -4,22 +4,45 @@ Choosing times of the same process is all that respacing is; it makes no new bet
 nearest step of a fractional time.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from diffjax.border import checked
+from diffjax.process import checks
+from diffjax.process.level import Schedule
 from diffjax.process.schedules import vp_linear
+from diffjax.samplers.solver import Times
 
 
-def uniform(n, t_min=0.0, t_max=1.0):
-    """Return n equal steps from t_max down to t_min."""
-    return np.linspace(t_max, t_min, _count(n) + 1)
+@checked
+def uniform(n: int, t_min: float = 0.0, t_max: float = 1.0) -> np.ndarray:
+    """Return n equal steps from t_max down to t_min.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> samplers.grids.uniform(4).tolist()
+      [1.0, 0.75, 0.5, 0.25, 0.0]
+    """
+    _ends(t_min, t_max)
+    return np.linspace(t_max, t_min, checks.count("n", n) + 1)
 
 
-def quadratic(n, t_min=0.0, t_max=1.0):
-    """Return n steps whose square roots are equally spaced (Song et al. 2020, app. D.2)."""
-    return np.linspace(t_max**0.5, t_min**0.5, _count(n) + 1) ** 2
+@checked
+def quadratic(n: int, t_min: float = 0.0, t_max: float = 1.0) -> np.ndarray:
+    """Return n steps whose square roots are equally spaced (Song et al. 2020, app. D.2).
+
+    Example:
+      >>> from diffjax import samplers
+      >>> samplers.grids.quadratic(4, 0.0, 16.0).tolist()
+      [16.0, 9.0, 4.0, 1.0, 0.0]
+    """
+    _ends(t_min, t_max)
+    return np.linspace(t_max**0.5, t_min**0.5, checks.count("n", n) + 1) ** 2
 
 
-def log_snr(n, schedule, t_min=None, t_max=None):
+@checked
+def log_snr(n: int, schedule: Schedule, t_min: float | None = None, t_max: float | None = None) -> np.ndarray:
     """Return n steps equal in log SNR (Lu et al. 2022), from t_max to t_min, by default the schedule's.
 
     On a chain the last time is n = 1 at the least (log SNR has no end at data; append 0 to arrive there), and
@@ -27,6 +50,13 @@ def log_snr(n, schedule, t_min=None, t_max=None):
 
     Raises:
       ValueError: if log SNR is infinite at an end.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> from diffjax.process import schedules
+      >>> times = samplers.grids.log_snr(3, schedules.edm(1.0, 1000.0))
+      >>> times.round(6).tolist()
+      [1000.0, 100.0, 10.0, 1.0]
     """
     chain = schedule.num_steps is not None
     t_min = 1 if t_min is None and chain else t_min
@@ -36,12 +66,13 @@ def log_snr(n, schedule, t_min=None, t_max=None):
         raise ValueError(
             f"log_snr needs finite ends; got {top:g} at t = {ends[0]:g} and {bottom:g} at t = {ends[1]:g}"
         )
-    times = np.array(schedule.inv_log_snr(np.linspace(top, bottom, _count(n) + 1)), np.float64)
+    times = np.array(schedule.inv_log_snr(np.linspace(top, bottom, checks.count("n", n) + 1)), np.float64)
     times[[0, -1]] = ends
     return distinct(times) if chain else times
 
 
-def subdivide(times, schedule, parts):
+@checked
+def subdivide(times: Times, schedule: Schedule, parts: int | Sequence[int]) -> np.ndarray:
     """Return the grid with points between, equal in log SNR: the inner points of singlestep solvers.
 
     Args:
@@ -51,8 +82,17 @@ def subdivide(times, schedule, parts):
 
     Raises:
       ValueError: if log SNR is infinite at an end of an interval that is to be cut.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> from diffjax.process import schedules
+      >>> samplers.grids.subdivide([100.0, 1.0, 0.0], schedules.edm(), [2, 1]).round(6).tolist()
+      [100.0, 10.0, 1.0, 0.0]
     """
     times = np.asarray(times, np.float64)
+    parts = np.asarray(parts)
+    if parts.shape not in ((), (len(times) - 1,)) or (parts < 1).any():
+        raise ValueError(f"parts must be an integer >= 1, or {len(times) - 1} of them, got {parts.tolist()}")
     parts = np.broadcast_to(parts, len(times) - 1)
     values = schedule(times).log_snr
     if not np.isfinite(values[:-1][parts > 1]).all() or not np.isfinite(values[1:][parts > 1]).all():
@@ -64,52 +104,90 @@ def subdivide(times, schedule, parts):
     return np.concatenate([np.append(a, b) for a, b in zip(times, between)] + [times[-1:]])
 
 
-def distinct(times):
-    """Round times to the steps of a chain and merge those that fall on one; decreasing."""
+@checked
+def distinct(times: Times) -> np.ndarray:
+    """Round times to the steps of a chain and merge those that fall on one; decreasing.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> samplers.grids.distinct([9.0, 3.2, 2.9, 0.0]).tolist()
+      [9.0, 3.0, 0.0]
+    """
     return np.unique(np.rint(times))[::-1]
 
 
-def karras(n, sigma_min, sigma_max, rho=7.0):
+@checked
+def karras(n: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> np.ndarray:
     """Return n noise levels from sigma_max to sigma_min, then 0 (Karras et al. 2022, eq. 5).
 
     These are values of sigma / alpha: on a schedule other than `edm` the times are
-    `schedule.inv_sigma(karras(...))`.
+    `schedule.inv_sigma(karras(...))`. Here rho is the exponent, not sigma / alpha.
+
+    Raises:
+      ValueError: unless 0 < sigma_min < sigma_max < inf and rho > 0.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> samplers.grids.karras(3, 1.0, 9.0, rho=2.0).tolist()
+      [9.0, 4.0, 1.0, 0.0]
     """
+    checks.positive("rho", rho)
     if not 0 < sigma_min < sigma_max < np.inf:
         raise ValueError(f"karras needs 0 < sigma_min < sigma_max < inf, got {sigma_min:g} and {sigma_max:g}")
-    levels = np.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), _count(n)) ** rho
+    levels = np.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), checks.count("n", n)) ** rho
     levels[0] = sigma_max
     levels[-1] = sigma_min if n > 1 else sigma_max
     return np.append(levels, 0.0)
 
 
-def exponential(n, sigma_min, sigma_max):
-    """Return n noise levels equal in log sigma from sigma_max to sigma_min, then 0 (sigma / alpha)."""
+@checked
+def exponential(n: int, sigma_min: float, sigma_max: float) -> np.ndarray:
+    """Return n noise levels equal in log sigma from sigma_max to sigma_min, then 0 (sigma / alpha).
+
+    Example:
+      >>> from diffjax import samplers
+      >>> samplers.grids.exponential(3, 1.0, 100.0).round(6).tolist()
+      [100.0, 10.0, 1.0, 0.0]
+    """
     return polyexponential(n, sigma_min, sigma_max, rho=1.0)
 
 
-def polyexponential(n, sigma_min, sigma_max, rho=1.0):
+@checked
+def polyexponential(n: int, sigma_min: float, sigma_max: float, rho: float = 1.0) -> np.ndarray:
     """Return n noise levels, then 0, with log sigma a power of a straight line (k-diffusion).
 
     log sigma_i = log sigma_min + (1 - i / (n - 1))^rho log(sigma_max / sigma_min); rho above 1 puts more
     levels near sigma_min.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> samplers.grids.polyexponential(3, 1.0, 10000.0, rho=2.0).round(6).tolist()
+      [10000.0, 10.0, 1.0, 0.0]
     """
+    checks.positive("rho", rho)
     if not 0 < sigma_min < sigma_max < np.inf:
         raise ValueError(f"a grid needs 0 < sigma_min < sigma_max < inf, got {sigma_min:g} and {sigma_max:g}")
-    ramp = np.linspace(1, 0, _count(n)) ** rho
+    ramp = np.linspace(1, 0, checks.count("n", n)) ** rho
     return np.append(sigma_min * (sigma_max / sigma_min) ** ramp, 0.0)
 
 
-def vp(n, beta_min=0.1, beta_max=20.0, t_min=1e-3):
+@checked
+def vp(n: int, beta_min: float = 0.1, beta_max: float = 20.0, t_min: float = 1e-3) -> np.ndarray:
     """Return n noise levels sigma / alpha of equal steps in the time of `vp_linear`, from 1 to t_min, then 0.
 
     These are Song et al. 2021's steps in the units of `karras` (k-diffusion: beta_d = beta_max - beta_min).
+
+    Example:
+      >>> from diffjax import samplers
+      >>> samplers.grids.vp(10).shape
+      (11,)
     """
-    level = vp_linear(beta_min, beta_max)(np.linspace(1, t_min, _count(n)))
+    level = vp_linear(beta_min, beta_max)(np.linspace(1, t_min, checks.count("n", n)))
     return np.append(level.sigma / level.alpha, 0.0)
 
 
-def spaced(num_steps, sections):
+@checked
+def spaced(num_steps: int, sections: str | int | Sequence[int]) -> np.ndarray:
     """Return the times of a chain kept by OpenAI's respacing syntax, from high to 0.
 
     Args:
@@ -122,22 +200,28 @@ def spaced(num_steps, sections):
 
     Raises:
       ValueError: if a section cannot keep that many times.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> samplers.grids.spaced(10, "ddim5").tolist()
+      [9, 7, 5, 3, 1, 0]
     """
+    checks.count("num_steps", num_steps)
     if isinstance(sections, str) and sections.startswith("ddim"):
-        wanted = _count(sections[len("ddim") :])
+        wanted = _section(sections[len("ddim") :], sections)
         for stride in range(1, num_steps + 1):
             kept = np.arange(0, num_steps, stride)
             if len(kept) == wanted:
                 return _descending(kept)
-        raise ValueError(f"no integer stride keeps {wanted} of {num_steps} steps, as {sections!r} asks")
+        raise ValueError(f"no integer stride keeps {wanted} of {num_steps} steps: sections={sections!r}")
     if isinstance(sections, int | np.integer):
         sections = [sections]
-    counts = [_count(c) for c in (sections.split(",") if isinstance(sections, str) else sections)]
+    counts = [_section(c, sections) for c in (sections.split(",") if isinstance(sections, str) else sections)]
     sizes = num_steps // len(counts) + (np.arange(len(counts)) < num_steps % len(counts))
     kept, begin = [], 0
     for size, count in zip(sizes, counts):
         if count > size:
-            raise ValueError(f"a section of {size} steps cannot keep {count}, as {sections!r} asks")
+            raise ValueError(f"a section of {size} steps cannot keep {count}: sections={sections!r}")
         stride = (size - 1) / (count - 1) if count > 1 else 1.0
         # added up one by one, as in the reference, so that ties round the same way
         kept.append(begin + np.rint(np.concatenate([[0.0], np.cumsum(np.full(count - 1, stride))])))
@@ -148,7 +232,8 @@ def spaced(num_steps, sections):
 KINDS = ("uniform", "quadratic", "log_snr", "karras", "spaced")
 
 
-def make(schedule, steps, kind="uniform"):
+@checked
+def make(schedule: Schedule, steps: int | str | Sequence[int], kind: str = "uniform") -> np.ndarray:
     """Return a grid from the schedule's noisiest time to its cleanest, of a kind that suits any schedule.
 
     Data are the last time; a schedule that starts at a noise level of its own ends at that level. A chain
@@ -165,6 +250,12 @@ def make(schedule, steps, kind="uniform"):
 
     Raises:
       ValueError: for an unknown kind, fewer than 2 steps or more than a chain has, or "spaced" without one.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> from diffjax.process import schedules
+      >>> samplers.grids.make(schedules.linear_beta(10), 5, "uniform").tolist()
+      [10.0, 8.0, 6.0, 4.0, 2.0, 0.0]
     """
     chain = schedule.num_steps is not None
     if kind != "spaced" and (not isinstance(steps, int) or steps < 2):
@@ -209,11 +300,14 @@ def _descending(indices):
     return np.append(indices.astype(np.int64)[::-1] + 1, 0)
 
 
-def _count(n):
+def _section(count, sections):
+    """Return how many times a section keeps."""
     try:
-        count = int(n)
-    except (TypeError, ValueError):
-        count = 0
-    if count < 1 or (isinstance(n, float) and n != count):
-        raise ValueError(f"a grid needs a positive integer number of steps, got {n!r}")
-    return count
+        return checks.count("sections", int(count))
+    except ValueError:
+        raise ValueError(f"sections must be positive integers or 'ddim<integer>', got {sections!r}") from None
+
+
+def _ends(t_min, t_max):
+    if not 0 <= t_min < t_max:
+        raise ValueError(f"t_min and t_max must be 0 <= t_min < t_max, got {t_min:g} and {t_max:g}")

@@ -4,10 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffjax.border import checked
 from diffjax.process.level import expand
+from diffjax.types import Array, Float
 
 
-def slerp(x, y, share):
+@checked
+def slerp(
+    x: Float[Array, "batch *shape"], y: Float[Array, "batch *shape"], share: float | Float[Array, " batch"]
+) -> Float[Array, "batch *shape"]:
     """Return the point at `share` of the way from x to y along the great circle (Song et al. 2020, eq. 67).
 
     sin((1 - share) theta) / sin(theta) x + sin(share theta) / sin(theta) y, theta the angle between the two,
@@ -23,10 +28,15 @@ def slerp(x, y, share):
 
     Raises:
       ValueError: if the shapes differ, or a share known on the host is outside [0, 1].
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from diffjax import samplers
+      >>> x = samplers.slerp(jnp.array([[3.0, 0.0]]), jnp.array([[0.0, 3.0]]), 0.5)
+      >>> bool(jnp.isclose(jnp.linalg.norm(x), 3.0))
+      True
     """
     x, y = jnp.asarray(x), jnp.asarray(y)
-    if x.shape != y.shape:
-        raise ValueError(f"y must be shaped like x, {list(x.shape)}; got {list(y.shape)}")
     if (
         not isinstance(share, jax.core.Tracer)
         and not ((np.asarray(share) >= 0) & (np.asarray(share) <= 1)).all()

@@ -12,14 +12,14 @@ from diffjax.keys import per_sample
 from diffjax.process import forward
 from diffjax.process.level import Schedule, at_least_float32
 from diffjax.samplers.solver import Times
-from diffjax.types import Array, Float, Key
+from diffjax.types import Array, ArrayLike, Float, Key
 
 MOST_SIGNAL = 0.1  # alpha / sigma up to which x is noise, for data of about unit scale
 _CLOSE = 1e-6  # by how much a number made in two ways may differ
 _START = 0  # fold_in tag of the initial noise; step i uses 1 + i
 
 
-def signal_left(schedule: Schedule, t: float) -> tuple[float, float]:
+def signal_left(schedule: Schedule, t: ArrayLike) -> tuple[float, float]:
     """Return (alpha / sigma at t, the most of it at which x counts as noise).
 
     The most is `MOST_SIGNAL`, but 1 at the noisiest time of a schedule that does not scale the data: its
@@ -32,7 +32,7 @@ def signal_left(schedule: Schedule, t: float) -> tuple[float, float]:
     return left, 1.0 if unscaled and here.sigma > (1 - 1e-3) * top.sigma else MOST_SIGNAL
 
 
-def noise_scale(schedule: Schedule, t: float) -> float:
+def noise_scale(schedule: Schedule, t: ArrayLike) -> float:
     """Return the standard deviation of x where it is noise alone.
 
     Raises:
@@ -42,7 +42,7 @@ def noise_scale(schedule: Schedule, t: float) -> float:
     if not left <= most * (1 + _CLOSE):
         raise ValueError(
             f"times must start near the noisy end t_max = {schedule.t_max:g}, where x is pure noise, got "
-            f"{float(t):g}; alpha / sigma is {left:.3g} there, and noise has at most {most:g}; give x_init to "
+            f"{float(t):g}; alpha / sigma is {left:.3g} there, of noise at most {most:g}; give x_init to "
             "start elsewhere"
         )
     here, top = (schedule(np.float64(each)).sigma for each in (t, schedule.t_max))
@@ -111,8 +111,8 @@ def start_from(
       >>> samplers.start_from(jax.random.key(0), schedules.vp_linear(), jnp.zeros((4, 2)), 0.5).shape
       (4, 2)
     """
-    x0 = carried(x0)
-    keys, level = per_sample(key, x0.shape[0]), schedule(np.float64(t))
+    level, x0 = schedule(np.float64(t)), carried(x0)
+    keys = per_sample(key, x0.shape[0])
     draw = lambda k: jax.random.normal(jax.random.fold_in(k, _START), x0.shape[1:], x0.dtype)
     return forward.perturb(x0, jax.vmap(draw)(keys), level)
 

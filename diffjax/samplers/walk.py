@@ -16,7 +16,7 @@ from diffjax.process.prediction import Denoiser, Prediction
 from diffjax.samplers.solver import Rows, Solver, Times, plan
 from diffjax.samplers.starts import carried
 from diffjax.samplers.starts import start_of as start_of
-from diffjax.types import Array, Float, Key
+from diffjax.types import Array, Float, Key, Num
 
 Walked = Array | tuple[Array, Array]  # x, or (x, trajectory)
 
@@ -33,7 +33,7 @@ def sample(
     x_init: Float[Array, "batch *shape"] | None = None,
     cond: Any = None,
     trajectory: bool = False,
-    noise: Float[Array, "..."] | None = None,
+    noise: Num[Array, "..."] | None = None,
 ) -> Walked:
     """Sample by walking a denoiser from noise to data.
 
@@ -87,7 +87,7 @@ def walk(
     rows: Rows,
     x: Float[Array, "batch *shape"],
     cond: Any = None,
-    noise: Float[Array, "..."] | None = None,
+    noise: Num[Array, "..."] | None = None,
     trajectory: bool = False,
 ) -> Walked:
     """Walk planned rows; `sample` without the plan, to be jitted with rows and parameters as arguments.
@@ -180,7 +180,7 @@ def sample_segments(
     x_init: Float[Array, "batch *shape"] | None = None,
     cond: Any = None,
     trajectory: bool = False,
-    noise: Float[Array, "..."] | None = None,
+    noise: Num[Array, "..."] | None = None,
 ) -> Walked:
     """Sample with another denoiser from a given time on.
 

@@ -3,7 +3,12 @@
 The table here is the only place that knows a system by its name.
 """
 
+from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+import optax
+from ml_collections import ConfigDict
 
 from diffjax.systems import ddpm as ddpm
 from diffjax.systems import ebm as ebm
@@ -14,12 +19,13 @@ from diffjax.systems.options import nearest as nearest
 from diffjax.systems.options import pick, require
 from diffjax.systems.read import optimizers
 from diffjax.systems.read import source as load_data
+from diffjax.training.ema import Decay
 from diffjax.training.system import System
 
 _SYSTEMS = {"ddpm": ddpm, "ncsn": ncsn, "ebm": ebm, "vdm": vdm}
 
 
-def module(config) -> ModuleType:
+def module(config: ConfigDict) -> ModuleType:
     """Return what holds a system's `from_config`, `SECTIONS` and `IDENTITY`.
 
     `SECTIONS` are those of its config beside the common ones, `IDENTITY` those that checkpoints depend on.
@@ -31,7 +37,7 @@ def module(config) -> ModuleType:
     return pick("system", config.system, _SYSTEMS)
 
 
-def register(name: str, system) -> None:
+def register(name: str, system: Any) -> None:
     """Let configs name a system that lives elsewhere, e.g. beside the config file that names it.
 
     Args:
@@ -40,17 +46,22 @@ def register(name: str, system) -> None:
         `IDENTITY`.
 
     Raises:
-      ValueError: if the name is taken by another system.
+      ValueError: if the name is taken by another system, or this one lacks something.
     """
     if _SYSTEMS.get(name, system) is not system and name in _BUILT_IN:
         raise ValueError(f"system {name!r} is taken: choose another name")
+    for part in ("from_config", "SECTIONS", "IDENTITY"):
+        if not hasattr(system, part):
+            raise ValueError(
+                f"system {name!r} must have from_config, SECTIONS and IDENTITY; it has no {part}"
+            )
     _SYSTEMS[name] = system
 
 
 _BUILT_IN = frozenset(_SYSTEMS)
 
 
-def build(config, folder=None) -> System:
+def build(config: ConfigDict, folder: str | Path | None = None) -> System:
     """Build the system that a config names.
 
     Args:
@@ -66,12 +77,14 @@ def build(config, folder=None) -> System:
     return module(config).from_config(config, folder)
 
 
-def make_optimizer(config, system: System | None = None):
+def make_optimizer(
+    config: ConfigDict, system: System | None = None
+) -> dict[str, optax.GradientTransformation]:
     """Build the optimizers of a config's system, one for each of its updates."""
     return optimizers(config, build(config) if system is None else system)
 
 
-def make_ema(config):
+def make_ema(config: ConfigDict) -> dict[str, Decay]:
     """Build the decay rules of the moving averages, one a track."""
     return read.averages(config)
 

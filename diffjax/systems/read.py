@@ -1,10 +1,12 @@
 """Readers of config sections that systems share: strings become functions here, and nowhere below."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import numpy as np
 import optax
+from ml_collections import ConfigDict
 
 from diffjax import data, guidance, models, objectives, samplers
 from diffjax.border import checked
@@ -12,8 +14,9 @@ from diffjax.objectives import weightings
 from diffjax.process import prediction, schedules
 from diffjax.samplers import listing
 from diffjax.systems import networks, requests
-from diffjax.systems.options import call, named, optional, pick, require, section
+from diffjax.systems.options import call, is_section, named, optional, pick, require, section
 from diffjax.training import ema, optimizer
+from diffjax.training.system import System, require_updates
 
 _WEIGHTINGS = {
     name: getattr(weightings, name)
@@ -59,7 +62,7 @@ class Sampler(NamedTuple):
         return self.calls * (2 if self.guidance_weight else 1)
 
 
-def shape(config) -> tuple[int, ...]:
+def shape(config: ConfigDict) -> tuple[int, ...]:
     """Return the shape of one example.
 
     Raises:
@@ -72,12 +75,12 @@ def shape(config) -> tuple[int, ...]:
     return tuple(given)
 
 
-def gives(config) -> str:
+def gives(config: ConfigDict) -> str:
     """Return what a model of the data makes: "images" [H, W, C] or "points"."""
     return "images" if len(shape(config)) == 3 else "points"
 
 
-def network(config):
+def network(config: ConfigDict) -> nn.Module:
     """Build the Flax module of `config.model`; its classes belong to `request`.
 
     Kinds are those of the module's annotations; what does not fit the data is found by tracing it alone.
@@ -102,7 +105,7 @@ def _check_size(name, value, least):
         raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
 
 
-def request(config, module) -> requests.Requests:
+def request(config: ConfigDict, module: nn.Module) -> requests.Requests:
     """Build what the model is asked: the labels of `model.num_classes`, dropped by `objective.label_dropout`.
 
     Args:
@@ -125,7 +128,7 @@ def request(config, module) -> requests.Requests:
     return requests.labels(num_classes, module.vector_features, dropout, names)
 
 
-def schedule(config):
+def schedule(config: ConfigDict) -> schedules.Schedule:
     """Build the noise schedule of `config.schedule`; its `shift` is the factor of `schedules.shifted`.
 
     Raises:
@@ -139,7 +142,7 @@ def schedule(config):
     return schedules.shifted(noise, config.schedule.shift) if "shift" in config.schedule else noise
 
 
-def reading(config, noise):
+def reading(config: ConfigDict, noise: schedules.Schedule) -> prediction.Reading:
     """Build the Reading of the network from `objective.kind` or `objective.preconditioning`.
 
     "vp" and "iddpm" preconditionings tell the network the time of a schedule, which is the run's own.
@@ -160,7 +163,9 @@ def reading(config, noise):
     return prediction.reading_of(call("objective.preconditioning", make, options, noise))
 
 
-def kind(config, noise, default: str = "eps", ask=None):
+def kind(
+    config: ConfigDict, noise: schedules.Schedule, default: str = "eps", ask: Callable | None = None
+) -> prediction.Reading:
     """Build the Reading of `objective.kind`."""
     name = config.objective.get("kind", default)
     pick("objective.kind", name, dict.fromkeys(prediction.KINDS))
@@ -170,12 +175,12 @@ def kind(config, noise, default: str = "eps", ask=None):
     return prediction.reading(name, ask=ask, previous=previous)
 
 
-def weighting(value):
+def weighting(value: Any) -> Callable | None:
     """Build a weighting of x_0's error, or None."""
     return optional("objective.weighting", value, _WEIGHTINGS)
 
 
-def times(config, noise) -> objectives.TimeSampler:
+def times(config: ConfigDict, noise: schedules.Schedule) -> objectives.TimeSampler:
     """Build the TimeSampler of `objective.times`."""
     name, options = named(config.objective.get("times", "uniform"))
     make = pick("objective.times", "none" if name is None else name, _TIMES)
@@ -197,13 +202,13 @@ def _fits(name, noise):
     return np.isinf(noise.t_end or 0) if name == "log_normal" else noise.t_max == 1
 
 
-def sampler(config, noise) -> Sampler:
+def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
     """Build what `config.sampler` names.
 
     `sampler.steps` is of the time grid; a solver's own `steps` at each level are `sampler.steps_per_level`.
     """
     require(config, "sampler.solver", "sampler.steps")
-    options = section(config, "sampler")
+    options: dict[str, Any] = section(config, "sampler")
     make = pick("sampler.solver", options.pop("solver"), listing.SOLVERS).make
     grid_times = _grid(noise, options.pop("steps"), options.pop("grid", "uniform"))
     if "steps_per_level" in options:
@@ -220,6 +225,14 @@ def sampler(config, noise) -> Sampler:
     return Sampler(solver, grid_times, weight, threshold, samplers.network_calls(solver, rows))
 
 
+def resampled(sampler: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the section of a sampler with changes; another solver begins without the options of the old."""
+    if changes.get("solver", sampler.get("solver")) != sampler.get("solver"):
+        shared = ("steps", "grid", "guidance_weight", "threshold")
+        sampler = {key: value for key, value in sampler.items() if key in shared}
+    return {**sampler, **changes}
+
+
 def _grid(noise, steps, kind):
     try:
         return samplers.grids.make(noise, steps, kind)
@@ -227,19 +240,19 @@ def _grid(noise, steps, kind):
         raise ValueError(f"sampler.{error}") from error
 
 
-def optimizers(config, system, steps: int | None = None) -> dict[str, optax.GradientTransformation]:
+def optimizers(config: ConfigDict, system: System) -> dict[str, optax.GradientTransformation]:
     """Build the optimizer of each update: one section `config.optimizer`, or one an update in it.
 
     A rate counts its own updates: `training.num_steps` times the update's repeats.
     """
+    require_updates(system)
     require(config, "optimizer", "training.num_steps")
-    num_steps = config.training.num_steps if steps is None else steps
-    own = {update.name: update.repeats * num_steps for update in system.updates}
+    own = {update.name: update.repeats * config.training.num_steps for update in system.updates}
     sections = {"optimizer": section(config, "optimizer")}
-    if all(name in config.optimizer for name in own):
+    if all(is_section(sections["optimizer"].get(name)) for name in own):
         for name in config.optimizer:
             pick("optimizer", name, own)
-        sections = {f"optimizer.{name}": section(config.optimizer, name) for name in own}
+        sections = {f"optimizer.{name}": section(config, f"optimizer.{name}") for name in own}
     elif len(own) > 1:
         raise ValueError(f"config.optimizer must have a section for each update, {', '.join(own)}")
     return {
@@ -248,13 +261,13 @@ def optimizers(config, system, steps: int | None = None) -> dict[str, optax.Grad
     }
 
 
-def averages(config) -> dict[str, ema.Decay]:
+def averages(config: ConfigDict) -> dict[str, ema.Decay]:
     """Build the decay rules of `config.training.ema`: one section, or one for each track by its name."""
-    require(config, "training.ema")
-    track = dict(config.training.ema)
-    if "name" in track:
-        return {ema.TRACK: _average("training.ema", track)}
-    return {name: _average(f"training.ema.{name}", dict(each)) for name, each in track.items()}
+    given = section(config, "training.ema")
+    if not given or "name" in given or not all(map(is_section, given.values())):
+        return {ema.TRACK: _average("training.ema", given)}
+    rules = {name: _average(f"training.ema.{name}", dict(each)) for name, each in given.items()}
+    return call("training.ema", ema.tracks, {}, rules)
 
 
 def _average(field: str, options: dict[str, Any]) -> ema.Decay:
@@ -263,7 +276,7 @@ def _average(field: str, options: dict[str, Any]) -> ema.Decay:
     return call(field, pick(f"{field}.name", options.pop("name"), _EMA), options)
 
 
-def source(config, split: str) -> data.Source:
+def source(config: ConfigDict, split: str) -> data.Source:
     """Load a split of the data that `config.data` names, and check it against the config.
 
     Raises:
@@ -274,6 +287,8 @@ def source(config, split: str) -> data.Source:
     found = data.load(config.data.name, split, **options)
     if tuple(found.shape) != shape(config):
         raise ValueError(f"data.shape is {shape(config)}, but {found.name} has {tuple(found.shape)}")
+    if config.data.get("num_classes") and found.label is None:
+        raise ValueError(f"data.num_classes is {config.data.num_classes}, but {found.name} has no labels")
     if config.data.get("num_classes") and (found.num_classes or 0) > config.data.num_classes:
         raise ValueError(
             f"data.num_classes is {config.data.num_classes}, but {found.name} has {found.num_classes}"

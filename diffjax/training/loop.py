@@ -29,6 +29,7 @@ class Batches(Protocol):
 
     def __next__(self) -> dict[str, Array]:
         """Return the next batch: arrays with a common leading axis, this process's rows, to keep."""
+        ...
 
     def get_state(self) -> Any:
         """Return the position as JSON data, the same on every process."""
@@ -155,7 +156,7 @@ def fit(
             batch = put(_next(batches, n))
             if n == start + 1:
                 lowered = step.lower(state, frozen, key, shapes)
-                _check_metric(best_metric, lowered.out_info[1], on_sample if sample_every else None)
+                check_metric(best_metric, lowered.out_info[1], sample_every if on_sample else 0)
                 step = lowered.compile()
                 if stopping.agree(bool(should_stop()) or interrupted()):
                     break  # told to while the program was made: there is nothing new to save
@@ -173,6 +174,8 @@ def fit(
             if on_sample is not None and sample_every and (n % sample_every == 0 or n == num_steps):
                 sampled = sampled | _named(on_sample(n, _averaged(state, frozen)))
                 latest = latest | sampled
+                if best_metric.startswith("sample/"):
+                    check_metric(best_metric, latest, 0)
             if logs or saves or stops:
                 rows, pending = _fetched(pending), []
                 _check_finite(rows, n, manager)
@@ -184,7 +187,7 @@ def fit(
                 since_log, sampled = metrics.Running(), {}
             if saves or stops:
                 # The few steps until a signal do not compare with whole intervals: no score for them.
-                score = _score(metrics.means(since_checkpoint) | latest, best_metric) if saves else {}
+                score = metrics.means(since_checkpoint) | latest if saves else {}
                 since_checkpoint = metrics.Running() if saves else since_checkpoint
                 meta = {
                     "since_log": since_log._asdict(), "since_checkpoint": since_checkpoint._asdict(),
@@ -225,20 +228,18 @@ def _next(batches: Batches, n: int) -> dict[str, Array]:
         raise ValueError(f"batches ended before step {n}: training needs a source that repeats") from None
 
 
-def _check_metric(best_metric, measured, on_sample):
-    if best_metric.startswith("sample/") and on_sample is None:
-        raise ValueError(f"best_metric={best_metric!r} needs on_sample and sample_every: nothing is sampled")
-    if not best_metric.startswith("sample/") and best_metric not in measured:
+def check_metric(best_metric: str, measured: Mapping[str, Any], sample_every: int) -> None:
+    """Raise for a metric that no checkpoint will have.
+
+    Args:
+      best_metric: of `fit`.
+      measured: what a step measures, by name.
+      sample_every: steps between numbers of `on_sample`; 0 where there are none.
+    """
+    if best_metric.startswith("sample/") and sample_every:
+        return
+    if best_metric not in measured:
         raise ValueError(f"best_metric={best_metric!r} is not one of {', '.join(sorted(measured))}")
-
-
-def _score(means, best_metric):
-    if best_metric in means:
-        return means
-    names = [name for name in means if name.startswith("sample/")]
-    if names:
-        raise ValueError(f"best_metric={best_metric!r} is not one of {', '.join(sorted(means))}")
-    return {}  # nothing was sampled yet
 
 
 class _Log(NamedTuple):

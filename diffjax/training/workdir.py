@@ -107,7 +107,7 @@ def prepare(
         text = json.dumps(config, indent=2, sort_keys=True)
     except TypeError as error:
         raise ValueError(f"config cannot be written as JSON: {error}") from error
-    with _first_process(workdir) as first:
+    with first_process(workdir) as first:
         if first:
             changes = _check_config(workdir, json.loads(text), identity, growing)
             _check_writable(workdir)
@@ -129,7 +129,7 @@ def _write_all(workdir, config, changes, about, commands):
 
 
 @contextlib.contextmanager
-def _first_process(workdir: Path) -> Iterator[bool]:
+def first_process(workdir: Path) -> Iterator[bool]:
     """Say to the first of several processes that it is the one; what it raises ends them all.
 
     Raises:
@@ -214,7 +214,7 @@ def lock(workdir: str | Path) -> Iterator[None]:
     """
     workdir = local(workdir)
     with contextlib.ExitStack() as stack:
-        with _first_process(workdir) as first:
+        with first_process(workdir) as first:
             if first:
                 _check_folder(workdir)  # nothing is put into a foreign one
                 _check_writable(workdir)
@@ -264,7 +264,7 @@ def _check_config(workdir: Path, config: Any, identity: Sequence[str], growing: 
     _check_folder(workdir)
     if not (workdir / "config.json").exists():
         return {}
-    old, new = _flat(read_config(workdir)), _flat(config)
+    old, new = flat(read_config(workdir)), flat(config)
     missing = object()
     pairs = {
         key: (old.get(key, "absent"), new.get(key, "absent"))
@@ -312,13 +312,14 @@ def _check_writable(workdir: Path) -> None:
             raise ValueError(f"workdir {folder} cannot be written: {error.strerror or error}") from error
 
 
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """Return a nested dict as one of dotted keys."""
     if not isinstance(tree, dict) or not tree:
         return {prefix: tree}
     return {
         path: leaf
         for key, branch in tree.items()
-        for path, leaf in _flat(branch, f"{prefix}.{key}" if prefix else key).items()
+        for path, leaf in flat(branch, f"{prefix}.{key}" if prefix else key).items()
     }
 
 

@@ -15,8 +15,6 @@ between the weights of its modes and the true ones, both by quadrature inside. "
 Wasserstein distance to the ring of 2,520 samples of the chain of training, begun where that begins (PCD: in
 noise, 2,000 steps, about what a chain of the buffer has behind it; DSM: the same), "long chain" that after
 2,000 steps from noise. "true energy" is what such chains do at best, "data" fresh points.
-
-    python -m experiments.ebm_training.run --out=runs/ebm_training
 """
 
 import sys
@@ -24,13 +22,13 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.figure import Figure
 
 from diffjax import samplers
 from diffjax.evaluation import quadrature
+from diffjax.evaluation.classes import total_variation
 from diffjax.process import energy as energies
-from diffjax.systems import assemble, ebm
-from experiments import ring, study
+from diffjax.systems import ebm, read
+from experiments import drawing, ring, study
 
 _INSIDE = "KL, inside"
 _NUM, _LONG, _STEP = 70 * ring.UNIT, 2000, 2e-3
@@ -91,13 +89,19 @@ REMARKS = """
   of its own energy they are far away.
 - Chains of CD that begin at the data are as good as fresh points, which says nothing of the energy.
 """
+REMARKS_OF = "4004a55754b9"
+CAPTION = """
+Left: how far the density of each energy is from the data's, with all its mass and with that inside the box
+where chains begin. Right: how far chains end from the data. Large points are means, strokes the three seeds.
+To look at: the distance between the two left-hand points of a row (mass that an energy left far from the
+data), and the short run, whose own chain arrives though its density is nowhere near.
+"""
 
 
-def measure(name, config, params, seed):
+def measure(name, config, variables, seed):
     if name == "data":
-        floor = ring.distance(ring.fresh(seed, _NUM), seed)
-        return {"chain": floor, "long chain": floor}
-    energy = ebm.energy(assemble.network(config))(params) if config is not None else _true_energy
+        return dict.fromkeys(("chain", "long chain"), ring.floor(seed, _NUM))
+    energy = ebm.energy(read.network(config))(variables) if config is not None else _true_energy
     found = _density(jax.jit(lambda x: energy(x, jnp.zeros(len(x)))), seed)
     far = _chain(energy, seed, "noise", _LONG)
     begins = {"CD-1": ("data", 1), "CD-10": ("data", 10), "short run": ("noise", 20)}
@@ -118,7 +122,7 @@ def _density(energy, seed):
     mode = np.linalg.norm(grid[:, None] - truth.means, axis=-1).argmin(1)
     mass = np.asarray(jax.nn.softmax(-energy(jnp.asarray(grid, jnp.float32))), np.float64)
     shares = np.bincount(mode, mass, len(truth.weights))
-    return {"KL": gap(3.0), _INSIDE: gap(2.0), "TV": 0.5 * float(np.abs(shares - truth.weights).sum())}
+    return {"KL": gap(3.0), _INSIDE: gap(2.0), "TV": total_variation(shares, truth.weights)}
 
 
 def _partition(energy, half):
@@ -137,23 +141,32 @@ def _chain(energy, seed, begin, steps):
 
 
 def figure(path, results):
-    drawing = Figure(figsize=(9, 3))
-    density, chains = drawing.subplots(1, 2, sharey=True)
-    arms = [arm for arm in results if arm != "data"]
-    rows = np.arange(len(arms))
-    for axis, metrics in ((density, ("KL", _INSIDE)), (chains, ("chain", "long chain"))):
-        for offset, metric in zip((-0.2, 0.2), metrics):
-            values = np.array([[seed[metric] for seed in results[arm]] for arm in arms])
-            axis.barh(rows + offset, values.mean(1), 0.4, xerr=values.std(1, ddof=1), label=metric, alpha=0.8)
-        axis.legend(frameon=False, fontsize=8)
-    floor = np.mean([seed["chain"] for seed in results["data"]])
-    chains.axvline(floor, color="k", linestyle=":")
-    density.set(xlabel="KL divergence, nats", yticks=rows, yticklabels=arms)
-    density.set(xscale="log", xlim=(0.01, None))  # the true energy's is 0
-    chains.set(xlabel="sliced Wasserstein distance (dotted: fresh points)")
-    density.invert_yaxis()
-    drawing.tight_layout()
-    drawing.savefig(path, dpi=100)
+    titles = {
+        "PCD": "PCD: 20 steps from a replay buffer",
+        "CD-1": "CD-1: 1 step from the data",
+        "CD-10": "CD-10: 10 steps from the data",
+        "short run": "short run: 20 steps from noise",
+        "DSM": "denoising score matching, no chains",
+        "true energy": "the true energy",
+    }
+    drawn, axes = drawing.panels(1, 2, 10.5, 4.2, sharey=True)
+    density, chains = axes[0]
+    sides = [
+        (density, "KL", "KL divergence over [-3, 3]²", _INSIDE, "KL divergence inside [-2, 2]²"),
+        (chains, "chain", "chain as in training", "long chain", "chain of 2,000 steps from noise"),
+    ]
+    for axis, *metrics in sides:
+        arms = [arm for arm in titles if axis is chains or arm != "true energy"]
+        for i, (metric, title) in enumerate(zip(metrics[::2], metrics[1::2])):
+            y, color = drawing.values(results, arms, [metric]), f"C{i + 2 * (axis is chains)}"
+            drawing.dots(axis, np.arange(len(arms)) + 0.3 * i - 0.15, y, title, color, "os"[i])
+    drawing.log(density, (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20))
+    density.text(0.05, len(titles) - 1, "0, by definition", va="center", fontsize=8)
+    density.set(xlabel="KL divergence from the data, nats")
+    drawing.floor(chains, drawing.values(results, ["data"], ["chain"]), "fresh points of the ring")
+    chains.set(xlabel="sliced Wasserstein distance of the samples to the ring", xlim=(0, None))
+    drawing.titled_rows(axes[0], list(titles.values()))
+    drawing.save(drawn, path, 3, drawing.SEEDS)
 
 
 if __name__ == "__main__":

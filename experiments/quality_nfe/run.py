@@ -4,36 +4,30 @@ One VP score model of each data set (configs/digits/vp.py and configs/mnist/vp.p
 by the ancestral steps of DDPM, Heun's method on the probability-flow ODE in the schedule's own time, the
 predictor-corrector of Song et al. 2021 (arXiv:2011.13456), the Heun method of EDM (Karras et al. 2022,
 arXiv:2206.00364) and DPM-Solver++(2M) (Lu et al. 2022, arXiv:2211.01095), each with about the same numbers of
-network calls and with its own grid of times. Samples are of the classes asked for, without guidance.
-
-    python -m diffjax.train --config=configs/digits/vp.py --workdir=runs/digits_vp
-    python -m diffjax.train --config=configs/mnist/vp.py --workdir=runs/mnist_vp
-    python -m diffjax.classifier --config=configs/mnist/vp.py --out=runs/mnist_judge.npz
-    python -m experiments.quality_nfe.run --runs=runs/digits_vp,runs/mnist_vp \\
-        --features=classifier,classifier:runs/mnist_judge.npz --num=1437,500
+network calls and with its own grid of times. Samples are of the classes asked for, without guidance: 1,437
+digits and 500 images of MNIST, whose `mnist.npz` lies in the working directory. The networks are trained, or
+found, as runs of `diffjax.train` in the folder `trained` of `--out`, for 1,100 and 2,500 steps.
 
 "distance" is the Frechet distance to the training images (at most 10,000 of them) in the features of a
 classifier of real images, "over floor" the same over the distance between halves of those images, "class"
-the share of samples that the classifier takes for the class asked for. Bits/dim are of held-out images under
-the probability-flow ODE with uniform dequantisation: they belong to the network, whatever samples from it.
+the share of samples that the classifier takes for the class asked for. Bits/dim are of 64 held-out images
+under the probability-flow ODE with uniform dequantisation, "± bits" is their standard error: they belong to
+the network, whatever samples from it.
 """
 
-import argparse
-import inspect
-import json
-from pathlib import Path
+import sys
+from functools import cache
 
 import jax
 import numpy as np
-from matplotlib.figure import Figure
-from ml_collections import ConfigDict
 
-from diffjax import commands, systems
-from diffjax.evaluation import classifier, likelihood, report
-from diffjax.systems import assemble
-from diffjax.training import workdir
-from experiments.study import ROOT
+from diffjax import commands, systems, train
+from diffjax.commands import references
+from diffjax.evaluation import bits, classes, frechet, likelihood
+from diffjax.evaluation.evaluator import Bench, Task
+from experiments import drawing, study
 
+SEEDS = 1  # the networks are trained once
 _CALLS = (10, 20, 50)
 _LIKELIHOOD_IMAGES = 64
 # one section `config.sampler` each, and the network calls of a step
@@ -47,94 +41,24 @@ _SAMPLERS = {
     "EDM Heun": ({"solver": "edm_heun", "grid": "karras"}, 2),
     "DPM-Solver++(2M)": ({"solver": "dpm_solver_pp", "grid": "log_snr"}, 1),
 }
+_NETWORKS = {
+    "digits": study.config_of("digits/vp.py", training={"num_steps": 1100}),
+    "MNIST": study.config_of("mnist/vp.py", training={"num_steps": 2500}),
+}
+_NUM = {"digits": 1437, "MNIST": 500}
+_HELD_OUT, _HALVES = "held-out images", "halves of the training images"
 
 
-def measure(run: Path, features: str, num: int) -> dict:
-    """Sample a run in every way and measure the samples.
-
-    Returns:
-      "config", "step", "floor", "likelihood" and "samples": a list of dicts with "sampler" and "steps".
-    """
-    config = commands.load_config(run)
-    params, step = commands.load_params(run, config)
-    train, held_out = (systems.load_data(config, split) for split in ("train", "test"))
-    path = features.partition(":")[2]
-    judging = classifier.load(path) if path else classifier.fit(train, held_out, seed=0)
-    judge = report.judge(
-        classifier.extractor(judging), judging, train, held_out, np.random.default_rng(0), conditional=True
-    )
-    labels = train.label[_stratified(train.label, num)]
-    rows = []
-    for title, (sampler, calls) in _SAMPLERS.items():
-        for most in _CALLS:
-            other = ConfigDict(config.to_dict())
-            other.sampler = ConfigDict(sampler | {"steps": most // calls})
-            x, _ = commands.sample_in_batches(
-                systems.build(other), params, key=jax.random.key(0), num=num, batch_size=250, labels=labels,
-                progress=f"{run.name}, {title}, {most} calls",
-            )  # fmt: skip
-            row = {"sampler": title, "steps": most // calls, "calls": assemble.network_calls(other)}
-            rows.append(row | report.measure_quality(x, labels, judge))
-    chosen = np.arange(_LIKELIHOOD_IMAGES) * len(held_out) // _LIKELIHOOD_IMAGES
-    bits = likelihood.measure_likelihood(
-        assemble.denoiser(config), params, assemble.schedule(config), held_out.x[chosen],
-        held_out.label[chosen], key=jax.random.key(0),
-    )  # fmt: skip
-    real = _stratified(held_out.label, min(num, len(held_out)))
-    return {
-        "run": run.name, "step": step, "floor": judge.floor, "likelihood": bits, "samples": rows,
-        "held_out": report.measure_quality(held_out.x[real], held_out.label[real], judge),
-    }  # fmt: skip
+def _title(sampler, calls):
+    return f"{sampler}, up to {calls} calls"
 
 
-def _stratified(label, num):
-    """Return num indices whose classes are as frequent as in the whole."""
-    return np.argsort(label, kind="stable")[np.arange(num) * len(label) // num]
-
-
-def figure(path: Path, results: list[dict]) -> None:
-    """Draw the distance against network calls, a panel a data set."""
-    drawing = Figure(figsize=(4.5 * len(results) + 2.5, 4), layout="constrained")
-    for axis, found in zip(drawing.subplots(1, len(results), squeeze=False)[0], results, strict=True):
-        for title in _SAMPLERS:
-            rows = [row for row in found["samples"] if row["sampler"] == title]
-            axis.loglog([row["calls"] for row in rows], [row["frechet"] for row in rows], "o-", label=title)
-        held_out = found["held_out"]["frechet"]
-        axis.axhline(held_out, color="gray", linestyle="--", label="held-out images")
-        axis.axhline(found["floor"], color="k", linestyle=":", label="floor: halves of the training images")
-        axis.set(title=found["run"], xlabel="network calls a sample", ylabel="Fréchet distance")
-        axis.set_xticks(_CALLS, [str(calls) for calls in _CALLS])
-        axis.minorticks_off()
-    drawing.legend(*axis.get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8)
-    drawing.savefig(path, dpi=100)
-
-
-def page(results: list[dict], remarks: str) -> str:
-    """Write the report of the results as Markdown."""
-    parts = ["# " + inspect.getdoc(inspect.getmodule(page)), "## Remarks", remarks.strip()]
-    for found in results:
-        bits, held_out = found["likelihood"], found["held_out"]
-        parts += [
-            f"## {found['run']}",
-            f"After {found['step']:,} training steps; {found['samples'][0]['count']:,} samples each; floor "
-            f"{found['floor']:.3g}; {held_out['count']:,} held-out images are at {held_out['frechet']:.3g}. "
-            f"{bits['bits_per_dim']:.3f} ± {bits['standard_error']:.3f} bits/dim of {bits['count']} held-out "
-            "images.",
-            _table(found["samples"]),
-        ]
-    return "\n\n".join([*parts, "![figure](figure.png)"]) + "\n"
-
-
-def _table(rows):
-    lines = ["| sampler | steps | calls | distance | over floor | class |", "|---|---:|---:|---:|---:|---:|"]
-    for row in rows:
-        lines.append(
-            f"| {row['sampler']} | {row['steps']} | {row['calls']} | {row['frechet']:.3g} | "
-            f"{row['frechet_ratio']:.1f} | {row['class_accuracy']:.1%} |"
-        )
-    return "\n".join(lines)
-
-
+ARMS = {
+    f"{where}: {title}": config
+    for where, config in _NETWORKS.items()
+    for title in (*(_title(each, calls) for each in _SAMPLERS for calls in _CALLS), _HELD_OUT, _HALVES)
+}
+CLAIMS = []
 REMARKS = """
 - On MNIST, where the network has seen 2.7 epochs, ancestral steps beat every deterministic method at every
   budget, in distance and in class: their noise mends some of what an unfinished network gets wrong. On the
@@ -147,29 +71,97 @@ REMARKS = """
 - The deterministic methods solve one ODE: what they differ by at 50 calls on MNIST is the error of their
   steps, flat as their curves look by then.
 """
+REMARKS_OF = "92ae1139dc75"
+CAPTION = """
+Above: distance of samples to the training images against network calls a sample; lower is better, the dotted
+floor is between halves of the training images, the dashed line where held-out images are. Below: share of
+samples of the class asked for, bars are ± one standard error of a share. One network of each data set. To
+look at: which sampler is best with 10 calls and with 50, and that the answer differs between a network that
+learned its data well, on the left, and one that did not yet.
+"""
 
 
-def main() -> None:
-    """Run the command."""
-    parser = argparse.ArgumentParser(description=inspect.getdoc(inspect.getmodule(main)))
-    parser.add_argument("--runs", required=True, help="folders of trained runs, with commas between")
-    parser.add_argument("--features", required=True, help="classifier or classifier:<file>, one a run")
-    parser.add_argument("--num", required=True, help="samples, one number a run")
-    parser.add_argument("--report", type=Path, default=ROOT / "experiments/quality_nfe")
-    options = parser.parse_args()
-    runs, features, num = (value.split(",") for value in (options.runs, options.features, options.num))
-    if not len(runs) == len(features) == len(num):
-        parser.error("--runs, --features and --num must have as many entries")
-    results = []
-    for run, feature, count in zip(runs, features, num, strict=True):
-        kept = Path(run) / "quality_nfe.json"  # an hour of work on one core: done once a run
-        if not kept.is_file():
-            workdir.write(kept, json.dumps(measure(Path(run), feature, int(count)), indent=1) + "\n")
-        results.append(json.loads(kept.read_text()))
-    workdir.write(options.report / "results.json", json.dumps(results, indent=1) + "\n")
-    figure(options.report / "figure.png", results)
-    workdir.write(options.report / "README.md", page(results, REMARKS))
+def trained(config, seed, out):
+    """Train a run, or find it done, and load it."""
+    folder = out / "trained" / config.data.name
+    train.train(config, folder, progress=False)
+    return commands.load(folder).variables
+
+
+def measure(name, config, variables, seed):
+    where, _, title = name.partition(": ")
+    bench, train_set, held_out = _bench(where)
+    if title == _HALVES:
+        found = bench.measure(train_set.x, {}, title).metrics
+        return {"distance": found["frechet_floor"], "over floor": 1.0}
+    if title == _HELD_OUT:
+        chosen = held_out.take(_stratified(held_out.label, min(_NUM[where], len(held_out))))
+        return _quality(bench, chosen.x, chosen.label, title) | _bits(config, variables, held_out)
+    sampler, _, budget = title.removesuffix(" calls").rpartition(", up to ")
+    options, calls = _SAMPLERS[sampler]
+    steps, num = int(budget) // calls, _NUM[where]
+    system = systems.build(commands.overridden(config, {"sampler": options | {"steps": steps}}))
+    labels = train_set.label[_stratified(train_set.label, num)]
+    x = commands.sample_in_batches(
+        system, variables, key=jax.random.key(seed), num=num, batch_size=250, request={"label": labels},
+        progress=name,
+    ).x  # fmt: skip
+    spent = {"steps": steps, "calls": sum(sum(each.calls.values()) for each in system.passes)}
+    return spent | _quality(bench, x, labels, title)
+
+
+@cache
+def _bench(where):
+    """Return what judges images of a data set, its training images and the held-out ones."""
+    config = _NETWORKS[where]
+    train_set, held_out = (systems.load_data(config, split) for split in ("train", "test"))
+    evaluators = classes.ACCURACY, frechet.EVALUATOR
+    task = Task(systems.build(config), None, {"reference": 10_000}, train_set, held_out)
+    return Bench(evaluators, references.make(task, config, evaluators, None, True)), train_set, held_out
+
+
+def _quality(bench, x, labels, title):
+    found = bench.measure(x, {"label": labels}, title).metrics
+    names = {"frechet": "distance", "frechet_ratio": "over floor", "class_accuracy": "class"}
+    return {own: found[name] for name, own in names.items()}
+
+
+def _bits(config, variables, held_out):
+    chosen = held_out.take(np.arange(_LIKELIHOOD_IMAGES) * len(held_out) // _LIKELIHOOD_IMAGES)
+    measure = likelihood.measure(systems.build(config), variables)
+    found = bits.measure_bits(measure, variables, chosen, key=jax.random.key(0))
+    return {"bits/dim": found["bits_per_dim"], "± bits": found["standard_error"]}
+
+
+def _stratified(label, num):
+    """Return num indices whose classes are as frequent as in the whole."""
+    return np.argsort(label, kind="stable")[np.arange(num) * len(label) // num]
+
+
+def figure(path, results):
+    drawn, axes = drawing.panels(2, 2, 10, 7.4, sharex=True)
+    places = {"digits": "8x8 digits, learned well", "MNIST": "MNIST, 2.7 epochs of training"}
+    for (distance, share), (where, title) in zip(axes.T, places.items()):
+        for i, sampler in enumerate(_SAMPLERS):
+            rows = [results[f"{where}: {_title(sampler, calls)}"][0] for calls in _CALLS]
+            x, style = (
+                [row["calls"] for row in rows],
+                {"marker": "os^Dv"[i], "markersize": 5, "color": f"C{i}"},
+            )
+            distance.plot(x, [row["distance"] for row in rows], label=sampler, **style)
+            right = np.array([row["class"] for row in rows])
+            error = 100 * np.sqrt(right * (1 - right) / _NUM[where])
+            share.errorbar(x, 100 * right, error, capsize=2, label=sampler, **style)
+        real = results[f"{where}: {_HELD_OUT}"][0]
+        for axis, value in ((distance, real["distance"]), (share, 100 * real["class"])):
+            axis.axhline(value, color="0.4", linestyle="--", linewidth=1.2, label=_HELD_OUT)
+        floor = results[f"{where}: {_HALVES}"][0]["distance"]
+        distance.axhline(floor, color="k", linestyle=":", linewidth=1.2, label=f"floor: {_HALVES}")
+        drawing.log(distance, _CALLS, (0.03, 0.1, 0.3, 1, 3, 10, 30))
+        distance.set(title=title, ylabel="Fréchet distance to the training images")
+        share.set(xlabel="network calls a sample", ylabel="samples of the class asked for, %", ylim=(0, 102))
+    drawing.save(drawn, path, 4)
 
 
 if __name__ == "__main__":
-    main()
+    study.main(sys.modules[__name__])

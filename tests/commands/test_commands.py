@@ -201,7 +201,7 @@ def test_samples_that_are_not_finite_are_told(tmp_path, capsys):
 def test_a_mistaken_sampler_is_named(trained):
     for args, message in [
         (["--solver=dimm"], "sampler.solver must be one of"),
-        (["--label=3"], "label must be left out: the model is unconditional"),
+        (["--label=3"], "label must be left out"),
         (["--ask=label"], "ask must be part=value"),
         (["--option=eta"], "option must be name=value"),
         (["--checkpoint=7"], "no checkpoint of step=7"),

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from diffjax import data
 from diffjax.data import prepared
@@ -270,3 +270,20 @@ def test_classes_have_names(tmp_path):
     )
     source = data.load("pets", data_dir=tmp_path)
     assert source.class_names == ("dog", "cat") and source.label.tolist() == [1]
+
+
+def test_records_of_formats_that_start_programs_are_refused(data_dir, tmp_path, monkeypatch):
+    """Pillow reads EPS by running Ghostscript."""
+    started = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *args, **options: started.append(args))
+    file = io.BytesIO()
+    Image.fromarray(CIFAR["test"][0, :8, :8]).save(file, "EPS")
+    features = {"image": tfds.features.Image(shape=(8, 8, 3))}
+    builder = _builder("posters", "1.0.0", features, {"train": [{"image": io.BytesIO(file.getvalue())}]})
+    builder(data_dir=tmp_path).download_and_prepare(file_format="array_record")
+    source = data.load("posters", data_dir=tmp_path, label=None)
+    with pytest.raises(
+        ValueError, match=r'"image" in .*posters/1\.0\.0 cannot .*: it is none of PNG, JPEG, WEBP'
+    ):
+        source.x[0]
+    assert not started

@@ -127,5 +127,5 @@ def test_mistakes():
     with pytest.raises(ValueError, match="images must be uint8"):
         floats = Source((TRAIN / 255.0).astype(np.float32))
         dequantiser.fit(*_system(schedules.vp_linear()), floats, key=KEY)
-    with pytest.raises(ValueError, match="x: must be images"):
+    with pytest.raises(ValueError, match="x must be a float array"):
         ConvDequantiser().init(KEY, jnp.zeros((2, 3)))

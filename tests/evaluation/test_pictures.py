@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diffjax.evaluation import pictures
+from diffjax.evaluation import files, pictures
 
 
 def _images(n, side=8, channels=1):
@@ -61,3 +61,45 @@ def test_points_beside_the_data(tmp_path):
     assert beside.size[0] > 1.5 * alone.size[0] and alone.size[1] > 300
     with pytest.raises(ValueError, match=r"samples must be points \[N, 2\], got shape \[50, 3\]"):
         pictures.scatter(tmp_path / "c.png", np.zeros((50, 3)))
+
+
+def test_only_as_many_as_can_be_looked_at_are_shown(tmp_path):
+    """Twenty thousand images, a thousand classes, large images: a picture that viewers open."""
+    many = pictures.shown(20_000)
+    assert len(many) == 400 and (np.diff(many) == 50).all()
+    classes = np.repeat(np.arange(1000), 20)
+    some = pictures.shown(20_000, classes)
+    assert len(some) == 400 and len(np.unique(classes[some])) == 40
+    first = classes[some] == 0
+    np.testing.assert_array_equal(some[first], np.arange(10))  # the first ten of a class
+    assert len(pictures.shown(20_000, height=1024)) * 1026 / 10 <= 12_000
+    np.testing.assert_array_equal(pictures.shown(7), np.arange(7))
+    path = pictures.of_samples(tmp_path / "many.png", "images", np.zeros((20_000, 8, 8, 1), np.uint8))
+    assert max(Image.open(path).size) <= 2002
+
+
+def test_samples_are_drawn_by_what_they_are(tmp_path):
+    path, images = tmp_path / "samples.png", _images(6)
+    said = ["10", "2", "none", "2", "10", "none"]
+    height = lambda: Image.open(path).size[1]
+    assert pictures.of_samples(path, "images", images, said) == path and height() == 3 * 50 + 2
+    pictures.of_samples(path, "images", images, [f"a long caption of its own, {i}" for i in range(6)])
+    assert height() == 52  # each its own: tiles without rows of one
+    assert pictures._in_order(np.array(said)) == ["2", "10", "none"]
+    assert pictures.of_samples(path, "points", np.zeros((5, 2))) == path
+    assert pictures.of_samples(path, "embeddings", np.zeros((5, 7))) is None
+    assert not path.exists()  # no picture of other samples stays
+    assert pictures.of_samples(path, "points", np.zeros((5, 3))) is None
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path):
+    path = tmp_path / "new" / "file.png"
+    with files.whole(path) as file:
+        file.write(b"whole")
+    with (
+        pytest.raises(OSError, match=r"could not write .*file\.png: No space left"),
+        files.whole(path) as file,
+    ):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+    assert path.read_bytes() == b"whole" and list(path.parent.iterdir()) == [path]

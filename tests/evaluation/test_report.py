@@ -4,18 +4,27 @@ import numpy as np
 import pytest
 
 from diffjax import data
-from diffjax.evaluation import classifier, report
+from diffjax.evaluation import classifier, extractors, neighbours, report
+from diffjax.evaluation.evaluator import Bench, Evaluator, Reference, Row, label_of
+from diffjax.evaluation.evaluators import DEFAULTS, EVALUATORS, NAMES, OF_DATA
+
+
+def _bench(reference, gives):
+    return Bench([EVALUATORS[name] for name in DEFAULTS[gives] if name in EVALUATORS], reference)
+
+
+def _of_digits(judge, train, test, **options):
+    extractor = classifier.extractor(judge)
+    return Reference(train, train, test, extractor, judge.predict, conditional=True, **options)
 
 
 @pytest.fixture(scope="module")
 def against(judge, digits):
-    return report.judge(
-        classifier.extractor(judge), judge, *digits, np.random.default_rng(0), conditional=True
-    )
+    return _bench(_of_digits(judge, *digits), "images")
 
 
 def _measure(images, asked, against):
-    return report.measure_images(images, asked, against, np.random.default_rng(0))
+    return against.measure(images, {} if asked is None else {"label": asked}, "samples").metrics
 
 
 def test_held_out_digits_are_real(judge, against, digits):
@@ -49,7 +58,73 @@ def test_noise(against):
     noise = np.random.default_rng(0).integers(0, 256, (200, 8, 8, 1)).astype(np.uint8)
     found = _measure(noise, None, against)
     assert found["frechet_ratio"] > 5 and found["kid"] > 5 * found["kid_std"]
-    assert found["coverage"] < 0.3 and found["copies"] == 0
+    assert found["coverage"] < 0.3 and found["copies"] == 0 and found["density"] < 0.2
+
+
+def test_noise_is_not_precise_because_it_is_little(against):
+    """Balls around few real examples are wide: all of them are used, however few samples there are."""
+    noise = np.random.default_rng(0).integers(0, 256, (1000, 8, 8, 1)).astype(np.uint8)
+    many, few = (_measure(noise[:n], None, against) for n in (1000, 30))
+    assert many["precision"] < 0.5
+    # 4 standard deviations of 30 tosses; beside 30 real examples it would be 1
+    assert few["precision"] < many["precision"] + 4 * np.sqrt(0.25 / 30)
+    assert few["density"] < 0.2
+
+
+def test_few_real_images_are_measured_as_far_as_they_go(judge, digits):
+    """What needs more is left out, with a sentence, and nothing else."""
+    train, test = digits
+    bench = _bench(_of_digits(judge, train.take(np.arange(11)), test.take(np.zeros(1, int))), "images")
+    metrics, left_out = bench.measure(test.x[:1], {"label": test.label[:1]}, "held-out real")
+    assert metrics.keys() == {
+        "count",
+        "class_accuracy",
+        "inception_score",
+        "nearest_median",
+        "nearest_low",
+        "copies",
+    }
+    assert left_out == (
+        "frechet needs at least 4 examples, there is 1 (held-out real)",
+        "kid needs at least 4 examples, there is 1 (held-out real)",
+        "prdc needs at least 6 examples, there is 1 (held-out real)",
+    )
+    metrics, left_out = bench.measure(test.x[:20], {}, "samples")
+    assert (
+        not left_out
+        and np.isfinite([metrics[key] for key in ("frechet", "kid", "precision", "coverage")]).all()
+    )
+    bench = _bench(_of_digits(judge, train.take(np.arange(3)), test), "images")
+    metrics, left_out = bench.measure(test.x[:20], {}, "samples")
+    assert "frechet" not in metrics and "copies" in metrics
+    assert left_out[0] == "frechet needs at least 4 examples, there are 3 (real examples to compare with)"
+
+
+def test_equal_images_have_no_floor_to_divide_by(judge, digits):
+    same = digits[0].take(np.zeros(12, int))
+    found = _measure(same.x, None, _bench(_of_digits(judge, same, same), "images"))
+    assert found["frechet"] < 1e-6 and "frechet_ratio" not in found
+    assert found["nearest_median"] == 0
+
+
+def test_classes_of_a_request():
+    assert label_of({}) is None and label_of({"text": np.zeros((2, 3))}) is None
+    np.testing.assert_array_equal(label_of({"up": {}, "base": {"label": np.arange(3)}}), [0, 1, 2])
+
+
+def test_an_evaluator_is_added_by_its_file_and_the_listing():
+    """What it gives is in the table once its rows are."""
+    mean = Evaluator(
+        "mean", lambda reference: lambda x: {"mean": x.x.mean()}, (Row("mean", "mean", "{:.1f}"),)
+    )
+    points = data.load("ring8", num_examples=10)
+    metrics = Bench([mean], Reference(points, points, points)).measure(np.ones((3, 2)), {}, "").metrics
+    assert metrics == {"count": 3, "mean": 1}
+    assert set(NAMES) == {*EVALUATORS, *OF_DATA} and all(
+        set(names) <= set(NAMES) for names in DEFAULTS.values()
+    )
+    keys = [row.key for row in report.ROWS]
+    assert len(keys) == len(set(keys))
 
 
 def _points(name, split):
@@ -57,7 +132,17 @@ def _points(name, split):
 
 
 def _measure_points(x, asked, real):
-    return report.measure_points(x, asked, real, np.random.default_rng(0))
+    classify = None if real.label is None else lambda x: real.label[neighbours.nearest(x, real.x)[0]]
+    reference = Reference(real, real, real, extractors.coordinates(), classify)
+    bench = Bench(
+        [
+            EVALUATORS[n]
+            for n in DEFAULTS["points"]
+            if n in EVALUATORS and not reference.lacks(EVALUATORS[n].needs)
+        ],
+        reference,
+    )
+    return _measure(x, asked, bench)
 
 
 def test_points_of_the_data():

@@ -101,6 +101,14 @@ def test_what_is_not_kept_is_the_last_row():
     np.testing.assert_array_equal(table.apply(variables, LABELS, jnp.ones(3, bool)).vector, rows[LABELS])
 
 
+def test_labels_may_be_bytes_where_there_are_more_classes_than_bytes():
+    table = ClassTable(300, 2)
+    variables = table.init(jax.random.key(0), LABELS)
+    rows = variables["params"]["embedding"]
+    found = table.apply(variables, np.array([255, 3], "u1")).vector
+    np.testing.assert_array_equal(found, np.stack([rows[255], rows[3]]))
+
+
 @pytest.mark.parametrize("null", [False, True])
 def test_labels_out_of_range_give_nan_and_not_another_class(null):
     table = ClassTable(3, 8, null)
@@ -141,6 +149,7 @@ TABLE, NULL = ClassTable(3, 8), ClassTable(3, 8, null=True)
         (TABLE, (LABELS / 1.0,), r"label must be an integer array \[batch\], got .*float32\[3\]"),
         (TABLE, (LABELS[:, None],), r"label must be an integer array \[batch\], got .*int32\[3, 1\]"),
         (TABLE, (LABELS, KEEP), "keep: the table has no null"),
+        (ClassTable(0, 8), (LABELS,), "num_classes must be a positive integer, got 0"),
         (NULL, (LABELS, KEEP[:2]), r"keep must be .*, got .*bool\[2\]; label has batch = 3"),
         (NULL, (LABELS, LABELS), r"keep must be a bool array .*, got .*int32\[3\]"),
         (Encoders({"label": TABLE}), ({"style": LABELS},), "request: 'label' is missing; got style"),

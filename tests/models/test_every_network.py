@@ -235,3 +235,26 @@ def test_a_map_that_nobody_asked_for_is_refused(name):
     case, (x, t, cond) = CASES[name], inputs(name)
     with pytest.raises(ValueError, match=r"cond\.map: must be None, as the network takes none; got shape"):
         jax.eval_shape(case.make().init, jax.random.key(0), x, t[:, 0], cond)
+
+
+COUNTS = (
+    "model_channels",
+    "num_res_blocks",
+    "num_heads",
+    "num_groups",
+    "width",
+    "depth",
+    "features",
+    "num_levels",
+)
+
+
+@EVERY
+def test_sizes_that_are_no_positive_integers_are_named(case):
+    fields = [name for name in (*COUNTS, "times") if name in type(case.make()).__dataclass_fields__]
+    x, t, cond = inputs(name_of(case))
+    for name in fields:
+        for wrong in (0, -1, 1.5, "2"):
+            module = full(case, **{name: wrong})
+            with pytest.raises(ValueError, match=f"{name} must be a positive integer, got {wrong!r}"):
+                jax.eval_shape(module.init, jax.random.key(0), x, t, cond._replace(vector=None))

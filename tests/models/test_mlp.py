@@ -24,7 +24,7 @@ def test_output_has_the_size_asked_for(out_features, expected):
     "net, args, message",
     [
         (MLP(), (X[:, 0], T), r"x must be a float array \[batch, \*space, features\], got .*float32\[3\]"),
-        (MLP(depth=0), (X, T), "depth: must be at least 1"),
+        (MLP(depth=0), (X, T), "depth must be a positive integer, got 0"),
     ],
 )
 def test_bad_input_is_named(net, args, message):

@@ -125,5 +125,5 @@ def test_buffer_refusals():
 
 
 def test_samples_of_another_shape_are_refused():
-    with pytest.raises(ValueError, match=r"^x_model must be shaped like x, \[3, 2\]; got \[1, 2\]$"):
+    with pytest.raises(ValueError, match=r"x_model must be a float array .*, got float32\[1, 2\]; x has"):
         contrastive_divergence(lambda x, t, cond: x.sum(1), jnp.ones((3, 2)), jnp.ones((1, 2)))

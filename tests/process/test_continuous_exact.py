@@ -271,15 +271,15 @@ def test_ways_back_keep_the_marginals(x64, name):
         (lambda: schedules.sub_vp(-1.0, 1.0), "sub_vp needs 0 <= beta_min"),
         (lambda: schedules.ve(1.0, 1.0), "ve needs 0 < sigma_min < sigma_max"),
         (lambda: schedules.vp_cosine(s=-0.1), "vp_cosine needs 0 <= s"),
-        (lambda: schedules.vp_cosine(s=np.inf), "vp_cosine needs 0 <= s < inf"),
-        (lambda: schedules.ve(1.0, np.inf), "sigma_max < inf, got 1 and inf"),
-        (lambda: schedules.edm(1.0, np.inf), "sigma_max < inf, got 1 and inf"),
-        (lambda: schedules.vp_linear(0.1, np.inf), "0 < beta_max < inf"),
-        (lambda: schedules.vp_linear(offset=np.inf), "0 <= offset < inf"),
-        (lambda: schedules.sub_vp(0.1, np.inf), "0 < beta_max < inf"),
-        (lambda: schedules.log_snr_linear(1.0, -np.inf), "needs -inf < log_snr_min"),
+        (lambda: schedules.vp_cosine(s=np.inf), "vp_cosine: s must be a finite number, got inf"),
+        (lambda: schedules.ve(1.0, np.inf), "ve: sigma_max must be a finite number, got inf"),
+        (lambda: schedules.edm(1.0, np.inf), "edm: sigma_max must be a finite number, got inf"),
+        (lambda: schedules.vp_linear(0.1, np.inf), "vp_linear: beta_max must be a finite number, got inf"),
+        (lambda: schedules.vp_linear(offset=np.inf), "offset must be a finite number, got inf"),
+        (lambda: schedules.sub_vp(0.1, np.inf), "sub_vp: beta_max must be a finite number, got inf"),
+        (lambda: schedules.log_snr_linear(1.0, -np.inf), "log_snr_min must be a finite number"),
         (lambda: preconditioning.edm_preconditioning(0.0), "sigma_data must be positive and finite, got 0.0"),
-        (lambda: preconditioning.edm_preconditioning(np.inf), "sigma_data must be positive and finite"),
+        (lambda: preconditioning.edm_preconditioning(np.inf), "sigma_data must be a finite number"),
         (lambda: schedules.vp_cosine(s=1.0, log_snr_min=3), "vp_cosine starts at log SNR"),
         (lambda: schedules.log_snr_linear(1.0, 2.0), "log_snr_linear needs -inf < log_snr_min < log_snr_max"),
         (lambda: schedules.shifted(schedules.linear_beta(10), 2.0), "shifted needs a continuous schedule"),
@@ -287,11 +287,29 @@ def test_ways_back_keep_the_marginals(x64, name):
         (lambda: schedules.shifted(schedules.vp_linear(0, 20, 1e-4), 0.5), "asks for log SNR 10.5"),
         (lambda: schedules.geometric(0.01, 1.0, 10), "geometric needs 0 < sigma_min < sigma_max"),
         (lambda: schedules.geometric(1.0, 0.01, 1), "num_levels of at least 2"),
-        (lambda: schedules.geometric(1.0, 0.01, 2.5), "num_levels must be a positive integer, got 2.5"),
-        (lambda: schedules.linear_beta(np.nan), "num_steps must be a positive integer, got nan"),
+        (lambda: schedules.geometric(1.0, 0.01, 2.5), "geometric: num_levels must be an integer, got 2.5"),
+        (lambda: schedules.linear_beta(np.nan), "linear_beta: num_steps must be an integer, got nan"),
         (lambda: schedules.zero_terminal_snr(schedules.geometric(1.0, 0.1, 4)), "alpha is constant"),
     ],
 )  # fmt: skip
 def test_bad_input_is_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_times_where_a_rate_below_zero_leaves_no_noise_are_refused():
+    """B(t) = beta_min t + slope t^2 / 2 is negative up to t = -2 beta_min / slope."""
+    schedule = schedules.vp_linear(-0.05, 20.0)
+    first = 0.1 / 20.05
+    assert schedule(0.0).sigma == 0 and np.isfinite(schedule(first * 1.001).sigma)
+    np.testing.assert_allclose(schedule.t_min, first + 1e-5, rtol=1e-9)
+    with pytest.raises(ValueError, match=r"t must be 0 or at least 0\.00498753.*got 0\.001"):
+        schedule(np.array([0.0, 0.001, 0.5]))
+    on_device = jax.jit(schedule)(jnp.array([0.0, 0.001, 0.004]))  # cannot be seen: taken as clean data
+    np.testing.assert_array_equal(on_device.sigma, 0)
+    np.testing.assert_array_equal(on_device.alpha, 1)
+
+
+def test_a_gamma_that_falls_is_refused():
+    with pytest.raises(ValueError, match=r"gamma must increase, and does not at t = 0\.5"):
+        schedules.learned(lambda t: -10.0 * t)(0.5)

@@ -198,9 +198,9 @@ def test_drift_and_diffusion():
         (lambda: schedules.edm()(-0.1), r"got -0.1"),
         (lambda: schedules.edm(2.0, 1.0), "0 < sigma_min < sigma_max"),
         (lambda: schedules.from_betas([0.1, 0.0]), r"betas\[1\] = 0"),
-        (lambda: schedules.from_betas([[0.1]]), "1-D"),
+        (lambda: schedules.from_betas(np.array([[0.1]])), "1-D"),
         (lambda: schedules.linear_beta(0), "num_steps must be a positive integer"),
-        (lambda: schedules.cosine_beta(10.5), "num_steps must be a positive integer"),
+        (lambda: schedules.cosine_beta(10.5), "num_steps must be an integer, got 10.5"),
     ],
 )
 def test_bad_input_is_named(make, message):

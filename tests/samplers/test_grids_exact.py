@@ -76,3 +76,61 @@ def test_spaced_keeps_the_last_step_and_lands_on_data():
     np.testing.assert_array_equal(grids.spaced(1000, 4), [1000, 667, 334, 1, 0])
     np.testing.assert_array_equal(grids.spaced(10, "ddim5"), [9, 7, 5, 3, 1, 0])
     np.testing.assert_array_equal(grids.spaced(5, "5"), [5, 4, 3, 2, 1, 0])
+
+
+CHAIN, VP, VDM = schedules.linear_beta(1000), schedules.vp_linear(), schedules.log_snr_linear(10.0, -8.0)
+
+
+def test_a_grid_of_any_schedule_by_its_kind():
+    """From the noisiest time to data, or to the level that a schedule starts at."""
+    make = grids.make
+    np.testing.assert_array_equal(make(VP, 4), [1, 0.75, 0.5, 0.25, 0])
+    np.testing.assert_array_equal(make(CHAIN, 4), [1000, 750, 500, 250, 0])
+    np.testing.assert_array_equal(make(VP, 4, "quadratic"), np.array([4, 3, 2, 1, 0]) ** 2 / 16)
+    np.testing.assert_array_equal(make(CHAIN, 5, "quadratic"), [1000, 640, 360, 160, 40, 0])
+    np.testing.assert_array_equal(make(CHAIN, "ddim50", "spaced"), grids.spaced(1000, "ddim50"))
+    equal = np.diff(VDM(make(VDM, 5, "log_snr")).log_snr)
+    np.testing.assert_allclose(equal, 18 / 5)
+    noise = VP(make(VP, 5, "log_snr"))
+    assert noise.sigma[-1] == 0 and noise.t[-2] == VP.t_min
+    np.testing.assert_allclose(np.diff(noise.log_snr[:-1]), np.ptp(noise.log_snr[:-1]) / 4)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "top"),
+    [
+        (VP, None),
+        (schedules.edm(), 80.0),
+        (schedules.rectified_flow(), 80.0),
+        (schedules.ve(0.01, 50.0), 50.0),
+    ],
+)
+def test_karras_levels_end_where_the_schedule_does(schedule, top):
+    levels = schedule(grids.make(schedule, 9, "karras"))
+    found, least = levels.sigma / levels.alpha, schedule(schedule.t_min)
+    top = 80.0 if top is None else top
+    expected = np.linspace(top ** (1 / 7), (least.sigma / least.alpha) ** (1 / 7), 9) ** 7
+    np.testing.assert_allclose(found, np.append(expected, 0), rtol=1e-6)
+
+
+def test_the_karras_grid_of_a_schedule_with_noise_of_its_own_ends_there():
+    levels = VDM(grids.make(VDM, 9, "karras"))
+    assert len(levels.t) == 10 and levels.t[-1] == 0
+    np.testing.assert_allclose(levels.log_snr[[0, -1]], [-8.0, 10.0], atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "steps", "kind", "message"),
+    [
+        (VP, 1, "uniform", r"^steps must be an integer of at least 2 .*, got 1$"),
+        (VP, 2.5, "karras", r"grids.make: steps must be an integer, a string or a sequence, got 2.5$"),
+        (CHAIN, "ddim50", "uniform", r"^steps must be an integer of at least 2 .*, got 'ddim50'$"),
+        (CHAIN, 1001, "uniform", "^steps must be at most 1000, the steps of the chain; got 1001$"),
+        (VP, 5, "karas", r"^grid must be one of uniform, .*, spaced; got 'karas'$"),
+        (VP, "ddim5", "spaced", "^grid='spaced' respaces a chain, and the schedule is continuous$"),
+        (schedules.rectified_flow(), 5, "log_snr", "finite ends"),
+    ],
+)
+def test_a_grid_that_cannot_be_made_is_named(schedule, steps, kind, message):
+    with pytest.raises(ValueError, match=message):
+        grids.make(schedule, steps, kind)

@@ -59,7 +59,7 @@ def test_score_and_box_are_clipped():
     ("options", "message"),
     [
         ({"step_size": 0.0}, "^step_size must be positive and finite, got 0.0$"),
-        ({"step_size": np.inf}, "^step_size must be positive and finite, got inf$"),
+        ({"step_size": np.inf}, "step_size must be a finite number, got inf$"),
         ({"num_steps": 0}, "^num_steps must be a positive integer, got 0$"),
         ({"noise_std": -1.0}, "^noise_std must be finite and at least 0, got -1.0$"),
         ({"max_score": 0.0}, "^max_score must be positive, or None for no clipping; got 0.0$"),

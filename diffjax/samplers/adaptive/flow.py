@@ -1,19 +1,35 @@
 """The probability-flow ODE to a tolerance, by diffrax."""
 
 import functools
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from diffjax.border import checked
 from diffjax.process import prediction
-from diffjax.process.level import at_least_float32, require_finite_rates
+from diffjax.process.level import Schedule, at_least_float32, require_finite_rates
+from diffjax.process.prediction import Denoiser
 from diffjax.samplers.adaptive.span import Span, check_tolerances, ends, import_diffrax, initial, span
+from diffjax.samplers.solver import Times
+from diffjax.types import Array, ArrayLike, Float, Key
 
 
+@checked
 def sample_ode(
-    key, denoise, schedule, *, shape=None, x_init=None, cond=None, times=None, rtol=1e-5, atol=1e-5,
-    solver=None,
-):  # fmt: skip
+    key: Key[Array, "..."] | None,
+    denoise: Denoiser,
+    schedule: Schedule,
+    *,
+    shape: Sequence[int] | None = None,
+    x_init: Float[Array, "batch *shape"] | None = None,
+    cond: Any = None,
+    times: Times | None = None,
+    rtol: float = 1e-5,
+    atol: float = 1e-5,
+    solver: Any = None,
+) -> Float[Array, "batch *shape"]:
     """Sample by the probability-flow ODE (Song et al. 2021, eq. 13) with adaptive steps.
 
     Args:
@@ -32,6 +48,15 @@ def sample_ode(
       ImportError: without diffrax.
       ValueError: on a chain, unless exactly one of shape and x_init is given, or for a shape without a start
         near the noisy end.
+
+    Example:
+      >>> import jax
+      >>> from diffjax import exact
+      >>> from diffjax.process import schedules
+      >>> from diffjax.samplers import adaptive
+      >>> denoise = exact.gaussian_mixture([1.0], [[0.0]], [0.1]).denoiser()
+      >>> adaptive.sample_ode(jax.random.key(0), denoise, schedules.vp_linear(), shape=(4, 1)).shape
+      (4, 1)
     """
     solver = import_diffrax().Tsit5() if solver is None else solver
     check_tolerances(rtol, atol)
@@ -41,7 +66,7 @@ def sample_ode(
     return _flow(denoise, (rtol, atol, solver, 4096), path, x, cond, lands)
 
 
-def flow_span(schedule, begin, end) -> Span:
+def flow_span(schedule: Schedule, begin: ArrayLike, end: ArrayLike) -> Span:
     """Make the Span of an ODE; ValueError where the rates are missing or infinite."""
     path = span(schedule, begin, end)
     for t in path[1:]:
@@ -49,7 +74,9 @@ def flow_span(schedule, begin, end) -> Span:
     return path
 
 
-def integrate(field, path, y, rtol, atol, solver, max_steps):
+def integrate(
+    field: Callable, path: Span, y: Any, rtol: float, atol: float, solver: Any, max_steps: int
+) -> Any:
     """Return y at the end of a Span of dy/dt = field(level, y), for any pytree y."""
     diffrax = import_diffrax()
     solution = diffrax.diffeqsolve(

@@ -1,20 +1,37 @@
 """The reverse SDE to a tolerance, by diffrax."""
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffjax.border import checked
 from diffjax.process import prediction, sde
-from diffjax.process.level import at_least_float32, expand, require_rates
+from diffjax.process.level import Schedule, at_least_float32, expand, require_rates
+from diffjax.process.prediction import Denoiser
 from diffjax.samplers.adaptive.span import check_tolerances, ends, import_diffrax, initial, span
+from diffjax.samplers.solver import Times
+from diffjax.types import Array, Float, Key
 
 
+@checked
 def sample_sde(
-    key, denoise, schedule, *, shape=None, x_init=None, cond=None, times=None, rtol=1e-2, atol=1e-2,
-    solver=None, max_steps=4096,
-):  # fmt: skip
+    key: Key[Array, ""],
+    denoise: Denoiser,
+    schedule: Schedule,
+    *,
+    shape: Sequence[int] | None = None,
+    x_init: Float[Array, "batch *shape"] | None = None,
+    cond: Any = None,
+    times: Times | None = None,
+    rtol: float = 1e-2,
+    atol: float = 1e-2,
+    solver: Any = None,
+    max_steps: int = 4096,
+) -> Float[Array, "batch *shape"]:
     """Sample by the reverse SDE (Song et al. 2021, eq. 6) with adaptive steps on one Brownian path.
 
     Args:
@@ -33,6 +50,11 @@ def sample_sde(
       ImportError: without diffrax.
       ValueError: on a chain, for tolerances that are not positive, increasing times or a start at alpha = 0,
         unless exactly one of shape and x_init is given, or for a shape without a start near the noisy end.
+
+    Example:
+      >>> from diffjax.samplers import adaptive
+      >>> adaptive.sample_sde.__name__  # as `sample_ode`, and slower
+      'sample_sde'
     """
     solver = import_diffrax().ShARK() if solver is None else solver
     check_tolerances(rtol, atol)

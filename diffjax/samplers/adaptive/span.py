@@ -1,15 +1,17 @@
 """What adaptive walks share: their two ends, what x is at the first, and diffrax."""
 
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from diffjax.process import checks
-from diffjax.process.level import Array
-from diffjax.samplers.walk import start_of
+from diffjax.process.level import Schedule
+from diffjax.samplers.solver import Times
+from diffjax.samplers.starts import carried, start_of
+from diffjax.types import Array, ArrayLike, Float, Key
 
 
 class Span(NamedTuple):
@@ -20,12 +22,12 @@ class Span(NamedTuple):
     end: Array
 
 
-def span(schedule, begin, end) -> Span:
+def span(schedule: Schedule, begin: ArrayLike, end: ArrayLike) -> Span:
     """Make a Span of host numbers."""
     return Span(jax.tree_util.Partial(schedule), np.float64(begin), np.float64(end))
 
 
-def ends(schedule, times) -> tuple[float, float, bool]:
+def ends(schedule: Schedule, times: Times | None) -> tuple[float, float, bool]:
     """Return (begin, end, whether the end is clean data), both ends inside [t_min, t_max]."""
     times = (schedule.t_max, 0.0) if times is None else times
     if len(times) != 2:
@@ -34,14 +36,20 @@ def ends(schedule, times) -> tuple[float, float, bool]:
     return begin, end, float(schedule(np.float64(times[1])).sigma) == 0
 
 
-def initial(key, schedule, shape, x_init, begin):
+def initial(
+    key: Key[Array, "..."] | None,
+    schedule: Schedule,
+    shape: Sequence[int] | None,
+    x_init: Float[Array, "batch *shape"] | None,
+    begin: float,
+) -> Float[Array, "batch *dims"]:
     """Return the start `[B, ...]`: x_init, or noise where the walk begins."""
     if (shape is None) == (x_init is None):
         raise ValueError("give exactly one of shape and x_init")
-    return start_of(key, schedule, shape, [begin]) if x_init is None else checks.batch(jnp.asarray(x_init))
+    return start_of(key, schedule, shape, [begin]) if x_init is None else checks.batch(carried(x_init))
 
 
-def check_tolerances(rtol, atol) -> None:
+def check_tolerances(rtol: float, atol: float) -> None:
     """Raise ValueError unless both are positive."""
     if not (rtol > 0 and atol > 0):
         raise ValueError(f"rtol and atol must be positive, got {rtol!r} and {atol!r}")

@@ -23,19 +23,25 @@ class _Row(NamedTuple):
 
 
 @one_value
-def dpm_2(s_churn=0.0, s_min=0.0, s_max=math.inf, s_noise=1.0):
+def dpm_2(s_churn: float = 0.0, s_min: float = 0.0, s_max: float = math.inf, s_noise: float = 1.0) -> Solver:
     """Step y = x / alpha over rho = sigma / alpha with the slope eps of the middle (Lu et al. 2022, Alg. 1).
 
-    The middle is sqrt(rho_t rho_s), half way in log SNR; it is found with the schedule's `inv_sigma`, and a
-    chain rounds it to a step. Order 2, two network calls. On arrival at sigma = 0 the step is Euler's and
-    returns the predicted x_0: N steps that end there are 2 N - 1 calls.
+    The middle is sqrt(rho_t rho_s), half way in log SNR: the schedule's `at_ratio`. A chain rounds it to a
+    step, and in an interval with none between to one of its ends. Order 2, two network calls. On arrival at
+    sigma = 0 the step is Euler's and returns the predicted x_0: N steps that end there are 2 N - 1 calls.
 
     Args:
       s_churn, s_min, s_max, s_noise: see `edm_heun`.
 
     Raises:
-      ValueError: for a bad churn; in `plan`, for a grid that touches alpha = 0, or a chain's interval with no
-        step between.
+      ValueError: for a bad churn; in `plan`, for a grid that touches alpha = 0.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> from diffjax.process import schedules
+      >>> solver, times = samplers.dpm_2(), samplers.grids.karras(10, 0.02, 80.0)
+      >>> samplers.network_calls(solver, samplers.plan(schedules.edm(), solver, times))
+      19
     """
     churn.check("dpm_2", s_churn, s_min, s_max, s_noise)
 
@@ -46,17 +52,24 @@ def dpm_2(s_churn=0.0, s_min=0.0, s_max=math.inf, s_noise=1.0):
 
 
 @one_value
-def dpm_2_ancestral(eta=1.0, s_noise=1.0):
-    """`dpm_2` down to a lower level and up again with fresh noise (`renoise.down_and_up`).
+def dpm_2_ancestral(eta: float = 1.0, s_noise: float = 1.0) -> Solver:
+    """Step as `dpm_2` down to a lower level, and up again with fresh noise (`renoise.down_and_up`).
 
     On arrival at sigma = 0 it returns the predicted x_0.
 
     Args:
-      eta: 0 `dpm_2`, 1 ancestral.
+      eta: 0 `dpm_2`, 1 ancestral, see `renoise.down_and_up`.
       s_noise: scale of the noise.
 
     Raises:
       ValueError: for a negative eta or s_noise; in `plan`, as `dpm_2`.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> from diffjax.process import schedules
+      >>> solver, times = samplers.dpm_2_ancestral(), samplers.grids.karras(10, 0.02, 80.0)
+      >>> samplers.network_calls(solver, samplers.plan(schedules.edm(), solver, times))
+      19
     """
     renoise.check("dpm_2_ancestral", eta, s_noise)
 
@@ -74,7 +87,7 @@ def _plan(name, schedule, times, churn_options, eta, s_noise):
     rho_t, rho_s = up.level.sigma / up.level.alpha, target.sigma / target.alpha
     down, noise = renoise.down_and_up(current.sigma / current.alpha, rho_s, eta)
     goal = np.where(down > 0, np.sqrt(rho_t * down), rho_t)  # Euler's step has no middle
-    middle = schedule(schedule.inv_sigma(goal))
+    middle = schedule.at_ratio(goal)  # after churn it may lie beyond t_max
     rho = middle.sigma / middle.alpha
     return _Row(
         up.level, middle, up.scale, up.noise, rho - rho_t, down - rho_t, target.alpha,

@@ -4,14 +4,20 @@ import operator
 
 from diffjax.process.level import part
 from diffjax.samplers.dpm import exponential
+from diffjax.samplers.dpm.exponential import SolverType
 from diffjax.samplers.multistep import linear
-from diffjax.samplers.solver import one_value, require_signal
+from diffjax.samplers.solver import Solver, one_value, require_signal
 
 
 @one_value
 def dpm_solver(
-    order=2, solver_type="midpoint", eta=0.0, s_noise=1.0, lower_order_final=True, euler_at_final=False
-):
+    order: int = 2,
+    solver_type: SolverType = "midpoint",
+    eta: float = 0.0,
+    s_noise: float = 1.0,
+    lower_order_final: bool = True,
+    euler_at_final: bool = False,
+) -> Solver:
     """Integrate exactly in lambda = log(alpha / sigma) with eps extrapolated from the steps before.
 
     Lu et al. 2022 (DPM-Solver), multistep, on equation (2) of `exponential`. Order 1 is DDIM. Guided samples
@@ -21,14 +27,21 @@ def dpm_solver(
     Args:
       order: 1, 2 or 3; with eta > 0 at most 2.
       solver_type, s_noise, lower_order_final, euler_at_final: see `dpm_solver_pp`.
-      eta: 0 the ODE, 1 the reverse SDE (sde-dpmsolver).
+      eta: share of the noise: 0 the ODE, 1 the reverse SDE (sde-dpmsolver).
 
     Raises:
-      ValueError: for another order or type, a negative eta or s_noise; in `plan`, for a grid that starts at
+      ValueError: for another order, a negative eta or s_noise; in `plan`, for a grid that starts at
         sigma = 0, touches alpha = 0, or has fewer steps than the order.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> from diffjax.process import schedules
+      >>> solver, times = samplers.dpm_solver(2), samplers.grids.karras(10, 0.02, 80.0)
+      >>> samplers.network_calls(solver, samplers.plan(schedules.edm(), solver, times))
+      10
     """
     most = 2 if eta else 3
-    exponential.check("dpm_solver", order, most, solver_type, exponential.SOLVER_TYPES, eta, s_noise)
+    exponential.check("dpm_solver", order, most, eta, s_noise)
 
     def plan(schedule, times):
         levels = schedule(times)

@@ -4,14 +4,20 @@ import operator
 
 from diffjax.process.level import part
 from diffjax.samplers.dpm import exponential
+from diffjax.samplers.dpm.exponential import SolverType
 from diffjax.samplers.multistep import linear
-from diffjax.samplers.solver import one_value
+from diffjax.samplers.solver import Solver, one_value
 
 
 @one_value
 def dpm_solver_pp(
-    order=2, solver_type="midpoint", eta=0.0, s_noise=1.0, lower_order_final=True, euler_at_final=False
-):
+    order: int = 2,
+    solver_type: SolverType = "midpoint",
+    eta: float = 0.0,
+    s_noise: float = 1.0,
+    lower_order_final: bool = True,
+    euler_at_final: bool = False,
+) -> Solver:
     """Integrate exactly in lambda = log(alpha / sigma) with x_0 extrapolated from the steps before.
 
     Lu et al. 2022, Alg. 2 (2M), on equation (1) of `exponential`: x_s = sigma_s / sigma_t x_t
@@ -22,19 +28,27 @@ def dpm_solver_pp(
 
     Args:
       order: 1, 2 or 3.
-      solver_type: how a step of order 2 weighs the difference: "midpoint" (above) or "heun" (phi_2). Order 3
+      solver_type: how a step of order 2 weighs the difference: "midpoint" (above) or "heun" (phi_2: not
+        the method of that name). Order 3
         is as published, with half the second derivative: a smaller error than 2M's but, measured, order 2 in
         the end. "taylor" is "heun" with the whole of it, and order 3.
-      eta: 0 the ODE, 1 the reverse SDE.
+      eta: share of the noise: 0 the ODE, 1 the reverse SDE.
       s_noise: scale of the noise.
       lower_order_final: on grids of fewer than 15 steps, end with steps of order 2 and 1.
       euler_at_final: end with a step of order 1 on any grid.
 
     Raises:
-      ValueError: for another order or type, a negative eta or s_noise; in `plan`, for a grid that starts at
+      ValueError: for another order, a negative eta or s_noise; in `plan`, for a grid that starts at
         sigma = 0, or has fewer steps than the order.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> from diffjax.process import schedules
+      >>> solver, times = samplers.dpm_solver_pp(2), samplers.grids.karras(10, 0.02, 80.0)
+      >>> samplers.network_calls(solver, samplers.plan(schedules.edm(), solver, times))
+      10
     """
-    exponential.check("dpm_solver_pp", order, 3, solver_type, exponential.SOLVER_TYPES, eta, s_noise)
+    exponential.check("dpm_solver_pp", order, 3, eta, s_noise)
 
     def plan(schedule, times):
         levels = schedule(times)

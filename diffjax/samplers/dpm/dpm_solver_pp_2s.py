@@ -17,13 +17,13 @@ class _Row(NamedTuple):
 
 
 @one_value
-def dpm_solver_pp_2s(eta=0.0, s_noise=1.0):
-    """DPM-Solver++ 2S (Lu et al. 2022, Alg. 1, r = 1/2); eta > 0: k-diffusion's `dpmpp_2s_ancestral`.
+def dpm_solver_pp_2s(eta: float = 0.0, s_noise: float = 1.0) -> Solver:
+    """Step by DPM-Solver++ 2S (Lu et al. 2022, Alg. 1, r = 1/2), ancestral with eta > 0.
 
     The step of order 2 goes to the lower level of `renoise.down_and_up`, with the x_0 predicted half way (in
-    log SNR), and fresh noise comes on top. The middle is found with the schedule's `inv_sigma`; a chain
-    rounds it to a step. Two network calls; order 2 for eta = 0. On arrival at sigma = 0 the step is of order
-    1 and returns the predicted x_0: N steps that end there are 2 N - 1 calls.
+    log SNR), and fresh noise comes on top (k-diffusion's `dpmpp_2s_ancestral`). The middle is the schedule's
+    `at_ratio`; a chain rounds it to a step. Two network calls; order 2 for eta = 0. On arrival at sigma = 0
+    the step is of order 1 and returns the predicted x_0: N steps that end there are 2 N - 1 calls.
 
     Args:
       eta: 0 the ODE, 1 ancestral.
@@ -32,13 +32,20 @@ def dpm_solver_pp_2s(eta=0.0, s_noise=1.0):
     Raises:
       ValueError: for a negative eta or s_noise; in `plan`, for a grid that touches alpha = 0
         or starts at sigma = 0.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> from diffjax.process import schedules
+      >>> solver, times = samplers.dpm_solver_pp_2s(), samplers.grids.karras(10, 0.02, 80.0)
+      >>> samplers.network_calls(solver, samplers.plan(schedules.edm(), solver, times))
+      19
     """
     renoise.check("dpm_solver_pp_2s", eta, s_noise)
 
     def plan(schedule, times):
         levels, rho_t, rho_s = _ends("dpm_solver_pp_2s", schedule, times)
         down, up = renoise.down_and_up(rho_t, rho_s, eta)
-        middle = schedule(schedule.inv_sigma(np.where(down > 0, np.sqrt(rho_t * down), rho_t)))
+        middle = schedule.at_ratio(np.where(down > 0, np.sqrt(rho_t * down), rho_t))
         rho = middle.sigma / middle.alpha
         none = np.zeros_like(rho)
         return _row(
@@ -49,8 +56,8 @@ def dpm_solver_pp_2s(eta=0.0, s_noise=1.0):
 
 
 @one_value
-def dpm_solver_pp_sde(eta=1.0, s_noise=1.0, r=0.5):
-    """DPM-Solver++ 2S with noise in both halves (k-diffusion's `dpmpp_sde`).
+def dpm_solver_pp_sde(eta: float = 1.0, s_noise: float = 1.0, r: float = 0.5) -> Solver:
+    """Step by DPM-Solver++ 2S with noise in both halves (k-diffusion's `dpmpp_sde`).
 
     Both the step to the middle, the share r of the way in log SNR, and that to the target are ancestral. Two
     network calls and two draws, the first for the middle; order 2 for eta = 0. Arrival at sigma = 0 as in
@@ -64,6 +71,13 @@ def dpm_solver_pp_sde(eta=1.0, s_noise=1.0, r=0.5):
     Raises:
       ValueError: for a negative eta or s_noise, or another r; in `plan`, for a grid that touches alpha = 0
         or starts at sigma = 0.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> from diffjax.process import schedules
+      >>> solver, times = samplers.dpm_solver_pp_sde(), samplers.grids.karras(10, 0.02, 80.0)
+      >>> samplers.network_calls(solver, samplers.plan(schedules.edm(), solver, times))
+      19
     """
     renoise.check("dpm_solver_pp_sde", eta, s_noise)
     if not 0 < r <= 1:
@@ -71,7 +85,7 @@ def dpm_solver_pp_sde(eta=1.0, s_noise=1.0, r=0.5):
 
     def plan(schedule, times):
         levels, rho_t, rho_s = _ends("dpm_solver_pp_sde", schedule, times)
-        middle = schedule(schedule.inv_sigma(np.where(rho_s > 0, rho_t ** (1 - r) * rho_s**r, rho_t)))
+        middle = schedule.at_ratio(np.where(rho_s > 0, rho_t ** (1 - r) * rho_s**r, rho_t))
         rho = middle.sigma / middle.alpha
         half = rho_t, *renoise.down_and_up(rho_t, rho, eta)
         down, up = renoise.down_and_up(rho_t, rho_s, eta)

@@ -1,7 +1,7 @@
 """DPM-Solver and DPM-Solver++, singlestep: inner points of a step are points of the grid."""
 
 import operator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +10,7 @@ from diffjax.process.level import Array, NoiseLevel, expand, part
 from diffjax.samplers.dpm import exponential
 from diffjax.samplers.solver import Solver, one_value, require_signal
 
-SOLVER_TYPES = ("midpoint", "heun", "dpm_solver")
+SingleType = Literal["midpoint", "heun", "dpm_solver"]
 
 
 class _Row(NamedTuple):
@@ -21,8 +21,10 @@ class _Row(NamedTuple):
 
 
 @one_value
-def dpm_solver_pp_single(order=2, solver_type="midpoint", lower_order_final=True):
-    """DPM-Solver++ 2S and 3S (Lu et al. 2022, Alg. 1): the grid's intervals form groups of `order`.
+def dpm_solver_pp_single(
+    order: int = 2, solver_type: SingleType = "midpoint", lower_order_final: bool = True
+) -> Solver:
+    """Step by DPM-Solver++ 2S and 3S (Lu et al. 2022, Alg. 1): intervals form groups of `order`.
 
     A group starts from its first point, the anchor: its k-th interval is the step from the anchor to the end
     of that interval, of order k, with the x_0 predicted at the points between. So N intervals are N network
@@ -39,25 +41,41 @@ def dpm_solver_pp_single(order=2, solver_type="midpoint", lower_order_final=True
         where none are left over, the last one is of order 1, in a group of its own.
 
     Raises:
-      ValueError: for another order or type; in `plan`, for a grid that starts at sigma = 0, touches
+      ValueError: for another order; in `plan`, for a grid that starts at sigma = 0, touches
         alpha = 0, has fewer intervals than the order, or whose intervals do not divide into groups
         (lower_order_final=False).
+
+    Example:
+      >>> from diffjax import samplers
+      >>> from diffjax.process import schedules
+      >>> solver, times = samplers.dpm_solver_pp_single(), samplers.grids.karras(10, 0.02, 80.0)
+      >>> samplers.network_calls(solver, samplers.plan(schedules.edm(), solver, times))
+      10
     """
     return _single("dpm_solver_pp_single", order, solver_type, lower_order_final, "x0")
 
 
 @one_value
-def dpm_solver_single(order=2, solver_type="midpoint", lower_order_final=True):
-    """DPM-Solver-2 and -3 (Lu et al. 2022, Alg. 1 and 2): `dpm_solver_pp_single` with eps instead of x_0.
+def dpm_solver_single(
+    order: int = 2, solver_type: SingleType = "midpoint", lower_order_final: bool = True
+) -> Solver:
+    """Step by DPM-Solver-2 and -3 (Lu et al. 2022, Alg. 1 and 2): `dpm_solver_pp_single` for eps, not x_0.
 
     With solver_type="dpm_solver" on `grids.subdivide(..., [3, 3, ..., 2, 1])` it is DPM-Solver-fast.
     Arguments and errors as there.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> from diffjax.process import schedules
+      >>> solver, times = samplers.dpm_solver_single(), samplers.grids.karras(10, 0.02, 80.0)
+      >>> samplers.network_calls(solver, samplers.plan(schedules.edm(), solver, times))
+      10
     """
     return _single("dpm_solver_single", order, solver_type, lower_order_final, "eps")
 
 
 def _single(name, order, solver_type, lower_order_final, kind):
-    exponential.check(name, order, 3, solver_type, SOLVER_TYPES, 0.0, 1.0)
+    exponential.check(name, order, 3)
     read = operator.attrgetter(kind)
     coefficients = exponential.data_prediction if kind == "x0" else exponential.noise_prediction
 

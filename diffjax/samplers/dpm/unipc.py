@@ -2,7 +2,7 @@
 
 import math
 import operator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +11,6 @@ from diffjax.process.level import Array, NoiseLevel, expand, part
 from diffjax.samplers.dpm import exponential
 from diffjax.samplers.solver import Solver, one_value, require_signal
 
-_VARIANTS = ("bh1", "bh2")
 _KINDS = {"x0": exponential.data_prediction, "eps": exponential.noise_prediction}
 
 
@@ -25,7 +24,13 @@ class _Row(NamedTuple):
 
 
 @one_value
-def unipc(order=2, variant="bh2", kind="x0", lower_order_final="few", disable_corrector=()):
+def unipc(
+    order: int = 2,
+    variant: Literal["bh1", "bh2"] = "bh2",
+    kind: Literal["x0", "eps"] = "x0",
+    lower_order_final: bool | Literal["few"] = "few",
+    disable_corrector: tuple[int, ...] = (),
+) -> Solver:
     """Correct x_t with the output just made at it, then predict x_s (Zhao et al. 2023, Alg. 1 and 2).
 
     From x_t to x_s, with h the step of lambda = log(alpha / sigma), z = -h (x_0) or h (eps), and r_k the
@@ -48,14 +53,17 @@ def unipc(order=2, variant="bh2", kind="x0", lower_order_final="few", disable_co
       disable_corrector: steps, 0 for the first, after which the corrector rests (guidance at few steps).
 
     Raises:
-      ValueError: for another order, variant or kind; in `plan`, for a grid that starts at sigma = 0, has
+      ValueError: for another order; in `plan`, for a grid that starts at sigma = 0, has
         fewer steps than the order, or with "eps" touches alpha = 0.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> from diffjax.process import schedules
+      >>> solver, times = samplers.unipc(3), samplers.grids.karras(10, 0.02, 80.0)
+      >>> samplers.network_calls(solver, samplers.plan(schedules.edm(), solver, times))
+      10
     """
-    exponential.check("unipc", order, 3, variant, _VARIANTS, 0.0, 1.0)
-    if kind not in _KINDS:
-        raise ValueError(f"unipc: kind must be x0 or eps, got {kind!r}")
-    if not (isinstance(lower_order_final, bool) or lower_order_final == "few"):
-        raise ValueError(f"unipc: lower_order_final must be True, False or 'few', got {lower_order_final!r}")
+    exponential.check("unipc", order, 3)
     read = operator.attrgetter(kind)
     rests = frozenset(disable_corrector)
 
@@ -126,7 +134,7 @@ def _weights(ratios, z, variant, scale, c1):
         return np.array([c1])
     b = np.expm1(z) if variant == "bh2" else z
     j = np.arange(count)
-    right = np.array([z * exponential.phi(k + 2, z) * math.factorial(k + 1) for k in j]) / b
+    right = np.array([z * exponential.phi(k + 2, z) * math.factorial(k + 1) for k in range(count)]) / b
     new_point = ratios[0] == 1
     # one unknown: any value keeps the order, and the authors take this one
     rho = np.array([0.5]) if count == 1 else np.linalg.solve(ratios[None, :] ** j[:, None], right)

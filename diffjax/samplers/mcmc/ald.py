@@ -10,7 +10,7 @@ from diffjax.samplers.solver import Solver, no_memory, one_value
 
 
 @one_value
-def ald(snr=0.16, steps=1):
+def ald(snr: float = 0.16, steps: int = 1) -> Solver:
     """Stay at the level: x <- x + h g + sqrt(2 h) z, h = 2 a (snr sigma_t)^2, g the score.
 
     Song & Ermon 2019 as the score_sde code has it: `langevin` with the norms' ratio replaced by sigma_t, so
@@ -23,6 +23,11 @@ def ald(snr=0.16, steps=1):
 
     Raises:
       ValueError: for an snr or steps that are not positive.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> samplers.predictor_corrector(samplers.ancestral(), samplers.ald(steps=2)).nfe
+      3
     """
     checks.positive("snr", snr)
     steps = checks.count("steps", steps)

@@ -17,8 +17,8 @@ class _Row(NamedTuple):
 
 
 @one_value
-def annealed_langevin(step_size=2e-5, steps=100, denoise_last=True):
-    """At each level take T steps x <- x + a_i/2 score + sqrt(a_i) z, a_i = step_size sigma_i^2 / sigma_L^2.
+def annealed_langevin(step_size: float = 2e-5, steps: int = 100, denoise_last: bool = True) -> Solver:
+    """Take T steps at each level, x <- x + a_i/2 score + sqrt(a_i) z, a_i = step_size sigma_i^2 / sigma_L^2.
 
     Song & Ermon 2019, Alg. 1 (step_size 2e-5, T = 100, ten levels). Song & Ermon 2020, Alg. 1, writes the
     same steps with a_i / 2 as its alpha_i: step_size is twice its epsilon. sigma_L is the smallest
@@ -37,6 +37,13 @@ def annealed_langevin(step_size=2e-5, steps=100, denoise_last=True):
     Raises:
       ValueError: for a step_size or steps that are not positive; in `plan`, for a level at sigma = 0 or
         levels whose alpha differ.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> from diffjax.process import schedules
+      >>> solver, times = samplers.annealed_langevin(steps=5), samplers.grids.karras(10, 0.02, 80.0)
+      >>> samplers.network_calls(solver, samplers.plan(schedules.edm(), solver, times))
+      51
     """
     checks.positive("step_size", step_size)
     steps = checks.count("steps", steps)
@@ -45,7 +52,7 @@ def annealed_langevin(step_size=2e-5, steps=100, denoise_last=True):
         level = part(schedule(times), slice(-1))
         if (level.sigma == 0).any():
             raise ValueError("annealed_langevin needs noise: the score is infinite at sigma = 0")
-        if (level.alpha != level.alpha[0]).any():
+        if not np.allclose(level.alpha, level.alpha[0], rtol=1e-6):
             raise ValueError(
                 "annealed_langevin does not rescale x from level to level: it needs a schedule of constant "
                 f"alpha (geometric, ve, edm), got alpha from {level.alpha[0]:g} to {level.alpha[-1]:g}"

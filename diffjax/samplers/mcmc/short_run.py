@@ -1,15 +1,32 @@
 """Langevin dynamics of one energy: no noise level changes, so no schedule and no plan."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
+from diffjax.border import checked
+from diffjax.keys import per_sample
 from diffjax.process import checks, prediction
-from diffjax.samplers.walk import per_sample
+from diffjax.process.prediction import Network
+from diffjax.samplers.starts import carried
+from diffjax.types import Array, Float, Key
 
 
+@checked
 def short_run(
-    key, network, x, *, num_steps, step_size, noise_std=None, max_score=None, box=None, t=0.0, cond=None
-):  # fmt: skip
+    key: Key[Array, "..."],
+    network: Network,
+    x: Float[Array, "batch *shape"],
+    *,
+    num_steps: int,
+    step_size: float,
+    noise_std: float | None = None,
+    max_score: float | None = None,
+    box: tuple[float, float] | None = None,
+    t: float | Float[Array, " batch"] = 0.0,
+    cond: Any = None,
+) -> Float[Array, "batch *shape"]:
     """Walk x <- x + step_size s(x) + noise_std z for a few steps (Nijkamp et al. 2019).
 
     With noise_std = sqrt(2 step_size) this is the unadjusted Langevin algorithm, of whose stationary law the
@@ -33,16 +50,23 @@ def short_run(
 
     Raises:
       ValueError: for an option out of range, or a score that is not shaped like x.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from diffjax import samplers
+      >>> score, x = lambda x, t, cond: -x, jnp.zeros((4, 2))
+      >>> samplers.short_run(jax.random.key(0), score, x, num_steps=3, step_size=0.1).shape
+      (4, 2)
     """
     num_steps = checks.count("num_steps", num_steps)
     check(step_size, noise_std, max_score, box)
     noise_std = (2 * step_size) ** 0.5 if noise_std is None else noise_std
-    x, keys = jnp.asarray(x), per_sample(key, len(x))
+    x, keys = carried(x), per_sample(key, len(x))
     t = prediction.times(t, x)
 
     def one(x, i):
         z = jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, i), x.shape[1:], x.dtype))(keys)
-        s = checks.same_shape("the network's score", network(x, t, cond), x)
+        s = checks.same_shape("the network's score", network(x, t, cond), x).astype(x.dtype)
         s = s if max_score is None else jnp.clip(s, -max_score, max_score)
         x = x + step_size * s + noise_std * z
         return (x if box is None else jnp.clip(x, *box)), None
@@ -50,7 +74,12 @@ def short_run(
     return jax.lax.scan(one, x, jnp.arange(1, num_steps + 1))[0]
 
 
-def check(step_size, noise_std=None, max_score=None, box=None):
+def check(
+    step_size: float,
+    noise_std: float | None = None,
+    max_score: float | None = None,
+    box: tuple[float, float] | None = None,
+) -> None:
     """Raise ValueError for an option of `short_run` that is out of range."""
     checks.positive("step_size", step_size)
     if noise_std is not None:

@@ -1,20 +1,21 @@
 """DEIS and LMS: Adams-Bashforth for eps over sigma / alpha, with exact integrals of the extrapolation."""
 
 import operator
+from typing import Literal
 
 import numpy as np
 
 from diffjax.process.level import part
 from diffjax.samplers.dpm import exponential
 from diffjax.samplers.multistep import linear
-from diffjax.samplers.solver import one_value, require_signal
+from diffjax.samplers.solver import Solver, one_value, require_signal
 
-VARIABLES = ("t", "rho", "log_rho")
+Variable = Literal["t", "rho", "log_rho"]
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(48)
 
 
 @one_value
-def deis(order=3, variable="t", lower_order_final=True):
+def deis(order: int = 3, variable: Variable = "t", lower_order_final: bool = True) -> Solver:
     """Extrapolate eps by a polynomial and integrate it exactly (Zhang & Chen 2022, eq. 14 and 15: tAB).
 
     In y = x / alpha and rho = sigma / alpha the ODE is dy / d rho = eps, so
@@ -31,10 +32,17 @@ def deis(order=3, variable="t", lower_order_final=True):
       lower_order_final: on grids of fewer than 15 steps, end with steps of order 2 and 1, as diffusers does.
 
     Raises:
-      ValueError: for another order or variable; in `plan`, for a grid that starts at sigma = 0 (log_rho),
+      ValueError: for another order; in `plan`, for a grid that starts at sigma = 0 (log_rho),
         touches alpha = 0, or has fewer steps than the order.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> from diffjax.process import schedules
+      >>> solver, times = samplers.deis(), samplers.grids.karras(10, 0.02, 80.0)
+      >>> samplers.network_calls(solver, samplers.plan(schedules.edm(), solver, times))
+      10
     """
-    exponential.check("deis", order, 4, variable, VARIABLES, 0.0, 1.0)
+    exponential.check("deis", order, 4)
 
     def plan(schedule, times):
         lam = 0.5 * schedule(times).log_snr
@@ -45,8 +53,8 @@ def deis(order=3, variable="t", lower_order_final=True):
 
 
 @one_value
-def lms(order=4):
-    """Adams-Bashforth on uneven steps of rho = sigma / alpha (k-diffusion's and diffusers' LMS).
+def lms(order: int = 4) -> Solver:
+    """Step by Adams-Bashforth on uneven steps of rho = sigma / alpha (LMS of k-diffusion and diffusers).
 
     `deis` in the variable rho, except on arrival at sigma = 0: there too the slope is extrapolated, so that
     it returns the predicted x_0 only in a walk of one step. One network call a step.
@@ -57,8 +65,15 @@ def lms(order=4):
     Raises:
       ValueError: for another order; in `plan`, for a grid that touches alpha = 0, or has fewer steps than the
         order.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> from diffjax.process import schedules
+      >>> solver, times = samplers.lms(), samplers.grids.karras(10, 0.02, 80.0)
+      >>> samplers.network_calls(solver, samplers.plan(schedules.edm(), solver, times))
+      10
     """
-    exponential.check("lms", order, 4, "rho", VARIABLES, 0.0, 1.0)
+    exponential.check("lms", order, 4)
 
     def plan(schedule, times):
         return _plan("lms", schedule, times, np.minimum(order, 1 + np.arange(len(times) - 1)), order, "rho")

@@ -1,11 +1,13 @@
 """The step that all linear multistep solvers share."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
 from diffjax.process.level import Array, NoiseLevel, expand
+from diffjax.process.prediction import Prediction
 from diffjax.samplers.solver import Solver
 
 
@@ -18,12 +20,12 @@ class Row(NamedTuple):
     noise: Array
 
 
-def row(level, x, weights, noise=None):
+def row(level: NoiseLevel, x: Array, weights: Array, noise: Array | None = None) -> Row:
     """Make a Row; `weights` is `[N, order]`, newest first."""
     return Row(level, x, tuple(weights.T), np.zeros_like(x) if noise is None else noise)
 
 
-def multistep(plan, order, read, draws=0):
+def multistep(plan: Callable, order: int, read: Callable[[Prediction], Array], draws: int = 0) -> Solver:
     """Make the Solver of one network call a step.
 
     Args:

@@ -1,6 +1,6 @@
 """Pseudo linear multistep (PNDM)."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +8,6 @@ import numpy as np
 from diffjax.process.level import Array, NoiseLevel, expand, part
 from diffjax.samplers.solver import Solver, one_value, require_signal
 
-_WARM_UPS = ("runge_kutta", "multistep")
 # slopes of Adams-Bashforth on equal steps, newest first
 _ADAMS = {2: (3 / 2, -1 / 2), 3: (23 / 12, -16 / 12, 5 / 12), 4: (55 / 24, -59 / 24, 37 / 24, -9 / 24)}
 
@@ -29,8 +28,8 @@ class _Row(NamedTuple):
 
 
 @one_value
-def pndm(warm_up="runge_kutta"):
-    """Adams-Bashforth of order 4 for eps, carried by DDIM's step (Liu et al. 2022, Alg. 2 and eq. 9 to 13).
+def pndm(warm_up: Literal["runge_kutta", "multistep"] = "runge_kutta") -> Solver:
+    """Step by Adams-Bashforth of order 4 for eps and DDIM's formula (Liu et al. 2022, Alg. 2, eq. 9 to 13).
 
     The first three steps are Runge-Kutta's (F-PNDM: 4 calls each, with a point between in time), or Euler's
     improved method and Adams-Bashforth of rising order (S-PNDM's beginning, PLMS in Stable Diffusion: 2 calls
@@ -40,13 +39,18 @@ def pndm(warm_up="runge_kutta"):
     from a walk of one step.
 
     Args:
-      warm_up: "runge_kutta" or "multistep".
+      warm_up: the first steps.
 
     Raises:
-      ValueError: for another warm-up; in `plan`, for a grid that touches alpha = 0.
+      ValueError: in `plan`, for a grid that touches alpha = 0.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> from diffjax.process import schedules
+      >>> solver, times = samplers.pndm(), samplers.grids.karras(10, 0.02, 80.0)
+      >>> samplers.network_calls(solver, samplers.plan(schedules.edm(), solver, times))
+      19
     """
-    if warm_up not in _WARM_UPS:
-        raise ValueError(f"warm_up must be one of {', '.join(_WARM_UPS)}; got {warm_up!r}")
 
     def plan(schedule, times):
         levels = schedule(times)

@@ -1,11 +1,12 @@
 """Churn: a step first goes up to a noisier level (Karras et al. 2022, Alg. 2, lines 4 to 6)."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from diffjax.process.level import Array, NoiseLevel, expand
+from diffjax.process.level import Array, NoiseLevel, Schedule, expand
 
 
 class Churn(NamedTuple):
@@ -16,7 +17,7 @@ class Churn(NamedTuple):
     noise: Array
 
 
-def check(name, s_churn, s_min, s_max, s_noise):
+def check(name: str, s_churn: float, s_min: float, s_max: float, s_noise: float) -> None:
     """Raise ValueError for a negative churn or noise, or s_min > s_max."""
     if not (s_churn >= 0 and s_noise >= 0 and s_min <= s_max):
         raise ValueError(
@@ -25,12 +26,14 @@ def check(name, s_churn, s_min, s_max, s_noise):
         )
 
 
-def churned(schedule, current, s_churn, s_min, s_max, s_noise):
+def churned(
+    schedule: Schedule, current: NoiseLevel, s_churn: float, s_min: float, s_max: float, s_noise: float
+) -> Churn:
     """Plan the churn of every step.
 
     sigma / alpha grows by the factor 1 + gamma, gamma = min(s_churn / N, sqrt 2 - 1), where it lies in
-    [s_min, s_max]. The new level is found with the schedule's `inv_sigma`; a chain rounds it to a step, and
-    the noise is that of the level it has.
+    [s_min, s_max]. The new level is the schedule's `at_ratio`; a chain rounds it to a step, and the noise is
+    that of the level it has.
 
     Args:
       schedule: any schedule.
@@ -41,19 +44,21 @@ def churned(schedule, current, s_churn, s_min, s_max, s_noise):
         return Churn(current, np.ones_like(current.sigma), np.zeros_like(current.sigma))
     ratio = current.sigma / current.alpha
     gamma = np.where((ratio >= s_min) & (ratio <= s_max), min(s_churn / len(ratio), math.sqrt(2) - 1), 0.0)
-    # a continuous level exists beyond t_max, too, where the first step's churn may lead
-    level = (schedule.level if schedule.num_steps is None else schedule)(
-        schedule.inv_sigma(ratio * (1 + gamma))
-    )
+    level = schedule.at_ratio(ratio * (1 + gamma))  # the first step's may lie beyond t_max
     level = type(level)(*(_keep(gamma, old, new) for old, new in zip(current, level)))
     gamma = level.sigma / level.alpha / ratio - 1  # as the schedule has it
     noise = level.alpha * ratio * np.sqrt(np.maximum(gamma * (2 + gamma), 0)) * s_noise
     return Churn(level, level.alpha / current.alpha, noise)
 
 
-def apply(noise, x, row, s_churn):
+def apply(noise: Callable, x: Array, row: Any, s_churn: float) -> Array:
     """Return x after the churn of a row that has its `scale` and `churn`."""
     return expand(row.scale, x) * x + (expand(row.churn, x) * noise(0) if s_churn > 0 else 0)
+
+
+def level_at(schedule: Schedule, t: Array) -> NoiseLevel:
+    """Return the level at times between a churned start, maybe beyond t_max, and its target."""
+    return schedule(t) if (t <= schedule.t_max).all() else schedule.level(t)
 
 
 def _keep(gamma, old, new):

@@ -17,12 +17,14 @@ class _Row(NamedTuple):
 
 
 @one_value
-def edm_heun(s_churn=0.0, s_min=0.0, s_max=math.inf, s_noise=1.0):
-    """Heun's method in y = x / alpha over r = sigma / alpha, with churn (Karras et al. 2022, Alg. 2).
+def edm_heun(
+    s_churn: float = 0.0, s_min: float = 0.0, s_max: float = math.inf, s_noise: float = 1.0
+) -> Solver:
+    """Step by Heun's method in y = x / alpha over sigma / alpha, with churn (Karras et al. 2022, Alg. 2).
 
-    dy/dr is the predicted eps, so the step works on any schedule, chains included. The churned level is
-    found with the schedule's `inv_sigma`; a chain rounds it to a step. On arrival at sigma = 0 the step is
-    Euler's and returns the predicted x_0: N steps that end there are 2 N - 1 network calls.
+    dy / d rho, rho = sigma / alpha, is the predicted eps, so the step works on any schedule, also on chains.
+    The churned level is the schedule's `at_ratio`; a chain rounds it to a step. On arrival at sigma = 0 the
+    step is Euler's and returns the predicted x_0: N steps that end there are 2 N - 1 network calls.
 
     Args:
       s_churn: total churn, shared among the N steps; 0 is the deterministic sampler.
@@ -32,6 +34,13 @@ def edm_heun(s_churn=0.0, s_min=0.0, s_max=math.inf, s_noise=1.0):
     Raises:
       ValueError: for a negative churn or noise, or s_min > s_max; in `plan`, if the grid starts at alpha = 0,
         where sigma / alpha is infinite.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> from diffjax.process import schedules
+      >>> solver, times = samplers.edm_heun(), samplers.grids.karras(10, 0.02, 80.0)
+      >>> samplers.network_calls(solver, samplers.plan(schedules.edm(), solver, times))
+      19
     """
     churn.check("edm_heun", s_churn, s_min, s_max, s_noise)
 
@@ -48,11 +57,20 @@ def edm_heun(s_churn=0.0, s_min=0.0, s_max=math.inf, s_noise=1.0):
 
 
 @one_value
-def edm_euler(s_churn=0.0, s_min=0.0, s_max=math.inf, s_noise=1.0):
-    """Euler's method where `edm_heun` takes Heun's: order 1, one network call a step.
+def edm_euler(
+    s_churn: float = 0.0, s_min: float = 0.0, s_max: float = math.inf, s_noise: float = 1.0
+) -> Solver:
+    """Take Euler's step where `edm_heun` takes Heun's: order 1, one network call.
 
     Without churn it is `ddim()`; with it, k-diffusion's `euler`. On arrival at sigma = 0 it returns the
     predicted x_0. Arguments and errors as there.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> from diffjax.process import schedules
+      >>> solver, times = samplers.edm_euler(), samplers.grids.karras(10, 0.02, 80.0)
+      >>> samplers.network_calls(solver, samplers.plan(schedules.edm(), solver, times))
+      10
     """
     churn.check("edm_euler", s_churn, s_min, s_max, s_noise)
 

@@ -17,7 +17,7 @@ class _Row(NamedTuple):
 
 
 @one_value
-def euler_maruyama(eta=1.0):
+def euler_maruyama(eta: float = 1.0) -> Solver:
     """Step dx = [f x - (1 + eta^2)/2 g^2 score] dt + eta g dw with dt = s - t < 0.
 
     Song et al. 2021, eq. 6 (eta = 1, the reverse SDE) and eq. 13 (eta = 0, the probability-flow ODE, where
@@ -32,6 +32,13 @@ def euler_maruyama(eta=1.0):
     Raises:
       ValueError: for a negative eta; in `plan`, on a chain, which has no rates, and for a grid that starts
         at alpha = 0, where f and g are infinite, or at sigma = 0.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> from diffjax.process import schedules
+      >>> solver, times = samplers.euler_maruyama(), samplers.grids.karras(10, 0.02, 80.0)
+      >>> samplers.network_calls(solver, samplers.plan(schedules.edm(), solver, times))
+      10
     """
     if not 0 <= eta < np.inf:
         raise ValueError(f"eta must be at least 0, got {eta!r}")

@@ -6,8 +6,8 @@ from diffjax.samplers.solver import Solver, one_value
 
 
 @one_value
-def predictor_corrector(predictor, corrector):
-    """At each level let the corrector act first, then the predictor step to the next level.
+def predictor_corrector(predictor: Solver, corrector: Solver) -> Solver:
+    """Let the corrector act at each level first, then the predictor step to the next level.
 
     Song et al. 2021, Alg. 1, in the order of score_sde. Draws add up, the corrector's come first; so do
     network calls. On arrival at sigma = 0 it returns what the predictor returns there.
@@ -18,6 +18,14 @@ def predictor_corrector(predictor, corrector):
 
     Raises:
       ValueError: in `plan`, for a solver that does not take one step from time to time, `pndm`.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> from diffjax.process import schedules
+      >>> solver = samplers.predictor_corrector(samplers.ddim(), samplers.langevin())
+      >>> times = samplers.grids.karras(10, 0.02, 80.0)
+      >>> samplers.network_calls(solver, samplers.plan(schedules.edm(), solver, times))
+      20
     """
 
     def init(x):

@@ -17,7 +17,7 @@ class _Row(NamedTuple):
 
 
 @one_value
-def reverse_diffusion(eta=1.0):
+def reverse_diffusion(eta: float = 1.0) -> Solver:
     """Step x_s = (2 - a) x_t + (1 + eta^2)/2 G^2 score + eta G z, q(x_t | x_s) = N(a x_s, G^2).
 
     Song et al. 2021, app. E, for any two levels of any schedule: a = alpha_t / alpha_s, G^2 is the variance
@@ -32,7 +32,15 @@ def reverse_diffusion(eta=1.0):
       eta: share of the noise, at least 0.
 
     Raises:
-      ValueError: for a negative eta; in `plan`, for increasing times.
+      ValueError: for a negative eta; in `plan`, for increasing times, or for a grid that starts at alpha = 0
+        unless eta = 1: f and g are infinite there, and only the reverse SDE forgets what the first steps do.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> from diffjax.process import schedules
+      >>> solver, times = samplers.reverse_diffusion(), samplers.grids.karras(10, 0.02, 80.0)
+      >>> samplers.network_calls(solver, samplers.plan(schedules.edm(), solver, times))
+      10
     """
     if not 0 <= eta < np.inf:
         raise ValueError(f"eta must be at least 0, got {eta!r}")
@@ -42,6 +50,8 @@ def reverse_diffusion(eta=1.0):
         below, above = part(levels, slice(1, None)), part(levels, slice(-1))
         if not (below.log_snr > above.log_snr).all():
             raise ValueError("times must decrease: reverse_diffusion walks from noise to data")
+        if eta != 1 and (above.alpha == 0).any():
+            raise ValueError("reverse_diffusion: f and g are infinite at alpha = 0; start at a smaller time")
         pair = forward.pair(below, above)
         spread = np.exp(0.5 * pair.log_var_ts)
         return _Row(above, 2 - pair.alpha_ts, -(spread**2) / above.sigma, spread)

@@ -1,6 +1,7 @@
 """Ancestral sampling: the model's own transitions, step by step."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
@@ -16,7 +17,10 @@ class _Row(NamedTuple):
 
 
 @one_value
-def ancestral(variance="fixed_small", mean_shift=None):
+def ancestral(
+    variance: forward.Variance = "fixed_small",
+    mean_shift: Callable[[Array, NoiseLevel, Any], Array] | None = None,
+) -> Solver:
     """Sample x_s ~ p(x_s | x_t) (Ho et al. 2020, Alg. 2), on any grid of any schedule.
 
     On arrival at sigma = 0 it returns the mean, which there is the predicted x_0.
@@ -26,11 +30,13 @@ def ancestral(variance="fixed_small", mean_shift=None):
       mean_shift: (x_t, level, cond) -> gradient `[B, ...]`; the mean moves by variance * gradient
         (classifier guidance, Dhariwal & Nichol 2021, Alg. 1).
 
-    Raises:
-      ValueError: for an unknown variance.
+    Example:
+      >>> from diffjax import samplers
+      >>> from diffjax.process import schedules
+      >>> solver, times = samplers.ancestral(), samplers.grids.karras(10, 0.02, 80.0)
+      >>> samplers.network_calls(solver, samplers.plan(schedules.edm(), solver, times))
+      10
     """
-    if variance not in forward.VARIANCES:
-        raise ValueError(f"variance must be one of {', '.join(forward.VARIANCES)}; got {variance!r}")
 
     def plan(schedule, times):
         levels = schedule(times)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from diffjax.border import checked
 from diffjax.process import forward
 from diffjax.process.level import Array, NoiseLevel, expand, namespace, part
 from diffjax.samplers.solver import Solver, no_memory, one_value
@@ -17,7 +18,7 @@ class _Row(NamedTuple):
 
 
 @one_value
-def ddim(eta=0.0, s_noise=1.0):
+def ddim(eta: float = 0.0, s_noise: float = 1.0) -> Solver:
     """Step x_s = alpha_s x_0 + sqrt(sigma_s^2 - w^2) eps + w z, w = eta sqrt(posterior variance).
 
     Song et al. 2020, eq. 12 and 16. eta = 0 is deterministic, first order in the sigma/alpha plane, and
@@ -25,11 +26,18 @@ def ddim(eta=0.0, s_noise=1.0):
     sigma = 0 it returns the predicted x_0.
 
     Args:
-      eta: in [0, 1].
+      eta: in [0, 1], the share of the posterior's noise.
       s_noise: scale of the noise z.
 
     Raises:
       ValueError: for another eta, or a negative s_noise.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> from diffjax.process import schedules
+      >>> solver, times = samplers.ddim(), samplers.grids.karras(10, 0.02, 80.0)
+      >>> samplers.network_calls(solver, samplers.plan(schedules.edm(), solver, times))
+      10
     """
     if not 0 <= eta <= 1:
         raise ValueError(f"eta must be in [0, 1], got {eta!r}")
@@ -53,6 +61,13 @@ def ddim(eta=0.0, s_noise=1.0):
     return Solver(no_memory, plan, step, nfe=1, draws=1 if eta else 0)
 
 
-def euler_ancestral(eta=1.0, s_noise=1.0):
-    """k-diffusion's `euler_ancestral`: it is `ddim(eta, s_noise)`, written in sigma / alpha."""
+@checked
+def euler_ancestral(eta: float = 1.0, s_noise: float = 1.0) -> Solver:
+    """Return `ddim(eta, s_noise)`, which is k-diffusion's `euler_ancestral` written in sigma / alpha.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> samplers.euler_ancestral() is samplers.ddim(1.0)
+      True
+    """
     return ddim(eta, s_noise)

@@ -6,24 +6,31 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
+import plain_systems
 import pytest
 from absl import flags
 from ml_collections import ConfigDict
 
 from diffjax import commands
-from diffjax.training import System
 
 
-def _system(shape, traced):
+def _system(shape, traced, gives="points"):
     """A system whose sample is its own noise around its label."""
 
-    def sample(params, extra, frozen, key, cond, n):
-        traced.append(n)
-        assert key.shape == (n,)
-        noise = jax.vmap(lambda k: jax.random.normal(k, shape))(key)
-        return params * noise + (0 if cond is None else cond.reshape(n, *[1] * len(shape)))
+    def sample(variables, keys, request):
+        traced.append(len(keys))
+        noise = jax.vmap(lambda key: jax.random.normal(key, shape))(keys)
+        label = request.get("label", jnp.zeros(len(keys)))
+        return variables.params["network"] * noise + label.reshape(len(keys), *[1] * len(shape))
 
-    return System(None, None, sample)
+    return plain_systems.make(shape=shape, gives=gives, sample=sample)
+
+
+def _draw(system, scale, num, batch_size, request=None):
+    return commands.sample_in_batches(
+        system, plain_systems.variables(jnp.float32(scale)), key=jax.random.key(3), num=num,
+        batch_size=batch_size, request=request, progress=None,
+    )  # fmt: skip
 
 
 def test_batches_change_nothing():
@@ -31,33 +38,29 @@ def test_batches_change_nothing():
     expected = [jax.random.normal(jax.random.fold_in(key, i), (2,)) * 0.1 + i for i in range(10)]
     for batch_size, size in [(1, 1), (4, 4), (10, 10), (99, 10)]:
         traced = []
-        x, seconds = commands.sample_in_batches(
-            _system((2,), traced), jnp.float32(0.1), key=key, num=10, batch_size=batch_size, labels=labels,
-            progress=None,
-        )  # fmt: skip
-        np.testing.assert_allclose(x, expected, rtol=1e-6)
-        assert x.dtype == np.float32 and seconds > 0
-        assert traced == [size]  # one program, the last batch included
+        made = _draw(_system((2,), traced), 0.1, 10, batch_size, {"label": labels})
+        np.testing.assert_allclose(made.x, expected, rtol=1e-6)
+        assert made.x.dtype == np.float32 and made.seconds > 0
+        assert traced == [
+            -(-size // jax.device_count()) * jax.device_count()
+        ]  # one program, the last included
 
 
 def test_images_are_uint8():
-    x, _ = commands.sample_in_batches(
-        _system((4, 4, 1), []), 0.5, key=jax.random.key(0), num=5, batch_size=2, progress=None
-    )
-    noise = [jax.random.normal(jax.random.fold_in(jax.random.key(0), i), (4, 4, 1)) for i in range(5)]
+    x = _draw(_system((4, 4, 1), [], "images"), 0.5, 5, 2).x
+    noise = [jax.random.normal(jax.random.fold_in(jax.random.key(3), i), (4, 4, 1)) for i in range(5)]
     assert x.dtype == np.uint8 and x.shape == (5, 4, 4, 1)
     exact = 127.5 * (np.clip(0.5 * np.array(noise), -1, 1) + 1)
     assert np.abs(x - exact).max() <= 0.501
 
 
-def test_counts_and_labels_that_do_not_fit():
-    options = dict(key=jax.random.key(0), progress=None)
+def test_counts_requests_and_samples_that_do_not_fit():
     with pytest.raises(ValueError, match="num must be at least 1, got 0"):
-        commands.sample_in_batches(_system((2,), []), 1.0, num=0, batch_size=2, **options)
-    with pytest.raises(ValueError, match=r"labels must be \[3\], one a sample, got shape \[2\]"):
-        commands.sample_in_batches(
-            _system((2,), []), 1.0, num=3, batch_size=2, labels=np.zeros(2, int), **options
-        )
+        _draw(_system((2,), []), 1.0, 0, 2)
+    with pytest.raises(ValueError, match=r"request must be \[3, \.\.\.\], one row a sample, got shape \[2\]"):
+        _draw(_system((2,), []), 1.0, 3, 2, {"label": np.zeros(2, int)})
+    with pytest.raises(ValueError, match="6 of 6 sampled values are not finite"):
+        _draw(_system((2,), []), np.nan, 3, 2)
 
 
 def test_config_of_a_run(tmp_path):
