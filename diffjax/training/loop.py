@@ -174,6 +174,8 @@ def fit(
             if on_sample is not None and sample_every and (n % sample_every == 0 or n == num_steps):
                 sampled = sampled | _named(on_sample(n, _averaged(state, frozen)))
                 latest = latest | sampled
+                if best_metric.startswith("sample/"):
+                    check_metric(best_metric, latest, 0)
             if logs or saves or stops:
                 rows, pending = _fetched(pending), []
                 _check_finite(rows, n, manager)

@@ -141,7 +141,10 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, where, name, at, good
         ({"checkpoint_every": -1}, "checkpoint_every=-1 must be at least 1"),
         ({"ema_decay": 2.0}, r"ema decay=2.0 must be in \[0, 1\]"),
         ({"best_metric": "fid"}, "best_metric='fid' is not one of bias, grad_norm, learning_rate, loss"),
-        ({"best_metric": "sample/fid"}, "best_metric='sample/fid' needs on_sample and sample_every"),
+        (
+            {"best_metric": "sample/fid"},
+            "best_metric='sample/fid' is not one of bias, grad_norm, learning_rate",
+        ),
     ],
 )
 def test_bad_arguments_are_named(tmp_path, options, message):
@@ -153,7 +156,7 @@ def test_bad_arguments_are_named(tmp_path, options, message):
 
 def test_a_sampled_metric_that_does_not_come_is_named(tmp_path):
     options = {"sample_every": 2, "on_sample": lambda step, variables: {"distance": 1.0}}
-    with pytest.raises(ValueError, match=r"best_metric='sample/fid' is not one of .*, sample/distance"):
+    with pytest.raises(ValueError, match="best_metric='sample/fid' is not one of sample/distance"):
         toy_training.run(tmp_path, 4, 2, 2, best_metric="sample/fid", **options)
 
 
