@@ -96,7 +96,10 @@ def evaluate(
     system, variables, step = commands.load(
         config if workdir is None else workdir, step=checkpoint, config=None if workdir is None else config
     )
-    train, held_out = (_prepared(system, workdir, systems.load_data(config, split)) for split in _SPLITS)
+    train, held_out = (
+        system.prepare(workdir, systems.load_data(config, split))[1]  # as training saw them, with tokens, say
+        for split in _SPLITS
+    )
     task = Task(system, variables, settings, train, held_out, seed, progress)
     names = settings.get("evaluators", DEFAULTS[system.gives])
     of_data = [work for name in names if name in OF_DATA for work in [OF_DATA[name].prepare(task)] if work]
@@ -159,11 +162,6 @@ def _samples(bench, drawer, arms, sweep, shown):
     if sweep:
         found["sweep"] = [_in_sweep(arm, arms[0], samples[0], drawer, bench) for arm in sweep]
     return found
-
-
-def _prepared(system, workdir, source):
-    """Return the data as training saw them: captions tokenized, say."""
-    return system.prepare(workdir, source)[1] if system.updates else source
 
 
 def _bench(task, config, names, sweep, extractor):

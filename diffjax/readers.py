@@ -219,7 +219,7 @@ def _sequence(each, to_tuple):
             raise Unread("a sequence")
         items = value
         if _is_array(value):
-            if _is_traced(value) or np.ndim(value) == 0:
+            if _is_traced(value) or getattr(value, "shape", ()) == ():
                 raise Unread("a sequence on the host")
             items = np.asarray(value).tolist()
         elif not isinstance(value, abc.Sequence | abc.Set):

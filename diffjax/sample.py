@@ -14,6 +14,7 @@ from diffjax import commands
 from diffjax.commands import output, values
 from diffjax.evaluation import files, pictures
 from diffjax.evaluation.evaluator import label_of
+from diffjax.systems import read
 from diffjax.systems.options import require
 from diffjax.training.system import require_passes
 
@@ -42,10 +43,7 @@ def with_sampler(config, solver=None, options=(), steps=None, grid=None, guidanc
         raise ValueError(
             f"solver must be left out: system {config.system!r} has none (sampler.solver); got {solver!r}"
         )
-    if solver is not None and solver != old["solver"]:
-        shared = ("steps", "grid", "guidance_weight", "threshold")
-        old = {key: value for key, value in old.items() if key in shared} | {"solver": solver}
-    new = old | changed
+    new = read.resampled(old, changed if solver is None else {"solver": solver, **changed})
     for option in options:
         name, equals, value = option.partition("=")
         if not equals:
@@ -138,7 +136,7 @@ def _main(argv):
     said = system.request.describe(request)
     with output.together(out, "samples.npz", "samples.png") as scratch:
         save(scratch, system, samples, request)
-        shown = pictures.of_samples(scratch / "samples.png", system.gives, samples.x, said)
+        shown = pictures.of_samples(scratch / "samples.png", str(system.gives), samples.x, said)
     written = [str(out / "samples.npz")] + ([str(out / shown.name)] if shown else [])
     print(f"{options.num} samples in {samples.seconds:.1f} s: {' and '.join(written)}")
 

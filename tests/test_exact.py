@@ -138,3 +138,25 @@ def test_bad_mixtures_are_refused(arguments, message):
         exact.gaussian_mixture(*arguments)
     with pytest.raises(ValueError, match="label must be one of"):
         mixtures.tilted().sample(jax.random.key(0), 3, label=5)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda m, x, at: m.sample(jax.random.key(0), -1), "n must be a positive integer, got -1"),
+        (lambda m, x, at: m.sample(jax.random.key(0), 2.5), "n must be an integer, got 2.5"),
+        (lambda m, x, at: m.sample(0, 3), "key must be a key"),
+        (lambda m, x, at: m.predict(x, 0.5), "level must be a NoiseLevel, got 0.5"),
+        (lambda m, x, at: m.predict(x, at, np.array([0, 1])), r"label must be .*x has batch = 4"),
+        (lambda m, x, at: m.predict(x, at, np.array([0, 1, 7, -1])), r"label must be one of \[0, 1\], got 7"),
+        (lambda m, x, at: m.predict(x.astype(jnp.int32), at), "x must be a float array"),
+        (lambda m, x, at: m.score(x[:, :1], at), r"x must be \[B, 2\], got \[4, 1\]"),
+        (lambda m, x, at: exact.gaussian_mixture("even", [[0.0]], [1.0]), "weights must be"),
+        (lambda m, x, at: exact.gaussian_mixture([1, 2], [[0.0, 1.0], [1.0]], [1.0, 1.0]), "means must be"),
+        (lambda m, x, at: exact.gaussian_mixture([1], [[0.0]], [np.nan]), "covariances must be finite"),
+        (lambda m, x, at: exact.gaussian_mixture([1], [[0.0]], [1.0], labels=[0.5]), "labels must be"),
+    ],
+)
+def test_wrong_calls_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make(mixtures.tilted(), jnp.asarray(POINTS, jnp.float32), LEVELS["edm"]())

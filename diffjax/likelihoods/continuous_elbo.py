@@ -124,7 +124,7 @@ def bits_per_dim(
       {"total", "prior", "reconstruction", "diffusion"}, `[B]` each, in bits per dimension.
 
     Raises:
-      ValueError: for a chain, or numbers that are not positive.
+      ValueError: for a chain, numbers that are not positive, or x0 beyond `values`.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -137,6 +137,8 @@ def bits_per_dim(
       (2,)
     """
     checks.continuous_time("continuous_elbo.bits_per_dim", schedule)
+    if values is not None:
+        checks.within("x0", x0, values.min(), values.max())
     draws = checks.count("draws", draws)
     num_steps = None if num_steps is None else checks.count("num_steps", num_steps)
     x0, span = jnp.asarray(x0), schedule.t_max - schedule.t_min

@@ -15,7 +15,6 @@ from diffjax.process import checks, forward, gaussian
 from diffjax.process.level import Schedule, mean_of_each, part
 from diffjax.process.prediction import Denoiser, Prediction
 from diffjax.samplers.solver import Times
-from diffjax.samplers.transitions.ancestral import Variance
 from diffjax.types import Array, ArrayLike, Float, Key
 
 Decoder = Literal["discretized", "gaussian"]
@@ -34,7 +33,7 @@ def bits_per_dim(
     schedule: Schedule,
     x0: Float[Array, "batch *shape"],
     *,
-    variance: Variance = "fixed_small",
+    variance: forward.Variance = "fixed_small",
     cond: Any = None,
     times: Times | None = None,
     noise: Float[Array, "..."] | None = None,
@@ -122,7 +121,7 @@ def term_of(
     x_t: Float[Array, "batch *shape"],
     x0: Float[Array, "batch *shape"],
     at_data: ArrayLike,
-    variance: Variance,
+    variance: forward.Variance,
     decoder: Decoder = "discretized",
     cdf: Cdf = "tanh",
 ) -> Float[Array, " batch"]:

@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffjax.border import checked
-from diffjax.process import checks
 from diffjax.process.level import NoiseLevel, Schedule, host_times, namespace
 from diffjax.types import Array, ArrayLike, Float, Key
 
@@ -277,7 +276,8 @@ def shifted(schedule: Schedule, factor: float) -> Continuous:
       >>> round(float(schedules.shifted(schedules.rectified_flow(), 3.0)(0.5).sigma), 6)
       0.75
     """
-    checks.continuous_time("shifted", schedule)
+    if not isinstance(schedule, Continuous):
+        raise ValueError(f"shifted needs a continuous schedule; a chain has .continuous(); got {schedule!r}")
     if not 0 < factor < np.inf:
         raise ValueError(f"factor must be positive, got {factor:g}")
 

@@ -32,20 +32,34 @@ def chosen(field, value, table):
 
 def named(value):
     """Return the name, None for "none", and the options of what a config gives as either."""
-    options = dict(value) if isinstance(value, Mapping | ConfigDict) else {"name": value}
+    options = dict(value) if is_section(value) else {"name": value}
     name = options.pop("name", None)
     return None if name == "none" else name, options
 
 
 def section(config, name, *without):
-    """Return the entries of a section as a dict, but for some; lists become tuples."""
+    """Return the entries of a section, by its dotted name, as a dict but for some; lists become tuples."""
     require(config, name)
-    entries = _entries(f"config.{name}", config[name])
+    for part in name.split("."):
+        config = config[part]
+    entries = _entries(f"config.{name}", config)
     return {key: _plain(value) for key, value in entries.items() if key not in without}
 
 
+def of_json(tree):
+    """Return what JSON gives as configs have it: its lists are tuples again."""
+    if isinstance(tree, dict):
+        return {key: of_json(value) for key, value in tree.items()}
+    return tuple(map(of_json, tree)) if isinstance(tree, list) else tree
+
+
+def is_section(value):
+    """Say whether a value of a config is a section of it."""
+    return isinstance(value, Mapping | ConfigDict)
+
+
 def _entries(path, value):
-    if not isinstance(value, Mapping | ConfigDict):
+    if not is_section(value):
         raise ValueError(f"{path} must be a section, a dict; got {value!r}")
     return value
 

@@ -18,7 +18,7 @@ import orbax.checkpoint as ocp
 from absl import logging
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
-from diffjax.training import layout, seal
+from diffjax.training import complaints, layout, seal
 from diffjax.training.reading import best_step as best_step
 from diffjax.training.reading import latest_step as latest_step
 from diffjax.training.reading import read_tree as read_tree
@@ -47,6 +47,8 @@ def open_manager(workdir: str | Path, *, keep: int = 2, best_metric: str = "loss
     """
     if keep < 1:
         raise ValueError(f"keep={keep} must be at least 1: the latest checkpoint is what a run resumes from")
+
+    complaints.silence()
 
     def metric(metrics: Mapping[str, float]) -> float:
         value = metrics.get(best_metric, math.inf)
@@ -227,6 +229,8 @@ def restore(workdir: str | Path, abstract: TrainState) -> tuple[int, TrainState,
         data=ocp.args.JsonRestore(),
         meta=ocp.args.JsonRestore(),
     )
+
+    complaints.silence()
 
     def load(folder):
         layout.check(folder)

@@ -28,6 +28,7 @@ class Batches(Protocol):
 
     def __next__(self) -> dict[str, np.ndarray]:
         """Return the next batch: arrays with a common leading axis, this process's rows, to keep."""
+        ...
 
     def get_state(self) -> Any:
         """Return the position as JSON data, the same on every process."""
@@ -153,7 +154,9 @@ def fit(
         for n in range(start + 1, num_steps + 1):
             batch = put(_next(batches, n))
             if n == start + 1:
-                step = step.lower(state, frozen, key, shapes).compile()
+                lowered = step.lower(state, frozen, key, shapes)
+                check_metric(best_metric, lowered.out_info[1], sample_every if on_sample else 0)
+                step = lowered.compile()
                 if stopping.agree(bool(should_stop()) or interrupted()):
                     break  # told to while the program was made: there is nothing new to save
             try:
@@ -181,7 +184,7 @@ def fit(
                 since_log, sampled = metrics.Running(), {}
             if saves or stops:
                 # The few steps until a signal do not compare with whole intervals: no score for them.
-                score = _score(metrics.means(since_checkpoint) | latest, best_metric) if saves else {}
+                score = metrics.means(since_checkpoint) | latest if saves else {}
                 since_checkpoint = metrics.Running() if saves else since_checkpoint
                 meta = {
                     "since_log": since_log._asdict(), "since_checkpoint": since_checkpoint._asdict(),
@@ -221,12 +224,18 @@ def _next(batches: Batches, n: int) -> dict[str, np.ndarray]:
         raise ValueError(f"batches ended before step {n}: training needs a source that repeats") from None
 
 
-def _score(means, best_metric):
-    if best_metric not in means and best_metric.startswith("sample/"):
-        return {}  # nothing was sampled yet
-    if best_metric not in means:
-        raise ValueError(f"best_metric={best_metric!r} is not one of {', '.join(sorted(means))}")
-    return means
+def check_metric(best_metric: str, measured: Mapping[str, Any], sample_every: int) -> None:
+    """Raise for a metric that no checkpoint will have.
+
+    Args:
+      best_metric: of `fit`.
+      measured: what a step measures, by name.
+      sample_every: steps between numbers of `on_sample`; 0 where there are none.
+    """
+    if best_metric.startswith("sample/") and sample_every:
+        return
+    if best_metric not in measured:
+        raise ValueError(f"best_metric={best_metric!r} is not one of {', '.join(sorted(measured))}")
 
 
 class _Log(NamedTuple):

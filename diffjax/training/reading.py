@@ -16,8 +16,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 
+from diffjax.training import complaints, layout, seal
 from diffjax.training import ema as averages
-from diffjax.training import layout, seal
 
 
 def steps(workdir: str | Path) -> list[int]:
@@ -127,6 +127,7 @@ def restore_served(
 
 def read_tree(path: Path) -> Any:
     """Read a tree of arrays that orbax wrote, on the default device: the writing ones need not exist."""
+    complaints.silence()
     handler = ocp.PyTreeCheckpointHandler()
     # As numpy: otherwise orbax would look for the devices that wrote it.
     kinds = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), handler.metadata(path).tree)
@@ -135,6 +136,7 @@ def read_tree(path: Path) -> Any:
 
 def write_tree(path: Path, tree: Any) -> None:
     """Write a tree of arrays for `read_tree`; the folder must not exist."""
+    complaints.silence()
     with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as writer:
         writer.save(path.absolute(), args=ocp.args.StandardSave(jax.tree.map(np.asarray, tree)))
 

@@ -133,3 +133,26 @@ def test_importance_weights_leave_the_mean_loss_unbiased():
     np.testing.assert_allclose(
         np.bincount(times, minlength=5)[1:] / 20_000, p, atol=4 * np.sqrt(0.25 / 20_000)
     )
+
+
+def test_a_bound_without_the_floor_it_needs_is_refused():
+    """The posterior variance of the step that lands on data is 0; log N(x; mu, 0) has no value."""
+    chain = schedules.linear_beta(100)
+    x0 = jnp.asarray(np.linspace(-1, 1, 256)[[0, 40, 128, 255]], jnp.float32).reshape(4, 1, 1, 1)
+    network, eps, n = lambda x_t, t, cond: 0.9 * x_t, jnp.ones_like(x0), np.array([1, 1, 2, 50])
+    term = lambda n, **options: objectives.bound(
+        network, x0, eps, chain(n), level_s=chain(n - 1), variance="fixed_small", **options
+    )[0]
+    with pytest.raises(ValueError, match=r"floor must be given .*schedule\.floor"):
+        term(n)
+    with pytest.raises(ValueError, match="floor must be given"):
+        jax.jit(term)(jnp.asarray(n))
+    finite = term(n, floor=chain.floor())
+    assert np.isfinite(finite).all()
+    np.testing.assert_allclose(term(n, pair=objectives.step_table(chain)(n)), finite, rtol=1e-4)
+    np.testing.assert_allclose(term(n + 1), term(n + 1, floor=chain.floor()), rtol=1e-6)
+    with pytest.raises(ValueError, match="variance must be one of"):
+        objectives.bound(network, x0, eps, chain(n), level_s=chain(n - 1), variance="small")
+    for weight in (-1.0, np.nan):
+        with pytest.raises(ValueError, match="bound_weight must be"):
+            objectives.hybrid(network, x0, eps, chain(n), level_s=chain(n - 1), bound_weight=weight)

@@ -295,3 +295,21 @@ def test_ways_back_keep_the_marginals(x64, name):
 def test_bad_input_is_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_times_where_a_rate_below_zero_leaves_no_noise_are_refused():
+    """B(t) = beta_min t + slope t^2 / 2 is negative up to t = -2 beta_min / slope."""
+    schedule = schedules.vp_linear(-0.05, 20.0)
+    first = 0.1 / 20.05
+    assert schedule(0.0).sigma == 0 and np.isfinite(schedule(first * 1.001).sigma)
+    np.testing.assert_allclose(schedule.t_min, first + 1e-5, rtol=1e-9)
+    with pytest.raises(ValueError, match=r"t must be 0 or at least 0\.00498753.*got 0\.001"):
+        schedule(np.array([0.0, 0.001, 0.5]))
+    on_device = jax.jit(schedule)(jnp.array([0.0, 0.001, 0.004]))  # cannot be seen: taken as clean data
+    np.testing.assert_array_equal(on_device.sigma, 0)
+    np.testing.assert_array_equal(on_device.alpha, 1)
+
+
+def test_a_gamma_that_falls_is_refused():
+    with pytest.raises(ValueError, match=r"gamma must increase, and does not at t = 0\.5"):
+        schedules.learned(lambda t: -10.0 * t)(0.5)

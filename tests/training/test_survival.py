@@ -131,6 +131,22 @@ def test_a_damaged_older_checkpoint_is_in_nobodys_way(finished, tmp_path, caplog
     assert {"10.damaged", "20.damaged"} <= {path.name for path in (workdir / "checkpoints").iterdir()}
 
 
+def test_an_array_that_cannot_be_read_is_one_error_and_no_more(tmp_path):
+    code = (
+        "import sys, time, numpy as np; from pathlib import Path; from diffjax.training import checkpoints\n"
+        "path = Path(sys.argv[1])\n"
+        "checkpoints.write_tree(path, {str(i): np.random.rand(64, 64) for i in range(30)})\n"
+        "[file.unlink() for file in path.glob('ocdbt.process_0/d/*')]\n"
+        "try: checkpoints.read_tree(path)\n"
+        "except ValueError: print('refused')\n"
+        "time.sleep(0.5)\n"  # what is left comes from other threads
+    )
+    environment = ENVIRONMENT | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code, str(tmp_path / "tree")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("refused\n", "")
+
+
 def _free(monkeypatch, free):
     monkeypatch.setattr(
         shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9 - free, free)
@@ -165,6 +181,7 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_saved(tmp_path, limit):
     environment = ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, SCRIPT.parents[1])))}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 1
+    assert "Event loop is closed" not in done.stderr
     assert not list(tmp_path.glob("*.tmp")) and checkpoints.steps(tmp_path) == [10]
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"10"}
     assert done.stderr.strip().splitlines()[-1].startswith("OSError: could not write"), done.stderr
