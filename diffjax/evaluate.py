@@ -88,7 +88,7 @@ def evaluate(
         "batch_size": batch_size,
     }  # fmt: skip
     settings = evaluation_settings.read(config, given)
-    folder = output.writable(workdir if out is None else out)
+    folder = output.writable(str(workdir if out is None else out))
     arms, sweep = arms_of.of(config, settings, steps, workdir)  # refuse before the work begins
     if arms[0].system.gives is not None and "num_samples" not in settings:
         raise ValueError("num must be given: the run's config has no evaluation.num_samples")
@@ -254,7 +254,7 @@ def _sampler(config):
     return {key: value for key, value in sampler.items() if key != "guidance_weight"}
 
 
-def _plain(tree):
+def _plain(tree: Any) -> Any:
     """Return JSON data, which has no NaN: null stands for what is not finite."""
     if isinstance(tree, Mapping):
         return {key: _plain(value) for key, value in tree.items()}
