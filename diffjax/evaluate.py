@@ -88,8 +88,7 @@ def evaluate(
         "batch_size": batch_size,
     }  # fmt: skip
     settings = evaluation_settings.read(config, given)
-    place = workdir if out is None else out  # a pipeline has no run folder, and `_run` wants its `out`
-    folder = output.writable(str(place))
+    folder = output.writable(str(workdir if out is None else out))
     arms, sweep = arms_of.of(config, settings, steps, workdir)  # refuse before the work begins
     if arms[0].system.gives is not None and "num_samples" not in settings:
         raise ValueError("num must be given: the run's config has no evaluation.num_samples")

@@ -26,8 +26,9 @@ def _accuracy(reference: Reference):
 
 
 def _components(reference: Reference):
-    real, num_classes = reference.real, reference.real.num_classes or 0  # there are labels: it is asked for
-    expected = shares(np.asarray(real.label), num_classes)
+    label, num_classes = reference.real.label, reference.real.num_classes
+    assert label is not None and num_classes is not None  # it needs "components"
+    expected = shares(label, num_classes)
 
     def measure(examples: Examples):
         found = shares(examples.classes, num_classes)

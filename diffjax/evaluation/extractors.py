@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import scipy.special
 
@@ -83,7 +82,12 @@ def lpips_trunk(
       FileNotFoundError, ValueError: see `diffjax.pretrained.load`.
     """
     module, variables = pretrained.load(path, architecture)
-    pooled = jax.jit(lambda v, images: jnp.mean(module.apply(v, _enlarge(images))[-1], axis=(1, 2)))
+
+    @jax.jit
+    def pooled(variables, images):
+        maps: Any = module.apply(variables, _enlarge(images))
+        return maps[-1].mean(axis=(1, 2))
+
     width = module.stages[-1][-1].features
     return Extractor(
         architecture,

@@ -41,15 +41,16 @@ def of_samples(
     if gives == "images":
         x, names = np.asarray(x), None if said is None else [_short(each) for each in said]
         chosen = shown(len(x), names, x.shape[1])
-        told = None if names is None else [names[i] for i in chosen]
-        return grid(path, x[chosen], told if told and len(set(told)) < len(told) else None)
+        names = None if names is None else names[chosen]
+        classes = names is not None and len(set(names)) < len(names)
+        return grid(path, x[chosen], names if classes else None)
     if gives == "points" and np.ndim(x) == 2 and x.shape[1] == 2:
         return scatter(path, x, reference)
     path.unlink(missing_ok=True)
     return None
 
 
-def shown(count: int, names: Sequence[Any] | None = None, height: int = _CELL) -> np.ndarray:
+def shown(count: int, names: Sequence[Any] | np.ndarray | None = None, height: int = _CELL) -> np.ndarray:
     """Choose which of many images a picture shows: as many as can be looked at, the same for the same sizes.
 
     Args:
@@ -75,7 +76,7 @@ def shown(count: int, names: Sequence[Any] | None = None, height: int = _CELL) -
 def grid(
     path: str | Path,
     images: UInt8[Array, "n h w c"],
-    labels: Sequence[Any] | None = None,
+    labels: Sequence[Any] | np.ndarray | None = None,
     columns: int = 10,
     scale: int | None = None,
 ) -> Path:

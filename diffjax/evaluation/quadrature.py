@@ -1,7 +1,7 @@
 """Partition functions of energies on the line and in the plane, by quadrature: exact likelihoods."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ import numpy as np
 
 from diffjax.types import Array, Float
 
-Energy = Callable[[jax.Array], jax.Array]  # x [N, D] -> [N]
+Energy = Callable[[Any], jax.Array]  # x [N, D] -> [N]
 
 
 class Partition(NamedTuple):

@@ -187,7 +187,7 @@ def fit(
                 since_log, sampled = metrics.Running(), {}
             if saves or stops:
                 # The few steps until a signal do not compare with whole intervals: no score for them.
-                score = _score(metrics.means(since_checkpoint) | latest, best_metric) if saves else {}
+                score = metrics.means(since_checkpoint) | latest if saves else {}
                 since_checkpoint = metrics.Running() if saves else since_checkpoint
                 meta = {
                     "since_log": since_log._asdict(), "since_checkpoint": since_checkpoint._asdict(),
@@ -236,20 +236,10 @@ def check_metric(best_metric: str, measured: Mapping[str, Any], sample_every: in
       measured: what a step measures, by name.
       sample_every: steps between numbers of `on_sample`; 0 where there are none.
     """
-    sampled = best_metric.startswith("sample/")
-    if sampled and not sample_every:
-        raise ValueError(f"best_metric={best_metric!r} needs on_sample and sample_every: nothing is sampled")
-    if not sampled and best_metric not in measured:
+    if best_metric.startswith("sample/") and sample_every:
+        return
+    if best_metric not in measured:
         raise ValueError(f"best_metric={best_metric!r} is not one of {', '.join(sorted(measured))}")
-
-
-def _score(means, best_metric):
-    if best_metric in means:
-        return means
-    names = [name for name in means if name.startswith("sample/")]
-    if names:
-        raise ValueError(f"best_metric={best_metric!r} is not one of {', '.join(sorted(means))}")
-    return {}  # nothing was sampled yet
 
 
 class _Log(NamedTuple):
