@@ -12,7 +12,7 @@ from diffjax import data, guidance, models, objectives, samplers
 from diffjax.border import checked
 from diffjax.objectives import weightings
 from diffjax.process import prediction, schedules
-from diffjax.samplers import listing
+from diffjax.samplers import listing, starts
 from diffjax.systems import networks, requests
 from diffjax.systems.options import call, is_section, named, optional, pick, require, section
 from diffjax.training import ema, optimizer
@@ -222,6 +222,7 @@ def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
         solver = samplers.predictor_corrector(solver, corrector)
     # what the plan refuses is no fault of the objective
     rows = call("sampler", samplers.plan, {}, noise, solver, grid_times)
+    call("sampler", starts.noise_scale, {}, noise, grid_times[0])
     return Sampler(solver, grid_times, weight, threshold, samplers.network_calls(solver, rows))
 
 
