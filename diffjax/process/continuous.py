@@ -312,7 +312,8 @@ def shifted(schedule: Schedule, factor: float) -> Continuous:
         if abs(wanted - got) > 1e-6:
             raise ValueError(f"factor {factor:g} asks for log SNR {wanted:g}; the schedule ends at {got:g}")
     # Where alpha is 1 the prior is the last sigma, and grows with it; the others' stays 1.
-    before, after = schedule.level(as_time(schedule.t_max)), moved.level(as_time(schedule.t_max))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        before, after = (each.level(as_time(schedule.t_max)) for each in (schedule, moved))
     gain = after.sigma / before.sigma if abs(before.alpha - 1) < 1e-9 else 1.0
     return dataclasses.replace(moved, prior_std=float(schedule.prior_std * gain))
 
