@@ -88,7 +88,7 @@ def evaluate(
         "batch_size": batch_size,
     }  # fmt: skip
     settings = evaluation_settings.read(config, given)
-    folder = output.writable(workdir if out is None else out)
+    folder = output.writable(str(workdir if out is None else out))
     arms, sweep = arms_of.of(config, settings, steps, workdir)  # refuse before the work begins
     if arms[0].system.gives is not None and "num_samples" not in settings:
         raise ValueError("num must be given: the run's config has no evaluation.num_samples")
@@ -96,7 +96,10 @@ def evaluate(
     system, variables, step = commands.load(
         config if workdir is None else workdir, step=checkpoint, config=None if workdir is None else config
     )
-    train, held_out = (_prepared(system, workdir, systems.load_data(config, split)) for split in _SPLITS)
+    train, held_out = (
+        system.prepare(workdir, systems.load_data(config, split))[1]  # as training saw them, with tokens, say
+        for split in _SPLITS
+    )
     task = Task(system, variables, settings, train, held_out, seed, progress)
     names = settings.get("evaluators", DEFAULTS[system.gives])
     of_data = [work for name in names if name in OF_DATA for work in [OF_DATA[name].prepare(task)] if work]
@@ -159,11 +162,6 @@ def _samples(bench, drawer, arms, sweep, shown):
     if sweep:
         found["sweep"] = [_in_sweep(arm, arms[0], samples[0], drawer, bench) for arm in sweep]
     return found
-
-
-def _prepared(system, workdir, source):
-    """Return the data as training saw them: captions tokenized, say."""
-    return system.prepare(workdir, source)[1] if system.updates else source
 
 
 def _bench(task, config, names, sweep, extractor):
@@ -256,7 +254,7 @@ def _sampler(config):
     return {key: value for key, value in sampler.items() if key != "guidance_weight"}
 
 
-def _plain(tree):
+def _plain(tree: Any) -> Any:
     """Return JSON data, which has no NaN: null stands for what is not finite."""
     if isinstance(tree, Mapping):
         return {key: _plain(value) for key, value in tree.items()}
@@ -267,7 +265,7 @@ def _plain(tree):
 
 def _write(folder, name, result, gives, shown, train):
     """Write the report, its figures and its numbers, all of them or none."""
-    with output.together(folder) as scratch:
+    with output.together(folder, "evaluation", "evaluation.json", "evaluation.md") as scratch:
         for file, (x, said) in shown.items():
             reference = train.x[: len(x)] if gives == "points" else None
             path = pictures.of_samples(scratch / "evaluation" / file, gives, x, said, reference)

@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from diffjax.border import checked
 from diffjax.process import checks
@@ -23,6 +24,7 @@ from diffjax.process.level import NoiseLevel, expand
 from diffjax.process.prediction import Denoiser, Prediction
 from diffjax.types import Array, ArrayLike, Float, Int, Key
 
+Numbers = ArrayLike | Sequence  # an array, or lists of numbers that make one
 Label = int | Int[Array, ""] | Int[Array, " batch"] | None  # -1 and None mean no class
 
 _CLEAN = NoiseLevel(t=0.0, alpha=1.0, sigma=0.0, log_snr=np.inf)
@@ -187,7 +189,7 @@ class GaussianMixture:
 
     def _check_label(self, label):
         """Raise ValueError for a class, known on the host, that no component has."""
-        if isinstance(label, jax.core.Tracer):
+        if isinstance(label, Tracer):
             return
         bad = (np.asarray(label) >= 0) & ~np.isin(label, self.labels)
         if bad.any():
@@ -203,10 +205,7 @@ class GaussianMixture:
 
 @checked
 def gaussian_mixture(
-    weights: ArrayLike | Sequence[float],
-    means: ArrayLike | Sequence[Any],
-    covariances: ArrayLike | Sequence[Any],
-    labels: ArrayLike | Sequence[int] | None = None,
+    weights: Numbers, means: Numbers, covariances: Numbers, labels: Numbers | None = None
 ) -> GaussianMixture:
     """Make a mixture of Gaussians.
 
@@ -230,29 +229,29 @@ def gaussian_mixture(
       >>> two.denoiser()(jnp.zeros((5, 1)), schedules.edm()(0.5)).x0.shape
       (5, 1)
     """
-    weights, means = checks.numbers("weights", weights), checks.numbers("means", means)
-    covariances = checks.numbers("covariances", covariances)
-    if means.ndim != 2 or weights.shape != means.shape[:1]:
+    w, m, spread = (
+        checks.numbers(name, each)
+        for name, each in (("weights", weights), ("means", means), ("covariances", covariances))
+    )
+    if m.ndim != 2 or w.shape != m.shape[:1]:
+        raise ValueError(f"weights must be [K] and means [K, D], got {list(w.shape)} and {list(m.shape)}")
+    count, dim = m.shape
+    if not (w > 0).all():
+        raise ValueError(f"weights must be positive, got {w.min():g}")
+    if spread.shape == (count,):
+        spread = spread[:, None] * np.ones(dim)
+    if spread.shape == (count, dim):
+        spread = spread[:, :, None] * np.eye(dim)
+    if spread.shape != (count, dim, dim):
         raise ValueError(
-            f"weights must be [K] and means [K, D], got {list(weights.shape)} and {list(means.shape)}"
+            f"covariances must be [K, D, D], [K, D] or [K], K={count}, D={dim}; got {list(spread.shape)}"
         )
-    count, dim = means.shape
-    if not (weights > 0).all():
-        raise ValueError(f"weights must be positive, got {weights.min():g}")
-    if covariances.shape == (count,):
-        covariances = covariances[:, None] * np.ones(dim)
-    if covariances.shape == (count, dim):
-        covariances = covariances[:, :, None] * np.eye(dim)
-    if covariances.shape != (count, dim, dim):
-        raise ValueError(
-            f"covariances must be [K, D, D], [K, D] or [K], K={count}, D={dim}; got {list(covariances.shape)}"
-        )
-    if not np.allclose(covariances, covariances.transpose(0, 2, 1)):
+    if not np.allclose(spread, spread.transpose(0, 2, 1)):
         raise ValueError("covariances must be symmetric")
-    spectra, axes = np.linalg.eigh(covariances)
+    spectra, axes = np.linalg.eigh(spread)
     if spectra.min() < -1e-9 * max(spectra.max(), 1e-300):
         raise ValueError(f"covariances must be positive semi-definite, got an eigenvalue {spectra.min():g}")
-    labels = np.arange(count) if labels is None else np.asarray(labels)
-    if labels.shape != (count,) or labels.dtype.kind not in "iu" or labels.min() < 0:
-        raise ValueError(f"labels must be [K] ints >= 0, got {labels.dtype} of shape {list(labels.shape)}")
-    return GaussianMixture(weights / weights.sum(), means, np.maximum(spectra, 0), axes, labels)
+    classes = np.arange(count) if labels is None else np.asarray(labels)
+    if classes.shape != (count,) or classes.dtype.kind not in "iu" or classes.min() < 0:
+        raise ValueError(f"labels must be [K] ints >= 0, got {classes.dtype} of shape {list(classes.shape)}")
+    return GaussianMixture(w / w.sum(), m, np.maximum(spectra, 0), axes, classes)

@@ -9,13 +9,19 @@ def per_sample(key: jax.Array, batch: int) -> jax.Array:
     """Return `[B]` keys: the given ones, or one folded out of a single key for each position.
 
     Raises:
-      ValueError: for something else than keys, or another number of them.
+      ValueError: for something else than keys, another number of them, or a generator that does not commute
+        with `jax.vmap`.
     """
     dtype = getattr(key, "dtype", np.dtype(object))
     if dtype == np.uint32:
         key = jax.random.wrap_key_data(key)  # an old-style key
     elif not jnp.issubdtype(dtype, jax.dtypes.prng_key):
         raise ValueError(f"key must be of jax.random.key, got {type(key).__name__} of dtype {dtype}")
+    if "fry" not in str(key.dtype):
+        raise ValueError(
+            f"key must be of JAX's default generator, threefry2x32, got {key.dtype}: with that one an image "
+            "would depend on its batch"
+        )
     if key.ndim == 0:
         return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch))
     if key.shape != (batch,):

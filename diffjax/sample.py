@@ -4,8 +4,6 @@ Writes `samples.npz` and, beside it, a picture `samples.png`. Without an option,
 (or the one of `--config`). A pipeline has no run: `--config=... --out=...` is enough.
 """
 
-import os
-import zipfile
 from pathlib import Path
 
 import jax
@@ -14,10 +12,10 @@ from absl import flags
 
 from diffjax import commands
 from diffjax.commands import output, values
-from diffjax.evaluation import pictures
+from diffjax.evaluation import files, pictures
 from diffjax.evaluation.evaluator import label_of
+from diffjax.systems import read
 from diffjax.systems.options import require
-from diffjax.training import workdir as run_folder
 from diffjax.training.system import require_passes
 
 
@@ -45,10 +43,7 @@ def with_sampler(config, solver=None, options=(), steps=None, grid=None, guidanc
         raise ValueError(
             f"solver must be left out: system {config.system!r} has none (sampler.solver); got {solver!r}"
         )
-    if solver is not None and solver != old["solver"]:
-        shared = ("steps", "grid", "guidance_weight", "threshold")
-        old = {key: value for key, value in old.items() if key in shared} | {"solver": solver}
-    new = old | changed
+    new = read.resampled(old, changed if solver is None else {"solver": solver, **changed})
     for option in options:
         name, equals, value = option.partition("=")
         if not equals:
@@ -95,7 +90,8 @@ def save(out: Path, system, samples, request) -> None:
     said = system.request.describe(request)
     if said is not None:
         arrays["said"] = np.asarray(said, str)
-    _save(out / "samples.npz", arrays)
+    with files.whole(out / "samples.npz") as file:
+        np.savez_compressed(file, **arrays)
 
 
 class _Average(flags.BooleanParser):
@@ -137,27 +133,12 @@ def _main(argv):
         system, variables, key=jax.random.key(options.seed), num=options.num, batch_size=options.batch_size,
         request=request, keep=out / ".passes", identity=config.to_json(),
     )  # fmt: skip
-    save(out, system, samples, request)
-    shown = pictures.of_samples(
-        out / "samples.png", system.gives, samples.x, system.request.describe(request)
-    )
-    files = " and ".join(map(str, [out / "samples.npz", *([shown] if shown else [])]))
-    print(f"{options.num} samples in {samples.seconds:.1f} s: {files}")
-
-
-def _save(path, arrays):
-    """Write an .npz file that is either whole or not there."""
-    scratch = path.with_suffix(".tmp")
-    try:
-        with run_folder.naming(path), scratch.open("wb") as file:
-            np.savez_compressed(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        if not zipfile.is_zipfile(scratch):
-            raise OSError(f"could not write {path}")
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    said = system.request.describe(request)
+    with output.together(out, "samples.npz", "samples.png") as scratch:
+        save(scratch, system, samples, request)
+        shown = pictures.of_samples(scratch / "samples.png", str(system.gives), samples.x, said)
+    written = [str(out / "samples.npz")] + ([str(out / shown.name)] if shown else [])
+    print(f"{options.num} samples in {samples.seconds:.1f} s: {' and '.join(written)}")
 
 
 def cli():

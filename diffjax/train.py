@@ -20,7 +20,7 @@ from diffjax import commands, data, systems
 from diffjax.commands import devices, evaluation_settings, phases
 from diffjax.evaluation import pictures
 from diffjax.systems.options import call, require, section
-from diffjax.training import fit, metrics, sharding, workdir
+from diffjax.training import checkpoints, fit, loop, metrics, sharding, workdir
 from diffjax.training import state as states
 from diffjax.training import step as steps
 from diffjax.training.stopping import on_signals
@@ -66,22 +66,29 @@ def train(config, folder, about="A training run.", progress=True, should_stop=la
     Raises:
       ValueError: naming the field of the config that does not fit.
     """
-    state = None
-    for own, place in phases.of(config, workdir.local(folder)):
+    state, runs = None, phases.of(config, workdir.local(folder))
+    for own, _ in runs:
+        _check(own)
+    for own, place in runs:
         state = _train(own, place, about, progress, should_stop)
         if int(state.step) < own.training.num_steps:
             break
     return state
 
 
-def _train(config, folder, about, progress, should_stop):
+def _check(config):
+    """Raise for what is wrong in a config by itself, before its data are read."""
     _check_keys("config", config, [*_COMMON, *systems.module(config).SECTIONS])
     _check_keys("config.training", section(config, "training"), _TRAINING)
     require(config, *(f"training.{name}" for name in _REQUIRED))
     for name, least in _COUNTS.items():
         if name in config.training:
             _check_count(f"training.{name}", config.training[name], least)
+    systems.make_ema(config)
     evaluation_settings.read(config)
+
+
+def _train(config, folder, about, progress, should_stop):
     source = systems.load_data(config, "train")
     config = _with_names(config, source)
     run = _Run(config, folder, source)
@@ -92,6 +99,7 @@ def _train(config, folder, about, progress, should_stop):
         )
         _check_data(folder, source)
         frozen, source = run.system.prepare(folder, source)
+        _check_names(run.system, source)
         return fit(
             run.system, run.optimizers, _batches(config, source, run.rows), workdir=folder, frozen=frozen,
             ema_decay=run.decays, mesh=run.mesh, writers=run.writers,
@@ -109,9 +117,11 @@ class _Run:
         self.system = systems.build(config, folder)
         self.optimizers = systems.make_optimizer(config, self.system)
         self.decays = systems.make_ema(config)
-        self.writers = [_writer(name) for name in settings.get("writers", ())]
+        self.writers = [
+            call("training.writers", metrics.writer, {"name": name}) for name in settings.get("writers", ())
+        ]
         self.rows = settings.batch_size * steps.rows_a_step(self.system)
-        given = dict(settings.get("mesh", {}))
+        given = section(config, "training.mesh") if settings.get("mesh") is not None else {}
         self.mesh = call(
             "training.mesh", sharding.make_mesh, given | ({} if given else _all_devices(self.rows))
         )
@@ -174,17 +184,26 @@ def _trace(run):
     """Raise what the system itself refuses, by tracing it: nothing is compiled or written."""
     settings, system = run.config.training, run.system
     _batches(run.config, run.source, run.rows).close()
-    if system.frozen:
-        return  # its batches are known after `prepare`; what it stands on was checked by building it
-    batch = run.source.gather(np.zeros(run.rows, int))
-    key = jax.random.key(0)
+    rows = lambda leaf: jax.ShapeDtypeStruct((run.rows, *leaf.shape[1:]), leaf.dtype)
+    # what `prepare` will add is known by its shape alone, and so is what it will read
+    batch = jax.tree.map(rows, {**system.example, **run.source.gather(np.zeros(1, int))})
+    step = steps.make(system, run.optimizers, run.decays, settings.get("accumulate", 1))
 
-    def once(key, batch):
-        state = states.initial(system, run.optimizers, key, batch, {}, tuple(run.decays))
-        step = steps.make(system, run.optimizers, run.decays, settings.get("accumulate", 1))
-        return step(state, {}, key, batch)
+    def once(key, batch, frozen):
+        state = states.initial(system, run.optimizers, key, batch, frozen, tuple(run.decays))
+        return step(state, frozen, key, batch)
 
-    jax.eval_shape(once, key, batch)
+    _, measured = jax.eval_shape(once, jax.random.key(0), batch, system.frozen)
+    # the pictures that are made on the way have no numbers
+    loop.check_metric(settings.get("best_metric", "loss"), measured, sample_every=0)
+
+
+def _check_names(system, source):
+    """Raise for a batch that lacks what the system says of one."""
+    names = source.gather(np.zeros(1, int))
+    for name in system.example:
+        if name not in names:
+            raise ValueError(f"system needs {name!r} in a batch, but {source.name} has {', '.join(names)}")
 
 
 def _sampler(system, config, source, folder):
@@ -222,13 +241,6 @@ def _next_commands(folder):
     }
 
 
-def _writer(name):
-    try:
-        return metrics.writer(name)
-    except ValueError as error:
-        raise ValueError(f"training.writers: {error}") from error
-
-
 def _check_count(name, value, least):
     most = 2**32 - 1 if name.endswith(".seed") else 2**31 - 1
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
@@ -253,9 +265,9 @@ def _main(argv):
     about = _about(config_flags.get_config_filename(options["config"]), options.config)
     folder = workdir.local(options.workdir)
     with on_signals() as received:
-        state = train(options.config, folder, about, should_stop=received)
+        train(options.config, folder, about, should_stop=received)
     if jax.process_index() == 0:
-        print(_last_words(folder, int(state.step), options.config.training.num_steps, received()))
+        print(_last_words(phases.of(options.config, folder), received()))
     if received() is signal.SIGINT:
         sys.exit(130)  # what a shell expects of a command ended by Ctrl-C
 
@@ -268,14 +280,18 @@ def _about(file, config):
     given, there = workdir.flat(config.to_dict()), workdir.flat(own.to_dict())
     changed = {key: value for key, value in given.items() if value != there.get(key, there)}
     told = "".join(f"\n    {key} = {value!r}" for key, value in changed.items())
-    if any(key.split(".")[0] in ("system", "data") for key in changed):  # what the file says is of other data
+    if changed.keys() & {"system", "data.name", "data.path"}:  # what the file says is of other data
         return f"System {config.system!r} on data {config.data.name!r}: {file} with{told}"
     about = inspect.getdoc(module) or "A training run."
     return f"{about}\n\nChanged here:\n{told}" if changed else about
 
 
-def _last_words(folder, step, num_steps, received):
-    if step == num_steps:
+def _last_words(runs, received):
+    for config, folder in runs:
+        step, num_steps = checkpoints.latest_step(folder) or 0, config.training.num_steps
+        if step < num_steps:
+            break
+    else:
         return f"done: {folder}/README.md says what is in the folder and how to go on"
     why = f"stopped by {received.name if received else 'another process'}"
     if step == 0:

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import jax
 import numpy as np
 
-Array = jax.Array | np.ndarray  # what lives on a device, and what the host computes in float64
-if TYPE_CHECKING:
-    ArrayLike = Any  # a type checker cannot calculate with the union below
+if TYPE_CHECKING:  # a type checker cannot calculate with the unions below
+    Array = ArrayLike = Any
 else:
+    Array = jax.Array | np.ndarray  # what lives on a device, and what the host computes in float64
     ArrayLike = jax.typing.ArrayLike  # these, numpy's scalars and Python's numbers
 Extended = Annotated[float, "may be infinite"]
 

@@ -1,6 +1,6 @@
 """Wrong calls of public functions, made from right ones: how many are named by one line before anything compiles.
 
-    python tests/wrong_calls.py [-v]
+    PYTHONPATH=.:tests python tests/wrong_calls.py [-v]
 
 A function of the table has a right call, argument by argument. From each come wrong ones: an argument that is missing,
 misspelled or one too many; a value of another type, shape or range, or NaN. A wrong call is
@@ -11,9 +11,9 @@ misspelled or one too many; a value of another type, shape or range, or NaN. A w
     silent    not refused
 """
 
+# ruff: noqa: E501
 import collections
 import inspect
-import math
 import re
 import sys
 import warnings
@@ -104,7 +104,12 @@ _SAMPLE = {
 _GRID = {"n": count(5)}
 _ORDER = {"order": A(2, 0, 7)}
 _NOISY = {"eta": share(0.5), "s_noise": A(1.0, -1.0, INF)}
-_CHURN = {"s_churn": A(1.0, -1.0, INF), "s_min": A(0.0, -1.0), "s_max": A(INF, -1.0, fine=(INF,)), "s_noise": A(1.0, -1.0, INF)}
+_CHURN = {
+    "s_churn": A(1.0, -1.0, INF),
+    "s_min": A(0.0, INF),
+    "s_max": A(INF, -1.0, fine=(INF,)),
+    "s_noise": A(1.0, -1.0, INF),
+}
 
 TABLE = {
     "schedules.linear_beta": (schedules.linear_beta, {"num_steps": count(20), "beta_start": share(1e-4), "beta_end": share(0.02)}),
@@ -123,12 +128,12 @@ TABLE = {
     "schedules.shifted": (schedules.shifted, {"schedule": A(FLOW, schedules.rectified_flow, CHAIN), "factor": positive(2.0)}),
     "vp_linear()": (VP.__call__, {"t": A(0.5, -0.1, 1.5, "noon", fine=([0.5],))}),
     "cosine_beta(20)": (CHAIN.__call__, {"t": A(5, -1, 21, "noon", fine=(2.5,))}),
-    "learned.init": (learned.init, {"key": KEY, "log_snr_max": A(13.3, -9.0), "log_snr_min": A(-5.0, 20.0), "width": count(8)}),
+    "learned.init": (learned.init, {"key": KEY, "log_snr_max": A(13.3, -9.0), "log_snr_min": A(-5.0, 20.0), "width": A(8, -3, 2.5)}),
     "annealing.largest_distance": (annealing.largest_distance, {"x": np.zeros((3, 2)), "batch": count(2)}),
     "annealing.overlap": (annealing.overlap, {"ratio": A(1.5, 0.5, 0.0), "dim": count(10)}),
     "annealing.level_ratio": (annealing.level_ratio, {"dim": count(10), "share": A(0.5, 0.0, 1.5)}),
     "annealing.num_levels": (annealing.num_levels, {"sigma_max": positive(50.0), "sigma_min": positive(0.01), "dim": count(10)}),
-    "annealing.variance_ratio": (annealing.variance_ratio, {"step": A(0.1, 3.0, -1.0), "ratio": A(1.1, 0.5), "num_steps": count(5)}),
+    "annealing.variance_ratio": (annealing.variance_ratio, {"step": A(0.1, 3.0, -1.0), "ratio": A(1.1, 0.5), "num_steps": A(5, -3, 2.5)}),
     "annealing.step_size": (annealing.step_size, {"sigma_max": positive(50.0), "sigma_min": positive(0.01), "num_levels": A(10, 0, 2.5), "num_steps": count(5)}),
     "gaussian.sample": (gaussian.sample, {"key": KEY, "g": Gaussian(X, 0 * X)}),
     "gaussian.log_prob": (gaussian.log_prob, {"g": Gaussian(X, 0 * X), "x": like(X)}),
@@ -193,9 +198,9 @@ TABLE = {
     "grids.karras": (grids.karras, {**_GRID, "sigma_min": positive(0.01), "sigma_max": positive(80.0), "rho": A(7.0, 0, -1.0)}),
     "grids.exponential": (grids.exponential, {**_GRID, "sigma_min": positive(0.01), "sigma_max": positive(80.0)}),
     "grids.log_snr": (grids.log_snr, {**_GRID, "schedule": A(VP, schedules.vp_linear)}),
-    "grids.subdivide": (grids.subdivide, {"times": A([0.8, 0.4, 0.2], "all", [0.2, 0.4]), "schedule": VP, "parts": A(2, 1.5, [1, 2, 3], 0)}),
-    "grids.spaced": (grids.spaced, {"num_steps": count(20), "sections": A("5", "many", 2.5, "50")}),
-    "grids.make": (grids.make, {"schedule": A(CHAIN, schedules.cosine_beta), "steps": count(5), "kind": "uniform"}),
+    "grids.subdivide": (grids.subdivide, {"times": A([0.8, 0.4, 0.2], "all", [0.2, NAN]), "schedule": VP, "parts": A(2, 1.5, [1, 2, 3], 0)}),
+    "grids.spaced": (grids.spaced, {"num_steps": count(20), "sections": A("5", "many", 2.5, "50", fine=(3,))}),
+    "grids.make": (grids.make, {"schedule": A(CHAIN, schedules.cosine_beta), "steps": count(5), "grid": "uniform"}),
     "likelihoods.log_likelihood": (likelihoods.log_likelihood, {"key": A(None, 0), "denoise": DENOISE, "schedule": A(VP, "vp"), "x": X, "divergence": "exact", "times": A(TIMES, 5, "all"), "integrator": A(None, samplers.heun())}),
     "likelihoods.log_likelihood_mmse": (likelihoods.log_likelihood_mmse, {"key": A(None, 0), "denoise": DENOISE, "schedule": A(VP, "vp"), "x": X, "num_levels": count(4), "expectation": "quadrature", "nodes": count(4)}),
     "likelihoods.likelihood_grid": (likelihoods.likelihood_grid, {**_GRID, "schedule": VP}),
@@ -220,7 +225,7 @@ TABLE = {
     "objectives.log_normal": (objectives.log_normal, {"mean": A(-1.2, "low"), "std": A(1.2, -1.0)}),
     "objectives.logit_normal": (objectives.logit_normal, {"mean": A(0.0, "low"), "std": A(1.0, -1.0)}),
     "weightings.min_snr": (weightings.min_snr, {"gamma": positive(5.0)}),
-    "weightings.p2": (weightings.p2, {"gamma": A(1.0, -1.0, INF), "k": positive(1.0)}),
+    "weightings.p2": (weightings.p2, {"gamma": A(1.0, -1.0, INF), "k": A(1.0, -1.0, INF)}),
     "weightings.edm": (weightings.edm, {"sigma_data": positive(0.5)}),
     "weightings.sigmoid": (weightings.sigmoid, {"bias": A(2.0, INF)}),
     "weightings.soft_min_snr": (weightings.soft_min_snr, {"gamma": positive(4.0)}),
@@ -239,12 +244,9 @@ TABLE = {
 }  # fmt: skip
 
 
-def wrong_values(right, argument):
+def wrong_values(right, parameter):
     """Return values of another type than a right one; NaN for numbers."""
-    if isinstance(argument, inspect.Parameter) and argument.default is None:
-        none = ()
-    else:
-        none = (None,)
+    none = () if parameter.default is None else (None,)
     if isinstance(right, bool):
         return ("yes", *none)
     if isinstance(right, int):
@@ -267,7 +269,9 @@ def wrong_values(right, argument):
 
 
 def _same(a, b):
-    return type(a) is type(b) and (a is b or (isinstance(a, float | int | str | tuple | list) and (a == b or a != a and b != b)))
+    return type(a) is type(b) and (
+        a is b or (isinstance(a, float | int | str | tuple | list) and (a == b or (a != a and b != b)))
+    )
 
 
 def calls():
@@ -328,7 +332,9 @@ def survey():
         end, said = ask(TABLE[name][0], argument, arguments)
         table[name][end] += 1
         given = repr(arguments[argument]) if argument in arguments else "left out"
-        told.append((end, f"{name}({argument}={' '.join(given.split())[:40]}) [{kind}]", " ".join(said.split())[:160]))
+        told.append(
+            (end, f"{name}({argument}={' '.join(given.split())[:40]}) [{kind}]", " ".join(said.split())[:160])
+        )
     return table, told
 
 
@@ -343,7 +349,9 @@ def main():
     for name, ends in {**table, "all": total}.items():
         print(f"{name:38}" + "".join(f"{ends[end]:9}" for end in ENDS))
     calls = sum(total.values())
-    print(f"{calls} wrong calls of {len(table)} functions: {100 * total['named'] / calls:.1f}% named by one line")
+    print(
+        f"{calls} wrong calls of {len(table)} functions: {100 * total['named'] / calls:.1f}% named by one line"
+    )
 
 
 if __name__ == "__main__":

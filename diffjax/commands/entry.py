@@ -74,6 +74,8 @@ def config_module(file: str | Path) -> ModuleType:
             f"config must be a Python file with get_config(), got {str(file)!r}, which does not exist"
         )
     spec = importlib.util.spec_from_file_location("config_file", file)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"config must be a Python file with get_config(), got {str(file)!r}")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from diffjax import systems
 from diffjax.systems import older, stages
-from diffjax.systems.options import nearest
+from diffjax.systems.options import nearest, of_json
 from diffjax.training import checkpoints, sharding
 from diffjax.training import workdir as run_folder
 from diffjax.training.system import System, Variables
@@ -54,7 +54,7 @@ def load(
       ValueError: if the folder is no run or has no checkpoint, or names or shapes differ from the config's
         network; it names the first.
     """
-    if isinstance(run, ConfigDict):
+    if not isinstance(run, str | Path):
         system = systems.build(run)
         if system.updates:
             raise ValueError(
@@ -66,8 +66,8 @@ def load(
             )
         return Loaded(system, _placed(Variables(frozen=system.prepare(None)[0]), mesh), None)
     workdir = run_folder.local(run)
-    system = systems.build(load_config(workdir, config), workdir)
-    step = best_step(workdir, load_config(workdir, config)) if step == "best" else step
+    config = load_config(workdir, config)
+    system, step = systems.build(config, workdir), stages.step_of(workdir, step, config)
     values, step = checkpoints.restore_served(workdir, system.serves, ema=ema, step=step)
     variables = stages.placed(system, older.named(values), system.prepare(workdir)[0], str(workdir))
     return Loaded(system, _placed(variables, mesh), step)
@@ -77,11 +77,6 @@ def _placed(variables, mesh):
     if mesh is None:
         return variables
     return jax.device_put(variables, sharding.shardings(mesh, variables, sharding.replicated))
-
-
-def best_step(workdir: Path, config: ConfigDict) -> int:
-    """Return the step of the best checkpoint, by `training.best_metric`."""
-    return checkpoints.best_step(workdir, config.training.get("best_metric", "loss"))
 
 
 def load_config(workdir: str | Path, config: ConfigDict | None = None) -> ConfigDict:
@@ -108,7 +103,7 @@ def load_config(workdir: str | Path, config: ConfigDict | None = None) -> Config
             f"workdir {workdir} has no config.json: it is not a run's folder, or was trained without the "
             "command; --config says what was trained there"
         )
-    own = ConfigDict(_tuples(run_folder.read_config(workdir)))
+    own = ConfigDict(of_json(run_folder.read_config(workdir)))
     if config is None:
         return own
     for section in ("system", *systems.module(own).IDENTITY):
@@ -145,9 +140,3 @@ def _identity(section, fields):
     if section != "data" or not isinstance(fields, Mapping):
         return fields
     return {key: fields.get(key) for key in ("name", "shape", "num_classes")}
-
-
-def _tuples(tree):
-    if isinstance(tree, dict):
-        return {key: _tuples(value) for key, value in tree.items()}
-    return tuple(map(_tuples, tree)) if isinstance(tree, list) else tree

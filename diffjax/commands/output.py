@@ -27,14 +27,15 @@ def writable(folder: str | Path) -> Path:
 
 
 @contextmanager
-def together(folder: Path) -> Iterator[Path]:
+def together(folder: Path, *names: str) -> Iterator[Path]:
     """Yield an empty folder whose files and folders take their places in another one when all are written.
 
     Whatever ends it early, a full disk or Ctrl-C, leaves what was there before: numbers and pictures in a
-    folder are always of one evaluation.
+    folder are always of the same samples.
 
     Args:
-      folder: where they go. A folder takes the place of one of the same name, with all that is in it.
+      folder: where they go.
+      *names: of files and folders that belong together; what there was of them before is removed.
 
     Raises:
       OSError: naming the file that could not be written.
@@ -46,10 +47,12 @@ def together(folder: Path) -> Iterator[Path]:
             scratch.mkdir()
         yield scratch
         with workdir.naming(folder):
-            for new in sorted(scratch.iterdir()):
-                old = folder / new.name
-                if old.is_dir():
-                    shutil.rmtree(old)
-                new.replace(old)
+            for name in names:
+                if (folder / name).is_dir():
+                    shutil.rmtree(folder / name)
+                elif not (scratch / name).exists():
+                    (folder / name).unlink(missing_ok=True)
+                if (scratch / name).exists():
+                    (scratch / name).replace(folder / name)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -97,9 +97,8 @@ def _points(task, config, conditional):
         fresh = fresh.take(np.random.default_rng(task.seed).permutation(len(fresh)))
     num = max(1, min(num, len(fresh) // 2))
     real, held_out = fresh.take(np.arange(num)), fresh.take(np.arange(min(num, len(fresh) - 1), len(fresh)))
-    classify = None
-    if real.label is not None:
-        classify = lambda x: real.label[neighbours.nearest(x, real.x)[0]]
+    label = real.label
+    classify = None if label is None else lambda x: label[neighbours.nearest(x, real.x)[0]]
     return Reference(real, task.train, held_out, extractors.coordinates(), classify, conditional, task.seed)
 
 

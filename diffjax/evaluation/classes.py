@@ -26,11 +26,12 @@ def _accuracy(reference: Reference):
 
 
 def _components(reference: Reference):
-    real = reference.real
-    expected = shares(real.label, real.num_classes)
+    label, num_classes = reference.real.label, reference.real.num_classes
+    assert label is not None and num_classes is not None  # it needs "components"
+    expected = shares(label, num_classes)
 
     def measure(examples: Examples):
-        found = shares(examples.classes, real.num_classes)
+        found = shares(examples.classes, num_classes)
         return {"weights": found.tolist(), "weights_off": total_variation(found, expected)}
 
     return measure

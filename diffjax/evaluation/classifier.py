@@ -1,8 +1,9 @@
 """A judge for samples: a classifier trained on real labelled images alone, in a minute at most."""
 
 import functools
+from collections.abc import Hashable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import flax.errors
 import flax.traverse_util as traverse
@@ -52,7 +53,7 @@ class Classifier(NamedTuple):
 
     def _apply(self, images):
         rows = lambda rows: to_model(images[rows])
-        return batches.over(rows, len(images), _BLOCK, _forward(self.module), self.params)
+        return batches.over(rows, len(images), _BLOCK, _forward(cast(Hashable, self.module)), self.params)
 
 
 def fit(
@@ -82,7 +83,7 @@ def fit(
     Raises:
       ValueError: if the source has no labels or is not one of images.
     """
-    if source.label is None or source.x.dtype != np.uint8:
+    if source.label is None or source.num_classes is None or source.x.dtype != np.uint8:
         raise ValueError(f"a classifier needs labelled images, but {source.name} has none")
     module = ConvClassifier(source.num_classes)
     optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, num_steps))
@@ -113,10 +114,10 @@ def save(classifier: Classifier, path: str | Path) -> Path:
     Returns:
       The file's path.
     """
-    arrays = traverse.flatten_dict(jax.device_get(classifier.params), sep="/")
+    arrays: dict[str, Any] = dict(traverse.flatten_dict(jax.device_get(classifier.params), sep="/"))
     accuracy = np.nan if classifier.accuracy is None else classifier.accuracy
     with files.whole(path) as file:
-        np.savez(file, scale=classifier.scale, accuracy=accuracy, **arrays)
+        np.savez(file, **{"scale": classifier.scale, "accuracy": accuracy, **arrays})  # pyright: ignore
     return Path(path)
 
 
@@ -193,5 +194,5 @@ def _shift(key, x):
 
 
 @functools.cache
-def _forward(module):
+def _forward(module: Any):
     return jax.jit(module.apply)

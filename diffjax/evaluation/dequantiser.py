@@ -25,7 +25,10 @@ from diffjax.process.level import evenly, log_snr_rate, part
 from diffjax.training import in_memory
 from diffjax.training.system import System, Variables
 
-ENDS = {"low": -1 - 1 / 255, "high": 1 + 1 / 255}  # bins around the values x / 127.5 - 1 that networks see
+ENDS: dict[str, Any] = {
+    "low": -1 - 1 / 255,
+    "high": 1 + 1 / 255,
+}  # bins around the values x / 127.5 - 1 that networks see
 
 
 class Dequantisation(NamedTuple):
@@ -86,7 +89,7 @@ def fit(
     if source.x.dtype != np.uint8:
         raise ValueError(f"images must be uint8, whose 256 values are dequantised; got {source.x.dtype}")
     module = ConvDequantiser()
-    bits = _bound(system, system.schedule(variables), module)
+    bits = _bound(system, model_of(system)[1](variables), module)
     optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, num_steps))
     images = batches.on_device(source)
 
@@ -109,6 +112,19 @@ def fit(
 DEQUANTISATIONS = {"uniform": lambda *model, **options: UNIFORM, "variational": fit}
 
 
+def model_of(system: System) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return a system's denoiser and schedule, each of its variables.
+
+    Raises:
+      ValueError: if it lacks one.
+    """
+    if system.denoiser is None or system.schedule is None:
+        raise ValueError(
+            "a likelihood by the ODE needs a denoiser and a noise schedule, which this system lacks"
+        )
+    return system.denoiser, system.schedule
+
+
 def _draw(module, weights, key, codes):
     mean, log_scale = module.apply(weights, to_model(codes))
     return dequantisation.logit_logistic(key, codes, mean, log_scale, **ENDS)
@@ -118,7 +134,7 @@ def _bound(system, schedule, module):
     """Return (weights, variables, key, batch of codes) -> one draw of the bound on their mean bits/dim."""
     ends = schedule(likelihood_grid(1, schedule))
     first, last = (part(ends, i) for i in range(2))
-    reach = last.log_snr - first.log_snr
+    reach, denoiser = last.log_snr - first.log_snr, model_of(system)[0]
 
     def bits(weights, variables, key, batch):
         codes, seen = batch["x"], batch | {"x": to_model(batch["x"])}
@@ -129,7 +145,7 @@ def _bound(system, schedule, module):
         level = schedule(schedule.inv_log_snr(first.log_snr + reach * u))
         cond = system.request.encode(variables, system.request.of_batch(variables, key, seen))
         nats = continuous_elbo.terms(
-            system.denoiser(variables), x, eps, level, cond, eps_0=eps_0, level_0=first, level_1=last,
+            denoiser(variables), x, eps, level, cond, eps_0=eps_0, level_0=first, level_1=last,
             span=reach / log_snr_rate(level), prior_std=schedule.prior_std, values=None,
         )  # fmt: skip
         dims = math.prod(x.shape[1:])

@@ -62,7 +62,22 @@ class Reference:
     @functools.cached_property
     def features(self) -> Float[np.ndarray, "real features"]:
         """Features of `real`."""
-        return self.extractor.features(np.asarray(self.real.x))
+        return self.features_of(np.asarray(self.real.x))
+
+    def features_of(self, x: Shaped[Array, "count ..."]) -> Float[np.ndarray, "count features"]:
+        """Return the features of examples."""
+        assert self.extractor is not None  # of evaluators that need "features"
+        return self.extractor.features(np.asarray(x))
+
+    def probabilities_of(self, x: Shaped[Array, "count ..."]) -> Float[np.ndarray, "count classes"]:
+        """Return the extractor's probabilities of examples."""
+        assert self.extractor is not None and self.extractor.probabilities is not None
+        return self.extractor.probabilities(np.asarray(x))
+
+    def classes_of(self, x: Shaped[Array, "count ..."]) -> Int[np.ndarray, " count"]:
+        """Return the classes that examples are taken for."""
+        assert self.classify is not None  # of evaluators that need "classes"
+        return self.classify(np.asarray(x))
 
     def lacks(self, needs: Sequence[str]) -> str | None:
         """Say what there is not of what an evaluator needs, or None."""
@@ -103,12 +118,12 @@ class Examples:
     @functools.cached_property
     def features(self) -> Float[np.ndarray, "count features"]:
         """Features of the examples."""
-        return self.reference.extractor.features(self.x)
+        return self.reference.features_of(self.x)
 
     @functools.cached_property
     def classes(self) -> Int[np.ndarray, " count"]:
         """Classes that the examples are taken for."""
-        return self.reference.classify(self.x)
+        return self.reference.classes_of(self.x)
 
 
 Measure = Callable[[Examples], Metrics]

@@ -82,7 +82,12 @@ def lpips_trunk(
       FileNotFoundError, ValueError: see `diffjax.pretrained.load`.
     """
     module, variables = pretrained.load(path, architecture)
-    pooled = jax.jit(lambda v, images: module.apply(v, _enlarge(images))[-1].mean(axis=(1, 2)))
+
+    @jax.jit
+    def pooled(variables, images):
+        maps: Any = module.apply(variables, _enlarge(images))
+        return maps[-1].mean(axis=(1, 2))
+
     width = module.stages[-1][-1].features
     return Extractor(
         architecture,

@@ -34,7 +34,7 @@ def inception_score(probabilities: Float[Array, "n classes"]) -> float:
 
 def _prepare(reference: Reference):
     def measure(examples: Examples):
-        return {"inception_score": inception_score(reference.extractor.probabilities(examples.x))}
+        return {"inception_score": inception_score(reference.probabilities_of(examples.x))}
 
     return measure
 

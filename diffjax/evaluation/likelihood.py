@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from diffjax.evaluation.dequantiser import ENDS, UNIFORM, Dequantisation
+from diffjax.evaluation.dequantiser import ENDS, UNIFORM, Dequantisation, model_of
 from diffjax.likelihoods import dequantisation, likelihood_grid, log_likelihood
 from diffjax.pixels import to_uint8
 from diffjax.training.system import System, Variables
@@ -49,7 +49,8 @@ def measure(
     Reference:
       Song et al. 2021, section 4.3 and appendix D.2; Theis et al. 2016.
     """
-    schedule = system.schedule(variables)
+    denoiser, schedule_of = model_of(system)
+    schedule = schedule_of(variables)
     times = likelihood_grid(steps, schedule)
 
     def bits(both: Any, key: jax.Array, batch: Any) -> dict[str, jax.Array]:
@@ -57,7 +58,7 @@ def measure(
         x, log_q = dequantise.draw(weights, key_noise, to_uint8(batch["x"]))
         cond = system.request.encode(variables, system.request.of_batch(variables, key, batch))
         log_p = log_likelihood(
-            key_probes, system.denoiser(variables), schedule, x, cond=cond, divergence="hutchinson",
+            key_probes, denoiser(variables), schedule, x, cond=cond, divergence="hutchinson",
             probes=probes, times=times,
         )  # fmt: skip
         return {"bits_per_dim": dequantisation.bits_per_dim(log_p, math.prod(x.shape[1:]), log_q, **ENDS)}

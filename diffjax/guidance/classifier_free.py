@@ -49,15 +49,15 @@ def classifier_free(
         raise ValueError(
             f"give exactly one of scale (s) and weight (w = s - 1), got scale={scale}, weight={weight}"
         )
-    name, scale = ("weight", 1 + weight) if scale is None else ("scale", scale)
-    checks.finite(name, scale)
+    name, s_of_all = ("scale", scale) if weight is None else ("weight", 1 + weight)
+    checks.finite(name, s_of_all)
 
     @checked
     def transform(denoise: Denoiser) -> Denoiser:
         denoise = returning_prediction(denoise)
 
         def guided(x_t, level, cond=None):
-            s = expand(checks.one_each(name, scale, len(x_t)), x_t)
+            s = expand(checks.one_each(name, s_of_all, len(x_t)), x_t)
             both = _both(null, cond, len(x_t))
             # A new axis and vmap: the batch axis, and so its sharding, stays as it is.
             pair = jax.vmap(denoise, (None, None, 0))(x_t, level, both)

@@ -99,9 +99,9 @@ def logit_logistic(
 
 @checked
 def bits_per_dim(
-    log_p: ArrayLike,
+    log_p: float | Float[Array, " batch"],
     dims: int,
-    log_q: ArrayLike = 0.0,
+    log_q: float | Float[Array, " batch"] = 0.0,
     levels: int = 256,
     low: float = -1.0,
     high: float = 1.0,
@@ -138,6 +138,7 @@ def _place(codes, u, levels, low, high):
 
 def _checked(codes, levels, low, high):
     _bins(levels, low, high)
+    checks.within("codes", codes, 0, levels - 1)
     return jnp.asarray(codes)
 
 

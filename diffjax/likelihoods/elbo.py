@@ -9,13 +9,13 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from diffjax.border import checked
 from diffjax.process import checks, forward, gaussian
 from diffjax.process.level import Schedule, mean_of_each, part
 from diffjax.process.prediction import Denoiser, Prediction
 from diffjax.samplers.solver import Times
-from diffjax.samplers.transitions.ancestral import Variance
 from diffjax.types import Array, ArrayLike, Float, Key
 
 Decoder = Literal["discretized", "gaussian"]
@@ -34,7 +34,7 @@ def bits_per_dim(
     schedule: Schedule,
     x0: Float[Array, "batch *shape"],
     *,
-    variance: Variance = "fixed_small",
+    variance: forward.Variance = "fixed_small",
     cond: Any = None,
     times: Times | None = None,
     noise: Float[Array, "..."] | None = None,
@@ -108,7 +108,7 @@ def bits_per_dim(
 
 def _check_range(x0):
     """Raise for host-known pixels that no bin of the decoder holds: such as 0..255, or not finite."""
-    if isinstance(x0, jax.core.Tracer):
+    if isinstance(x0, Tracer):
         return
     values = np.asarray(x0)  # jnp would trace a constant inside jit
     low, high = values.min(), values.max()
@@ -122,7 +122,7 @@ def term_of(
     x_t: Float[Array, "batch *shape"],
     x0: Float[Array, "batch *shape"],
     at_data: ArrayLike,
-    variance: Variance,
+    variance: forward.Variance,
     decoder: Decoder = "discretized",
     cdf: Cdf = "tanh",
 ) -> Float[Array, " batch"]:

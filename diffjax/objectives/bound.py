@@ -11,8 +11,9 @@ from diffjax.border import checked
 from diffjax.objectives.denoising import denoising
 from diffjax.objectives.weightings import Weighting
 from diffjax.process import checks, elbo, forward
-from diffjax.process.level import NoiseLevel, Schedule, namespace
+from diffjax.process.level import NoiseLevel, namespace
 from diffjax.process.prediction import Network, Reading
+from diffjax.process.schedules import Chain
 from diffjax.types import Array, ArrayLike, Float
 
 
@@ -27,7 +28,7 @@ def bound(
     level_s: NoiseLevel,
     reading: Reading | None = None,
     kind: str | None = None,
-    variance: str = "learned_range",
+    variance: forward.Variance = "learned_range",
     floor: ArrayLike = -np.inf,
     pair: forward.Pair | None = None,
     x_t: Float[Array, "batch *shape"] | None = None,
@@ -86,7 +87,7 @@ def hybrid(
     reading: Reading | None = None,
     kind: str | None = None,
     weighting: Weighting | None = None,
-    variance: str = "learned_range",
+    variance: forward.Variance = "learned_range",
     floor: ArrayLike = -np.inf,
     pair: forward.Pair | None = None,
     x_t: Float[Array, "batch *shape"] | None = None,
@@ -130,7 +131,7 @@ def hybrid(
 
 
 @checked
-def step_table(chain: Schedule) -> Callable[[ArrayLike], forward.Pair]:
+def step_table(chain: Chain) -> Callable[[ArrayLike], forward.Pair]:
     """Return n -> Pair of the step n -> n - 1, read from a table made on the host in float64.
 
     In float32 the difference of two neighbouring log SNRs keeps four digits; the table keeps all seven.
@@ -148,7 +149,7 @@ def step_table(chain: Schedule) -> Callable[[ArrayLike], forward.Pair]:
       >>> round(float(objectives.step_table(chain)(2).alpha_ts), 6)
       0.8
     """
-    n = np.arange(1, checks.chain("step_table", chain).num_steps + 1)
+    n = np.arange(1, chain.num_steps + 1)
     table = forward.pair(chain(n - 1), chain(n), chain.floor())
     return lambda n: jax.tree.map(lambda a: jnp.asarray(a)[jnp.asarray(n).astype(int) - 1], table)
 

@@ -14,7 +14,7 @@ from diffjax.border import checked
 from diffjax.process import checks, prediction
 from diffjax.process import energy as energies
 from diffjax.process.energy import Energy
-from diffjax.types import Array, ArrayLike, Float
+from diffjax.types import Array, Float
 
 
 @checked
@@ -22,7 +22,7 @@ def contrastive_divergence(
     energy: Energy,
     x: Float[Array, "batch *shape"],
     x_model: Float[Array, "batch *shape"],
-    t: ArrayLike = 0.0,
+    t: float | Float[Array, " batch"] = 0.0,
     cond: Any = None,
     *,
     regularization: float = 0.0,

@@ -66,4 +66,4 @@ def put(
       [0.0, 0.0, 1.0]
     """
     checks.within("places", places, 0, len(buffer) - 1)
-    return buffer.at[places].set(jax.lax.stop_gradient(x))
+    return jnp.asarray(buffer).at[places].set(jax.lax.stop_gradient(x))

@@ -27,7 +27,7 @@ from diffjax.objectives.weightings import Weighting
 from diffjax.process import checks, prediction
 from diffjax.process.level import NoiseLevel, mean_of_each, sum_of_each
 from diffjax.process.prediction import Network
-from diffjax.types import Array, ArrayLike, Float
+from diffjax.types import Array, Float
 
 Losses = tuple[Float[Array, " batch"], dict[str, Any]]
 
@@ -37,7 +37,7 @@ def explicit(
     network: Network,
     x: Float[Array, "batch *shape"],
     score: Float[Array, "batch *shape"],
-    t: ArrayLike = 0.0,
+    t: float | Float[Array, " batch"] = 0.0,
     cond: Any = None,
 ) -> Losses:
     """Return half the squared error of a known score, (1).
@@ -65,7 +65,10 @@ def explicit(
 
 @checked
 def implicit(
-    network: Network, x: Float[Array, "batch *shape"], t: ArrayLike = 0.0, cond: Any = None
+    network: Network,
+    x: Float[Array, "batch *shape"],
+    t: float | Float[Array, " batch"] = 0.0,
+    cond: Any = None,
 ) -> Losses:
     """Return Hyvarinen's loss (2) with the exact trace: D directional derivatives, for small D.
 
@@ -95,7 +98,7 @@ def sliced(
     network: Network,
     x: Float[Array, "batch *shape"],
     v: Float[Array, "batch *shape"],
-    t: ArrayLike = 0.0,
+    t: float | Float[Array, " batch"] = 0.0,
     cond: Any = None,
 ) -> Losses:
     """Return the sliced loss (3): one directional derivative whatever D.
@@ -124,7 +127,7 @@ def sliced_vr(
     network: Network,
     x: Float[Array, "batch *shape"],
     v: Float[Array, "batch *shape"],
-    t: ArrayLike = 0.0,
+    t: float | Float[Array, " batch"] = 0.0,
     cond: Any = None,
 ) -> Losses:
     """Return the sliced loss of reduced variance (4): E[(v.s)^2] = ||s||^2 is not estimated.

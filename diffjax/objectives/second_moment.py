@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from diffjax.border import checked
 from diffjax.objectives.times import TimeSampler
 from diffjax.process import checks
-from diffjax.process.level import Schedule
+from diffjax.process.schedules import Chain
 from diffjax.types import Array, Float, Int, Key
 
 
@@ -30,7 +30,7 @@ class History(NamedTuple):
 
 
 @checked
-def sampler(schedule: Schedule, length: int = 10, uniform_share: float = 0.001) -> TimeSampler:
+def sampler(schedule: Chain, length: int = 10, uniform_share: float = 0.001) -> TimeSampler:
     """Return the TimeSampler of a chain that draws by these probabilities; its state is a History.
 
     Args:
@@ -49,9 +49,8 @@ def sampler(schedule: Schedule, length: int = 10, uniform_share: float = 0.001) 
       >>> weights.tolist()
       [1.0, 1.0, 1.0]
     """
-    num_steps = checks.chain("importance sampling of times", schedule).num_steps
     return TimeSampler(
-        init=lambda: init(num_steps, length),
+        init=lambda: init(schedule.num_steps, length),
         draw=lambda key, history, n: draw(key, history, n, uniform_share),
         update=lambda history, times, losses: update(history, times, jax.lax.stop_gradient(losses)),
     )

@@ -9,13 +9,13 @@ import numpy as np
 from diffjax.border import checked
 from diffjax.likelihoods import continuous_elbo
 from diffjax.process.level import NoiseLevel
-from diffjax.process.prediction import Denoiser, Network, Reading
+from diffjax.process.prediction import Reading
 from diffjax.types import Array, Float, PyTree
 
 
 @checked
 def variational(
-    denoise: Denoiser | Network,
+    denoise: Any,
     x0: Float[Array, "batch *shape"],
     eps: Float[Array, "batch *shape"],
     level: NoiseLevel,
@@ -27,7 +27,7 @@ def variational(
     """Return one draw of the bound on -log2 p(x) per dimension for each sample.
 
     Args:
-      denoise: Denoiser, or, with a reading, the network.
+      denoise: Denoiser, or, with a reading, the Network.
       x0, eps: `[B, ...]` data and unit normal noise.
       level: NoiseLevel `[B]` at times uniform over the schedule, best `low_discrepancy`.
       cond: condition handed to the denoiser.
@@ -53,7 +53,7 @@ def variational(
     denoise = denoise if reading is None else reading.denoiser(denoise)
     nats = continuous_elbo.terms(denoise, x0, eps, level, cond, **options)
     bits = {name: value / np.log(2) for name, value in nats.items()}
-    return sum(bits.values()), bits
+    return bits["prior"] + bits["reconstruction"] + bits["diffusion"], bits
 
 
 @checked

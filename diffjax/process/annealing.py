@@ -34,12 +34,12 @@ def largest_distance(x: ArrayLike | Sequence[Any], batch: int = 1000) -> float:
       5.0
     """
     checks.count("batch", batch)
-    x = checks.numbers("x", x)
-    x = checks.batch(x).reshape(len(x), -1)
-    x = x - x.mean(0)
-    square = (x**2).sum(1)
-    parts = [x[i : i + batch] for i in range(0, len(x), batch)]
-    largest = max(((part**2).sum(1)[:, None] + square - 2 * part @ x.T).max() for part in parts)
+    points = checks.batch(checks.numbers("x", x))
+    points = points.reshape(len(points), -1)
+    points = points - points.mean(0)
+    square = (points**2).sum(1)
+    parts = [points[i : i + batch] for i in range(0, len(points), batch)]
+    largest = max(((part**2).sum(1)[:, None] + square - 2 * part @ points.T).max() for part in parts)
     return math.sqrt(max(largest, 0.0))
 
 

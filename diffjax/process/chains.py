@@ -182,23 +182,20 @@ def from_betas(betas: ArrayLike | Sequence[Any]) -> Chain:
       >>> [round(float(a), 3) for a in chain.alpha]
       [1.0, 0.9, 0.72]
     """
-    betas = np.array(betas)
-    if betas.dtype.kind not in "iuf" or betas.ndim != 1 or len(betas) == 0:
-        raise ValueError(
-            f"betas must be a non-empty 1-D array of numbers, got {betas.dtype} of shape {list(betas.shape)}"
-        )
-    betas = betas.astype(np.float64)
-    bad = ~((betas > 0) & (betas <= 1))
+    beta = checks.numbers("betas", betas).copy()
+    if beta.ndim != 1 or len(beta) == 0:
+        raise ValueError(f"betas must be a non-empty 1-D array, got shape {list(beta.shape)}")
+    bad = ~((beta > 0) & (beta <= 1))
     if bad.any():
-        raise ValueError(f"betas must be in (0, 1], got betas[{bad.argmax()}] = {betas[bad][0]:g}")
-    if (betas[:-1] == 1).any():
-        raise ValueError(f"only the last beta may be 1, got betas[{(betas == 1).argmax()}] = 1")
+        raise ValueError(f"betas must be in (0, 1], got betas[{bad.argmax()}] = {beta[bad][0]:g}")
+    if (beta[:-1] == 1).any():
+        raise ValueError(f"only the last beta may be 1, got betas[{(beta == 1).argmax()}] = 1")
     with np.errstate(divide="ignore"):
-        log_alpha2 = np.concatenate([[0.0], np.cumsum(np.log1p(-betas))])
+        log_alpha2 = np.concatenate([[0.0], np.cumsum(np.log1p(-beta))])
         sigma2 = -np.expm1(log_alpha2)
         log_snr = log_alpha2 - np.log(sigma2)
-    tables = betas, np.exp(0.5 * log_alpha2), np.sqrt(np.abs(sigma2)), log_snr
-    return _chain(tables, _preserve, prior_std=1.0)
+    alpha, sigma = np.exp(0.5 * log_alpha2), np.sqrt(np.abs(sigma2))
+    return _chain(beta, alpha, sigma, log_snr, _preserve, prior_std=1.0)
 
 
 @checked
@@ -226,13 +223,13 @@ def geometric(sigma_max: float = 50.0, sigma_min: float = 0.01, num_levels: int 
     # sigma_n^2 - sigma_{n-1}^2 without the difference of two squares
     betas = -(sigma[1:] ** 2) * np.expm1(np.append(-np.inf, -2 * np.diff(log_sigma)))
     log_snr = np.concatenate([[np.inf], -2 * log_sigma])
-    return _chain((betas, np.ones_like(sigma), sigma, log_snr), _explode, prior_std=float(sigma_max))
+    return _chain(betas, np.ones_like(sigma), sigma, log_snr, _explode, prior_std=float(sigma_max))
 
 
-def _chain(tables, scale, prior_std):
-    for table in tables:
+def _chain(betas, alpha, sigma, log_snr, scale, prior_std):
+    for table in (betas, alpha, sigma, log_snr):
         table.flags.writeable = False
-    return Chain(*tables, scale, prior_std)
+    return Chain(betas, alpha, sigma, log_snr, scale, prior_std)
 
 
 @checked

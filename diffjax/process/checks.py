@@ -5,9 +5,9 @@ Kinds and shapes are `border.checked`'s; here are ranges. A traced value cannot 
 
 from typing import Any, TypeVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from diffjax.checks import count as count
 from diffjax.checks import interval as interval
@@ -16,13 +16,12 @@ from diffjax.checks import positive as positive
 from diffjax.process.level import Schedule
 from diffjax.types import Array, ArrayLike
 
-T = TypeVar("T")
 S = TypeVar("S", bound=Schedule)
 
 
 def within(name: str, value: ArrayLike, low: float, high: float) -> None:
     """Raise ValueError unless all numbers that the host knows are in [low, high]."""
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         return
     values = np.asarray(value)
     bad = ~((values >= low) & (values <= high))
@@ -32,7 +31,7 @@ def within(name: str, value: ArrayLike, low: float, high: float) -> None:
 
 def finite(name: str, value: ArrayLike) -> None:
     """Raise ValueError for NaN or infinite numbers that the host knows."""
-    if not isinstance(value, jax.core.Tracer) and not np.isfinite(value).all():
+    if not isinstance(value, Tracer) and not np.isfinite(value).all():
         raise ValueError(f"{name} must be finite, got {value}")
 
 
@@ -48,7 +47,7 @@ def numbers(name: str, values: Any) -> np.ndarray:
 
 def pixels(name: str, x: ArrayLike) -> None:
     """Raise ValueError for host-known values that no 8-bit image scaled to [-1, 1] has: 0..255, or NaN."""
-    if isinstance(x, jax.core.Tracer):
+    if isinstance(x, Tracer):
         return
     values = np.asarray(x)  # jnp would trace a constant inside jit
     low, high = values.min(), values.max()
@@ -57,7 +56,7 @@ def pixels(name: str, x: ArrayLike) -> None:
         raise ValueError(f"{name} must be 8-bit images scaled to [-1, 1], {told}")
 
 
-def same_shape(name: str, value: T, x: ArrayLike, like: str = "x") -> T:
+def same_shape(name: str, value: Any, x: ArrayLike, like: str = "x") -> Any:
     """Return a value; ValueError unless it is shaped like x, which `like` names."""
     if jnp.shape(value) != jnp.shape(x):
         wanted, given = list(jnp.shape(x)), list(jnp.shape(value))
@@ -65,7 +64,7 @@ def same_shape(name: str, value: T, x: ArrayLike, like: str = "x") -> T:
     return value
 
 
-def one_each(name: str, value: T, batch: int) -> T:
+def one_each(name: str, value: Any, batch: int) -> Any:
     """Return a value; ValueError unless it is a scalar or `[B]`, one for each of B samples."""
     if jnp.shape(value) not in ((), (batch,)):
         given = list(jnp.shape(value))
@@ -83,7 +82,7 @@ def batch(x: Array) -> Array:
 def chain(name: str, schedule: S) -> S:
     """Return a schedule; ValueError unless it is a chain."""
     if schedule.num_steps is None:
-        raise ValueError(f"{name} needs a chain, e.g. `schedules.linear_beta`; got {schedule!r}")
+        raise ValueError(f"{name} needs a chain as schedule, e.g. `schedules.linear_beta`; got {schedule!r}")
     return schedule
 
 

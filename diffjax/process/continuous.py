@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffjax.border import checked
-from diffjax.process import checks
 from diffjax.process.level import NoiseLevel, Schedule, host_times, namespace
 from diffjax.types import Array, ArrayLike, Float, Key
 
@@ -277,7 +276,8 @@ def shifted(schedule: Schedule, factor: float) -> Continuous:
       >>> round(float(schedules.shifted(schedules.rectified_flow(), 3.0)(0.5).sigma), 6)
       0.75
     """
-    checks.continuous_time("shifted", schedule)
+    if not isinstance(schedule, Continuous):
+        raise ValueError(f"shifted needs a continuous schedule; a chain has .continuous(); got {schedule!r}")
     if not 0 < factor < np.inf:
         raise ValueError(f"factor must be positive, got {factor:g}")
 
@@ -312,7 +312,8 @@ def shifted(schedule: Schedule, factor: float) -> Continuous:
         if abs(wanted - got) > 1e-6:
             raise ValueError(f"factor {factor:g} asks for log SNR {wanted:g}; the schedule ends at {got:g}")
     # Where alpha is 1 the prior is the last sigma, and grows with it; the others' stays 1.
-    before, after = schedule.level(as_time(schedule.t_max)), moved.level(as_time(schedule.t_max))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        before, after = (each.level(as_time(schedule.t_max)) for each in (schedule, moved))
     gain = after.sigma / before.sigma if abs(before.alpha - 1) < 1e-9 else 1.0
     return dataclasses.replace(moved, prior_std=float(schedule.prior_std * gain))
 

@@ -11,7 +11,7 @@ app. A). c = 1 at sigma_s = 0 and at zero terminal SNR, without a branch.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
@@ -32,6 +32,9 @@ class Predicted(Protocol):
 
     @property
     def variance(self) -> Array | None: ...
+
+
+Variance = Literal["fixed_small", "fixed_large", "learned", "learned_range"]  # see `reverse`
 
 
 class Pair(NamedTuple):
@@ -184,7 +187,7 @@ def reverse(
     x_t: Float[Array, "batch *shape"],
     level_s: NoiseLevel,
     level_t: NoiseLevel,
-    variance: str = "fixed_small",
+    variance: Variance = "fixed_small",
     floor: ArrayLike = -np.inf,
 ) -> Gaussian:
     """Return the model's transition p(x_s | x_t): the posterior at the predicted x_0, with a variance.
@@ -206,11 +209,9 @@ def reverse(
 
 @checked
 def reverse_of(
-    pair: Pair, prediction: Predicted, x_t: Float[Array, "batch *shape"], variance: str = "fixed_small"
+    pair: Pair, prediction: Predicted, x_t: Float[Array, "batch *shape"], variance: Variance = "fixed_small"
 ) -> Gaussian:
     """Return p(x_s | x_t) from finished coefficients; see `reverse`."""
-    if variance not in VARIANCES:
-        raise ValueError(f"variance must be one of {', '.join(VARIANCES)}; got {variance!r}")
     if variance.startswith("learned") and prediction.variance is None:
         raise ValueError(f"variance={variance!r} needs a network with twice the channels; it predicts none")
     if variance.startswith("learned"):

@@ -24,7 +24,7 @@ Params = Mapping[str, Array]
 @checked
 def init(
     key: Key[Array, ""], log_snr_max: float = 13.3, log_snr_min: float = -5.0, width: int = 1024
-) -> dict[str, Array]:
+) -> Params:
     """Return parameters of `monotone`, near the straight line between the two ends.
 
     Args:
@@ -57,6 +57,7 @@ def init(
     }
 
 
+@checked
 def monotone(params: Params, t: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     """Return gamma(t), shaped like t; non-decreasing for any parameters.
 
@@ -71,6 +72,7 @@ def monotone(params: Params, t: Float[Array, "*batch"]) -> Float[Array, "*batch"
     return gamma + (2 * hidden - 1) @ jnp.abs(params["w3"]) / len(params["w3"])
 
 
+@checked
 def position(
     params: Params, t: Float[Array, "*batch"]
 ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
@@ -86,6 +88,7 @@ def position(
     return (value - first) / (last - first), rate / (last - first)
 
 
+@checked
 def anchored(
     ends: Float[Array, "2"], w: Float[Array, "*batch"], d_w: Float[Array, "*batch"], t: Float[Array, "*batch"]
 ) -> NoiseLevel:
@@ -143,7 +146,7 @@ def learned(gamma: Callable[[Array], Array]) -> Continuous:
     def level(t):
         found = _either(on_device)(t)
         if namespace(found.sigma) is np:
-            bad = ~(found.d_sigma > 0)
+            bad = ~(np.asarray(found.d_sigma) > 0)
             if bad.any():
                 at = np.asarray(found.t)[bad].flat[0]
                 raise ValueError(f"gamma must increase, and does not at t = {at:g}")

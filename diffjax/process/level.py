@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from diffjax.types import Array as Array
 from diffjax.types import ArrayLike, Float, Key
@@ -41,10 +42,17 @@ class Schedule(Protocol):
       num_steps: T of a chain over n = 0..T, None in continuous time.
     """
 
-    t_min: float
-    t_max: float
-    prior_std: float
-    num_steps: int | None
+    @property
+    def t_min(self) -> float: ...
+
+    @property
+    def t_max(self) -> float: ...
+
+    @property
+    def prior_std(self) -> float: ...
+
+    @property
+    def num_steps(self) -> int | None: ...
 
     def __call__(self, t: ArrayLike) -> NoiseLevel:
         """Return the level at time(s) t; ValueError for host times outside the schedule."""
@@ -90,7 +98,7 @@ def host_times(t: ArrayLike, lowest: float, highest: float) -> ArrayLike:
     What rounding alone put outside, as a schedule's inverse may at its own ends, is taken as the end: this is
     the one place where ends are compared, and it compares with a tolerance.
     """
-    if isinstance(t, jax.core.Tracer):
+    if isinstance(t, Tracer):
         return t
     try:
         values = np.asarray(t, np.float64)
@@ -174,7 +182,7 @@ def require_rates(level: NoiseLevel, what: str) -> None:
 def require_finite_rates(level: NoiseLevel, what: str) -> None:
     """Raise ValueError for a level without rates, or where they are infinite: a VP schedule's at t = 0."""
     require_rates(level, what)
-    bad = ~(np.isfinite(level.d_alpha) & np.isfinite(level.d_sigma))
+    bad = ~np.isfinite(np.asarray([level.d_alpha, level.d_sigma])).all(0)
     if bad.any():
         raise ValueError(
             f"{what}: d sigma/dt is infinite at t = {np.asarray(level.t)[bad].flat[0]:g}; begin at the "

@@ -241,8 +241,10 @@ def reading(
         raise ValueError(f"kind must be one of {', '.join(KINDS)}; got {kind!r}")
     if kind == "mean" and previous is None:
         raise ValueError("kind 'mean' belongs to a pair of levels: give previous, level -> level_s")
-    below = previous if kind == "mean" else lambda level: None
     told = ask or (lambda level: level.t)
+
+    def below(level):
+        return previous(level) if kind == "mean" and previous is not None else None
 
     def x0_error(level):
         p, q, r = row(kind, level, below(level))

@@ -24,7 +24,8 @@ def uniform(n: int, t_min: float = 0.0, t_max: float = 1.0) -> np.ndarray:
       >>> samplers.grids.uniform(4).tolist()
       [1.0, 0.75, 0.5, 0.25, 0.0]
     """
-    return np.linspace(t_max, t_min, _count(n) + 1)
+    _ends(t_min, t_max)
+    return np.linspace(t_max, t_min, checks.count("n", n) + 1)
 
 
 @checked
@@ -36,7 +37,8 @@ def quadratic(n: int, t_min: float = 0.0, t_max: float = 1.0) -> np.ndarray:
       >>> samplers.grids.quadratic(4, 0.0, 16.0).tolist()
       [16.0, 9.0, 4.0, 1.0, 0.0]
     """
-    return np.linspace(t_max**0.5, t_min**0.5, _count(n) + 1) ** 2
+    _ends(t_min, t_max)
+    return np.linspace(t_max**0.5, t_min**0.5, checks.count("n", n) + 1) ** 2
 
 
 @checked
@@ -64,7 +66,7 @@ def log_snr(n: int, schedule: Schedule, t_min: float | None = None, t_max: float
         raise ValueError(
             f"log_snr needs finite ends; got {top:g} at t = {ends[0]:g} and {bottom:g} at t = {ends[1]:g}"
         )
-    times = np.array(schedule.inv_log_snr(np.linspace(top, bottom, _count(n) + 1)), np.float64)
+    times = np.array(schedule.inv_log_snr(np.linspace(top, bottom, checks.count("n", n) + 1)), np.float64)
     times[[0, -1]] = ends
     return distinct(times) if chain else times
 
@@ -88,13 +90,16 @@ def subdivide(times: Times, schedule: Schedule, parts: int | Sequence[int]) -> n
       [100.0, 10.0, 1.0, 0.0]
     """
     times = np.asarray(times, np.float64)
-    parts = np.broadcast_to(parts, len(times) - 1)
+    given = np.asarray(parts)
+    if given.shape not in ((), (len(times) - 1,)) or (given < 1).any():
+        raise ValueError(f"parts must be an integer >= 1, or {len(times) - 1} of them, got {given.tolist()}")
+    counts = np.broadcast_to(given, len(times) - 1)
     values = schedule(times).log_snr
-    if not np.isfinite(values[:-1][parts > 1]).all() or not np.isfinite(values[1:][parts > 1]).all():
+    if not np.isfinite(values[:-1][counts > 1]).all() or not np.isfinite(values[1:][counts > 1]).all():
         raise ValueError("subdivide needs finite log SNR at both ends of an interval that it cuts")
     between = [
         schedule.inv_log_snr(np.linspace(values[i], values[i + 1], n + 1)[1:-1]) if n > 1 else []
-        for i, n in enumerate(parts)
+        for i, n in enumerate(counts)
     ]
     return np.concatenate([np.append(a, b) for a, b in zip(times, between)] + [times[-1:]])
 
@@ -129,7 +134,7 @@ def karras(n: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> np.n
     checks.positive("rho", rho)
     if not 0 < sigma_min < sigma_max < np.inf:
         raise ValueError(f"karras needs 0 < sigma_min < sigma_max < inf, got {sigma_min:g} and {sigma_max:g}")
-    levels = np.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), _count(n)) ** rho
+    levels = np.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), checks.count("n", n)) ** rho
     levels[0] = sigma_max
     levels[-1] = sigma_min if n > 1 else sigma_max
     return np.append(levels, 0.0)
@@ -162,7 +167,7 @@ def polyexponential(n: int, sigma_min: float, sigma_max: float, rho: float = 1.0
     checks.positive("rho", rho)
     if not 0 < sigma_min < sigma_max < np.inf:
         raise ValueError(f"a grid needs 0 < sigma_min < sigma_max < inf, got {sigma_min:g} and {sigma_max:g}")
-    ramp = np.linspace(1, 0, _count(n)) ** rho
+    ramp = np.linspace(1, 0, checks.count("n", n)) ** rho
     return np.append(sigma_min * (sigma_max / sigma_min) ** ramp, 0.0)
 
 
@@ -177,7 +182,7 @@ def vp(n: int, beta_min: float = 0.1, beta_max: float = 20.0, t_min: float = 1e-
       >>> samplers.grids.vp(10).shape
       (11,)
     """
-    level = vp_linear(beta_min, beta_max)(np.linspace(1, t_min, _count(n)))
+    level = vp_linear(beta_min, beta_max)(np.linspace(1, t_min, checks.count("n", n)))
     return np.append(level.sigma / level.alpha, 0.0)
 
 
@@ -201,21 +206,22 @@ def spaced(num_steps: int, sections: str | int | Sequence[int]) -> np.ndarray:
       >>> samplers.grids.spaced(10, "ddim5").tolist()
       [9, 7, 5, 3, 1, 0]
     """
+    checks.count("num_steps", num_steps)
     if isinstance(sections, str) and sections.startswith("ddim"):
-        wanted = _count(sections[len("ddim") :])
+        wanted = _section(sections[len("ddim") :], sections)
         for stride in range(1, num_steps + 1):
             kept = np.arange(0, num_steps, stride)
             if len(kept) == wanted:
                 return _descending(kept)
-        raise ValueError(f"no integer stride keeps {wanted} of {num_steps} steps, as {sections!r} asks")
+        raise ValueError(f"no integer stride keeps {wanted} of {num_steps} steps: sections={sections!r}")
     if isinstance(sections, int | np.integer):
         sections = [sections]
-    counts = [_count(c) for c in (sections.split(",") if isinstance(sections, str) else sections)]
+    counts = [_section(c, sections) for c in (sections.split(",") if isinstance(sections, str) else sections)]
     sizes = num_steps // len(counts) + (np.arange(len(counts)) < num_steps % len(counts))
     kept, begin = [], 0
     for size, count in zip(sizes, counts):
         if count > size:
-            raise ValueError(f"a section of {size} steps cannot keep {count}, as {sections!r} asks")
+            raise ValueError(f"a section of {size} steps cannot keep {count}: sections={sections!r}")
         stride = (size - 1) / (count - 1) if count > 1 else 1.0
         # added up one by one, as in the reference, so that ties round the same way
         kept.append(begin + np.rint(np.concatenate([[0.0], np.cumsum(np.full(count - 1, stride))])))
@@ -227,7 +233,7 @@ KINDS = ("uniform", "quadratic", "log_snr", "karras", "spaced")
 
 
 @checked
-def make(schedule: Schedule, steps: int | str | Sequence[int], kind: str = "uniform") -> np.ndarray:
+def make(schedule: Schedule, steps: int | str | Sequence[int], grid: str = "uniform") -> np.ndarray:
     """Return a grid from the schedule's noisiest time to its cleanest, of a kind that suits any schedule.
 
     Data are the last time; a schedule that starts at a noise level of its own ends at that level. A chain
@@ -236,7 +242,7 @@ def make(schedule: Schedule, steps: int | str | Sequence[int], kind: str = "unif
     Args:
       schedule: any schedule.
       steps: at least 2; of "spaced" the sections, see `spaced`.
-      kind: "uniform" or "quadratic" in time, equal in "log_snr", "karras" (from sigma / alpha = 80 at the
+      grid: "uniform" or "quadratic" in time, equal in "log_snr", "karras" (from sigma / alpha = 80 at the
         most), or a chain's "spaced".
 
     Returns:
@@ -251,26 +257,27 @@ def make(schedule: Schedule, steps: int | str | Sequence[int], kind: str = "unif
       >>> samplers.grids.make(schedules.linear_beta(10), 5, "uniform").tolist()
       [10.0, 8.0, 6.0, 4.0, 2.0, 0.0]
     """
-    chain = schedule.num_steps is not None
-    if kind != "spaced" and (not isinstance(steps, int) or steps < 2):
+    if grid not in KINDS:
+        raise ValueError(f"grid must be one of {', '.join(KINDS)}; got {grid!r}")
+    num_steps = schedule.num_steps
+    chain = num_steps is not None
+    if grid == "spaced":
+        if num_steps is None:
+            raise ValueError("grid='spaced' respaces a chain, and the schedule is continuous")
+        return spaced(num_steps, steps)
+    if not isinstance(steps, int) or steps < 2:
         raise ValueError(
             f"steps must be an integer of at least 2 (sections need grid 'spaced'), got {steps!r}"
         )
-    if kind not in KINDS:
-        raise ValueError(f"grid must be one of {', '.join(KINDS)}; got {kind!r}")
-    if kind == "spaced":
-        if not chain:
-            raise ValueError("grid='spaced' respaces a chain, and the schedule is continuous")
-        return spaced(schedule.num_steps, steps)
-    if chain and kind in ("uniform", "quadratic") and steps > schedule.num_steps:
-        raise ValueError(f"steps must be at most {schedule.num_steps}, the steps of the chain; got {steps}")
+    if num_steps is not None and grid in ("uniform", "quadratic") and steps > num_steps:
+        raise ValueError(f"steps must be at most {num_steps}, the steps of the chain; got {steps}")
     # a schedule that starts at a noise level of its own ends there, not on data one step below
     arrives = chain or schedule.t_min > 0
-    if kind == "uniform":
+    if grid == "uniform":
         return uniform(steps, 0.0, schedule.t_max)
-    if kind == "log_snr":
+    if grid == "log_snr":
         return np.append(log_snr(steps - 1, schedule), 0) if arrives else log_snr(steps, schedule)
-    if kind == "quadratic":
+    if grid == "quadratic":
         times = quadratic(steps, 0.0, schedule.t_max)
     else:
         times = _karras_times(schedule, steps, arrives)
@@ -294,11 +301,14 @@ def _descending(indices):
     return np.append(indices.astype(np.int64)[::-1] + 1, 0)
 
 
-def _count(n):
+def _section(count, sections):
+    """Return how many times a section keeps."""
     try:
-        count = int(n)
-    except (TypeError, ValueError):
-        count = 0
-    if count < 1 or (isinstance(n, float) and n != count):
-        raise ValueError(f"a grid needs a positive integer number of steps, got {n!r}")
-    return count
+        return checks.count("sections", int(count))
+    except ValueError:
+        raise ValueError(f"sections must be positive integers or 'ddim<integer>', got {sections!r}") from None
+
+
+def _ends(t_min, t_max):
+    if not 0 <= t_min < t_max:
+        raise ValueError(f"t_min and t_max must be 0 <= t_min < t_max, got {t_min:g} and {t_max:g}")

@@ -111,8 +111,8 @@ def start_from(
       >>> samplers.start_from(jax.random.key(0), schedules.vp_linear(), jnp.zeros((4, 2)), 0.5).shape
       (4, 2)
     """
-    x0 = carried(x0)
-    keys, level = per_sample(key, x0.shape[0]), schedule(np.float64(t))
+    level, x0 = schedule(np.float64(t)), carried(x0)
+    keys = per_sample(key, x0.shape[0])
     draw = lambda k: jax.random.normal(jax.random.fold_in(k, _START), x0.shape[1:], x0.dtype)
     return forward.perturb(x0, jax.vmap(draw)(keys), level)
 

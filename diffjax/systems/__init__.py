@@ -46,10 +46,15 @@ def register(name: str, system: Any) -> None:
         `IDENTITY`.
 
     Raises:
-      ValueError: if the name is taken by another system.
+      ValueError: if the name is taken by another system, or this one lacks something.
     """
     if _SYSTEMS.get(name, system) is not system and name in _BUILT_IN:
         raise ValueError(f"system {name!r} is taken: choose another name")
+    for part in ("from_config", "SECTIONS", "IDENTITY"):
+        if not hasattr(system, part):
+            raise ValueError(
+                f"system {name!r} must have from_config, SECTIONS and IDENTITY; it has no {part}"
+            )
     _SYSTEMS[name] = system
 
 

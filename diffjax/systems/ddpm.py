@@ -12,6 +12,7 @@ on `edm`, Karras et al. 2022).
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import flax.linen as nn
 import jax
@@ -23,7 +24,7 @@ from diffjax import guidance, objectives, samplers
 from diffjax.likelihoods import elbo
 from diffjax.process import forward
 from diffjax.process.prediction import Reading
-from diffjax.process.schedules import Schedule
+from diffjax.process.schedules import Chain, Schedule
 from diffjax.samplers.walk import start_of
 from diffjax.systems import networks, read
 from diffjax.systems.options import call, fill, pick, require, section
@@ -65,7 +66,7 @@ def ddpm(
     loss: Loss | None = None,
     times: objectives.TimeSampler | None = None,
     input_perturbation: float = 0.0,
-    bound_variance: str = "fixed_small",
+    bound_variance: forward.Variance = "fixed_small",
 ) -> System:
     """Make the system.
 
@@ -101,7 +102,7 @@ def ddpm(
     chain = schedule.num_steps is not None
     loss, times = loss or simple(), times or objectives.stateless(objectives.uniform(schedule))
     rows = samplers.plan(schedule, sampler.solver, sampler.times)
-    table = objectives.step_table(schedule) if chain else None
+    table = objectives.step_table(cast(Chain, schedule)) if chain else None
     inputs = networks.inputs(shape)
 
     def init(key, batch, frozen):
@@ -121,7 +122,7 @@ def ddpm(
             x_t = objectives.perturbed_input(x0, eps, level, xi, input_perturbation)
         network, state = networks.training(module, v, key_network)
         cond = _training_condition(request, v, key_label, batch, n)
-        pair = {"level_s": schedule.step_before(level), "pair": table(t)} if chain else {}
+        pair = {"level_s": schedule.step_before(level), "pair": table(t)} if table is not None else {}
         losses, _ = loss(network, x0, eps, level, cond, reading=reading, x_t=x_t, **pair)
         extra = {**v.extra, **state()}
         if "times" in extra:
@@ -129,8 +130,7 @@ def ddpm(
         return (weights * losses).mean(), (extra, {})
 
     def denoiser(v, key=None):
-        network = networks.evaluating(module, v) if key is None else networks.training(module, v, key)[0]
-        return reading.denoiser(network)
+        return reading.denoiser(networks.of(module, v, key))
 
     def walk(v, keys, asked, made):
         del made
@@ -157,7 +157,8 @@ def ddpm(
     return System(
         example={"x": jax.ShapeDtypeStruct((1, *shape), jnp.float32), **requests.example},
         init=init,
-        updates=(Update("network", params, from_loss(total, params)),),
+        # the state of a network (batch statistics) is no mean over rows
+        updates=(Update("network", params, from_loss(total, params), rowwise=names == params),),
         serves=names,
         request=request,
         passes=(Pass("walk", walk, {"network": sampler.network_calls()}),),
@@ -196,7 +197,7 @@ def simple(weighting: Callable | None = None) -> Loss:
     return loss
 
 
-def bound(num_steps: int, variance: str = "learned_range") -> Loss:
+def bound(num_steps: int, variance: forward.Variance = "learned_range") -> Loss:
     """Return T `objectives.bound`, whose mean over uniform times is the bound less its prior term."""
 
     def loss(network, x0, eps, level, cond, **how):
@@ -208,7 +209,7 @@ def bound(num_steps: int, variance: str = "learned_range") -> Loss:
 
 def hybrid(
     num_steps: int,
-    variance: str = "learned_range",
+    variance: forward.Variance = "learned_range",
     weighting: Callable | None = None,
     bound_weight: float = 0.001,
 ) -> Loss:

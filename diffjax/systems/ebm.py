@@ -297,11 +297,12 @@ def _system(module, init, total, sampler, uniform, shape, gives):
         return sampler.chain(keys, energies.score(energy(module)(v)), begin)
 
     inputs = networks.inputs(shape)
+    networks.require_params_alone(module, *inputs)
     return System(
         example={"x": inputs[0]},
         init=init,
         updates=(Update("network", ("network",), from_loss(total, ("network",))),),
-        serves=networks.served(module, *inputs),
+        serves=("network",),
         passes=(Pass("chain", walk, {"energy gradients": sampler.steps}),),
         gives=gives,
     )

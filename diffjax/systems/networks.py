@@ -44,6 +44,18 @@ def served(module, *inputs, name: str = NETWORK) -> tuple[str, ...]:
     return (name, state_name(name)) if _has_state(module, inputs) else (name,)
 
 
+def require_params_alone(module, *inputs) -> None:
+    """Raise a ValueError for a module with a state, e.g. batch statistics, where a loss does not keep it.
+
+    Args:
+      module, *inputs: see `served`.
+    """
+    if _has_state(module, inputs):
+        raise ValueError(
+            f"module must have no state besides its parameters here; {type(module).__name__} has"
+        )
+
+
 @lru_cache(maxsize=64)
 def _has_state(module, inputs):
     made = jax.eval_shape(module.init, jax.random.key(0), *inputs)
@@ -80,6 +92,11 @@ def training(
         return out
 
     return network, lambda: {state_name(name): jax.tree.map(jax.lax.stop_gradient, dict(left[0]))}
+
+
+def of(module, variables: Variables, key: jax.Array | None = None) -> Callable:
+    """Return (x, t, cond) -> output of a module, in training mode where a key is given."""
+    return evaluating(module, variables) if key is None else training(module, variables, key)[0]
 
 
 def inputs(shape: tuple[int, ...]) -> tuple[Any, ...]:

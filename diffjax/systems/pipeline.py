@@ -1,6 +1,7 @@
 """A pipeline: a system without updates, made of trained ones whose passes run one after another."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from diffjax.keys import fold_each
@@ -21,7 +22,8 @@ def pipeline(stages: Mapping[str, Stage], hand_on: Mapping[str, HandOn]) -> Syst
 
     Returns:
       A System whose frozen variables are {stage: Variables} and whose request is {stage: request}, made by
-      each stage's own tokenizer of ONE raw input. A pass is "<stage>/<pass>", and keeps its own batch size.
+      each stage's own tokenizer of ONE raw input. A pass is "<stage>/<pass>", and keeps its own batch size;
+      what a stage prepares of data (tokens) is "<stage>/<array>".
 
     Raises:
       ValueError: without stages, or if one of them samples nothing or is handed to and not there.
@@ -35,14 +37,28 @@ def pipeline(stages: Mapping[str, Stage], hand_on: Mapping[str, HandOn]) -> Syst
         if name not in stages:
             raise ValueError(f"hand_on must name stages, {', '.join(stages)}; got {name!r}")
     last = list(stages.values())[-1].system
+    read = cache(
+        lambda name: stages[name].read(None)
+    )  # where it is: only what a trained run stands on is copied
+
+    def prepare(folder, source=None):
+        del folder
+        frozen = {name: read(name) for name in stages}
+        if source is None:
+            return frozen, None
+        given = source
+        for name, each in stages.items():
+            own = each.system.prepare(None, given)[1].arrays
+            source = source.add(**{f"{name}/{key}": own[key] for key in own if key not in given.arrays})
+        return frozen, source
+
     return System(
         example=last.example,
         init=lambda key, batch, frozen: ({}, {}),
         updates=(),
         serves=(),
         frozen={name: each.shapes() for name, each in stages.items()},
-        # each is read where it is: only what a trained run stands on is copied
-        prepare=lambda folder, source=None: ({name: s.read(None) for name, s in stages.items()}, source),
+        prepare=prepare,
         request=_requests(stages),
         passes=tuple(
             _lifted(i, name, each, own, hand_on.get(name))
@@ -56,7 +72,7 @@ def pipeline(stages: Mapping[str, Stage], hand_on: Mapping[str, HandOn]) -> Syst
 
 def _lifted(i: int, name: str, stage: Stage, own: Pass, hand_on: HandOn | None) -> Pass:
     def run(variables, keys, asked, made):
-        before = {key.removeprefix(f"{name}/"): x for key, x in made.items() if key.startswith(f"{name}/")}
+        before = of_stage(name, made)
         mine = asked.get(name, {})
         if hand_on is not None:
             mine = hand_on(fold_each(keys, _HANDS + i), made, mine)
@@ -64,6 +80,11 @@ def _lifted(i: int, name: str, stage: Stage, own: Pass, hand_on: HandOn | None) 
 
     calls = {f"{name}/{network}": count for network, count in own.calls.items()}
     return own._replace(name=f"{name}/{own.name}", run=run, calls=calls)
+
+
+def of_stage(name: str, named: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what belongs to one stage of {"<stage>/<name>": value}."""
+    return {key.removeprefix(f"{name}/"): each for key, each in named.items() if key.startswith(f"{name}/")}
 
 
 def _requests(stages: Mapping[str, Stage]) -> Conditioning:
@@ -78,12 +99,16 @@ def _requests(stages: Mapping[str, Stage]) -> Conditioning:
                     f"this pipeline takes {', '.join(sorted(known)) or 'no request'}; got {part!r}"
                 )
         return {
-            name: each.of_user({part: given[part] for part in given if part in each.parts}, n)
+            name: each.of_user(mine, n) if mine else each.default(n)
             for name, each in own.items()
+            for mine in [{part: given[part] for part in given if part in each.parts}]
         }
 
     def of_batch(variables, key, batch):
-        return {name: each.of_batch(variables.frozen[name], key, batch) for name, each in own.items()}
+        return {
+            name: each.of_batch(variables.frozen[name], key, {**batch, **of_stage(name, batch)})
+            for name, each in own.items()
+        }
 
     def describe(request):
         said = [each.describe(request[name]) for name, each in own.items()]

@@ -12,11 +12,11 @@ from diffjax import data, guidance, models, objectives, samplers
 from diffjax.border import checked
 from diffjax.objectives import weightings
 from diffjax.process import prediction, schedules
-from diffjax.samplers import listing
+from diffjax.samplers import listing, starts
 from diffjax.systems import networks, requests
-from diffjax.systems.options import call, named, optional, pick, require, section
+from diffjax.systems.options import call, is_section, named, optional, pick, require, section
 from diffjax.training import ema, optimizer
-from diffjax.training.system import System
+from diffjax.training.system import System, require_updates
 
 _WEIGHTINGS = {
     name: getattr(weightings, name)
@@ -208,7 +208,7 @@ def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
     `sampler.steps` is of the time grid; a solver's own `steps` at each level are `sampler.steps_per_level`.
     """
     require(config, "sampler.solver", "sampler.steps")
-    options = section(config, "sampler")
+    options: dict[str, Any] = section(config, "sampler")
     make = pick("sampler.solver", options.pop("solver"), listing.SOLVERS).make
     grid_times = _grid(noise, options.pop("steps"), options.pop("grid", "uniform"))
     if "steps_per_level" in options:
@@ -222,7 +222,16 @@ def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
         solver = samplers.predictor_corrector(solver, corrector)
     # what the plan refuses is no fault of the objective
     rows = call("sampler", samplers.plan, {}, noise, solver, grid_times)
+    call("sampler", starts.noise_scale, {}, noise, grid_times[0])
     return Sampler(solver, grid_times, weight, threshold, samplers.network_calls(solver, rows))
+
+
+def resampled(sampler: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the section of a sampler with changes; another solver begins without the options of the old."""
+    if changes.get("solver", sampler.get("solver")) != sampler.get("solver"):
+        shared = ("steps", "grid", "guidance_weight", "threshold")
+        sampler = {key: value for key, value in sampler.items() if key in shared}
+    return {**sampler, **changes}
 
 
 def _grid(noise, steps, kind):
@@ -232,21 +241,19 @@ def _grid(noise, steps, kind):
         raise ValueError(f"sampler.{error}") from error
 
 
-def optimizers(
-    config: ConfigDict, system: System, steps: int | None = None
-) -> dict[str, optax.GradientTransformation]:
+def optimizers(config: ConfigDict, system: System) -> dict[str, optax.GradientTransformation]:
     """Build the optimizer of each update: one section `config.optimizer`, or one an update in it.
 
     A rate counts its own updates: `training.num_steps` times the update's repeats.
     """
+    require_updates(system)
     require(config, "optimizer", "training.num_steps")
-    num_steps = config.training.num_steps if steps is None else steps
-    own = {update.name: update.repeats * num_steps for update in system.updates}
+    own = {update.name: update.repeats * config.training.num_steps for update in system.updates}
     sections = {"optimizer": section(config, "optimizer")}
-    if all(name in config.optimizer for name in own):
+    if all(is_section(sections["optimizer"].get(name)) for name in own):
         for name in config.optimizer:
             pick("optimizer", name, own)
-        sections = {f"optimizer.{name}": section(config.optimizer, name) for name in own}
+        sections = {f"optimizer.{name}": section(config, f"optimizer.{name}") for name in own}
     elif len(own) > 1:
         raise ValueError(f"config.optimizer must have a section for each update, {', '.join(own)}")
     return {
@@ -257,11 +264,11 @@ def optimizers(
 
 def averages(config: ConfigDict) -> dict[str, ema.Decay]:
     """Build the decay rules of `config.training.ema`: one section, or one for each track by its name."""
-    require(config, "training.ema")
-    track = dict(config.training.ema)
-    if "name" in track or not all(isinstance(each, Mapping | ConfigDict) for each in track.values()):
-        return {ema.TRACK: _average("training.ema", track)}
-    return {name: _average(f"training.ema.{name}", dict(each)) for name, each in track.items()}
+    given = section(config, "training.ema")
+    if not given or "name" in given or not all(map(is_section, given.values())):
+        return {ema.TRACK: _average("training.ema", given)}
+    rules = {name: _average(f"training.ema.{name}", dict(each)) for name, each in given.items()}
+    return call("training.ema", ema.tracks, {}, rules)
 
 
 def _average(field: str, options: dict[str, Any]) -> ema.Decay:

@@ -1,5 +1,6 @@
 """Class labels as a request: the first part that a system can be asked for."""
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -60,7 +61,13 @@ def labels(
         for part in given:
             if part != "label":
                 raise ValueError(f"the model is asked for a label, not for {part!r}")
-        return {"label": np.resize([_class(each) for each in given["label"]], n)} if given else default(n)
+        if not given:
+            return default(n)
+        asked = given["label"]
+        asked = [asked] if isinstance(asked, str) or np.ndim(asked) == 0 else list(asked)
+        if not asked:
+            raise ValueError("label must be at least one class, or left out for all of them in turn")
+        return {"label": np.resize([_class(each) for each in asked], n)}
 
     def _class(value):
         allowed = f"0..{num_classes - 1}" + (f", or {NONE!r}" if has_null else "")
@@ -69,7 +76,7 @@ def labels(
         if names is not None and value in names:
             return np.int32(list(names).index(value))
         try:
-            number = int(value)
+            number = int(value) if isinstance(value, str) else operator.index(value)
         except (TypeError, ValueError):
             number = -1
         if number not in range(num_classes):

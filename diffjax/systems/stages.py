@@ -1,11 +1,12 @@
 """Trained systems that another one stands on: read where they are, or copied into the run that needs them.
 
-A config says `{"workdir": ..., "ema": True, "step": None}` of a run, with other sections beside them that
-take the place of the run's own (another sampler), or `{"pretrained": file, "architecture": name}`.
+A config says `{"workdir": ..., "ema": True, "step": None}` of a run, with values beside them that take the
+place of those in the run's own sections (another sampler), or `{"pretrained": file, "architecture": name}`.
 
 What training stands on is copied once to `<run>/stages/<name>/`: its config, what it serves, and its own
-stages. Its identity is the checksum of the arrays and not a path, so the run can be moved and its teacher's
-folder deleted. Equal checksums are read once.
+stages; a published file as it is. Its identity is the checksum of the arrays and not a path, so the run can
+be moved and its teacher's folder deleted; a config that names another one later is refused. Equal checksums
+are read once.
 """
 
 import hashlib
@@ -21,13 +22,16 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from diffjax import pretrained, systems
-from diffjax.systems import older
+from diffjax.pretrained.files import one_file
+from diffjax.systems import networks, older, read
+from diffjax.systems.options import is_section, of_json
 from diffjax.training import checkpoints, workdir
 from diffjax.training.system import System, Variables, nothing_to_prepare
 
 FOLDER = "stages"
+_ABOUT = "stage.json"  # what a copy is of; written last
 _OWN = ("workdir", "ema", "step", "pretrained", "architecture", "config")  # the rest are sections
-_read: dict[str, Variables] = {}  # by checksum
+_read: dict[Any, Variables] = {}  # by checksums
 
 
 class Stage(NamedTuple):
@@ -56,27 +60,38 @@ def stage(given: Mapping[str, Any], folder: str | Path | None, name: str) -> Sta
     Raises:
       ValueError: if neither a run nor a published file is named, or there is none.
     """
+    if not is_section(given):
+        raise ValueError(f"config.{name} must be a dict with one of workdir and pretrained; got {given!r}")
     given = dict(given)
     if ("workdir" in given) == ("pretrained" in given):
         raise ValueError(f"config.{name} must have one of workdir and pretrained; got {sorted(given)}")
-    if "pretrained" in given:
-        return _published(given, name)
     copy = None if folder is None else Path(folder) / FOLDER / name
-    home = copy if copy is not None and (copy / "stage.json").is_file() else Path(given["workdir"])
-    sections = {key: value for key, value in given.items() if key not in _OWN}
-    config = _with(_config_of(home, name), sections)
-    system = systems.build(config, home)
-    how = {"ema": given.get("ema", True), "step": given.get("step")}
+    copy = copy if copy is not None and (copy / _ABOUT).is_file() else None
+    if "pretrained" in given:
+        return _published(given, copy, name)
+    origin = workdir.local(given["workdir"])
+    home = origin if copy is None else copy
+    config = _with(
+        _config_of(home, name), {key: each for key, each in given.items() if key not in _OWN}, name
+    )
+    built = systems.build(config, home)
+    system = built._replace(
+        prepare=lambda into, source=None: built.prepare(home if into is None else into, source)
+    )
+    how = {"ema": given.get("ema", True), "step": step_of(home, given.get("step"), config)}
 
-    def read(into):
+    def read_it(into):
         if into is None:
             return _read_run(system, home, name, **how)
         target = Path(into) / FOLDER / name
-        if not (target / "stage.json").is_file():
-            _copy(system, Path(given["workdir"]), target, name, **how)
+        with workdir.first_process(target) as first:
+            if first and (target / _ABOUT).is_file():
+                _check_copy(system, origin, target, name, **how)
+            elif first:
+                _copy(system, origin, target, **how)
         return _read_copy(system, target, name)
 
-    return Stage(system, read, partial(shapes, system))
+    return Stage(system, read_it, partial(shapes, system))
 
 
 def prepare(stages: Mapping[str, Stage]) -> Callable:
@@ -136,15 +151,32 @@ def checksum(tree: Any) -> str:
 def _config_of(home: Path, name: str) -> ConfigDict:
     if not (home / "config.json").is_file():
         raise ValueError(f"config.{name}.workdir must be the folder of a run; {home} has no config.json")
-    return ConfigDict(workdir.read_config(home))
+    return ConfigDict(of_json(workdir.read_config(home)))
 
 
-def _with(config: ConfigDict, sections: Mapping[str, Any]) -> ConfigDict:
+def _with(config: ConfigDict, sections: Mapping[str, Any], name: str) -> ConfigDict:
+    """Return the config of a run with other values in its sections, but for those that were trained."""
+    own = {key: value for key, value in config.to_dict().items() if is_section(value)}
     for section, fields in sections.items():
-        if section not in config:
-            raise ValueError(f"a stage has no section {section!r}; its run has {', '.join(config)}")
-        config[section].update(fields)
-    return config
+        if section not in own or section in systems.module(config).IDENTITY:
+            free = ", ".join(key for key in own if key not in systems.module(config).IDENTITY)
+            raise ValueError(f"config.{name} may change {free} of its run; got {section!r}")
+        if not is_section(fields):
+            raise ValueError(f"config.{name}.{section} must be a dict; got {fields!r}")
+        change = read.resampled if section == "sampler" else lambda old, new: {**old, **new}
+        own[section] = change(own[section], dict(fields))
+    return ConfigDict({**config.to_dict(), **own})
+
+
+def step_of(home: Path, step: int | str | None, config: ConfigDict) -> int | None:
+    """Return the checkpoint of a run that is meant, where "best" is by `training.best_metric`."""
+    if not isinstance(step, str):
+        return step
+    if step != "best":
+        raise ValueError(f"step must be a number, 'best' or None, got {step!r}")
+    if (home / _ABOUT).is_file():  # a copy is of one alone
+        return None
+    return checkpoints.best_step(home, config.get("training", {}).get("best_metric", "loss"))
 
 
 def _read_run(system: System, home: Path, name: str, ema, step) -> Variables:
@@ -153,36 +185,69 @@ def _read_run(system: System, home: Path, name: str, ema, step) -> Variables:
     return placed(system, older.named(values), frozen, f"{home} (config.{name})")
 
 
-def _copy(system: System, home: Path, target: Path, name: str, ema, step) -> None:
-    """Copy a run's config, stages, and what it serves; whole or not at all."""
+def _served(system: System, home: Path, ema, step) -> tuple[dict[str, Any], int]:
     values, found = checkpoints.restore_served(home, system.serves, ema=ema, step=step)
-    served = {each: tree for each, tree in older.named(values).items() if each in system.serves}
-    scratch = target.with_name(f".{name}.unfinished")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
+    return {each: tree for each, tree in older.named(values).items() if each in system.serves}, found
+
+
+def _copy(system: System, home: Path, target: Path, ema, step) -> None:
+    """Copy a run's config, stages, and what it serves; whole or not at all."""
+    served, found = _served(system, home, ema, step)
+    scratch = _scratch(target)
     checkpoints.write_tree(scratch / "variables", served)
     shutil.copy(home / "config.json", scratch / "config.json")
     for kept in (FOLDER, workdir.PREPARED):
         if (home / kept).is_dir():
             shutil.copytree(home / kept, scratch / kept)
-    about = {"from": str(home), "ema": ema, "step": found, "checksum": checksum(served)}
-    workdir.write(scratch / "stage.json", json.dumps(about, indent=2) + "\n")
+    _finish(scratch, target, {"from": str(home), "ema": ema, "step": found, "checksum": checksum(served)})
+
+
+def _finish(scratch: Path, target: Path, about: Mapping[str, Any]) -> None:
+    workdir.write(scratch / _ABOUT, json.dumps(about, indent=2) + "\n")
     scratch.rename(target)
 
 
+def _about(target: Path) -> dict[str, Any]:
+    return json.loads((target / _ABOUT).read_text())
+
+
+def _check_copy(system: System, home: Path, target: Path, name: str, ema, step) -> None:
+    """Raise where a config names another stage than the one that was copied; a path alone does not matter."""
+    about = _about(target)
+    for key, asked in (("ema", ema), ("step", about["step"] if step is None else step)):
+        if about[key] != asked:
+            raise ValueError(
+                f"config.{name}.{key} is {asked!r}, but the copy in {target} is of {about[key]!r}"
+            )
+    if str(home) == about["from"] or not (home / "config.json").is_file():
+        return
+    if checksum(_served(system, home, ema, step)[0]) != about["checksum"]:
+        raise ValueError(
+            f"config.{name}.workdir is {home}, whose variables are not those of the copy in {target}, of "
+            f"{about['from']}"
+        )
+
+
 def _read_copy(system: System, target: Path, name: str) -> Variables:
-    about = json.loads((target / "stage.json").read_text())
-    if about["checksum"] in _read:
-        return _read[about["checksum"]]
+    identity, about = _identity(target), _about(target)
+    if identity in _read:
+        return _read[identity]
     values = checkpoints.read_tree(target / "variables")
     if checksum(values) != about["checksum"]:
         raise ValueError(f"{target / 'variables'} is not what was written: its checksum is another one")
     frozen, _ = system.prepare(target)
-    _read[about["checksum"]] = placed(system, values, frozen, f"{target} (config.{name})")
-    return _read[about["checksum"]]
+    _read[identity] = placed(system, values, frozen, f"{target} (config.{name})")
+    return _read[identity]
 
 
-def _published(given: Mapping[str, Any], name: str) -> Stage:
+def _identity(copy: Path) -> tuple[Any, ...]:
+    """Return the checksums of a copy and of the stages in it; what it prepared is of its folder alone."""
+    within = sorted(copy.glob(f"{FOLDER}/*/{_ABOUT}"))
+    own = str(copy.absolute()) if (copy / workdir.PREPARED).is_dir() else ""
+    return (_about(copy)["checksum"], own, *((each.parent.name, _identity(each.parent)) for each in within))
+
+
+def _published(given: Mapping[str, Any], copy: Path | None, name: str) -> Stage:
     """Return a published network as a system that only has it: `features(variables)["network"]`."""
     for key in given:
         if key not in ("pretrained", "architecture", "config"):
@@ -190,16 +255,44 @@ def _published(given: Mapping[str, Any], name: str) -> Stage:
     if "architecture" not in given:
         raise ValueError(f"config.{name}.architecture is missing")
     options = given.get("config")
-    module, variables = pretrained.load(
-        given["pretrained"], given["architecture"], None if options is None else dict(options)
-    )
-    found = Variables({"network": variables["params"]})
+    how = {"architecture": given["architecture"], "config": None if options is None else dict(options)}
+    file = Path(given["pretrained"]) if copy is None else copy / _about(copy)["file"]
+    module, loaded = pretrained.load(file, **how)
+    state = {key: tree for key, tree in loaded.items() if key != "params"}
+    params = {networks.NETWORK: loaded["params"]}
+    found = Variables(params, {networks.state_name(): state} if state else {})
+    abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), found)
     system = System(
         example={},
-        init=lambda key, batch, frozen: ({"network": variables["params"]}, {}),
+        init=lambda key, batch, frozen: (found.params, found.extra),
         updates=(),
-        serves=("network",),
-        features=lambda v: {"network": partial(module.apply, {"params": v.params["network"]})},
+        serves=(*found.params, *found.extra),
+        features=lambda v: {"network": networks.evaluating(module, v)},
     )
-    abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), found)
-    return Stage(system, lambda folder: found, lambda: abstract)
+
+    def read_it(into):
+        target = None if into is None else Path(into) / FOLDER / name
+        if target is None:
+            return found
+        with workdir.first_process(target) as first:
+            if first and not (target / _ABOUT).is_file():
+                _copy_file(one_file(file), target, {**how, "checksum": checksum(found)})
+        if _about(target)["checksum"] != checksum(found):
+            raise ValueError(f"config.{name} is not what was copied to {target}: its checksum is another one")
+        return found
+
+    return Stage(system, read_it, lambda: abstract)
+
+
+def _copy_file(file: Path, target: Path, about: Mapping[str, Any]) -> None:
+    scratch = _scratch(target)
+    shutil.copy(file, scratch / file.name)
+    _finish(scratch, target, {"from": str(file), "file": file.name, **about})
+
+
+def _scratch(target: Path) -> Path:
+    """Return an empty folder for what is copied whole or not at all."""
+    scratch = target.with_name(f".{target.name}.unfinished")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    return scratch

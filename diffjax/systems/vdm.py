@@ -22,7 +22,7 @@ from diffjax.likelihoods import continuous_elbo
 from diffjax.process import learned, schedules
 from diffjax.process.level import NoiseLevel
 from diffjax.process.prediction import Reading
-from diffjax.process.schedules import Continuous
+from diffjax.process.schedules import Schedule
 from diffjax.samplers.walk import start_of
 from diffjax.systems import networks, read
 from diffjax.systems.options import call, fill, require, section
@@ -75,13 +75,13 @@ class TrainableSchedule(NamedTuple):
     """
 
     init: Callable[[jax.Array], Any]
-    schedule: Callable[[Any], Continuous]
+    schedule: Callable[[Any], Schedule]
     between: Callable[[Any, jax.Array], Any]
     level: Callable[[Any, Any, jax.Array], NoiseLevel]
-    start: Continuous
+    start: Schedule
 
 
-def fixed(schedule: Continuous) -> TrainableSchedule:
+def fixed(schedule: Schedule) -> TrainableSchedule:
     """Return a TrainableSchedule without parameters, of a Continuous one, e.g. `log_snr_linear()`."""
     return TrainableSchedule(
         lambda key: {}, lambda params: schedule, lambda params, t: (),
@@ -103,7 +103,8 @@ def trained(log_snr_max: float = 13.3, log_snr_min: float = -5.0, width: int = 1
         return dataclasses.replace(made, level=lambda t: made.level(jnp.asarray(t))._replace(t=t))
 
     def level(params, between, t):
-        return learned.anchored(learned.monotone(params, jnp.arange(2.0)), *between, t)
+        w, d_w = between
+        return learned.anchored(learned.monotone(params, jnp.arange(2.0)), w, d_w, t)
 
     init = partial(learned.init, log_snr_max=log_snr_max, log_snr_min=log_snr_min, width=width)
     start = schedules.log_snr_linear(log_snr_max, log_snr_min)
@@ -140,8 +141,8 @@ def vdm(
       ends. A sample is z_0 / alpha_0, the likeliest x of p(x | z_0).
 
     Raises:
-      ValueError: for num_steps below 1, a schedule whose log SNR is infinite at an end, or a solver that
-        cannot plan a trained schedule.
+      ValueError: for a network with batch statistics or another state, num_steps below 1, a schedule whose
+        log SNR is infinite at an end, or a solver that cannot plan a trained schedule.
     """
     if num_steps is not None and num_steps < 1:
         raise ValueError(f"num_steps must be at least 1, or None for continuous time; got {num_steps}")
@@ -151,6 +152,7 @@ def vdm(
     request, span = requests.conditioning, trainable.start.t_max - trainable.start.t_min
     draw_times = objectives.low_discrepancy(trainable.start)
     inputs = networks.inputs(shape)
+    networks.require_params_alone(module, *inputs)
     schedule_of = lambda v: trainable.schedule(v.params["schedule"])
 
     def init(key, batch, frozen):
@@ -178,18 +180,17 @@ def vdm(
             at = lambda params, between: losses(params, trainable.level(params["schedule"], between, t))
             return objectives.reducing_variance(at)(params, trainable.between(params["schedule"], t))
 
-        def in_steps(params):
+        def in_steps(params, count):
             schedule = schedule_of(v)
-            below, above = map(schedule, continuous_elbo.step_around(schedule, t, num_steps))
-            return losses(params, above, level_s=below, num_steps=num_steps)
+            below, above = map(schedule, continuous_elbo.step_around(schedule, t, count))
+            return losses(params, above, level_s=below, num_steps=count)
 
-        bits = in_continuous_time(v.params) if num_steps is None else in_steps(v.params)
+        bits = in_continuous_time(v.params) if num_steps is None else in_steps(v.params, num_steps)
         first, last = _ends(schedule_of(v), x0.dtype)
         return bits.mean(), (v.extra, {"log_snr_max": first.log_snr, "log_snr_min": last.log_snr})
 
     def denoiser(v, key=None):
-        network = networks.evaluating(module, v) if key is None else networks.training(module, v, key)[0]
-        return reading.denoiser(network)
+        return reading.denoiser(networks.of(module, v, key))
 
     def walk(v, keys, asked, made):
         del made
@@ -215,7 +216,7 @@ def vdm(
         example={"x": jax.ShapeDtypeStruct((1, *shape), jnp.float32), **requests.example},
         init=init,
         updates=(Update("network", params, from_loss(total, params)),),
-        serves=(*networks.served(module, *inputs), *encoders, "schedule"),
+        serves=params,
         request=request,
         passes=(Pass("walk", walk, {"network": sampler.network_calls()}),),
         gives=gives,

@@ -18,6 +18,7 @@ from diffjax.training import step as steps
 from diffjax.training import workdir as files
 from diffjax.training.state import Optimizers, TrainState
 from diffjax.training.system import System, Variables, with_served
+from diffjax.types import Array
 
 _INIT = 2**32 - 1  # the init's key is that of a step no run reaches
 
@@ -26,8 +27,9 @@ _INIT = 2**32 - 1  # the init's key is that of a step no run reaches
 class Batches(Protocol):
     """An endless source of batches that knows its position."""
 
-    def __next__(self) -> dict[str, np.ndarray]:
+    def __next__(self) -> dict[str, Array]:
         """Return the next batch: arrays with a common leading axis, this process's rows, to keep."""
+        ...
 
     def get_state(self) -> Any:
         """Return the position as JSON data, the same on every process."""
@@ -153,7 +155,9 @@ def fit(
         for n in range(start + 1, num_steps + 1):
             batch = put(_next(batches, n))
             if n == start + 1:
-                step = step.lower(state, frozen, key, shapes).compile()
+                lowered = step.lower(state, frozen, key, shapes)
+                check_metric(best_metric, lowered.out_info[1], sample_every if on_sample else 0)
+                step = lowered.compile()
                 if stopping.agree(bool(should_stop()) or interrupted()):
                     break  # told to while the program was made: there is nothing new to save
             try:
@@ -170,6 +174,8 @@ def fit(
             if on_sample is not None and sample_every and (n % sample_every == 0 or n == num_steps):
                 sampled = sampled | _named(on_sample(n, _averaged(state, frozen)))
                 latest = latest | sampled
+                if best_metric.startswith("sample/"):
+                    check_metric(best_metric, latest, 0)
             if logs or saves or stops:
                 rows, pending = _fetched(pending), []
                 _check_finite(rows, n, manager)
@@ -181,7 +187,7 @@ def fit(
                 since_log, sampled = metrics.Running(), {}
             if saves or stops:
                 # The few steps until a signal do not compare with whole intervals: no score for them.
-                score = _score(metrics.means(since_checkpoint) | latest, best_metric) if saves else {}
+                score = metrics.means(since_checkpoint) | latest if saves else {}
                 since_checkpoint = metrics.Running() if saves else since_checkpoint
                 meta = {
                     "since_log": since_log._asdict(), "since_checkpoint": since_checkpoint._asdict(),
@@ -202,31 +208,38 @@ def _averaged(state: TrainState, frozen: Any) -> Variables:
     return with_served(Variables(state.params, state.extra, frozen), average)
 
 
-def _fetched(rows: list[Any]) -> list[Any]:
+def _fetched(rows: list[dict[str, jax.Array]]) -> list[dict[str, float]]:
     """Return metrics on the host. `device_get` starts all copies at once, of which a CPU needs none."""
-    return jax.tree.map(np.asarray, rows) if jax.default_backend() == "cpu" else jax.device_get(rows)
+    rows = rows if jax.default_backend() == "cpu" else jax.device_get(rows)
+    return jax.tree.map(lambda value: float(np.asarray(value)), rows)
 
 
-def _named(numbers: Mapping[str, float] | None) -> dict[str, float]:
+def _named(numbers: Any) -> dict[str, float]:
     try:
         return {f"sample/{name}": float(value) for name, value in dict(numbers or {}).items()}
     except (TypeError, ValueError):
         raise ValueError(f"on_sample must return numbers by name or None; got {numbers!r}") from None
 
 
-def _next(batches: Batches, n: int) -> dict[str, np.ndarray]:
+def _next(batches: Batches, n: int) -> dict[str, Array]:
     try:
         return next(batches)
     except StopIteration:
         raise ValueError(f"batches ended before step {n}: training needs a source that repeats") from None
 
 
-def _score(means, best_metric):
-    if best_metric not in means and best_metric.startswith("sample/"):
-        return {}  # nothing was sampled yet
-    if best_metric not in means:
-        raise ValueError(f"best_metric={best_metric!r} is not one of {', '.join(sorted(means))}")
-    return means
+def check_metric(best_metric: str, measured: Mapping[str, Any], sample_every: int) -> None:
+    """Raise for a metric that no checkpoint will have.
+
+    Args:
+      best_metric: of `fit`.
+      measured: what a step measures, by name.
+      sample_every: steps between numbers of `on_sample`; 0 where there are none.
+    """
+    if best_metric.startswith("sample/") and sample_every:
+        return
+    if best_metric not in measured:
+        raise ValueError(f"best_metric={best_metric!r} is not one of {', '.join(sorted(measured))}")
 
 
 class _Log(NamedTuple):

@@ -86,7 +86,7 @@ def jsonl(workdir: str | Path, step: int) -> Writer:
       The writer. Each row is one line, handed to the operating system at once.
     """
     path = files.local(workdir) / FILE
-    rows, broken = _parsed(path) if path.exists() else ([], [])
+    rows, broken = _parsed(path) if path.exists() else ([], {})
     if broken:
         damaged = path.with_name(f"{FILE}.damaged")
         files.write(damaged, path.read_text(encoding="utf-8", errors="replace"))

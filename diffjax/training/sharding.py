@@ -21,7 +21,10 @@ BATCH_AXES = ("data", "fsdp")
 
 @checked
 def make_mesh(
-    data: int | None = None, fsdp: int = 1, tensor: int = 1, devices: Sequence[jax.Device] | None = None
+    data: int | None = None,
+    fsdp: int = 1,
+    tensor: int = 1,
+    devices: Sequence[jax.Device] | None = None,  # pyright: ignore[reportInvalidTypeForm]
 ) -> Mesh:
     """Arrange devices in a mesh with axes `data`, `fsdp` and `tensor`.
 

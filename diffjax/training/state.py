@@ -9,7 +9,7 @@ import optax
 from jax.sharding import Mesh
 
 from diffjax.training import ema, sharding
-from diffjax.training.system import System, Variables, served
+from diffjax.training.system import System, Variables, require_updates, served
 
 Optimizers = optax.GradientTransformation | Mapping[str, optax.GradientTransformation]
 
@@ -38,9 +38,8 @@ def named_optimizers(system: System, optimizers: Optimizers) -> Mapping[str, opt
     Raises:
       ValueError: unless each update has an optimizer.
     """
+    require_updates(system)
     names = [update.name for update in system.updates]
-    if not names:
-        raise ValueError("this system is not trained: it has no updates")
     if not isinstance(optimizers, Mapping):
         optimizers = {names[0]: optimizers} if len(names) == 1 else {}
     if set(optimizers) != set(names):
@@ -68,12 +67,28 @@ def initial(
     """
     optimizers = named_optimizers(system, optimizers)
     params, extra = system.init(key, batch, frozen)
+    _check_names(system, params, extra)
     opt_state = {
         update.name: optimizers[update.name].init({name: params[name] for name in update.moves})
         for update in system.updates
     }
     followed = served(system, Variables(params, extra, frozen))
     return TrainState(jnp.int32(0), params, opt_state, {each: ema.init(followed) for each in tracks}, extra)
+
+
+def _check_names(system, params, extra):
+    for update in system.updates:
+        if len(set(update.moves)) != len(update.moves) or not set(update.moves) <= set(params):
+            raise ValueError(
+                f"update {update.name!r} must move names of params, each once, of {sorted(params)}; got "
+                f"{list(update.moves)}"
+            )
+    twice, unknown = set(params) & set(extra), set(system.serves) - set(params) - set(extra)
+    if twice or unknown:
+        raise ValueError(
+            f"a system serves names of params, {sorted(params)}, or else of extra, {sorted(extra)}; got "
+            f"{sorted(twice or unknown)}"
+        )
 
 
 def abstract(

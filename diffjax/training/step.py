@@ -84,9 +84,9 @@ def _mover(update: Update, optimizer, frozen, accumulate: int, step):
     """Return (carry, (key, rows)) -> (carry, metrics), one move of an update's optimizer."""
 
     def move(carry, inputs):
-        params, extra, opt_state = carry
+        (params, extra, opt_state), (key, rows) = carry, inputs
         variables = Variables(params, extra, frozen)
-        grads, extra, metrics = _gradients(update, variables, *inputs, step, accumulate)
+        grads, extra, metrics = _gradients(update, variables, key, rows, step, accumulate)
         _check(update, variables, grads, extra, metrics)
         moved = {name: params[name] for name in update.moves}
         changes, opt_state = optimizer.update(grads, opt_state, moved)
@@ -144,6 +144,11 @@ def _check(update, variables, grads, extra, metrics):
         raise ValueError(f"update {name!r} moves {moves}, got gradients of {sorted(grads)}")
     if jax.tree.structure(extra) != jax.tree.structure(variables.extra):
         raise ValueError(f"update {name!r} must keep the structure of extra, {sorted(variables.extra)}")
+    about = lambda leaf: f"{jnp.result_type(leaf)}{list(jnp.shape(leaf))}"
+    for (path, was), now in zip(jax.tree.leaves_with_path(variables.extra), jax.tree.leaves(extra)):
+        if about(was) != about(now):
+            path = jax.tree_util.keystr(path)
+            raise ValueError(f"update {name!r} must keep extra{path} {about(was)}, got {about(now)}")
     if "loss" not in metrics:
         raise ValueError(f"metrics of update {name!r} need 'loss', got {sorted(metrics)}")
     for metric, value in metrics.items():

@@ -6,6 +6,7 @@ dict of named parts `{part: [n, ...]}`, so that it splits over devices, pads, an
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -66,7 +67,7 @@ class Pass(NamedTuple):
     """
 
     name: str
-    run: Callable[..., jax.Array]
+    run: Callable[..., Any]
     calls: Mapping[str, int]
     batch_size: int | None = None
 
@@ -133,8 +134,8 @@ class Codec(NamedTuple):
     shape: tuple[int, ...]
 
 
-def nothing_to_prepare(folder, source=None):
-    """The `prepare` of a system that stands on no files."""
+def nothing_to_prepare(folder: str | Path | None, source: Any = None) -> tuple[dict[str, Any], Any]:
+    """Return what the `prepare` of a system does that stands on no files: nothing is frozen."""
     del folder
     return {}, source
 
@@ -203,9 +204,26 @@ class System(NamedTuple):
 
 
 def require_passes(system: System) -> None:
-    """Raise a ValueError for a system that samples nothing."""
+    """Raise a ValueError for a system that samples nothing, or has two passes of one name."""
     if not system.passes:
         raise ValueError("this system samples nothing: it has no passes")
+    _require_own_names("passes", system.passes)
+
+
+def require_updates(system: System) -> None:
+    """Raise a ValueError for a system that is not trained, or whose updates cannot be told apart."""
+    if not system.updates:
+        raise ValueError("this system is not trained: it has no updates")
+    _require_own_names("updates", system.updates)
+    for update in system.updates:
+        if update.repeats < 1:
+            raise ValueError(f"repeats of update {update.name!r} must be at least 1, got {update.repeats}")
+
+
+def _require_own_names(what, members):
+    names = [each.name for each in members]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{what} of a system must have names of their own, got {names}")
 
 
 def from_loss(

@@ -107,7 +107,7 @@ def prepare(
         text = json.dumps(config, indent=2, sort_keys=True)
     except TypeError as error:
         raise ValueError(f"config cannot be written as JSON: {error}") from error
-    with _first_process(workdir) as first:
+    with first_process(workdir) as first:
         if first:
             changes = _check_config(workdir, json.loads(text), identity, growing)
             _check_writable(workdir)
@@ -129,7 +129,7 @@ def _write_all(workdir, config, changes, about, commands):
 
 
 @contextlib.contextmanager
-def _first_process(workdir: Path) -> Iterator[bool]:
+def first_process(workdir: Path) -> Iterator[bool]:
     """Say to the first of several processes that it is the one; what it raises ends them all.
 
     Raises:
@@ -214,7 +214,7 @@ def lock(workdir: str | Path) -> Iterator[None]:
     """
     workdir = local(workdir)
     with contextlib.ExitStack() as stack:
-        with _first_process(workdir) as first:
+        with first_process(workdir) as first:
             if first:
                 _check_folder(workdir)  # nothing is put into a foreign one
                 _check_writable(workdir)

@@ -278,6 +278,23 @@ def test_samples_are_asked_for_what_training_rows_have(tmp_path, monkeypatch, ju
     assert found["samples"][0]["class_accuracy"] == pytest.approx(right @ share)
 
 
+def test_a_pipeline_is_measured_like_any_other(tmp_path, monkeypatch):
+    """It has no run folder: its config, whose arms may change any stage, and a folder for the report."""
+    grey = lambda variables, keys, asked: jnp.zeros((len(keys), 8, 8, 1))
+    config = _registered(monkeypatch, shape=(8, 8, 1), gives="images", sample=grey)
+    config.stages = {"up": {"level": 0.1}}
+    found = evaluate(
+        config=config, out=tmp_path / "report", arms={"more": {"stages.up.level": 0.2}},
+        evaluators=("copies",), progress=False,
+    )  # fmt: skip
+    assert found["step"] is None and [each["count"] for each in found["samples"]] == [16, 16]
+    assert found["samples"][0]["copies"] == 0 and found["samples"][1]["arm"] == "more"
+    text = (tmp_path / "report" / "evaluation.md").read_text()
+    assert text.startswith("# Evaluation of report\n") and "| unguided | more |" in text
+    with pytest.raises(ValueError, match="config has no section 'down'"):
+        evaluate(config=config, out=tmp_path / "report", arms={"less": {"stages.down.level": 0.2}})
+
+
 def test_arms_are_the_config_with_overrides(tmp_path, judged):
     config = _digits()
     config.evaluation.arms = [
@@ -323,18 +340,21 @@ def test_what_ends_early_leaves_numbers_and_pictures_as_they_were(tmp_path):
     (tmp_path / "evaluation").mkdir()
     (tmp_path / "evaluation" / "old.png").write_text("old")
     (tmp_path / "evaluation.json").write_text("old")
-    with pytest.raises(OSError, match="No space"), output.together(tmp_path) as scratch:
+    names = "evaluation", "evaluation.json", "evaluation.md"
+    (tmp_path / "evaluation.md").write_text("old")
+    with pytest.raises(OSError, match="No space"), output.together(tmp_path, *names) as scratch:
         (scratch / "evaluation").mkdir()
         (scratch / "evaluation" / "new.png").write_text("new")
         raise OSError("No space left on device")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["evaluation", "evaluation.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
     assert (tmp_path / "evaluation" / "old.png").read_text() == "old"
-    with output.together(tmp_path) as scratch:
+    with output.together(tmp_path, *names) as scratch:
         (scratch / "evaluation").mkdir()
         (scratch / "evaluation" / "new.png").write_text("new")
         (scratch / "evaluation.json").write_text("new")
     assert os.listdir(tmp_path / "evaluation") == ["new.png"]  # no picture of other samples
     assert (tmp_path / "evaluation.json").read_text() == "new"
+    assert not (tmp_path / "evaluation.md").exists()  # nor numbers
 
 
 @pytest.mark.parametrize(

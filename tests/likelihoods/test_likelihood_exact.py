@@ -12,6 +12,7 @@ from scipy import stats
 
 from diffjax import exact, samplers, toys
 from diffjax.process import prediction, schedules
+from diffjax.process.level import NoiseLevel, namespace
 
 KEY = jax.random.key(0)
 # Centred, as data are: the prior knows no mean.
@@ -356,3 +357,37 @@ def test_bad_options_of_the_identity_are_named():
         run(SCHEDULES["flow"])
     with pytest.raises(ValueError, match="codes must be an integer array"):
         samplers.dequantisation.uniform(KEY, jnp.ones((2, 2)))
+
+
+@pytest.mark.parametrize(
+    "chain", [schedules.linear_beta(1000), schedules.cosine_beta(100), schedules.geometric(50.0, 0.01, 30)]
+)
+def test_the_default_grid_of_a_chain_in_continuous_time(x64, chain):
+    """A chain's rates jump at each of its steps; in log(sigma / alpha) they do not."""
+    mixture, schedule = exact.gaussian_mixture([0.4, 0.6], [[-0.6], [0.4]], [0.01, 0.02]), chain.continuous()
+    first, last = (schedule(np.float64(t)) for t in (schedule.t_min, schedule.t_max))
+    x = first.alpha * mixture.sample(KEY, 16) + first.sigma * jax.random.normal(KEY, (16, 1))
+    log_p = samplers.log_likelihood(
+        None, mixture.denoiser(), schedule, x, prior=lambda y: mixture.log_prob(y, last)
+    )
+    np.testing.assert_allclose(log_p, mixture.log_prob(x, first), atol=1e-4)
+
+
+def test_a_schedule_of_ones_own_whose_alpha_only_nearly_ends_at_0():
+    """cos(pi / 2) is 6e-17 and not 0: the grid stops short of it, too, as it does of alpha = 0."""
+
+    def level(t):
+        xp = namespace(t)
+        alpha, sigma = xp.cos(np.pi / 2 * t), xp.sin(np.pi / 2 * t)
+        log_snr = 2 * (xp.log(alpha) - xp.log(sigma))
+        return NoiseLevel(t, alpha, sigma, log_snr, -np.pi / 2 * sigma, np.pi / 2 * alpha)
+
+    inverse = lambda ratio: namespace(ratio).arctan(ratio) * 2 / np.pi
+    mine = schedules.Continuous(level, inverse, t_min=1e-3, t_max=1.0, prior_std=1.0)
+    mixture = exact.gaussian_mixture([1.0], [[0.0, 0.0]], [0.1])
+    x = mixture.sample(KEY, 4)
+    log_p = samplers.log_likelihood(None, mixture.denoiser(), mine, x)
+    np.testing.assert_allclose(log_p, mixture.log_prob(x, mine(1e-3)), atol=1e-3)
+    with pytest.raises(ValueError, match="strictly monotone") as error:
+        samplers.log_likelihood(None, mixture.denoiser(), mine, x, times=[0.5] * 300)
+    assert len(str(error.value)) < 200

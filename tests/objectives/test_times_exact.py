@@ -183,7 +183,7 @@ def test_a_sampler_is_the_functions_that_were_there():
     again, importance = objectives.second_moment.draw(key, history, 5)
     np.testing.assert_array_equal(t, again)
     np.testing.assert_array_equal(weights, importance)
-    with pytest.raises(ValueError, match="importance sampling of times needs a chain"):
+    with pytest.raises(ValueError, match="schedule must be a Chain, got a Continuous"):
         objectives.second_moment.sampler(schedules.vp_linear())
 
 

@@ -108,16 +108,16 @@ def test_too_few_steps_are_seen():
     ("schedule", "options", "message"),
     [
         (schedules.linear_beta(10), {}, "needs a continuous schedule"),
-        (schedules.edm(), {"order": 4}, "order must be 2 or 3"),
-        (schedules.edm(), {"norm": "all"}, "norm sample or batch"),
+        (schedules.edm(), {"order": 4}, "order must be one of 2, 3"),
+        (schedules.edm(), {"norm": "all"}, "norm must be one of sample, batch"),
         (schedules.edm(), {"rtol": 0.0}, "rtol must be positive and finite, got 0.0"),
-        (schedules.edm(), {"order": 2.0}, "order must be 2 or 3"),
-        (schedules.edm(), {"h_init": np.inf}, "h_init must be positive and finite, got inf"),
-        (schedules.edm(), {"eta": np.inf}, "eta must be finite and at least 0, got inf"),
+        (schedules.edm(), {"order": 2.0}, "order must be one of 2, 3"),
+        (schedules.edm(), {"h_init": np.inf}, "h_init must be a finite number, got inf"),
+        (schedules.edm(), {"eta": np.inf}, "eta must be a finite number, got inf"),
         (schedules.edm(), {"s_noise": -1.0}, "s_noise must be finite and at least 0, got -1.0"),
-        (schedules.edm(), {"pcoeff": np.nan}, "pcoeff must be finite, got nan"),
+        (schedules.edm(), {"pcoeff": np.nan}, "pcoeff must be a finite number, got nan"),
         (schedules.edm(), {"accept_safety": 1.0}, r"accept_safety must be in \(0, 1\), got 1.0"),
-        (schedules.edm(), {"max_steps": 2.5}, "max_steps must be a positive integer, got 2.5"),
+        (schedules.edm(), {"max_steps": 2.5}, "max_steps must be an integer, got 2.5"),
         (schedules.edm(), {"shape": None, "x_init": np.ones((0, 1))}, "at least one sample"),
         (
             schedules.edm(),
@@ -130,3 +130,26 @@ def test_too_few_steps_are_seen():
 def test_what_it_cannot_do_it_says(schedule, options, message):
     with pytest.raises(ValueError, match=message):
         samplers.dpm_adaptive(KEY, MIXTURE.denoiser(), schedule, **({"shape": (2, 1)} | options))
+
+
+@pytest.mark.parametrize("tolerance", [{}, {"rtol": 0.01, "atol": 0.001}])
+@pytest.mark.parametrize("order", [2, 3])
+@pytest.mark.parametrize("v", [1.0, 0.01])
+def test_steps_are_as_good_as_their_tolerance_says(v, order, tolerance):
+    """On N(0, v) the flow is a scaling: one sample of any length tells the variance without chance.
+
+    Measured against the noise at the start, a step from noise to data is accepted: 7.8 times the variance.
+    """
+
+    def denoise(x, level, cond=None):
+        scale = (level.alpha * v / (level.alpha**2 * v + level.sigma**2)).reshape(-1, 1)
+        return prediction.from_x0(scale * x, x, level)
+
+    schedule = schedules.edm()
+    x = jnp.sqrt(v + 80.0**2) * jnp.array([[0.5, -1.0, 1.5]])
+    end, made = samplers.dpm_adaptive(KEY, denoise, schedule, x_init=x, order=order, info=True, **tolerance)
+    gain = float(end[0, 0] / x[0, 0])
+    np.testing.assert_allclose(end, gain * x, rtol=1e-4)
+    ratio = gain**2 * (v + 80.0**2) / v
+    assert abs(ratio - 1) < (0.1 if not tolerance else 0.03), (ratio, made)
+    assert made[0, 1] < 80

@@ -108,3 +108,35 @@ def test_churn_from_the_noisiest_level_on(x64, ends, order):
     ours = samplers.sample(KEY, denoise, schedule, solver, times, x_init=jnp.asarray(x), noise=draws[:, None])
     theirs = _general(x, lambda y, sigma: x0(np, y, sigma), (times, total, beta), draws, 3.0, order)
     np.testing.assert_allclose(ours, theirs, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("schedule", [schedules.ve(0.01, 50.0), schedules.vp_linear()])
+@pytest.mark.parametrize(
+    "make",
+    [samplers.edm_heun, samplers.edm_euler, samplers.dpm_2, samplers.euler]
+    + [lambda a=a, **options: samplers.heun(a, **options) for a in (0.5, 2 / 3, 1.0)],
+)
+def test_every_churned_solver_starts_at_the_noisiest_level(schedule, make):
+    """The first churn leads beyond t_max, where every level between is defined: t_max is not refused."""
+    times = np.append(schedule.inv_sigma(np.geomspace(40, 0.02, 20)), 0)
+    times[0] = schedule.t_max
+    rows = samplers.plan(schedule, make(s_churn=8.0), times).steps
+    top = schedule(np.float64(schedule.t_max))
+    ratio = rows.level.sigma / rows.level.alpha
+    np.testing.assert_allclose(ratio[0], 1.4 * top.sigma / top.alpha, rtol=1e-9)  # 1 + 8 / 20
+    for between in ("second", "middle"):
+        level = getattr(rows, between, None)
+        if level is not None:
+            assert (level.sigma / level.alpha < ratio).all()
+            assert (level.sigma / level.alpha)[:-1].min() > 0
+
+
+@pytest.mark.parametrize("solver", [samplers.euler(), samplers.heun()])
+@pytest.mark.parametrize("schedule", [schedules.vp_linear(), schedules.ve(0.01, 50.0), schedules.sub_vp()])
+def test_what_the_last_step_in_the_schedules_own_time_leaves(x64, solver, schedule):
+    """Data at 0: x = sigma eps goes along d sigma / dt to (sigma - t d sigma / dt) eps at t = 0."""
+    t = np.float64(0.02)
+    level = schedule(t)
+    denoise = lambda x, level, cond=None: prediction.from_x0(0 * x, x, level)
+    x = samplers.sample(KEY, denoise, schedule, solver, [t, 0.0], x_init=level.sigma * jnp.ones((1, 1)))
+    np.testing.assert_allclose(x[0, 0], level.sigma - t * level.d_sigma, rtol=1e-9)

@@ -143,3 +143,19 @@ def test_bad_options_are_named(make, message):
     with pytest.raises(ValueError, match=message) as error:
         make()
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "times"),
+    [
+        (schedules.rectified_flow(), samplers.grids.uniform(40)),
+        (schedules.zero_terminal_snr(schedules.linear_beta(100)), np.arange(100, -1, -1)),
+    ],
+)
+def test_reverse_diffusion_from_alpha_0_is_the_reverse_sde_or_refused(schedule, times):
+    """With less noise the first steps multiply x by 1 + 1 / 2(k + 1)^2, and no step forgets it."""
+    for eta in (0.0, 0.5):
+        with pytest.raises(ValueError, match="reverse_diffusion: f and g are infinite at alpha = 0"):
+            samplers.plan(schedule, samplers.reverse_diffusion(eta), times)
+        samplers.plan(schedule, samplers.reverse_diffusion(eta), times[1:])
+    samplers.plan(schedule, samplers.reverse_diffusion(), times)

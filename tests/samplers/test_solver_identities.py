@@ -147,3 +147,13 @@ def test_editing_keeps_the_data(x64, t):
     mean = MIXTURE.predict(start, VP(t)).x0
     pair = lambda a, b: np.mean((np.asarray(a) - a.mean(0)) * (np.asarray(b) - b.mean(0)), 0)
     np.testing.assert_allclose(pair(x, x0), pair(mean, mean), atol=0.08)
+
+
+def test_a_middle_of_a_chain_is_one_of_its_steps():
+    """Also where there is none between: then it is an end of the interval."""
+    chain, times = schedules.linear_beta(1000), np.array([1000, 500, 499, 0])
+    for solver in (samplers.dpm_2(), samplers.dpm_2_ancestral(), samplers.dpm_solver_pp_2s()):
+        rows = samplers.plan(chain, solver, times)
+        middle = np.append(rows.steps.middle.t, rows.last.middle.t)
+        np.testing.assert_array_equal(middle, np.rint(middle))
+        assert middle[0] < 1000 and (middle[1] in (500, 499) or solver.draws)  # ancestral steps go lower

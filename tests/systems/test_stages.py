@@ -3,6 +3,7 @@
 import json
 import pathlib
 import shutil
+import types
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +15,11 @@ from systems.tools import tiny
 
 from diffjax import commands, systems, train
 from diffjax.commands import phases
+from diffjax.data import Source
 from diffjax.systems import older, stages
 from diffjax.systems.pipeline import pipeline
 from diffjax.training import checkpoints
-from diffjax.training.system import Variables
+from diffjax.training.system import Conditioning, Part, System, Variables
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 
@@ -82,11 +84,91 @@ def test_a_changed_copy_is_refused(run, tmp_path):
         ({}, "config.teacher must have one of workdir and pretrained"),
         ({"workdir": "nowhere"}, "config.teacher.workdir must be the folder of a run"),
         ({"pretrained": "x.npz"}, "config.teacher.architecture is missing"),
+        (
+            "runs/teacher",
+            "config.teacher must be a dict with one of workdir and pretrained; got 'runs/teacher'",
+        ),
+        (None, "config.teacher must be a dict with one of workdir and pretrained; got None"),
+        ({"workdir": "gs://bucket/run"}, "workdir must be a folder of this machine"),
     ],
 )
 def test_what_is_no_stage_is_refused(given, message):
     with pytest.raises(ValueError, match=message):
         stages.stage(given, None, "teacher")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"model": {"width": 9}}, r"config.teacher may change .*sampler.* of its run; got 'model'"),
+        ({"system": "vdm"}, "of its run; got 'system'"),
+        ({"smapler": {"steps": 2}}, "of its run; got 'smapler'"),
+        ({"sampler": "ddim"}, "config.teacher.sampler must be a dict; got 'ddim'"),
+        ({"sampler": {"solver": "dimm"}}, "sampler.solver must be one of"),
+    ],
+)
+def test_what_was_trained_stays(run, given, message):
+    with pytest.raises(ValueError, match=message):
+        stages.stage({"workdir": str(run), **given}, None, "teacher")
+
+
+def test_another_solver_begins_without_the_options_of_the_old_one(run, tmp_path):
+    own = tmp_path / "run"
+    shutil.copytree(run, own)
+    config = json.loads((own / "config.json").read_text())
+    config["sampler"] |= {"solver": "ddim", "eta": 0.5}
+    (own / "config.json").write_text(json.dumps(config))
+    given = {"workdir": str(own), "sampler": {"solver": "dpm_solver_pp", "steps": 2}}
+    assert stages.stage(given, None, "teacher").system.passes[0].calls == {"network": 2}
+
+
+def test_the_copy_is_of_what_the_config_names(run, tmp_path):
+    """A path alone does not matter: moved and unchanged it is the same; another run is not."""
+    given, other = {"workdir": str(run)}, tmp_path / "other"
+    read = lambda changes: stages.stage({**given, **changes}, tmp_path, "teacher").read(tmp_path)
+    first = read({"step": "best"})
+    assert read({}) is first and read({"step": 3}) is first and read({"workdir": "gone"}) is first
+    for changes, message in [
+        ({"step": 2}, "config.teacher.step is 2, but the copy in .* is of 3"),
+        ({"ema": False}, "config.teacher.ema is False, but the copy in .* is of True"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            read(changes)
+    shutil.copytree(run, other)
+    assert read({"workdir": str(other)}) is first
+    train.train(tiny("toys/ddpm", **{"training.seed": 1}), tmp_path / "third", progress=False)
+    with pytest.raises(ValueError, match=r"config.teacher.workdir is .*third, whose variables are not those"):
+        read({"workdir": str(tmp_path / "third")})
+
+
+def test_equal_students_of_different_teachers_are_two(run, tmp_path, monkeypatch):
+    """What a stage stands on belongs to its identity."""
+
+    def from_config(config, folder=None):
+        teacher = stages.stage(config.teacher, folder, "teacher")
+        return System(
+            example={}, init=lambda key, batch, frozen: ({"scale": jnp.ones(2)}, {}), updates=(),
+            serves=("scale",), frozen={"teacher": teacher.shapes()},
+            prepare=stages.prepare({"teacher": teacher}),
+        )  # fmt: skip
+
+    monkeypatch.setattr(systems, "_SYSTEMS", dict(systems._SYSTEMS))
+    own = types.SimpleNamespace(from_config=from_config, SECTIONS=("teacher",), IDENTITY=())
+    systems.register("student", own)
+    read = {}
+    for name, ema in (("one", True), ("two", False)):
+        config = ConfigDict({"system": "student", "teacher": {"workdir": str(run), "ema": ema}})
+        copy, scale = tmp_path / "stages" / name, {"scale": jnp.ones(2)}
+        copy.mkdir(parents=True)
+        (copy / "config.json").write_text(config.to_json())
+        checkpoints.write_tree(copy / "variables", scale)
+        about = {"from": "gone", "ema": True, "step": 1, "checksum": stages.checksum(scale)}
+        (copy / "stage.json").write_text(json.dumps(about))
+        systems.build(config, copy).prepare(copy)  # its own stage lies within
+        read[name] = stages.stage({"workdir": "gone"}, tmp_path, name).read(tmp_path)
+    _same(read["one"].params, read["two"].params)
+    _same(read["one"].frozen["teacher"].params, checkpoints.restore_params(run))
+    _same(read["two"].frozen["teacher"].params, checkpoints.restore_params(run, ema=False))
 
 
 def test_another_shape_is_refused_by_name(run, tmp_path):
@@ -125,6 +207,33 @@ def test_a_pipeline_hands_on_what_was_made(run):
     keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), jnp.arange(4))
     alone = system.sample(variables, keys[2:], system.request.default(2), 2)
     np.testing.assert_allclose(alone, x[2:], rtol=1e-4, atol=1e-4)
+
+
+def test_what_a_stage_prepares_of_data_reaches_it_alone(run):
+    """Each tokenizes the one raw input; asked for nothing, each has its default."""
+
+    def tokenized(stage, base):
+        def prepare(folder, source=None):
+            frozen, source = stage.system.prepare(folder, source)
+            tokens = source and np.char.str_len(source["text"]).astype(np.int32) + base
+            return frozen, source and source.add(tokens=tokens)
+
+        request = Conditioning(
+            parts={"text": Part()}, of_batch=lambda v, key, batch: {"text": batch["tokens"]},
+            of_user=lambda given, n: {"text": np.full(n, len(given["text"][0]) + base)},
+            default=lambda n: {"text": np.full(n, base)},
+        )  # fmt: skip
+        return stage._replace(system=stage.system._replace(prepare=prepare, request=request))
+
+    of = lambda name: stages.stage({"workdir": str(run)}, None, name)
+    system = pipeline({"a": tokenized(of("a"), 10), "b": tokenized(of("b"), 20), "c": of("c")}, {})
+    source = Source(np.zeros((2, 2), np.float32), None, None, "said", {"text": np.array(["x", "xyz"])})
+    frozen, source = system.prepare(None, source)
+    asked = system.request.of_batch(Variables(frozen=frozen), None, source.gather(np.arange(2)))
+    wanted = {"a": {"text": [11, 13]}, "b": {"text": [21, 23]}, "c": {}}
+    assert jax.tree.map(list, asked, is_leaf=lambda leaf: isinstance(leaf, np.ndarray)) == wanted
+    assert system.request.of_user({"text": ["xyz"]}, 1)["b"]["text"] == [23]
+    assert system.request.of_user({}, 1)["a"]["text"] == [10]
 
 
 def test_passes_go_on_where_they_were_killed(run, tmp_path):
@@ -231,6 +340,22 @@ def test_a_published_network_is_a_stage():
     np.testing.assert_allclose(found, wanted, atol=1e-4 * wanted.std())
 
 
+def test_a_published_file_is_copied_as_it_is(tmp_path):
+    recorded = np.load(GOLDEN / "gd_unet_plain.npz")
+    file = tmp_path / "unet.safetensors"
+    shutil.copy(GOLDEN / "gd_unet_plain.safetensors", file)
+    given = {"pretrained": str(file), "architecture": "guided_diffusion_unet",
+             "config": json.loads(str(recorded["_hyper_json"]))["config"]}  # fmt: skip
+    run = tmp_path / "run"
+    before = stages.stage(given, run, "teacher").read(run)
+    file.unlink()
+    shutil.move(run, tmp_path / "moved")
+    after = stages.stage(given, tmp_path / "moved", "teacher").read(tmp_path / "moved")
+    _same(before, after)
+
+
 def test_systems_are_registered_by_name():
     with pytest.raises(ValueError, match="system 'ddpm' is taken"):
         systems.register("ddpm", object())
+    with pytest.raises(ValueError, match=r"system 'mine' must have from_config, .* it has no IDENTITY"):
+        systems.register("mine", types.SimpleNamespace(from_config=None, SECTIONS=()))

@@ -2,18 +2,24 @@
 
 import functools
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffjax.border import checked
+from diffjax.keys import per_sample
 from diffjax.process import checks
-from diffjax.process.level import at_least_float32, expand
+from diffjax.process.level import Schedule, at_least_float32, expand, mean_of_each
+from diffjax.process.prediction import Denoiser
 from diffjax.samplers.adaptive.span import ends, initial
-from diffjax.samplers.walk import per_sample
+from diffjax.samplers.solver import Times
+from diffjax.types import Array, Float, Key
 
 _CLOSE = 1e-5  # in lambda: how near to its end a walk has arrived
+_LONGEST = 1.0  # in lambda: the steps are series in powers of their length
 _RATIOS = {2: (0.5,), 3: (1 / 3, 2 / 3)}  # where a step calls the network, beside its start
 
 
@@ -32,17 +38,40 @@ class _Control(NamedTuple):
     max_steps: int
 
 
+@checked
 def dpm_adaptive(
-    key, denoise, schedule, *, shape=None, x_init=None, cond=None, times=None, order=3, rtol=0.05,
-    atol=0.0078, h_init=0.05, pcoeff=0.0, icoeff=1.0, dcoeff=0.0, accept_safety=0.81, eta=0.0, s_noise=1.0,
-    norm="sample", max_steps=1000, info=False,
-):  # fmt: skip
+    key: Key[Array, "..."],
+    denoise: Denoiser,
+    schedule: Schedule,
+    *,
+    shape: Sequence[int] | None = None,
+    x_init: Float[Array, "batch *shape"] | None = None,
+    cond: Any = None,
+    times: Times | None = None,
+    order: Literal[2, 3] = 3,
+    rtol: float = 0.05,
+    atol: float = 0.0078,
+    h_init: float = 0.05,
+    pcoeff: float = 0.0,
+    icoeff: float = 1.0,
+    dcoeff: float = 0.0,
+    accept_safety: float = 0.81,
+    eta: float = 0.0,
+    s_noise: float = 1.0,
+    norm: Literal["sample", "batch"] = "sample",
+    max_steps: int = 1000,
+    info: bool = False,
+) -> Array | tuple[Array, Array]:
     """Sample by DPM-Solver with steps as long as two orders agree to the tolerance.
 
     The walk is in y = x / alpha over lambda = log(alpha / sigma). A step of order p - 1 inside that of order
     p measures the error: the root mean square of their difference over max(atol, rtol |y|). The next step is
     longer by 1 + arctan(f - 1), f = error^{-(P + I + D) / p} times powers of the errors before it (a PID
     controller); a step with less than accept_safety of that is taken again. `sample_ode` has general methods.
+
+    k-diffusion's tolerance (norm="batch") is relative to the larger y, which at the start is all noise: its
+    steps grow until one goes from noise to data, where the two orders may agree by chance. With norm="sample"
+    it is relative to the y that a step arrives at, and no step is longer than 1 in lambda.
 
     Args:
       key: one key, or `[B]` keys, of the start and of the noise.
@@ -58,7 +87,7 @@ def dpm_adaptive(
       eta: 0 the ODE; more adds ancestral noise after each step. p is 1.5 for the controller then.
       s_noise: scale of that noise.
       norm: "sample" (each its own steps: a sample depends on its own key alone; for images, whose error is a
-        mean over many numbers) or "batch" (one error and one step for all, as k-diffusion has it).
+        mean over many numbers) or "batch" (one error and one step for all, as k-diffusion has it, see above).
       max_steps: samples that have not arrived after so many steps, with those taken again, are NaN.
       info: also return how many steps were made.
 
@@ -68,18 +97,20 @@ def dpm_adaptive(
     Raises:
       ValueError: for a chain, increasing times, an option out of range, or unless exactly one of shape and
         x_init is given.
+
+    Example:
+      >>> import jax
+      >>> from diffjax import exact, samplers
+      >>> from diffjax.process import schedules
+      >>> denoise = exact.gaussian_mixture([1.0], [[0.0, 0.0]], [0.1]).denoiser()
+      >>> draw = lambda key: samplers.dpm_adaptive(key, denoise, schedules.vp_linear(), shape=(4, 2))
+      >>> jax.eval_shape(draw, jax.random.key(0)).shape  # traced, not run
+      (4, 2)
     """
-    if type(order) is not int or order not in _RATIOS or norm not in ("sample", "batch"):
-        raise ValueError(
-            f"dpm_adaptive: order must be 2 or 3 and norm sample or batch; got {order!r} and {norm!r}"
-        )
     for name, value in {"rtol": rtol, "atol": atol, "h_init": h_init}.items():
         checks.positive(name, value)
     for name, value in {"eta": eta, "s_noise": s_noise}.items():
         checks.not_negative(name, value)
-    for name, value in {"pcoeff": pcoeff, "icoeff": icoeff, "dcoeff": dcoeff}.items():
-        if not math.isfinite(value):
-            raise ValueError(f"{name} must be finite, got {value!r}")
     if not 0 < accept_safety < 1:
         raise ValueError(f"accept_safety must be in (0, 1), got {accept_safety!r}")
     max_steps = checks.count("max_steps", max_steps)
@@ -121,6 +152,8 @@ def _walk(key, denoise, schedule, span, x, cond, control, lands):
         keep = lambda new, old, where: jnp.where(expand(where.astype(dtype), old) > 0, new, old)
         y, before = keep(high, y, taken), keep(low, before, taken)
         counts = jnp.stack([active, active * control.order, taken, active & ~accepted], 1).astype(int)
+        if control.norm == "sample":
+            h_next = jnp.minimum(h_next, _LONGEST)
         h, past = jnp.where(active, h_next, h), jnp.where(active[:, None], past_next, past)
         return y, before, jnp.where(taken, target, lam), h, past, made + counts, i + 1
 
@@ -155,9 +188,10 @@ def _two_orders(eps, y, lam, h, order):
 
 def _error(low, high, before, control):
     """Return the error of each sample in units of the tolerance, `[B]`."""
-    tolerance = jnp.maximum(control.atol, control.rtol * jnp.maximum(jnp.abs(low), jnp.abs(before)))
-    square = (((low - high) / tolerance) ** 2).reshape(len(low), -1).mean(1)
-    return jnp.sqrt(square if control.norm == "sample" else jnp.full_like(square, square.mean()))
+    each = control.norm == "sample"
+    size = jnp.minimum(jnp.abs(low), jnp.abs(high)) if each else jnp.maximum(jnp.abs(low), jnp.abs(before))
+    square = mean_of_each(((low - high) / jnp.maximum(control.atol, control.rtol * size)) ** 2)
+    return jnp.sqrt(square if each else jnp.full_like(square, square.mean()))
 
 
 def _next_step(error, h, past, i, control):

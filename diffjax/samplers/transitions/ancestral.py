@@ -1,15 +1,13 @@
 """Ancestral sampling: the model's own transitions, step by step."""
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
 from diffjax.process import forward
 from diffjax.process.level import Array, NoiseLevel, expand, part
 from diffjax.samplers.solver import Solver, no_memory, one_value
-
-Variance = Literal["fixed_small", "fixed_large", "learned", "learned_range"]  # see `forward.reverse`
 
 
 class _Row(NamedTuple):
@@ -20,7 +18,7 @@ class _Row(NamedTuple):
 
 @one_value
 def ancestral(
-    variance: Variance = "fixed_small",
+    variance: forward.Variance = "fixed_small",
     mean_shift: Callable[[Array, NoiseLevel, Any], Array] | None = None,
 ) -> Solver:
     """Sample x_s ~ p(x_s | x_t) (Ho et al. 2020, Alg. 2), on any grid of any schedule.
