@@ -15,11 +15,13 @@ from benchmarks.networks import (
     TRAIN_STEPS,
 )
 from diffjax import guidance, models, samplers
-from diffjax.process import schedules
+from diffjax.process import prediction, schedules
+from diffjax.systems import read
 from diffjax.systems.ddpm import ddpm
 from diffjax.training import ema, optimizer, sharding
 from diffjax.training import state as states
 from diffjax.training import step as steps
+from diffjax.training.system import Variables
 
 VARIANTS = {"1 device": 1, "2 devices": 2}
 
@@ -38,13 +40,13 @@ def unet(network):
 
 def system(network, module=None):
     """Return DDPM with the linear chain, 50 DDIM steps and x_0 kept in [-1, 1]."""
+    times = samplers.grids.spaced(CHAIN, f"ddim{DDIM_STEPS}")
     return ddpm(
         module or unet(network),
         schedules.linear_beta(CHAIN),
-        samplers.ddim(),
-        samplers.grids.spaced(CHAIN, f"ddim{DDIM_STEPS}"),
+        read.Sampler(samplers.ddim(), times, 0.0, guidance.clip(keep_eps=True), DDIM_STEPS),
         shape=(network.size, network.size, network.channels),
-        threshold=guidance.clip(keep_eps=True),
+        reading=prediction.reading("eps"),
     )
 
 
@@ -56,15 +58,19 @@ def train(network, variant):
     mesh = _mesh(variant)
     rule, key = sharding.fsdp(mesh), jax.random.key(0)
     adamw = optimizer.make("adamw", LEARNING_RATE, clip_norm=CLIP_NORM)
-    state = states.create(system(network), adamw, key, mesh, rule)
-    step = steps.compiled(steps.make(system(network), adamw, ema.constant(EMA_DECAY)), state)
+    images = system(network)
+    places = states.abstract(images, adamw, images.example, {}, mesh, rule)
+    state = states.create(
+        images, adamw, key, {"x": np.zeros((1, *images.example["x"].shape[1:]))}, {}, places
+    )
+    step = steps.compiled(steps.make(images, adamw, ema.constant(EMA_DECAY)), places)
     shape = (BATCH, network.size, network.size, network.channels)
     x = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
 
     def run():
         nonlocal state
         for _ in range(TRAIN_STEPS):
-            state, metrics = step(state, (), key, sharding.put_batch(mesh, {"x": x}))
+            state, metrics = step(state, {}, key, sharding.put_batch(mesh, {"x": x}))
         jax.block_until_ready((state, metrics))
 
     return run, TRAIN_STEPS
@@ -74,12 +80,13 @@ def sample(network, variant):
     """Return a function that draws a batch of images, and the number of batches."""
     mesh = _mesh(variant)
     images = system(network)
-    params, _, _ = jax.jit(images.init, out_shardings=NamedSharding(mesh, P()))(jax.random.key(0))
+    begin = jax.jit(lambda key: images.init(key, images.example, {}), out_shardings=NamedSharding(mesh, P()))
+    variables = Variables(*begin(jax.random.key(0)))
     keys = jax.device_put(
         jax.random.split(jax.random.key(1), BATCH), NamedSharding(mesh, P(sharding.BATCH_AXES))
     )
-    draw = jax.jit(lambda params, keys: images.sample(params, (), (), keys, None, BATCH))
-    return lambda: np.asarray(draw(params, keys)), 1
+    draw = jax.jit(lambda variables, keys: images.sample(variables, keys, {}, BATCH))
+    return lambda: np.asarray(draw(variables, keys)), 1
 
 
 def versions():

@@ -7,9 +7,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
-from tqdm import tqdm
 
 from diffjax.data import Source
+from diffjax.training import progress as shown
 from diffjax.training import sharding
 
 _MOST_BYTES = 2**30  # of a data set on a device
@@ -54,7 +54,7 @@ def over(
     ways = mesh.shape["data"] * mesh.shape["fsdp"]
     size = -(-size // ways) * ways
     arguments, run, parts = jax.device_put(arguments, whole), jax.jit(compute), []
-    with tqdm(total=count, desc=progress, unit=unit, disable=progress is None) as bar:
+    with shown.bar(total=count, desc=progress, unit=unit, disable=progress is None) as bar:
         for start in range(0, count, size):
             batch = rows(np.minimum(np.arange(start, start + size), count - 1))
             found = jax.device_get(run(*arguments, jax.device_put(batch, split)))
