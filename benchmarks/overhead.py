@@ -40,12 +40,13 @@ def measure(num_steps):
     config = commands.config_module(CONFIG).get_config()
     config.training.num_steps = num_steps
     settings = config.training
-    system, optimizer, decay = systems.build(config), systems.make_optimizer(config), systems.make_ema(config)
+    system, decays = systems.build(config), systems.make_ema(config)
+    optimizers = systems.make_optimizer(config, system)
 
     def batches():
         return data.batches(systems.load_data(config, "train"), settings.batch_size, seed=settings.seed)
 
-    bare = _bare(system, optimizer, decay, batches(), settings.seed)
+    bare = _bare(system, optimizers, decays, batches(), settings.seed)
     looped, stripped, calls, since = [], [], -1, None
 
     def between():
@@ -61,7 +62,7 @@ def measure(num_steps):
 
     with tempfile.TemporaryDirectory() as folder:
         fit(
-            system, optimizer, batches(), workdir=folder, ema_decay=decay, num_steps=num_steps,
+            system, optimizers, batches(), workdir=folder, ema_decay=decays, num_steps=num_steps,
             seed=settings.seed, log_every=settings.log_every, checkpoint_every=settings.checkpoint_every,
             keep=settings.keep, should_stop=between,
         )  # fmt: skip
@@ -77,13 +78,15 @@ def measure(num_steps):
     }
 
 
-def _bare(system, optimizer, decay, batches, seed):
+def _bare(system, optimizers, decays, batches, seed):
     """Return a function that goes over a segment of batches and returns the seconds it took."""
     mesh = sharding.make_mesh()
     rule, key = sharding.fsdp(mesh), jax.random.key(seed)
     ready = [sharding.put_batch(mesh, next(batches)) for _ in range(SEGMENT)]
-    state, frozen = states.create(system, optimizer, key, mesh, rule), states.frozen(system, key, mesh, rule)
-    step = steps.compiled(steps.make(system, optimizer, decay), state)
+    frozen = system.prepare(None)[0]
+    places = states.abstract(system, optimizers, ready[0], frozen, mesh, rule, tuple(decays))
+    state = states.create(system, optimizers, key, ready[0], frozen, places)
+    step = steps.compiled(steps.make(system, optimizers, decays), state)
     step = step.lower(state, frozen, key, ready[0]).compile()
 
     def segment():

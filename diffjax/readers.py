@@ -90,10 +90,10 @@ def with_article(noun) -> str:
     return f"{'an' if noun[0] in 'AEIOUaeiou' else 'a'} {noun}"
 
 
-def near(word, options) -> str:
-    """Return "; did you mean ...?" if an option is spelled nearly so, else nothing."""
-    found = difflib.get_close_matches(str(word), [str(option) for option in options], 1)
-    return f"; did you mean {found[0]}?" if found else ""
+def near(word: object, options: abc.Iterable) -> str:
+    """Return "; did you mean ...?" if options are spelled nearly so, else nothing."""
+    found = difflib.get_close_matches(str(word), [str(option) for option in options], 2)
+    return f"; did you mean {' or '.join(map(repr, found))}?" if found else ""
 
 
 def _anything(value, sizes, name):

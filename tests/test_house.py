@@ -115,8 +115,8 @@ with warnings.catch_warnings(record=True) as caught:
     for each in pkgutil.walk_packages(diffjax.__path__, "diffjax."):
         if not each.name.startswith("diffjax.configs"):
             __import__(each.name)
-found = [str(each.message).splitlines()[0] for each in caught if "beartype" in str(each.message)]
-sys.exit("\\n".join(found))
+found = [" ".join(str(each.message).split())[:300] for each in caught if "beartype" in str(each.message)]
+sys.exit("\\n".join(found) or 0)
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -200,7 +200,7 @@ TABLE = {
     "grids.log_snr": (grids.log_snr, {**_GRID, "schedule": A(VP, schedules.vp_linear)}),
     "grids.subdivide": (grids.subdivide, {"times": A([0.8, 0.4, 0.2], "all", [0.2, NAN]), "schedule": VP, "parts": A(2, 1.5, [1, 2, 3], 0)}),
     "grids.spaced": (grids.spaced, {"num_steps": count(20), "sections": A("5", "many", 2.5, "50", fine=(3,))}),
-    "grids.make": (grids.make, {"schedule": A(CHAIN, schedules.cosine_beta), "steps": count(5), "kind": "uniform"}),
+    "grids.make": (grids.make, {"schedule": A(CHAIN, schedules.cosine_beta), "steps": count(5), "grid": "uniform"}),
     "likelihoods.log_likelihood": (likelihoods.log_likelihood, {"key": A(None, 0), "denoise": DENOISE, "schedule": A(VP, "vp"), "x": X, "divergence": "exact", "times": A(TIMES, 5, "all"), "integrator": A(None, samplers.heun())}),
     "likelihoods.log_likelihood_mmse": (likelihoods.log_likelihood_mmse, {"key": A(None, 0), "denoise": DENOISE, "schedule": A(VP, "vp"), "x": X, "num_levels": count(4), "expectation": "quadrature", "nodes": count(4)}),
     "likelihoods.likelihood_grid": (likelihoods.likelihood_grid, {**_GRID, "schedule": VP}),

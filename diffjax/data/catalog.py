@@ -7,6 +7,7 @@ import inspect
 import os
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from diffjax.data.sources import Source
 
 
 @checked
-def load(name: str, split: str = "train", **options) -> Source:
+def load(name: str, split: str = "train", **options: Any) -> Source:
     """Load a data set by name.
 
     Args:

@@ -117,7 +117,7 @@ def save(classifier: Classifier, path: str | Path) -> Path:
     arrays: dict[str, Any] = dict(traverse.flatten_dict(jax.device_get(classifier.params), sep="/"))
     accuracy = np.nan if classifier.accuracy is None else classifier.accuracy
     with files.whole(path) as file:
-        np.savez(file, scale=classifier.scale, accuracy=accuracy, **arrays)
+        np.savez(file, **{"scale": classifier.scale, "accuracy": accuracy, **arrays})  # pyright: ignore
     return Path(path)
 
 
@@ -194,5 +194,5 @@ def _shift(key, x):
 
 
 @functools.cache
-def _forward(module):
+def _forward(module: Any):
     return jax.jit(module.apply)

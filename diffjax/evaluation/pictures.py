@@ -39,7 +39,7 @@ def of_samples(
     """
     path = Path(path)
     if gives == "images":
-        x, names = np.asarray(x), None if said is None else np.asarray([_short(each) for each in said])
+        x, names = np.asarray(x), None if said is None else [_short(each) for each in said]
         chosen = shown(len(x), names, x.shape[1])
         names = None if names is None else names[chosen]
         classes = names is not None and len(set(names)) < len(names)
@@ -65,12 +65,12 @@ def shown(count: int, names: Sequence[Any] | np.ndarray | None = None, height: i
     if names is None:
         some = min(count, rows * _A_CLASS)
         return np.arange(some) * count // some
-    names = np.asarray(names)
-    classes = _in_order(names)
+    kinds = np.asarray(names)
+    classes = _in_order(kinds)
     chosen = [
         classes[i] for i in np.arange(min(rows, len(classes))) * len(classes) // min(rows, len(classes))
     ]
-    return np.sort(np.concatenate([np.flatnonzero(names == each)[:_A_CLASS] for each in chosen]))
+    return np.sort(np.concatenate([np.flatnonzero(kinds == each)[:_A_CLASS] for each in chosen]))
 
 
 def grid(
@@ -101,11 +101,11 @@ def grid(
     if labels is None:
         rows = [(None, part) for part in _rows(np.arange(len(images)), columns)]
     else:
-        labels = np.asarray(labels)
+        asked = np.asarray(labels)
         rows = [
             (str(name) if i == 0 else None, part)
-            for name in _in_order(labels)
-            for i, part in enumerate(_rows(np.flatnonzero(labels == name), columns))
+            for name in _in_order(asked)
+            for i, part in enumerate(_rows(np.flatnonzero(asked == name), columns))
         ]
 
     scale = _scale(max(images.shape[1:3])) if scale is None else scale

@@ -51,7 +51,7 @@ def partition(
     grid = np.stack(np.meshgrid(*ticks, indexing="ij"), -1).reshape(-1, len(box))
     outer = np.meshgrid(*[np.isin(np.arange(points), [0, points - 1])] * len(box), indexing="ij")
     on_edge = np.any(np.stack(outer), 0).ravel()
-    chunks = np.array_split(jnp.asarray(grid, jnp.result_type(float)), -(-len(grid) // batch))
+    chunks = jnp.array_split(jnp.asarray(grid, jnp.result_type(float)), -(-len(grid) // batch))
     values = jnp.concatenate([_checked(energy(chunk), chunk) for chunk in chunks])
     cell = np.log(np.prod((box[:, 1] - box[:, 0]) / points))
     total = jax.nn.logsumexp(-values)

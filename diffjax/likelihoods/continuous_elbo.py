@@ -69,7 +69,7 @@ def terms(
     if (level_s is None) != (num_steps is None):
         raise ValueError("level_s and num_steps go together: both for T steps, neither for continuous time")
     predicted = denoise(forward.perturb(x0, eps, level), level, cond)
-    if level_s is None:
+    if level_s is None or num_steps is None:
         weight = -0.5 * span * log_snr_rate(level)
     else:
         weight = 0.5 * num_steps * jnp.expm1(level_s.log_snr - level.log_snr)
@@ -174,4 +174,5 @@ def step_around(
     """
     span = schedule.t_max - schedule.t_min
     step = jnp.clip(jnp.ceil((t - schedule.t_min) / span * num_steps), 1, num_steps)
-    return tuple(schedule.t_min + span * n / num_steps for n in (step - 1, step))
+    time = lambda n: schedule.t_min + span * n / num_steps
+    return time(step - 1), time(step)

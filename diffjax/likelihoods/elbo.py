@@ -9,6 +9,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from diffjax.border import checked
 from diffjax.process import checks, forward, gaussian
@@ -107,7 +108,7 @@ def bits_per_dim(
 
 def _check_range(x0):
     """Raise for host-known pixels that no bin of the decoder holds: such as 0..255, or not finite."""
-    if isinstance(x0, jax.core.Tracer):
+    if isinstance(x0, Tracer):
         return
     values = np.asarray(x0)  # jnp would trace a constant inside jit
     low, high = values.min(), values.max()

@@ -90,7 +90,7 @@ def log_likelihood_mmse(
     log_snr = np.linspace(last, first, num_levels + 1)
     spacing = np.full(num_levels + 1, log_snr[1] - log_snr[0])
     spacing[[0, -1]] /= 2
-    times = np.clip(schedule.inv_log_snr(log_snr), *ends)
+    times = np.clip(schedule.inv_log_snr(log_snr), ends[0], ends[1])
     rows = (schedule(times), spacing)
     if expectation == "quadrature":
         if nodes**dim > 10**6:

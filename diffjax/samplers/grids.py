@@ -90,16 +90,16 @@ def subdivide(times: Times, schedule: Schedule, parts: int | Sequence[int]) -> n
       [100.0, 10.0, 1.0, 0.0]
     """
     times = np.asarray(times, np.float64)
-    parts = np.asarray(parts)
-    if parts.shape not in ((), (len(times) - 1,)) or (parts < 1).any():
-        raise ValueError(f"parts must be an integer >= 1, or {len(times) - 1} of them, got {parts.tolist()}")
-    parts = np.broadcast_to(parts, len(times) - 1)
+    given = np.asarray(parts)
+    if given.shape not in ((), (len(times) - 1,)) or (given < 1).any():
+        raise ValueError(f"parts must be an integer >= 1, or {len(times) - 1} of them, got {given.tolist()}")
+    counts = np.broadcast_to(given, len(times) - 1)
     values = schedule(times).log_snr
-    if not np.isfinite(values[:-1][parts > 1]).all() or not np.isfinite(values[1:][parts > 1]).all():
+    if not np.isfinite(values[:-1][counts > 1]).all() or not np.isfinite(values[1:][counts > 1]).all():
         raise ValueError("subdivide needs finite log SNR at both ends of an interval that it cuts")
     between = [
         schedule.inv_log_snr(np.linspace(values[i], values[i + 1], n + 1)[1:-1]) if n > 1 else []
-        for i, n in enumerate(parts)
+        for i, n in enumerate(counts)
     ]
     return np.concatenate([np.append(a, b) for a, b in zip(times, between)] + [times[-1:]])
 
@@ -233,7 +233,7 @@ KINDS = ("uniform", "quadratic", "log_snr", "karras", "spaced")
 
 
 @checked
-def make(schedule: Schedule, steps: int | str | Sequence[int], kind: str = "uniform") -> np.ndarray:
+def make(schedule: Schedule, steps: int | str | Sequence[int], grid: str = "uniform") -> np.ndarray:
     """Return a grid from the schedule's noisiest time to its cleanest, of a kind that suits any schedule.
 
     Data are the last time; a schedule that starts at a noise level of its own ends at that level. A chain
@@ -242,7 +242,7 @@ def make(schedule: Schedule, steps: int | str | Sequence[int], kind: str = "unif
     Args:
       schedule: any schedule.
       steps: at least 2; of "spaced" the sections, see `spaced`.
-      kind: "uniform" or "quadratic" in time, equal in "log_snr", "karras" (from sigma / alpha = 80 at the
+      grid: "uniform" or "quadratic" in time, equal in "log_snr", "karras" (from sigma / alpha = 80 at the
         most), or a chain's "spaced".
 
     Returns:
@@ -257,26 +257,27 @@ def make(schedule: Schedule, steps: int | str | Sequence[int], kind: str = "unif
       >>> samplers.grids.make(schedules.linear_beta(10), 5, "uniform").tolist()
       [10.0, 8.0, 6.0, 4.0, 2.0, 0.0]
     """
-    chain = schedule.num_steps is not None
-    if kind != "spaced" and (not isinstance(steps, int) or steps < 2):
+    if grid not in KINDS:
+        raise ValueError(f"grid must be one of {', '.join(KINDS)}; got {grid!r}")
+    num_steps = schedule.num_steps
+    chain = num_steps is not None
+    if grid == "spaced":
+        if num_steps is None:
+            raise ValueError("grid='spaced' respaces a chain, and the schedule is continuous")
+        return spaced(num_steps, steps)
+    if not isinstance(steps, int) or steps < 2:
         raise ValueError(
             f"steps must be an integer of at least 2 (sections need grid 'spaced'), got {steps!r}"
         )
-    if kind not in KINDS:
-        raise ValueError(f"grid must be one of {', '.join(KINDS)}; got {kind!r}")
-    if kind == "spaced":
-        if not chain:
-            raise ValueError("grid='spaced' respaces a chain, and the schedule is continuous")
-        return spaced(schedule.num_steps, steps)
-    if chain and kind in ("uniform", "quadratic") and steps > schedule.num_steps:
-        raise ValueError(f"steps must be at most {schedule.num_steps}, the steps of the chain; got {steps}")
+    if num_steps is not None and grid in ("uniform", "quadratic") and steps > num_steps:
+        raise ValueError(f"steps must be at most {num_steps}, the steps of the chain; got {steps}")
     # a schedule that starts at a noise level of its own ends there, not on data one step below
     arrives = chain or schedule.t_min > 0
-    if kind == "uniform":
+    if grid == "uniform":
         return uniform(steps, 0.0, schedule.t_max)
-    if kind == "log_snr":
+    if grid == "log_snr":
         return np.append(log_snr(steps - 1, schedule), 0) if arrives else log_snr(steps, schedule)
-    if kind == "quadratic":
+    if grid == "quadratic":
         times = quadratic(steps, 0.0, schedule.t_max)
     else:
         times = _karras_times(schedule, steps, arrives)

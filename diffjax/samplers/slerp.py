@@ -1,8 +1,8 @@
 """Interpolation on the sphere, between latents."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from diffjax.border import checked
 from diffjax.process.level import expand
@@ -37,10 +37,7 @@ def slerp(
       True
     """
     x, y = jnp.asarray(x), jnp.asarray(y)
-    if (
-        not isinstance(share, jax.core.Tracer)
-        and not ((np.asarray(share) >= 0) & (np.asarray(share) <= 1)).all()
-    ):
+    if not isinstance(share, Tracer) and not ((np.asarray(share) >= 0) & (np.asarray(share) <= 1)).all():
         raise ValueError(f"share must be in [0, 1], got {np.asarray(share).tolist()}")
     share = expand(share, x)
     axes = tuple(range(1, x.ndim))

@@ -8,7 +8,7 @@ program, so another grid of the same length does not recompile.
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import jax
 import numpy as np
@@ -65,7 +65,7 @@ def one_value(make: Make) -> Make:
         bound.apply_defaults()
         return cached(*bound.arguments.values())
 
-    return checked(constructor)
+    return cast(Make, checked(constructor))
 
 
 def no_memory(x: Float[Array, "batch *shape"]) -> None:

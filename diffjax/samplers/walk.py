@@ -74,9 +74,8 @@ def sample(
     if (shape is None) == (x_init is None):
         raise ValueError("give exactly one of shape and x_init")
     rows = plan(schedule, solver, _downwards(times))
-    if x_init is None:
-        x_init = start_of(key, schedule, shape, times)
-    return _walk(key, denoise, solver, rows, x_init, cond=cond, noise=noise, trajectory=trajectory)
+    x = _begin(key, schedule, shape, x_init, times)
+    return _walk(key, denoise, solver, rows, x, cond=cond, noise=noise, trajectory=trajectory)
 
 
 @checked
@@ -222,7 +221,7 @@ def sample_segments(
         raise ValueError(
             f"segments need one row a step; this solver planned {count} rows for {len(times) - 1} steps"
         )
-    x = carried(start_of(key, schedule, shape, times) if x_init is None else x_init)
+    x = carried(_begin(key, schedule, shape, x_init, times))
     noise = _checked(noise, len(times) - 1, solver, x)
     state, offset, paths = solver.init(x), 0, []
     for i, (grid, (_, denoise)) in enumerate(zip(grids, segments)):
@@ -236,6 +235,10 @@ def sample_segments(
         paths.append(path)
         offset = stop
     return (x, jnp.concatenate(paths)) if trajectory else x
+
+
+def _begin(key, schedule, shape, x_init, times):
+    return start_of(key, schedule, shape, times) if x_init is None else x_init
 
 
 def _downwards(times):
@@ -282,7 +285,7 @@ def _segment(key, denoise, solver, rows, x, state, offset, cond, noise, trajecto
     if rows.last is not None:
         recorded = None if noise is None else noise[count]
         x, state = solver.last(draws(offset + count, recorded), denoise, x, rows.last, cond, state)
-        path = jnp.concatenate([path, x[None]]) if trajectory else None
+        path = None if path is None else jnp.concatenate([path, x[None]])
     return x, state, path
 
 

@@ -130,8 +130,7 @@ def ddpm(
         return (weights * losses).mean(), (extra, {})
 
     def denoiser(v, key=None):
-        network = networks.evaluating(module, v) if key is None else networks.training(module, v, key)[0]
-        return reading.denoiser(network)
+        return reading.denoiser(networks.of(module, v, key))
 
     def walk(v, keys, asked, made):
         del made
@@ -198,7 +197,7 @@ def simple(weighting: Callable | None = None) -> Loss:
     return loss
 
 
-def bound(num_steps: int, variance: str = "learned_range") -> Loss:
+def bound(num_steps: int, variance: forward.Variance = "learned_range") -> Loss:
     """Return T `objectives.bound`, whose mean over uniform times is the bound less its prior term."""
 
     def loss(network, x0, eps, level, cond, **how):
@@ -210,7 +209,7 @@ def bound(num_steps: int, variance: str = "learned_range") -> Loss:
 
 def hybrid(
     num_steps: int,
-    variance: str = "learned_range",
+    variance: forward.Variance = "learned_range",
     weighting: Callable | None = None,
     bound_weight: float = 0.001,
 ) -> Loss:

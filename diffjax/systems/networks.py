@@ -94,6 +94,11 @@ def training(
     return network, lambda: {state_name(name): jax.tree.map(jax.lax.stop_gradient, dict(left[0]))}
 
 
+def of(module, variables: Variables, key: jax.Array | None = None) -> Callable:
+    """Return (x, t, cond) -> output of a module, in training mode where a key is given."""
+    return evaluating(module, variables) if key is None else training(module, variables, key)[0]
+
+
 def inputs(shape: tuple[int, ...]) -> tuple[Any, ...]:
     """Return shapes of a network's x, t and condition, for one example of this shape."""
     floats = lambda *dims: jax.ShapeDtypeStruct(dims, jnp.float32)

@@ -1,15 +1,16 @@
 """Sections of a config read with every mistake named: the field, what was given, what is allowed."""
 
-import difflib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from diffjax.border import WrongCall
+from diffjax.readers import near as nearest
 
 
-def require(config, *fields):
+def require(config: ConfigDict, *fields: str) -> None:
     """Raise a ValueError for the first dotted field that a config lacks; None counts as lacking."""
     for field in fields:
         value, path = config, "config"
@@ -19,25 +20,25 @@ def require(config, *fields):
                 raise ValueError(f"{path} is missing")
 
 
-def optional(field, value, table):
+def optional(field: str, value: Any, table: Mapping[str, Callable]) -> Any:
     """Make what a name, or {"name": ..., options}, stands for; None for "none"."""
     return None if named(value)[0] is None else chosen(field, value, table)
 
 
-def chosen(field, value, table):
+def chosen(field: str, value: Any, table: Mapping[str, Callable]) -> Any:
     """Make what a name, or {"name": ..., options}, stands for; "none" is refused."""
     name, options = named(value)
     return call(field, pick(field, "none" if name is None else name, table), options)
 
 
-def named(value):
+def named(value: Any) -> tuple[Any, dict[str, Any]]:
     """Return the name, None for "none", and the options of what a config gives as either."""
     options = dict(value) if is_section(value) else {"name": value}
     name = options.pop("name", None)
     return None if name == "none" else name, options
 
 
-def section(config, name, *without):
+def section(config: ConfigDict, name: str, *without: str) -> dict[str, Any]:
     """Return the entries of a section, by its dotted name, as a dict but for some; lists become tuples."""
     require(config, name)
     for part in name.split("."):
@@ -46,14 +47,14 @@ def section(config, name, *without):
     return {key: _plain(value) for key, value in entries.items() if key not in without}
 
 
-def of_json(tree):
+def of_json(tree: Any) -> Any:
     """Return what JSON gives as configs have it: its lists are tuples again."""
     if isinstance(tree, dict):
         return {key: of_json(value) for key, value in tree.items()}
     return tuple(map(of_json, tree)) if isinstance(tree, list) else tree
 
 
-def is_section(value):
+def is_section(value: Any) -> bool:
     """Say whether a value of a config is a section of it."""
     return isinstance(value, Mapping | ConfigDict)
 
@@ -68,14 +69,14 @@ def _plain(value):
     return tuple(value) if isinstance(value, list) else value
 
 
-def pick(field, name, table):
+def pick(field: str, name: Any, table: Mapping[str, Any]) -> Any:
     """Return the entry of a table; ValueError with the nearest names if there is none."""
     if isinstance(name, str) and name in table:
         return table[name]
     raise ValueError(f"{field} must be one of {', '.join(table)}; got {name!r}{nearest(name, table)}")
 
 
-def call(field, function, options, *args, **kwargs):
+def call(field: str, function: Callable, options: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
     """Call a function with the options of a config section; what it refuses is told with the field."""
     try:
         return fill(field, function, options, *args, **kwargs)
@@ -84,7 +85,7 @@ def call(field, function, options, *args, **kwargs):
         raise ValueError(told if told.startswith(field) else f"{field}: {told}") from error
 
 
-def fill(field, function, options, *args, **kwargs):
+def fill(field: str, function: Callable, options: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
     """Call a function as `call` does, one whose arguments are of other sections too: no field is blamed."""
     signature = inspect.signature(function)
     known = signature.parameters.keys() - signature.bind_partial(*args, **kwargs).arguments.keys()
@@ -103,9 +104,3 @@ def fill(field, function, options, *args, **kwargs):
         raise  # names the option already
     except TypeError as error:
         raise ValueError(f"{field} has a value of the wrong type, {options}: {error}") from error
-
-
-def nearest(name, names):
-    """Return ", did you mean ...?" for a misspelt name, or nothing."""
-    close = difflib.get_close_matches(str(name), list(names), n=2)
-    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""

@@ -43,8 +43,11 @@ def pipeline(stages: Mapping[str, Stage], hand_on: Mapping[str, HandOn]) -> Syst
 
     def prepare(folder, source=None):
         del folder
-        frozen, given = {name: read(name) for name in stages}, source
-        for name, each in stages.items() if source is not None else ():
+        frozen = {name: read(name) for name in stages}
+        if source is None:
+            return frozen, None
+        given = source
+        for name, each in stages.items():
             own = each.system.prepare(None, given)[1].arrays
             source = source.add(**{f"{name}/{key}": own[key] for key in own if key not in given.arrays})
         return frozen, source

@@ -170,8 +170,10 @@ def _with(config: ConfigDict, sections: Mapping[str, Any], name: str) -> ConfigD
 
 def step_of(home: Path, step: int | str | None, config: ConfigDict) -> int | None:
     """Return the checkpoint of a run that is meant, where "best" is by `training.best_metric`."""
-    if step != "best":
+    if not isinstance(step, str):
         return step
+    if step != "best":
+        raise ValueError(f"step must be a number, 'best' or None, got {step!r}")
     if (home / _ABOUT).is_file():  # a copy is of one alone
         return None
     return checkpoints.best_step(home, config.get("training", {}).get("best_metric", "loss"))

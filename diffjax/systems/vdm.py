@@ -190,8 +190,7 @@ def vdm(
         return bits.mean(), (v.extra, {"log_snr_max": first.log_snr, "log_snr_min": last.log_snr})
 
     def denoiser(v, key=None):
-        network = networks.evaluating(module, v) if key is None else networks.training(module, v, key)[0]
-        return reading.denoiser(network)
+        return reading.denoiser(networks.of(module, v, key))
 
     def walk(v, keys, asked, made):
         del made

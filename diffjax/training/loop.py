@@ -18,6 +18,7 @@ from diffjax.training import step as steps
 from diffjax.training import workdir as files
 from diffjax.training.state import Optimizers, TrainState
 from diffjax.training.system import System, Variables, with_served
+from diffjax.types import Array
 
 _INIT = 2**32 - 1  # the init's key is that of a step no run reaches
 
@@ -26,7 +27,7 @@ _INIT = 2**32 - 1  # the init's key is that of a step no run reaches
 class Batches(Protocol):
     """An endless source of batches that knows its position."""
 
-    def __next__(self) -> dict[str, np.ndarray]:
+    def __next__(self) -> dict[str, Array]:
         """Return the next batch: arrays with a common leading axis, this process's rows, to keep."""
         ...
 
@@ -173,6 +174,8 @@ def fit(
             if on_sample is not None and sample_every and (n % sample_every == 0 or n == num_steps):
                 sampled = sampled | _named(on_sample(n, _averaged(state, frozen)))
                 latest = latest | sampled
+                if best_metric.startswith("sample/"):
+                    check_metric(best_metric, latest, 0)
             if logs or saves or stops:
                 rows, pending = _fetched(pending), []
                 _check_finite(rows, n, manager)
@@ -205,19 +208,20 @@ def _averaged(state: TrainState, frozen: Any) -> Variables:
     return with_served(Variables(state.params, state.extra, frozen), average)
 
 
-def _fetched(rows: list[Any]) -> list[Any]:
+def _fetched(rows: list[dict[str, jax.Array]]) -> list[dict[str, float]]:
     """Return metrics on the host. `device_get` starts all copies at once, of which a CPU needs none."""
-    return jax.tree.map(np.asarray, rows) if jax.default_backend() == "cpu" else jax.device_get(rows)
+    rows = rows if jax.default_backend() == "cpu" else jax.device_get(rows)
+    return jax.tree.map(lambda value: float(np.asarray(value)), rows)
 
 
-def _named(numbers: Mapping[str, float] | None) -> dict[str, float]:
+def _named(numbers: Any) -> dict[str, float]:
     try:
         return {f"sample/{name}": float(value) for name, value in dict(numbers or {}).items()}
     except (TypeError, ValueError):
         raise ValueError(f"on_sample must return numbers by name or None; got {numbers!r}") from None
 
 
-def _next(batches: Batches, n: int) -> dict[str, np.ndarray]:
+def _next(batches: Batches, n: int) -> dict[str, Array]:
     try:
         return next(batches)
     except StopIteration:

@@ -1,7 +1,7 @@
 """How far a long work is: a bar on a terminal; in a file, a job's log or a notebook, a line now and then."""
 
 import sys
-from typing import Any, TextIO
+from typing import Any
 
 from tqdm import tqdm
 
@@ -23,7 +23,7 @@ def bar(**options: Any) -> tqdm:
 class _Lines:
     """A stream that makes a line of each redrawing of a bar."""
 
-    def __init__(self, stream: TextIO):
+    def __init__(self, stream: Any):  # a notebook's is no TextIO
         self.stream = stream
 
     def write(self, text: str) -> None:

@@ -6,6 +6,7 @@ dict of named parts `{part: [n, ...]}`, so that it splits over devices, pads, an
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -133,8 +134,8 @@ class Codec(NamedTuple):
     shape: tuple[int, ...]
 
 
-def nothing_to_prepare(folder, source=None):
-    """The `prepare` of a system that stands on no files."""
+def nothing_to_prepare(folder: str | Path | None, source: Any = None) -> tuple[dict[str, Any], Any]:
+    """Return what the `prepare` of a system does that stands on no files: nothing is frozen."""
     del folder
     return {}, source
 

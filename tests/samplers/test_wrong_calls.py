@@ -47,7 +47,7 @@ WRONG = {
         "ddim: eta must be a finite number known on the host, got a traced float32",
     ),
     "a word for eta": (lambda: samplers.ddim("half"), "ddim: eta must be a finite number, got 'half'"),
-    "a mistyped option": (lambda: samplers.ddim(etaa=0.5), "ddim: etaa is no argument; .* did you mean eta?"),
+    "a mistyped option": (lambda: samplers.ddim(etaa=0.5), "ddim: etaa is no argument; .* did you mean 'eta'"),
     "one step of many": (lambda: samplers.unipc(disable_corrector=0), "disable_corrector must be a sequence, got 0"),
     "correctors that were not called": (
         lambda: samplers.predictor_corrector(samplers.ddim, samplers.langevin()),

@@ -141,12 +141,23 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, where, name, at, good
         ({"checkpoint_every": -1}, "checkpoint_every=-1 must be at least 1"),
         ({"ema_decay": 2.0}, r"ema decay=2.0 must be in \[0, 1\]"),
         ({"best_metric": "fid"}, "best_metric='fid' is not one of bias, grad_norm, learning_rate, loss"),
+        (
+            {"best_metric": "sample/fid"},
+            "best_metric='sample/fid' is not one of bias, grad_norm, learning_rate",
+        ),
     ],
 )
 def test_bad_arguments_are_named(tmp_path, options, message):
     arguments = {"num_steps": 4, "checkpoint_every": 2, "log_every": 2, **options}
     with pytest.raises(ValueError, match=message):
         toy_training.run(tmp_path, **arguments)
+    assert not checkpoints.steps(tmp_path)  # before a step was made
+
+
+def test_a_sampled_metric_that_does_not_come_is_named(tmp_path):
+    options = {"sample_every": 2, "on_sample": lambda step, variables: {"distance": 1.0}}
+    with pytest.raises(ValueError, match="best_metric='sample/fid' is not one of sample/distance"):
+        toy_training.run(tmp_path, 4, 2, 2, best_metric="sample/fid", **options)
 
 
 def test_batches_that_end_are_named(tmp_path):

@@ -55,7 +55,8 @@ def sample_ode(
       >>> from diffjax.process import schedules
       >>> from diffjax.samplers import adaptive
       >>> denoise = exact.gaussian_mixture([1.0], [[0.0]], [0.1]).denoiser()
-      >>> adaptive.sample_ode(jax.random.key(0), denoise, schedules.vp_linear(), shape=(4, 1)).shape
+      >>> draw = lambda key: adaptive.sample_ode(key, denoise, schedules.vp_linear(), shape=(4, 1))
+      >>> jax.eval_shape(draw, jax.random.key(0)).shape  # traced, not run
       (4, 1)
     """
     solver = import_diffrax().Tsit5() if solver is None else solver

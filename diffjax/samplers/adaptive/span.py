@@ -29,11 +29,11 @@ def span(schedule: Schedule, begin: ArrayLike, end: ArrayLike) -> Span:
 
 def ends(schedule: Schedule, times: Times | None) -> tuple[float, float, bool]:
     """Return (begin, end, whether the end is clean data), both ends inside [t_min, t_max]."""
-    times = (schedule.t_max, 0.0) if times is None else times
-    if len(times) != 2:
-        raise ValueError(f"times must be (from, to) for adaptive steps, got {len(times)} of them")
-    begin, end = (max(float(t), float(schedule.t_min)) for t in times)
-    return begin, end, float(schedule(np.float64(times[1])).sigma) == 0
+    pair = np.array([schedule.t_max, 0.0] if times is None else times, np.float64)
+    if pair.shape != (2,):
+        raise ValueError(f"times must be (from, to) for adaptive steps, got {pair.size} of them")
+    begin, end = (max(float(t), float(schedule.t_min)) for t in pair)
+    return begin, end, float(schedule(pair[1]).sigma) == 0
 
 
 def initial(
@@ -44,9 +44,11 @@ def initial(
     begin: float,
 ) -> Float[Array, "batch *dims"]:
     """Return the start `[B, ...]`: x_init, or noise where the walk begins."""
-    if (shape is None) == (x_init is None):
-        raise ValueError("give exactly one of shape and x_init")
-    return start_of(key, schedule, shape, [begin]) if x_init is None else checks.batch(carried(x_init))
+    if shape is not None and x_init is None:
+        return start_of(key, schedule, shape, [begin])
+    if shape is None and x_init is not None:
+        return checks.batch(carried(x_init))
+    raise ValueError("give exactly one of shape and x_init")
 
 
 def check_tolerances(rtol: float, atol: float) -> None:

@@ -72,5 +72,5 @@ def annealed_langevin(step_size: float = 2e-5, steps: int = 100, denoise_last: b
         x, state = step(noise, denoise, x, row, cond, state)
         return denoise(x, row.level, cond).x0, state
 
-    last = last if denoise_last else None
-    return Solver(no_memory, plan, step, nfe=steps, draws=steps, last=last, last_nfe=steps + 1)
+    arrive = last if denoise_last else None
+    return Solver(no_memory, plan, step, nfe=steps, draws=steps, last=arrive, last_nfe=steps + 1)

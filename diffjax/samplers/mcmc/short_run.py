@@ -60,7 +60,7 @@ def short_run(
     """
     num_steps = checks.count("num_steps", num_steps)
     check(step_size, noise_std, max_score, box)
-    noise_std = (2 * step_size) ** 0.5 if noise_std is None else noise_std
+    std = (2 * step_size) ** 0.5 if noise_std is None else noise_std
     x, keys = carried(x), per_sample(key, len(x))
     t = prediction.times(t, x)
 
@@ -68,7 +68,7 @@ def short_run(
         z = jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, i), x.shape[1:], x.dtype))(keys)
         s = checks.same_shape("the network's score", network(x, t, cond), x).astype(x.dtype)
         s = s if max_score is None else jnp.clip(s, -max_score, max_score)
-        x = x + step_size * s + noise_std * z
+        x = x + step_size * s + std * z
         return (x if box is None else jnp.clip(x, *box)), None
 
     return jax.lax.scan(one, x, jnp.arange(1, num_steps + 1))[0]

@@ -141,7 +141,7 @@ def _slope(nodes, at):
     value = np.zeros((len(nodes), len(at)))
     for j, node in enumerate(nodes):
         for k in np.delete(np.arange(len(nodes)), j):
-            rest = np.delete(nodes, [j, k])
+            rest = np.delete(nodes, np.array([j, k]))
             value[j] += np.prod([(at - r) / (node - r) for r in rest], axis=0) / (node - nodes[k])
     return value
 

@@ -87,8 +87,8 @@ def _row(level, start, end, **fields):
     """A call at `level` whose result steps from `start` to `end`; what is not given is 0."""
     zero = {"fresh": 0.0, "push": 0.0, "keep": 0.0, "add": 0.0, "now": 0.0, "gather": 0.0}
     x = end.alpha / start.alpha
-    fields = {"past": (0.0,) * 3} | zero | fields
-    return _Row(level, x=x, slope=end.sigma - x * start.sigma, **fields)
+    past = fields.pop("past", (0.0,) * 3)
+    return _Row(level, x=x, slope=end.sigma - x * start.sigma, past=past, **(zero | fields))
 
 
 def _runge_kutta(schedule, start, end, i):

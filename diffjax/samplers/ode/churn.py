@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from diffjax.process.level import Array, NoiseLevel, Schedule, expand
+from diffjax.process.schedules import Continuous
 
 
 class Churn(NamedTuple):
@@ -58,7 +59,7 @@ def apply(noise: Callable, x: Array, row: Any, s_churn: float) -> Array:
 
 def level_at(schedule: Schedule, t: Array) -> NoiseLevel:
     """Return the level at times between a churned start, maybe beyond t_max, and its target."""
-    return schedule(t) if (t <= schedule.t_max).all() else schedule.level(t)
+    return schedule(t) if (t <= schedule.t_max).all() else cast(Continuous, schedule).level(t)
 
 
 def _keep(gamma, old, new):
