@@ -336,6 +336,35 @@ def test_a_run_that_cannot_be_written_is_measured_elsewhere(tmp_path, judged):
         evaluate(config=_points())
 
 
+def test_an_image_that_breaks_is_told_of_before_anything_is_sampled(tmp_path, monkeypatch):
+    """The file was whole when the data were loaded."""
+    for i in range(30):
+        path = tmp_path / "images" / f"{i:02}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(np.full((8, 8), 8 * i, np.uint8)).save(path)
+    loaded = systems.load_data
+
+    def then_break(config, split):
+        source = loaded(config, split)
+        (tmp_path / "images" / "17.png").write_bytes(b"\x89PNG")
+        return source
+
+    drawn = []
+    draw = lambda variables, keys, asked: drawn.append(keys) or jnp.zeros((len(keys), 8, 8, 1))
+    config = _registered(monkeypatch, shape=(8, 8, 1), gives="images", sample=draw)
+    config.data = {
+        "name": "folder",
+        "path": str(tmp_path / "images"),
+        "size": 8,
+        "channels": 1,
+        "shape": (8, 8, 1),
+    }
+    monkeypatch.setattr(systems, "load_data", then_break)
+    with pytest.raises(ValueError, match=r"17\.png"):
+        evaluate(config=config, out=tmp_path / "report", progress=False)
+    assert not drawn
+
+
 def test_what_ends_early_leaves_numbers_and_pictures_as_they_were(tmp_path):
     (tmp_path / "evaluation").mkdir()
     (tmp_path / "evaluation" / "old.png").write_text("old")
