@@ -16,6 +16,16 @@ import pytest
 if os.environ.get("DIFFJAX_TYPECHECK", "0") != "0":
     jaxtyping.install_import_hook("diffjax", "typechecker.check")
 
+
+@pytest.fixture(autouse=True)
+def _unchecked(request):
+    """Leave annotations unchecked where a test is wrong on purpose, below what `border.checked` refuses."""
+    on_purpose = request.node.get_closest_marker("unchecked") is not None
+    jaxtyping.config.update("jaxtyping_disable", on_purpose)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
 _CACHE = pathlib.Path(__file__).parents[1] / ".jax_cache"
 jax.config.update("jax_compilation_cache_dir", str(_CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)

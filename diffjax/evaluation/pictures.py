@@ -39,7 +39,7 @@ def of_samples(
     """
     path = Path(path)
     if gives == "images":
-        x, names = np.asarray(x), None if said is None else [_short(each) for each in said]
+        x, names = np.asarray(x), None if said is None else np.asarray([_short(each) for each in said])
         chosen = shown(len(x), names, x.shape[1])
         names = None if names is None else names[chosen]
         classes = names is not None and len(set(names)) < len(names)
