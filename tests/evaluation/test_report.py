@@ -49,7 +49,7 @@ def test_one_class_only(against, digits):
     """Zeros alone are precise but cover a tenth; asked for ones, no image is of its class."""
     train = digits[0]
     zeros = train.x[train.label == 0]
-    found = _measure(zeros, np.ones(len(zeros)), against)
+    found = _measure(zeros, np.ones(len(zeros), int), against)
     assert found["precision"] > 0.9 and found["recall"] < 0.15 and found["coverage"] < 0.4
     assert found["frechet_ratio"] > 10 and found["inception_score"] < 1.2 and found["class_accuracy"] < 0.01
 

@@ -250,6 +250,7 @@ COUNTS = (
 
 
 @EVERY
+@pytest.mark.unchecked
 def test_sizes_that_are_no_positive_integers_are_named(case):
     fields = [name for name in (*COUNTS, "times") if name in type(case.make()).__dataclass_fields__]
     x, t, cond = inputs(name_of(case))

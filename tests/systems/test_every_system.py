@@ -64,7 +64,7 @@ def test_one_program_serves_all_steps(name):
     accumulate = 2 if own.updates[0].rowwise else 1
     begin = lambda key: state.initial(own, optimizer, key, _batch(own), {})
     now = jax.eval_shape(begin, jax.random.key(0))
-    run = step.make(own, optimizer, 0.9, accumulate)
+    run = step.make(own, optimizer, lambda n: 0.9, accumulate)
     after, metrics = jax.eval_shape(run, now, {}, jax.random.key(2), _batch(own, 2 * B))
     about = lambda tree: jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype, leaf.weak_type), tree)
     assert about(after) == about(now)
