@@ -52,7 +52,7 @@ class Chain:
         """T, the noisiest time."""
         return self.num_steps
 
-    def __call__(self, t: ArrayLike) -> NoiseLevel:
+    def __call__(self, t: ArrayLike | Sequence[float]) -> NoiseLevel:
         """Return the level at time n in 0..T; fractional times are rounded to the nearest step.
 
         Raises:

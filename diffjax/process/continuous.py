@@ -6,7 +6,7 @@ numpy times give float64 numpy levels; a jax array or tracer gives jnp levels.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +41,7 @@ class Continuous:
 
     num_steps = None
 
-    def __call__(self, t: ArrayLike) -> NoiseLevel:
+    def __call__(self, t: ArrayLike | Sequence[float]) -> NoiseLevel:
         """Return the level at time(s) t.
 
         Raises:
@@ -76,7 +76,7 @@ class Continuous:
         return self.t_min + (self.t_max - self.t_min) * u
 
 
-def as_time(t: ArrayLike) -> ArrayLike:
+def as_time(t: ArrayLike | Sequence[float]) -> ArrayLike:
     """Return t as a float array of its own side: float64 numpy, or jnp in the dtype of the computation."""
     return jnp.asarray(t, jnp.result_type(float, t)) if namespace(t) is jnp else np.asarray(t, np.float64)
 

@@ -1,5 +1,6 @@
 """The one value every method shares: `x_t = alpha x_0 + sigma eps`, `eps ~ N(0, I)`."""
 
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -54,7 +55,7 @@ class Schedule(Protocol):
     @property
     def num_steps(self) -> int | None: ...
 
-    def __call__(self, t: ArrayLike) -> NoiseLevel:
+    def __call__(self, t: ArrayLike | Sequence[float]) -> NoiseLevel:
         """Return the level at time(s) t; ValueError for host times outside the schedule."""
         ...
 
@@ -92,7 +93,7 @@ def namespace(*values: ArrayLike | None) -> ModuleType:
     return jnp if any(isinstance(value, jax.Array) for value in values) else np
 
 
-def host_times(t: ArrayLike, lowest: float, highest: float) -> ArrayLike:
+def host_times(t: ArrayLike | Sequence[float], lowest: float, highest: float) -> ArrayLike | Sequence[float]:
     """Return times; ValueError for one outside [lowest, highest] that the host knows.
 
     What rounding alone put outside, as a schedule's inverse may at its own ends, is taken as the end: this is

@@ -193,6 +193,7 @@ def test_continuous_forms_and_steps_before(name):
         np.testing.assert_allclose(smooth(n).sigma, schedule(n).sigma, rtol=1e-9)
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_times_that_do_not_exist_are_refused(name):
     schedule = SCHEDULES[name].schedule
