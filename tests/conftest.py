@@ -1,6 +1,6 @@
 """Eight virtual devices, a persistent compilation cache, and annotations checked at run time, for every test.
 
-DIFFJAX_TYPECHECK=0 leaves the annotations unchecked.
+DIFFJAX_TYPECHECK=0 leaves annotations unchecked, =1 checks those of all rooms, not of the listed ones alone.
 """
 
 import os
@@ -13,17 +13,24 @@ import jax
 import jaxtyping
 import pytest
 
-if os.environ.get("DIFFJAX_TYPECHECK", "0") != "0":
-    jaxtyping.install_import_hook("diffjax", "typechecker.check")
+# what is checked in its own tests, argument by argument; DIFFJAX_TYPECHECK=1 checks all rooms in all tests
+ROOMS = ("process", "guidance", "objectives", "models", "data", "training")
+ASKED = os.environ.get("DIFFJAX_TYPECHECK", "rooms")
+
+if ASKED != "0":
+    checked = "diffjax" if ASKED == "1" else [f"diffjax.{room}" for room in ROOMS]
+    jaxtyping.install_import_hook(checked, "typechecker.check")
+jaxtyping.config.update("jaxtyping_disable", True)
 
 
 @pytest.fixture(autouse=True)
-def _unchecked(request):
-    """Leave annotations unchecked where a test is wrong on purpose, below what `border.checked` refuses."""
-    on_purpose = request.node.get_closest_marker("unchecked") is not None
-    jaxtyping.config.update("jaxtyping_disable", on_purpose)
+def _typechecked(request):
+    """Check annotations, but not where a test is wrong on purpose below what `border.checked` refuses."""
+    off = ASKED == "0" or (ASKED != "1" and request.path.parent.name not in ROOMS)
+    off = off or request.node.get_closest_marker("unchecked") is not None
+    jaxtyping.config.update("jaxtyping_disable", off)
     yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+    jaxtyping.config.update("jaxtyping_disable", True)
 
 
 _CACHE = pathlib.Path(__file__).parents[1] / ".jax_cache"
