@@ -14,7 +14,7 @@ import jaxtyping
 import pytest
 
 # what is checked in its own tests, argument by argument; DIFFJAX_TYPECHECK=1 checks all rooms in all tests
-ROOMS = ("process", "guidance", "objectives", "models", "data", "training")
+ROOMS = ("guidance", "objectives", "models", "data")
 ASKED = os.environ.get("DIFFJAX_TYPECHECK", "rooms")
 
 if ASKED != "0":
