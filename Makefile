@@ -6,7 +6,7 @@ RUN = runs/digits
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.5
 
-.PHONY: demo test slow lowest bench lint clean
+.PHONY: demo test typed slow lowest bench lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m diffjax.train --config=configs/digits/ddpm.py --workdir=$(RUN)
@@ -18,6 +18,13 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.test lint
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+	DIFFJAX_TYPECHECK=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(TYPED)
+
+# What runs with every annotation checked in `make test`; `make typed` runs all of it so.
+TYPED = tests/guidance tests/process/test_reading.py tests/samplers/test_starts.py tests/models/test_conditions.py \
+        tests/training/test_updates.py tests/systems/test_requests.py
+typed: $(VENV)/.test
+	DIFFJAX_TYPECHECK=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow

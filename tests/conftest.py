@@ -1,6 +1,7 @@
-"""Eight virtual devices, a persistent compilation cache, and annotations checked at run time, for every test.
+"""Eight virtual devices and a persistent compilation cache for every test.
 
-DIFFJAX_TYPECHECK=0 leaves annotations unchecked, =1 checks those of all rooms, not of the listed ones alone.
+DIFFJAX_TYPECHECK=1 checks every annotation of diffjax at run time besides (`make test` does so for some files,
+`make typed` for all).
 """
 
 import os
@@ -13,24 +14,17 @@ import jax
 import jaxtyping
 import pytest
 
-# what is checked in its own tests, argument by argument; DIFFJAX_TYPECHECK=1 checks all rooms in all tests
-ROOMS = ("guidance", "objectives", "models", "data")
-ASKED = os.environ.get("DIFFJAX_TYPECHECK", "rooms")
-
-if ASKED != "0":
-    checked = "diffjax" if ASKED == "1" else [f"diffjax.{room}" for room in ROOMS]
-    jaxtyping.install_import_hook(checked, "typechecker.check")
-jaxtyping.config.update("jaxtyping_disable", True)
+if os.environ.get("DIFFJAX_TYPECHECK", "0") != "0":
+    jaxtyping.install_import_hook("diffjax", "typechecker.check")
 
 
 @pytest.fixture(autouse=True)
-def _typechecked(request):
-    """Check annotations, but not where a test is wrong on purpose below what `border.checked` refuses."""
-    off = ASKED == "0" or (ASKED != "1" and request.path.parent.name not in ROOMS)
-    off = off or request.node.get_closest_marker("unchecked") is not None
-    jaxtyping.config.update("jaxtyping_disable", off)
+def _unchecked(request):
+    """Leave annotations unchecked where a test is wrong on purpose, below what `border.checked` refuses."""
+    on_purpose = request.node.get_closest_marker("unchecked") is not None
+    jaxtyping.config.update("jaxtyping_disable", on_purpose)
     yield
-    jaxtyping.config.update("jaxtyping_disable", True)
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 _CACHE = pathlib.Path(__file__).parents[1] / ".jax_cache"
