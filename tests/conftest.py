@@ -1,7 +1,7 @@
 """Eight virtual devices and a persistent compilation cache for every test.
 
-DIFFJAX_TYPECHECK=1 checks every annotation of diffjax at run time besides (`make test` does so for some files,
-`make typed` for all).
+DIFFJAX_TYPECHECK=1 checks every annotation of diffjax at run time besides (`make test` does so for some
+files, `make typed` for all).
 """
 
 import os
