@@ -21,8 +21,7 @@ test: $(VENV)/.test lint
 	DIFFJAX_TYPECHECK=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(TYPED)
 
 # What runs with every annotation checked in `make test`; `make typed` runs all of it so.
-TYPED = tests/guidance tests/process/test_reading.py tests/samplers/test_starts.py tests/models/test_conditions.py \
-        tests/training/test_updates.py tests/systems/test_requests.py
+TYPED = tests/guidance tests/training/test_updates.py
 typed: $(VENV)/.test
 	DIFFJAX_TYPECHECK=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
