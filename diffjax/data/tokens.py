@@ -72,9 +72,9 @@ class Tokenizer:
         unpadded = [[each for each in row if each != self.pad] for row in np.asarray(ids).tolist()]
         return self._made.decode_batch(unpadded)
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Write the tokenizer as a `tokenizer.json`."""
-        pathlib.Path(path).write_text(self._made.to_str(pretty=True), encoding="utf-8")
+    def to_json(self) -> str:
+        """Return what a `tokenizer.json` holds."""
+        return self._made.to_str(pretty=True)
 
 
 @checked

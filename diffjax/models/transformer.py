@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from diffjax.border import checked
 from diffjax.types import Array, Bool, Float, Integer
 
+Mask = Bool[Array, "batch tokens"] | Integer[Array, "batch tokens"]
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "gelu": partial(nn.gelu, approximate=False),
     "gelu_new": partial(nn.gelu, approximate=True),
@@ -107,6 +108,7 @@ class TextTransformer(nn.Module):
       num_heads, hidden, activation, norm_first, epsilon: see `Block`; hidden None for 4 times the width.
       causal: a token sees only those before it.
       types: rows of BERT's table of token types, of which all tokens have the first; 0 for no table.
+      end: the id at a text's end, whose first place `pooled` takes.
     """
 
     vocab_size: int
@@ -120,16 +122,17 @@ class TextTransformer(nn.Module):
     epsilon: float = 1e-5
     causal: bool = False
     types: int = 0
+    end: int | None = None
 
     @checked
     def __call__(
-        self, ids: Integer[Array, "batch tokens"], mask: Bool[Array, "batch tokens"] | None = None
+        self, ids: Integer[Array, "batch tokens"], mask: Mask | None = None
     ) -> Float[Array, "batch tokens width"]:
         """Return the tokens after the last normalisation.
 
         Args:
           ids: int [B, M], M at most `length`.
-          mask: bool [B, M], which tokens are there: the others are not attended to. None for all of them.
+          mask: [B, M], true or 1 where tokens are there, which alone are attended to. None for all.
 
         Returns:
           float32 [B, M, width].
@@ -138,6 +141,15 @@ class TextTransformer(nn.Module):
           ValueError: for more tokens than `length`, or heads that do not divide the width.
         """
         return self.layers(ids, mask)[-1]
+
+    @checked
+    def pooled(
+        self, ids: Integer[Array, "batch tokens"], mask: Mask | None = None
+    ) -> Float[Array, "batch width"]:
+        """Return the token at the first `end` of each text: what CLIP takes for all of it."""
+        # 2: old configs say so of models whose end is the largest id
+        ends = ids == self.end if self.end != 2 else ids == ids.max(axis=1, keepdims=True)
+        return jnp.take_along_axis(self(ids, mask), ends.argmax(axis=1)[:, None, None], axis=1)[:, 0]
 
     @nn.compact
     def layers(self, ids: Any, mask: Any = None) -> list[Float[Array, "batch tokens width"]]:
@@ -154,7 +166,7 @@ class TextTransformer(nn.Module):
             h = h + self.param("types", start, (self.types, self.width))[0]
         norm = nn.LayerNorm(epsilon=self.epsilon, name="norm")
         h = h if self.norm_first else norm(h)
-        seen = None if mask is None else mask[:, None, None, :]
+        seen = None if mask is None else (jnp.asarray(mask) != 0)[:, None, None, :]
         if self.causal:
             before = jnp.tril(jnp.ones((count, count), bool))[None, None]
             seen = before if seen is None else seen & before

@@ -8,11 +8,16 @@ from typing import Any
 import flax.linen as nn
 
 from diffjax.border import checked
-from diffjax.pretrained import guided_diffusion, inception, lpips
+from diffjax.pretrained import guided_diffusion, inception, lpips, text
 from diffjax.pretrained.files import WrongTensors, one_file, read_tensors
 
 # (tensors, config) for networks that the tensors do not describe in full, (tensors) for the others.
-_CONFIGURED = {"guided_diffusion_unet": guided_diffusion.convert}
+_CONFIGURED = {
+    "guided_diffusion_unet": guided_diffusion.convert,
+    "bert": text.bert,
+    "clip_text": text.clip_text,
+    "t5_encoder": text.t5,
+}
 _FIXED = {
     "inception_v3_fid": inception.convert,
     "lpips_alexnet": partial(lpips.convert, "lpips_alexnet"),
@@ -35,9 +40,11 @@ def load(
         - "inception_v3_fid": the InceptionV3 of FID; `module.apply(variables, images)`.
         - "lpips_alexnet", "lpips_vgg16": feature maps and the weights of `diffjax.evaluation.lpips`;
           `module.apply(variables, x)`.
-      config: of "guided_diffusion_unet", the arguments the original network was built with, under their
-        original names: the tensors do not say all of them, such as the number of attention heads. None for
-        the others.
+        - "bert", "clip_text", "t5_encoder": text models; `module.apply(variables, ids, mask)` gives the
+          hidden states after the last normalisation.
+      config: of "guided_diffusion_unet" and text models, the arguments the original network was built with,
+        under their original names (of a text model its `config.json`): the tensors do not say all of them,
+        such as the number of attention heads. None for the others.
 
     Returns:
       (module, variables), which on NHWC images equal the original network.
