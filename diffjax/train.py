@@ -211,13 +211,13 @@ def _sampler(system, config, source, folder):
     if not system.passes:
         return None
     n = _PREVIEWS[system.gives]
-    request = system.request.default(n)
-    said = system.request.describe(request)
     sample = jax.jit(system.sample, static_argnums=3)
     key = jax.random.key(config.training.seed)
+    request = _preview(system, source, n)
 
     def on_sample(step, variables):
-        x = np.asarray(sample(variables, key, request, n))
+        asked = request(variables, key)
+        x, said = np.asarray(sample(variables, key, asked, n)), system.request.describe(asked)
         if jax.process_index():
             return
         path = Path(folder) / "samples" / f"step_{step:07d}.png"
@@ -229,9 +229,22 @@ def _sampler(system, config, source, folder):
             )
         shown = data.to_uint8(x) if system.gives == "images" else x
         reference = source.x[:n] if system.gives == "points" else None
-        pictures.of_samples(path, system.gives, shown, said, reference)
+        pictures.of_samples(path, system.gives, shown, said, reference, system.request.pictures(asked))
 
     return on_sample
+
+
+def _preview(system, source, n):
+    """Return (variables, key) -> what pictures on the way are asked: classes in turn, or what data have.
+
+    Nothing is not what a model of texts or pictures would be looked at for.
+    """
+    if set(system.request.parts) <= {"label"}:
+        request = system.request.default(n)
+        return lambda variables, key: request
+    rows = source.gather(np.arange(n) * len(source) // n)
+    made = jax.jit(system.request.of_batch)
+    return lambda variables, key: made(variables, key, rows)
 
 
 def _next_commands(folder):
