@@ -60,9 +60,7 @@ class Tokenizer:
             own = found.ids if text else []
             if len(own) > length and not cut:
                 short = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
-                raise ValueError(
-                    f"{name} must be at most {length} tokens (length), got {len(own)} of {short!r}"
-                )
+                raise ValueError(f"{name} must be at most {length} tokens, got {len(own)} of {short!r}")
             row[: len(own)] = own[:length]
         return ids
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from diffjax.border import checked
 from diffjax.models.conditions import Condition, counts
@@ -253,16 +254,19 @@ def blurred(
 
     What lies outside repeats the border, so that a constant picture stays as it is.
     """
-    reach = max(1, math.ceil(4 * width))
-    places = jnp.arange(-reach, reach + 1)
-    kernel = jnp.exp(-0.5 * (places / width) ** 2)
-    kernel = kernel / kernel.sum()
-    for axis in (1, 2):
-        pad = [(reach, reach) if each == axis else (0, 0) for each in range(4)]
-        padded = jnp.pad(x, pad, mode="edge")
-        moved = (jax.lax.slice_in_dim(padded, i, i + x.shape[axis], axis=axis) for i in range(len(kernel)))
-        x = sum(weight * each for weight, each in zip(kernel, moved)).astype(x.dtype)
-    return x
+    rows, columns = (jnp.asarray(_blur(side, width), x.dtype) for side in x.shape[1:3])
+    return jnp.einsum("ih,jw,bhwc->bijc", rows, columns, x)
+
+
+def _blur(side, width):
+    """Return the weights of what comes in, [to, from], along one axis."""
+    reach = math.ceil(4 * width)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
+    places = np.arange(side)
+    blur = np.zeros((side, side))
+    for shift, weight in zip(range(-reach, reach + 1), weights / weights.sum()):
+        np.add.at(blur, (places, np.clip(places + shift, 0, side - 1)), weight)
+    return blur
 
 
 def _rows_like(keep, x):

@@ -1,7 +1,9 @@
 """What the maker of a part of a request is told beside its options."""
 
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 
@@ -17,6 +19,7 @@ class About(NamedTuple):
       shape: of one example.
       null: whether training hides the part sometimes.
       folder: of the run, or None.
+      options: of the part, as the config has them.
     """
 
     name: str
@@ -24,6 +27,7 @@ class About(NamedTuple):
     shape: tuple[int, ...]
     null: bool
     folder: str | Path | None
+    options: Mapping[str, Any] = {}
 
     def vector_features(self) -> int:
         """Return the width of the network's vector; ValueError where it takes none."""
@@ -50,6 +54,7 @@ class About(NamedTuple):
         }
 
     def place(self, folder: str | Path | None = None) -> Path | None:
-        """Return where the files of the part are kept in a run's folder; None of no folder."""
+        """Return where a run's folder keeps the files of the part with these options; None of no folder."""
         folder = self.folder if folder is None else folder
-        return None if folder is None else Path(folder) / workdir.PREPARED / self.name
+        mark = zlib.crc32(repr(sorted(self.options.items())).encode())
+        return None if folder is None else Path(folder) / workdir.PREPARED / f"{self.name}-{mark:08x}"

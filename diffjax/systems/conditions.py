@@ -69,7 +69,7 @@ def parts(
         if type(share) not in (int, float) or not 0 <= share <= 1:
             raise ValueError(f"{field}.drop must be in [0, 1], got {share!r}")
         make = options.pick(f"{field}.encoder", own.pop("encoder", None), ENCODERS)
-        about = About(name, module, shape, null or drops[name] > 0, folder)
+        about = About(name, module, shape, null or drops[name] > 0, folder, own)
         asked[name] = options.call(field, make, own, about)
     return asked, drops
 

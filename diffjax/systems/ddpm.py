@@ -95,8 +95,8 @@ def ddpm(
     request, weight = requests.conditioning, sampler.guidance_weight
     if weight and not requests.has_null:
         raise ValueError(
-            "guidance_weight needs a class-conditional model trained with label_dropout > 0, "
-            f"got {weight} without"
+            "guidance_weight needs a class-conditional model trained with label_dropout > 0, or another "
+            f"condition with a drop; got {weight} without"
         )
     _require_start(reading, schedule, sampler.times)
     chain = schedule.num_steps is not None

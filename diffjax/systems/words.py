@@ -4,6 +4,7 @@ A text is read by a transformer that is trained with the network (`tokens`), or 
 (`text_model`), once for all captions. What that needs, a tokenizer or the model, is kept in the run's folder.
 """
 
+import io
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffjax import archives
 from diffjax.data import tokens as tokenizers
 from diffjax.models.encoders import Embedded, TokenEncoder
 from diffjax.systems import text_models
@@ -22,6 +24,7 @@ from diffjax.training import workdir
 from diffjax.training.system import Part
 
 _TOKENIZER = "tokenizer.json"
+_READ = "captions.npz"  # what a text model said of them
 _SAID = 96  # bytes of a text that are kept beside its embedding
 
 
@@ -163,13 +166,14 @@ def text_model(
         return {"": np.zeros((n, *shape), np.float32), "_utf8": np.zeros((n, _SAID), np.uint8)}
 
     def prepare(folder, source):
-        frozen.keep(about.place(folder))
+        place = about.place(folder)
+        frozen.keep(place)
         if source is None:
             return None
-        texts = source[array]
-        distinct, rows = np.unique(np.asarray(texts), return_inverse=True)
-        found = read(frozen, distinct.tolist(), f"{name}: array {array!r}")
-        return source.add(**{key: found.astype(np.float16)[rows], said: utf8(texts)})
+        texts = np.asarray(source[array])
+        distinct, rows = np.unique(texts, return_inverse=True)
+        unread = lambda own: read(frozen, own, f"{name}: array {array!r}")
+        return source.add(**{key: _once(unread, distinct, place)[rows], said: utf8(texts)})
 
     return Asked(
         parts={"": Part(shape, jnp.float32), "_utf8": Part((_SAID,), jnp.uint8)},
@@ -185,6 +189,26 @@ def text_model(
         },
         prepare=prepare,
     )
+
+
+def _once(read, texts, place):
+    """Return float16 [n, ...] of distinct texts, read where they are not in the file of the place already."""
+    file = None if place is None else place / _READ
+    known = archives.read(file) if file is not None and file.is_file() else None
+    old = np.zeros(0, texts.dtype) if known is None else known["text"]
+    new = np.setdiff1d(texts, old)
+    if known is None or len(new):
+        made = read(new.tolist()).astype(np.float16)
+        made = made if known is None else np.concatenate([known["embedding"], made])
+        known = {"text": np.concatenate([old, new]), "embedding": made}
+        if file is not None:
+            content = io.BytesIO()
+            np.savez(content, **known)
+            with workdir.first_process(place) as first:
+                if first:
+                    workdir.write(file, content.getvalue())
+    order = np.argsort(known["text"])
+    return known["embedding"][order[np.searchsorted(known["text"], texts, sorter=order)]]
 
 
 def utf8(texts: Sequence[str] | np.ndarray) -> np.ndarray:
