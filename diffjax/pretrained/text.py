@@ -130,10 +130,12 @@ def t5(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> tuple[nn
         activation = "gelu_new"  # as the library reads it
     if activation not in ACTIVATIONS:
         raise ValueError(f"config: feed_forward_proj must be of {', '.join(ACTIVATIONS)}; got {kind!r}")
+    keys = {
+        "vocab_size": "vocab_size", "width": "d_model", "depth": "num_layers", "num_heads": "num_heads",
+        "head_features": "d_kv", "hidden": "d_ff",
+    }  # fmt: skip
     module = T5Encoder(
-        vocab_size=config["vocab_size"], width=config["d_model"], depth=config["num_layers"],
-        num_heads=config["num_heads"], head_features=config["d_kv"], hidden=config["d_ff"],
-        gated=is_gated, activation=activation, epsilon=config.get("layer_norm_epsilon", 1e-6),
+        **_whole(config, keys), gated=is_gated, activation=activation, epsilon=config.get("layer_norm_epsilon", 1e-6),
         buckets=config.get("relative_attention_num_buckets", 32),
         farthest=config.get("relative_attention_max_distance", 128),
     )  # fmt: skip
@@ -156,11 +158,15 @@ def _common(config, activation, usual, epsilon, small):
         "vocab_size": "vocab_size", "length": "max_position_embeddings", "width": "hidden_size",
         "depth": "num_hidden_layers", "num_heads": "num_attention_heads", "hidden": "intermediate_size",
     }  # fmt: skip
+    return {**_whole(config, keys), "activation": name, "epsilon": config.get(epsilon, small)}
+
+
+def _whole(config, keys):
+    """Return {our name: number} of a config's numbers by {our name: theirs}."""
     for theirs in keys.values():
         if not isinstance(config.get(theirs), int):
             raise ValueError(f"config: {theirs} must be an integer; got {config.get(theirs)!r}")
-    fields = {ours: config[theirs] for ours, theirs in keys.items()}
-    return {**fields, "activation": name, "epsilon": config.get(epsilon, small)}
+    return {ours: config[theirs] for ours, theirs in keys.items()}
 
 
 def _own(tensors, prefix, unread):

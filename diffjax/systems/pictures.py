@@ -293,13 +293,13 @@ def _pictures(
         if about.null and isinstance(value, str) and value == NONE:
             return blank
         found = _file(value, lambda path: _decoded(path, channels))
-        found = to_model(found) if found.dtype == np.uint8 else found
-        if found.shape not in takes or found.dtype.kind != "f":
+        if found.shape not in takes or (found.dtype.kind != "f" and found.dtype != np.uint8):
             allowed = " or ".join(map(str, takes))
             raise ValueError(
                 f"{about.name} must be uint8 or float of shape {allowed}, got {found.dtype} "
                 f"{found.shape}{_of(value)}"
             )
+        found = to_model(found) if found.dtype == np.uint8 else found
         if not np.isfinite(found).all() or np.abs(found).max() > 1 + 1e-6:
             raise ValueError(f"{about.name} must be in [-1, 1]{_of(value)}")
         return np.asarray(takes[found.shape](found[None].astype(np.float32)))[0]

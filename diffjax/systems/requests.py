@@ -114,7 +114,8 @@ def of_parts(
     def init(key):
         zeros = {part: jnp.zeros((1, *about.shape), about.dtype) for part, about in parts.items()}
         values = {name: each.value(own_of(name, zeros))[0] for name, each in asked.items()}
-        return {CONDITIONS: encoders.init(key, values)["params"]}
+        made = encoders.init(key, values).get("params")
+        return {} if made is None else {CONDITIONS: made}  # a channel a class, alone, has none
 
     def of_batch(variables, key, batch):
         del variables
@@ -127,14 +128,13 @@ def of_parts(
                 raise ValueError(f"the model is asked for {told}, not for {part!r}{nearest(part, names)}")
         if not given:
             return default(n)
-        values = {name: {} for name in asked}
+        values = {}
         for part, value in given.items():
             name, suffix = names[part]
-            values[name][suffix] = _in_turn(value, len(parts[part].shape))
+            values.setdefault(name, {})[suffix] = _in_turn(value, len(parts[part].shape))
+        made = {name: asked[name].of_user(own, n) for name, own in values.items()}
         quiet = lambda name: asked[name].nothing if name in nulls else asked[name].default
-        return flat(
-            {name: asked[name].of_user(own, n) if own else quiet(name)(n) for name, own in values.items()}
-        )
+        return flat(made | {name: quiet(name)(n) for name in asked if name not in made})
 
     def default(n):
         return flat({name: each.default(n) for name, each in asked.items()})
@@ -154,7 +154,7 @@ def of_parts(
                 told = None if keep is None else keep.get(name)
                 both = [mask for mask in (said, told) if mask is not None]
                 kept[name] = both[0] & both[-1] if both else None
-        return encoders.apply({"params": variables.params[CONDITIONS]}, values, kept)
+        return encoders.apply({"params": variables.params.get(CONDITIONS, {})}, values, kept)
 
     def describe(request):
         said = [each.describe(own_of(name, request)) for name, each in asked.items()]
@@ -193,9 +193,11 @@ def _of_drop(key, name):
 
 def _in_turn(value, axes):
     """Return what is asked in turn as a list, also of one: a word, a number, an array of so many axes."""
-    number = hasattr(value, "dtype") and np.asarray(value).dtype.kind != "U"
-    alone = isinstance(value, str | Path) or (value.ndim == axes if number else np.ndim(value) == 0)
-    return [value] if alone else list(value)
+    if isinstance(value, list | tuple):
+        return list(value)
+    array = np.asarray(value)
+    words = array.dtype.kind == "U" and array.ndim > 0
+    return list(array) if words or array.ndim > axes else [value]
 
 
 def rows_of(name: str, values: Sequence[Any], n: int) -> np.ndarray:
