@@ -135,7 +135,8 @@ def t5(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> tuple[nn
         "head_features": "d_kv", "hidden": "d_ff",
     }  # fmt: skip
     module = T5Encoder(
-        **_whole(config, keys), gated=is_gated, activation=activation, epsilon=config.get("layer_norm_epsilon", 1e-6),
+        **_whole(config, keys), gated=is_gated, activation=activation,
+        epsilon=config.get("layer_norm_epsilon", 1e-6),
         buckets=config.get("relative_attention_num_buckets", 32),
         farthest=config.get("relative_attention_max_distance", 128),
     )  # fmt: skip

