@@ -1,4 +1,4 @@
-"""Wrong values in configs, counted: each is one line that names its field, before anything is traced or written."""
+"""Wrong values in configs, counted: each is one line that names its field, before anything begins."""
 
 from pathlib import Path
 
