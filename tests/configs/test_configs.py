@@ -54,7 +54,7 @@ def _stand_in(config, name, split, **options):
 
 @every_config
 def test_trains_but_for_the_data(file, argument, monkeypatch, tmp_path):
-    """`train` checks every key, builds, and traces gradients and samples of the real network before it begins."""
+    """`train` checks all keys, builds, and traces gradients and samples of the network before it begins."""
     config, begun, shapes, preview = _config(file, argument), [], [], train._preview
     config.training.sample_every = config.training.num_steps
     monkeypatch.setattr(data, "load", functools.partial(_stand_in, config))
