@@ -16,7 +16,7 @@ import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
-from diffjax import commands, data, systems
+from diffjax import checks, commands, data, systems
 from diffjax.commands import devices, evaluation_settings, phases
 from diffjax.evaluation import pictures
 from diffjax.systems.options import call, require, section
@@ -66,6 +66,7 @@ def train(config, folder, about="A training run.", progress=True, should_stop=la
     Raises:
       ValueError: naming the field of the config that does not fit.
     """
+    checks.compiling("training")
     state, runs = None, phases.of(config, workdir.local(folder))
     for own, _ in runs:
         _check(own)
@@ -92,7 +93,8 @@ def _train(config, folder, about, progress, should_stop):
     source = systems.load_data(config, "train")
     config = _with_names(config, source)
     run = _Run(config, folder, source)
-    _trace(run)
+    draw = _preview(run)
+    _trace(run, draw)
     with workdir.lock(folder):
         workdir.prepare(
             folder, config.to_dict(), identity=_identity(config), about=about, commands=_next_commands(folder)
@@ -103,7 +105,7 @@ def _train(config, folder, about, progress, should_stop):
         return fit(
             run.system, run.optimizers, _batches(config, source, run.rows), workdir=folder, frozen=frozen,
             ema_decay=run.decays, mesh=run.mesh, writers=run.writers,
-            on_sample=_sampler(run.system, config, source, folder), should_stop=should_stop,
+            on_sample=draw and _pictures(run, draw, folder, source), should_stop=should_stop,
             progress=progress, **{key: config.training[key] for key in _LOOP if key in config.training},
         )  # fmt: skip
 
@@ -180,20 +182,24 @@ def _check_data(folder, source):
     return None
 
 
-def _trace(run):
+def _trace(run, draw):
     """Raise what the system itself refuses, by tracing it: nothing is compiled or written."""
     settings, system = run.config.training, run.system
     _batches(run.config, run.source, run.rows).close()
-    rows = lambda leaf: jax.ShapeDtypeStruct((run.rows, *leaf.shape[1:]), leaf.dtype)
     # what `prepare` will add is known by its shape alone, and so is what it will read
-    batch = jax.tree.map(rows, {**system.example, **run.source.gather(np.zeros(1, int))})
+    row = {**system.example, **run.source.gather(np.zeros(1, int))}
+    rows = lambda n: jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((n, *leaf.shape[1:]), leaf.dtype), row)
+    batch = rows(run.rows)
     step = steps.make(system, run.optimizers, run.decays, settings.get("accumulate", 1))
 
     def once(key, batch, frozen):
         state = states.initial(system, run.optimizers, key, batch, frozen, tuple(run.decays))
         return step(state, frozen, key, batch)
 
-    _, measured = jax.eval_shape(once, jax.random.key(0), batch, system.frozen)
+    state, measured = jax.eval_shape(once, jax.random.key(0), batch, system.frozen)
+    if draw is not None:
+        some = _rows_shown(system, rows(_PREVIEWS[system.gives]))
+        jax.eval_shape(draw, loop.averaged(state, system.frozen), some)
     # the pictures that are made on the way have no numbers
     loop.check_metric(settings.get("best_metric", "loss"), measured, sample_every=0)
 
@@ -206,18 +212,36 @@ def _check_names(system, source):
             raise ValueError(f"system needs {name!r} in a batch, but {source.name} has {', '.join(names)}")
 
 
-def _sampler(system, config, source, folder):
-    """Return on_sample: a picture of samples of the moving average in `samples/step_<n>.png`."""
-    if not system.passes:
+def _preview(run):
+    """Return (variables, rows of data) -> samples that are drawn on the way, and what they were asked.
+
+    Classes in turn are asked, or what the rows have: nothing is not what a model of texts or pictures would
+    be looked at for. None where no samples are asked for.
+    """
+    system, settings = run.system, run.config.training
+    if not system.passes or not settings.get("sample_every", 0):
         return None
-    n = _PREVIEWS[system.gives]
-    sample = jax.jit(system.sample, static_argnums=3)
-    key = jax.random.key(config.training.seed)
-    request = _preview(system, source, n)
+    n, key = _PREVIEWS[system.gives], jax.random.key(settings.seed)
+
+    def drawn(variables, rows):
+        asked = system.request.of_batch(variables, key, rows) if rows else system.request.default(n)
+        return system.sample(variables, key, asked, n), asked
+
+    return jax.jit(drawn)  # one trace for refusals and for the samples
+
+
+def _rows_shown(system, batch):
+    """Return the part of a batch that pictures on the way need: nothing where classes alone are asked."""
+    return {} if set(system.request.parts) <= {"label"} else batch
+
+
+def _pictures(run, draw, folder, source):
+    """Return on_sample: a picture of samples of the moving average in `samples/step_<n>.png`."""
+    system, n = run.system, _PREVIEWS[run.system.gives]
+    rows = _rows_shown(system, source.gather(np.arange(n) * len(source) // n))
 
     def on_sample(step, variables):
-        asked = request(variables, key)
-        x, said = np.asarray(sample(variables, key, asked, n)), system.request.describe(asked)
+        x, asked = jax.device_get(draw(variables, rows))
         if jax.process_index():
             return
         path = Path(folder) / "samples" / f"step_{step:07d}.png"
@@ -229,22 +253,10 @@ def _sampler(system, config, source, folder):
             )
         shown = data.to_uint8(x) if system.gives == "images" else x
         reference = source.x[:n] if system.gives == "points" else None
-        pictures.of_samples(path, system.gives, shown, said, reference, system.request.pictures(asked))
+        said, beside = system.request.describe(asked), system.request.pictures(asked)
+        pictures.of_samples(path, system.gives, shown, said, reference, beside)
 
     return on_sample
-
-
-def _preview(system, source, n):
-    """Return (variables, key) -> what pictures on the way are asked: classes in turn, or what data have.
-
-    Nothing is not what a model of texts or pictures would be looked at for.
-    """
-    if set(system.request.parts) <= {"label"}:
-        request = system.request.default(n)
-        return lambda variables, key: request
-    rows = source.gather(np.arange(n) * len(source) // n)
-    made = jax.jit(system.request.of_batch)
-    return lambda variables, key: made(variables, key, rows)
 
 
 def _next_commands(folder):

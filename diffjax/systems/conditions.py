@@ -65,9 +65,7 @@ def parts(
         if name == LABEL:
             raise ValueError(f"{field}: class labels are said by model.num_classes")
         own = options.section(config, field)
-        drops[name] = share = own.pop("drop", 0.0)
-        if type(share) not in (int, float) or not 0 <= share <= 1:
-            raise ValueError(f"{field}.drop must be in [0, 1], got {share!r}")
+        drops[name] = options.number(f"{field}.drop", own.pop("drop", 0.0), 0, 1)
         make = options.pick(f"{field}.encoder", own.pop("encoder", None), ENCODERS)
         about = About(name, module, shape, null or drops[name] > 0, folder, own)
         asked[name] = options.call(field, make, own, about)
