@@ -36,7 +36,7 @@ class About(NamedTuple):
             raise ValueError(f"{self.name}: network {type(self.module).__name__} takes no vector")
         return width
 
-    def widths(self, to: str | None) -> dict[str, int | None]:
+    def widths(self, to: str | None) -> dict[str, Any]:
         """Return `token_features` and `vector_features` of an encoder.
 
         Args:

@@ -201,7 +201,7 @@ def _once(read, texts, place):
         made = read(new.tolist()).astype(np.float16)
         made = made if known is None else np.concatenate([known["embedding"], made])
         known = {"text": np.concatenate([old, new]), "embedding": made}
-        if file is not None:
+        if place is not None and file is not None:
             content = io.BytesIO()
             np.savez(content, **known)
             with workdir.first_process(place) as first:

@@ -281,7 +281,7 @@ def test_files_and_arrays_in_turn(asker, tmp_path):
         (["text"], {"conditions.text.to": "words"}, "to must be one of tokens, vector, both"),
         (["text"], {"conditions.text.tokenizer": "x"}, "one of vocab_size and tokenizer must be given"),
         (["text"], {"conditions.text.lenght": 3}, "text.lenght is not an option of tokens; did you"),
-        (["text"], {"conditions.text.drop": 1.5}, r"conditions\.text\.drop must be in \[0, 1\], got 1\.5"),
+        (["text"], {"conditions.text.drop": 1.5}, r"text\.drop must be a number, in \[0, 1\]; got 1\.5"),
         (["text"], {"conditions.text.encoder": "token"}, "text.encoder must be one of .*did you"),
         (["image"], {"conditions.image.size": 3}, "image: size must be below the picture's .* divide"),
         (["image"], {"conditions.image.level": 0.7}, r"augmentation must be in \[0, 1\) and level in"),
