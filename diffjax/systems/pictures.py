@@ -87,10 +87,13 @@ def colour_map(
         shade = jnp.clip((0.5 * shades * (x + 1)).astype(jnp.int32), 0, shades - 1)
         return shade @ jnp.array([shades**i for i in reversed(range(channels))])
 
-    return _classes(about, shades**channels, features, made)
+    digits = np.stack(np.meshgrid(*[np.arange(shades)] * channels, indexing="ij"), -1).reshape(-1, channels)
+    colours = digits * 255 / (shades - 1)
+    colours = colours if channels == 3 else colours[:, :1].repeat(3, axis=1)
+    return _classes(about, shades**channels, features, made, colours)
 
 
-def _classes(about, num_classes, features, of_batch):
+def _classes(about, num_classes, features, of_batch, colours=None):
     name, space = about.name, about.shape[:-1]
     blank = lambda n: {"": np.full((n, *space), num_classes, np.int32)}
 
@@ -115,7 +118,7 @@ def _classes(about, num_classes, features, of_batch):
         of_user=lambda given, n: {"": rows_of(name, [one(each) for each in given[""]], n)},
         default=_optional(about, blank),
         nothing=blank,
-        picture=lambda own: _coloured(np.asarray(own[""]), num_classes),
+        picture=lambda own: _coloured(np.asarray(own[""]), num_classes, colours),
     )
 
 
@@ -333,9 +336,10 @@ def _shown(own):
     return x if x.shape[-1] in (1, 3) else x[..., :1]
 
 
-def _coloured(classes, num_classes):
-    """Return maps of classes as colours, uint8 [n, H, W, 3]; of no class white."""
-    hue = (np.arange(num_classes) * _GOLDEN)[:, None] + np.array([0, 1, 2]) / 3
-    colours = 0.55 + 0.4 * np.cos(2 * np.pi * hue)
-    table = np.concatenate([np.rint(255 * colours), np.full((1, 3), 255)]).astype(np.uint8)
+def _coloured(classes, num_classes, colours=None):
+    """Return maps of classes as colours [num_classes, 3] in 0..255, uint8 [n, H, W, 3]; of no class white."""
+    if colours is None:
+        hue = (np.arange(num_classes) * _GOLDEN)[:, None] + np.array([0, 1, 2]) / 3
+        colours = 255 * (0.55 + 0.4 * np.cos(2 * np.pi * hue))
+    table = np.concatenate([np.rint(colours), np.full((1, 3), 255)]).astype(np.uint8)
     return table[np.clip(classes, 0, num_classes)]
