@@ -57,7 +57,8 @@ def _config(folder, **options):
     return ConfigDict({
         "system": "ddpm", "data": {"name": "digits", "shape": (8, 8, 1)},
         "schedule": {"name": "cosine_beta", "num_steps": 20},
-        "model": {"name": "mlp", "width": 8, "depth": 1}, "objective": {}, "sampler": {"solver": "ddim", "steps": 2},
+        "model": {"name": "mlp", "width": 8, "depth": 1}, "objective": {},
+        "sampler": {"solver": "ddim", "steps": 2},
         "conditions": {"text": {"encoder": "text_model", "model": str(folder), "drop": 0.1, **options}},
     })  # fmt: skip
 
