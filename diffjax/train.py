@@ -100,12 +100,12 @@ def _train(config, folder, about, progress, should_stop):
             folder, config.to_dict(), identity=_identity(config), about=about, commands=_next_commands(folder)
         )
         _check_data(folder, source)
-        frozen, source = run.system.prepare(folder, source)
-        _check_names(run.system, source)
+        frozen, run.source = run.system.prepare(folder, source)
+        _check_names(run.system, run.source)
         return fit(
-            run.system, run.optimizers, _batches(config, source, run.rows), workdir=folder, frozen=frozen,
+            run.system, run.optimizers, _batches(config, run.source, run.rows), workdir=folder, frozen=frozen,
             ema_decay=run.decays, mesh=run.mesh, writers=run.writers,
-            on_sample=draw and _pictures(run, draw, folder, source), should_stop=should_stop,
+            on_sample=draw and _pictures(run, draw, folder), should_stop=should_stop,
             progress=progress, **{key: config.training[key] for key in _LOOP if key in config.training},
         )  # fmt: skip
 
@@ -235,9 +235,9 @@ def _rows_shown(system, batch):
     return {} if set(system.request.parts) <= {"label"} else batch
 
 
-def _pictures(run, draw, folder, source):
+def _pictures(run, draw, folder):
     """Return on_sample: a picture of samples of the moving average in `samples/step_<n>.png`."""
-    system, n = run.system, _PREVIEWS[run.system.gives]
+    system, source, n = run.system, run.source, _PREVIEWS[run.system.gives]
     rows = _rows_shown(system, source.gather(np.arange(n) * len(source) // n))
 
     def on_sample(step, variables):
