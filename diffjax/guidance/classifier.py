@@ -62,7 +62,8 @@ def classifier(gradient: OfLevel, scale: Strength = 1.0, *, of_x0: bool = False)
                 if of_x0:
                     raw, slope = _carried_back(denoise, slope_at, x_t, level, cond)
                 else:
-                    raw, slope = denoise(x_t, level, cond), slope_at(x_t)
+                    slope = slope_at(x_t)  # first, as it is what may be refused
+                    raw = denoise(x_t, level, cond)
                 return _shifted(raw, expand(s, x_t) * slope, level)
 
             decided = callable(scale) or not strength.is_traced(s)

@@ -1,5 +1,6 @@
 """Classifier-free guidance."""
 
+from collections.abc import Callable
 from typing import Any
 
 from diffjax.border import checked
@@ -57,14 +58,15 @@ def one_of(scale: Strength | None, weight: Strength | None) -> tuple[str, Any, f
     return name, given, offset
 
 
-def of_null(null: Any):
+def of_null(null: Any) -> Callable[[Denoiser], Sources]:
     """Return what makes of a denoiser its predictions under the null and under the condition."""
 
     def sources(denoise: Denoiser) -> Sources:
         away = lambda x_t, level, cond=None: denoise(x_t, level, conditions.like(null, cond))
 
         def both(x_t, level, cond):
-            return conditions.each(denoise, x_t, level, [conditions.like(null, cond), cond])
+            away, towards = conditions.each(denoise, x_t, level, [conditions.like(null, cond), cond])
+            return away, towards
 
         return Sources(lambda cond, batch: conditions.check(null, cond, batch), away, denoise, both)
 

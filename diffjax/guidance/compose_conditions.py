@@ -57,9 +57,8 @@ def compose_conditions(scales: Sequence[Strength], *, null: Any) -> Transformati
         def composed(x_t, level, cond=None):
             if not isinstance(cond, list | tuple) or len(cond) != len(scales):
                 given = len(cond) if isinstance(cond, list | tuple) else type(cond).__name__
-                raise ValueError(
-                    f"cond must be {len(scales)} conditions, one for each of scales; got {given}"
-                )
+                told = f"a sequence of {len(scales)} conditions, one for each of scales"
+                raise ValueError(f"cond must be {told}; got {given}")
             for each in cond:
                 conditions.check(null, each, len(x_t))
             s = [strength.at(f"scales[{i}]", each, level, len(x_t)) for i, each in enumerate(scales)]

@@ -11,6 +11,7 @@ from diffjax.guidance.classifier import classifier
 from diffjax.guidance.operators import Operator
 from diffjax.guidance.strength import Strength
 from diffjax.process import checks
+from diffjax.process.prediction import Denoiser
 from diffjax.types import Array, Float
 
 
@@ -67,12 +68,24 @@ def linear_inverse(
 
     def gradient(x0, level, cond):
         del cond
-        checks.same_shape("measurement", measurement, jax.eval_shape(operator.apply, x0), "operator.apply(x)")
         missed = jnp.asarray(measurement, x0.dtype) - operator.apply(x0)
         spread = _spread(level, data_std) if method == "pigdm" else 0.0
         return operator.adjoint(operator.solve(missed, spread, noise_std**2))
 
-    return classifier(gradient, scale, of_x0=True)
+    guide = classifier(gradient, scale, of_x0=True)
+
+    @checked
+    def transform(denoise: Denoiser) -> Denoiser:
+        guided = guide(denoise)
+
+        def measured(x_t, level, cond=None):
+            like = jax.eval_shape(operator.apply, x_t)
+            checks.same_shape("measurement", measurement, like, "operator.apply(x)")
+            return guided(x_t, level, cond)
+
+        return measured
+
+    return transform
 
 
 def _spread(level, s):

@@ -159,8 +159,10 @@ def known_of(name: str, mask: Any, shape: tuple[int, ...] | None = None) -> Arra
             raise ValueError(f"{name} must have a known pixel in every sample, got none")
     if shape is None:
         return mask
-    given, wanted = jnp.shape(mask), shape[-jnp.ndim(mask) :] if jnp.ndim(mask) else ()
-    whole = jnp.ndim(mask) in (len(shape), len(shape) - 1) and given[:-1] == wanted[:-1]
-    if not whole or given[-1] not in (1, wanted[-1]):
-        raise ValueError(f"{name} must be shaped like {list(shape)} or one sample of it, got {list(given)}")
+    given = list(jnp.shape(mask))
+    if given[-1:] == [1]:
+        given[-1] = shape[-1]
+    if given not in (list(shape), list(shape[1:])):
+        told, shown = f"{list(shape)} or one sample of it", list(jnp.shape(mask))
+        raise ValueError(f"{name} must be shaped like {told}, got {shown}")
     return jnp.asarray(mask, bool)

@@ -29,6 +29,8 @@ def at(name: str, strength: Any, level: NoiseLevel, batch: int) -> Any:
       ValueError: for another shape, or a function that gives something not finite.
     """
     value = strength(level) if callable(strength) else strength
+    if not isinstance(value, int | float | np.generic | np.ndarray | jax.Array):
+        raise ValueError(f"{name} must give a number for a level, got {type(value).__name__}")
     checks.one_each(name, value, batch)
     checks.finite(name, value)
     return value if is_traced(value) else np.asarray(value)

@@ -20,10 +20,11 @@ class _Row(NamedTuple):
 def repaint(solver: Solver, jump_length: int = 10, resamplings: int = 10) -> Solver:
     """Walk with jumps back: x_t = alpha_ts x_s + noise, up `jump_length` steps and down again.
 
-    Lugmayr et al. 2022 (RePaint), Alg. 1, and its schedule of jumps: one step from data, and every `jump_length` steps before that, the
-    walk goes up and comes down again `resamplings - 1` times. With `guidance.inpaint` the filled and the
-    known part come to suit each other: the more resamplings, the nearer to p(x_0 | known). Without guidance
-    the law of the samples is the solver's own. Network calls: about `resamplings` times the solver's.
+    Lugmayr et al. 2022 (RePaint), Alg. 1, and its schedule of jumps: one step from data, and every
+    `jump_length` steps before that, the walk goes up and comes down again `resamplings - 1` times. With
+    `guidance.inpaint` the filled and the known part come to suit each other: the more resamplings, the nearer
+    to p(x_0 | known). Without guidance the law of the samples is the solver's own. Network calls: about
+    `resamplings` times the solver's.
 
     Args:
       solver: Solver without memory between steps, e.g. `ancestral()`, `ddim()`.
