@@ -1,5 +1,7 @@
 """Autoguidance: a network guided by a weaker version of itself."""
 
+import jax
+
 from diffjax.border import checked
 from diffjax.guidance.chain import Transformation
 from diffjax.guidance.classifier_free import one_of
@@ -32,7 +34,7 @@ def autoguidance(
       [[2.5]]
     """
     name, given, offset = one_of(scale, weight)
-    weak = returning_prediction(weak)
+    weak = jax.jit(returning_prediction(weak))  # traced once, however often a walk's calls are counted
 
     def sources(denoise: Denoiser) -> Sources:
         both = lambda x_t, level, cond: (weak(x_t, level, cond), denoise(x_t, level, cond))

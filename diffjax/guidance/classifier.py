@@ -47,6 +47,7 @@ def classifier(gradient: OfLevel, scale: Strength = 1.0, *, of_x0: bool = False)
       [[-1.0]]
     """
     strength.check("scale", scale)
+    gradient = jax.jit(gradient)  # traced once, however often a walk's calls are counted
 
     @checked
     def transform(denoise: Denoiser) -> Denoiser:
