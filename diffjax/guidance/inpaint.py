@@ -45,7 +45,7 @@ def inpaint(
       >>> half(jnp.zeros((1, 2)), schedules.edm()(1.0)).x0.tolist()
       [[5.0, 1.0]]
     """
-    inside = operators.known_of("mask", mask, known.shape)
+    inside = operators.known_of("mask", mask, known.shape, "known")
 
     @checked
     def transform(denoise: Denoiser) -> Denoiser:

@@ -143,7 +143,7 @@ def matrix(a: ArrayLike | Sequence[Sequence[float]]) -> Operator:
     return Operator(lambda x: x @ a.T, lambda y: y @ a, solve)
 
 
-def known_of(name: str, mask: Any, shape: tuple[int, ...] | None = None) -> Array:
+def known_of(name: str, mask: Any, shape: tuple[int, ...] | None = None, like: str = "x") -> Array:
     """Return a mask as booleans that broadcast against `[B, ...]`.
 
     Raises:
@@ -163,6 +163,6 @@ def known_of(name: str, mask: Any, shape: tuple[int, ...] | None = None) -> Arra
     if given[-1:] == [1]:
         given[-1] = shape[-1]
     if given not in (list(shape), list(shape[1:])):
-        told, shown = f"{list(shape)} or one sample of it", list(jnp.shape(mask))
+        told, shown = f"{like} {list(shape)} or one sample of it", list(jnp.shape(mask))
         raise ValueError(f"{name} must be shaped like {told}, got {shown}")
     return jnp.asarray(mask, bool)

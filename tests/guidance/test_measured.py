@@ -218,7 +218,7 @@ MASKED, ONES = OPERATORS["mask"], jnp.ones((4, 2))
         (lambda: guidance.inpaint(ONES, jnp.array([0, 0])), "mask must have a known pixel"),
         (lambda: guidance.inpaint(jnp.ones((2, 2)), jnp.array([[0, 0], [1, 0]])), "mask must have a known"),
         (lambda: guidance.inpaint(ONES, jnp.array([0.5, 1])), "mask must hold 0 and 1 alone, got 0.5"),
-        (lambda: guidance.inpaint(ONES, jnp.ones((3, 2))), r"mask must be shaped like \[4, 2\]"),
+        (lambda: guidance.inpaint(ONES, jnp.ones((3, 2))), r"mask must be shaped like known \[4, 2\]"),
         (lambda: guidance.inpaint(ONES, jnp.ones(3)), r"mask must be shaped like .*, got \[3\]"),
         (lambda: _inpainted(jnp.ones((4, 3)), jnp.ones(3)), "known must be shaped like x_t"),
         (lambda: guidance.operators.mask(jnp.zeros((4, 4, 1))), "known must have a known pixel"),
