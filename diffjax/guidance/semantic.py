@@ -195,7 +195,7 @@ def _of_all(name, array, x_t):
 
 def _unit(features):
     """Return features `[B, D]` of norm 1; zero ones stay zero, with a gradient that is finite."""
-    shape = [] if isinstance(features, list | tuple) else list(jnp.shape(features))
+    shape = list(getattr(features, "shape", ()))
     if len(shape) != 2:
         raise ValueError(f"encode must give [B, D], got {shape or type(features).__name__}")
     square = (features**2).sum(-1, keepdims=True)
