@@ -79,8 +79,10 @@ def linear_inverse(
         guided = guide(denoise)
 
         def measured(x_t, level, cond=None):
-            like = jax.eval_shape(operator.apply, x_t)
-            checks.same_shape("measurement", measurement, like, "operator.apply(x)")
+            wanted, given = jax.eval_shape(operator.apply, x_t).shape, jnp.shape(measurement)
+            if given != wanted:
+                told = f"shaped like operator.apply(x), {list(wanted)}"
+                raise ValueError(f"measurement must be {told}; got {list(given)}")
             return guided(x_t, level, cond)
 
         return measured
