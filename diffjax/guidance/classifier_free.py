@@ -19,8 +19,8 @@ def classifier_free(
 
     D = D(null) + scale (D(cond) - D(null)), for x_0 and eps alike. `scale` s is that of Imagen and latent
     diffusion, `weight` w that of Ho & Salimans 2022, eq. 6, with s = 1 + w: s = 1 is the conditional model
-    and s = 0 the unconditional one. The variance is the conditional model's. What it samples is not
-    p(x) p(cond | x)^s (Bradley & Nakkiran 2024); only the score at each level is so composed.
+    and s = 0 the unconditional one. The variance is the conditional model's, and never mixed. What it samples
+    is not p(x) p(cond | x)^s (Bradley & Nakkiran 2024); only the score at each level is so composed.
 
     Both predictions are one batched network call. Where s = 1, and where a number s = 0, there is one alone.
 

@@ -1,5 +1,6 @@
 """How strong guidance is: one number, one a sample, or a function of the noise level."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +29,12 @@ def at(name: str, strength: Any, level: NoiseLevel, batch: int) -> Any:
     Raises:
       ValueError: for another shape, or a function that gives something not finite.
     """
-    value = strength(level) if callable(strength) else strength
+    value = strength
+    if callable(strength):
+        known = not any(map(is_traced, level))
+        # where the host knows the level it knows the strength, also in jnp inside a trace
+        with jax.ensure_compile_time_eval() if known else contextlib.nullcontext():
+            value = strength(level)
     if not isinstance(value, int | float | np.generic | np.ndarray | jax.Array):
         raise ValueError(f"{name} must give a number for a level, got {type(value).__name__}")
     checks.one_each(name, value, batch)

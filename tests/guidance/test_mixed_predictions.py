@@ -154,7 +154,7 @@ def test_rescaled_guidance_has_the_conditional_spread():
 
 TIMES = samplers.grids.karras(6, 0.02, 80.0)
 MASK = guidance.operators.mask(jnp.array([1, 0]))
-HIGH = lambda level: 2.0 * (level.sigma > TIMES[3] * 1.01)  # a weight on the first three levels
+HIGH = lambda level: jnp.where(level.sigma > TIMES[3] * 1.01, 2.0, 0.0)  # a weight on the first three levels
 COSTS = {  # calls of 6 DDIM steps, and of 6 steps of EDM's Heun, the last of which makes one
     "none": (guidance.chain(), 6, 11),
     "classifier_free": (CFG, 12, 22),
