@@ -127,6 +127,9 @@ def bits_per_dim(
 
 def _squashed(z, log_p, mean, log_scale):
     """Return u = sigmoid(mean + exp(log_scale) z) and its log density, for z of log density log_p."""
+    for name, value in (("mean", mean), ("log_scale", log_scale)):
+        if jnp.ndim(value):
+            checks.same_shape(name, value, z, "codes")
     logit = mean + jnp.exp(log_scale) * z
     log_slope = log_scale + jax.nn.log_sigmoid(logit) + jax.nn.log_sigmoid(-logit)  # du/dz
     return jax.nn.sigmoid(logit), log_p - log_slope
