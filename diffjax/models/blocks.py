@@ -29,12 +29,14 @@ class TimeEmbedding(nn.Module):
       time_features: size of the sinusoidal embedding.
       time_scale: multiplies the times first; 1 for times 1..T, 1000 for times in [0, 1].
       times: number of times K.
+      shift: of the sinusoidal embedding's frequencies, see `embeddings.timestep_embedding`.
     """
 
     features: int
     time_features: int
     time_scale: float = 1.0
     times: int = 1
+    shift: float = 0.0
 
     @nn.compact
     def __call__(
@@ -44,7 +46,7 @@ class TimeEmbedding(nn.Module):
         embedded = []
         for k, each in enumerate(checked_times(t, x, self.times).T):
             name, init = ("time", _LECUN) if k == 0 else (f"times_{k}", nn.initializers.zeros)
-            h = timestep_embedding(self.time_scale * each, self.time_features)
+            h = timestep_embedding(self.time_scale * each, self.time_features, shift=self.shift)
             h = nn.silu(nn.Dense(self.features, name=f"{name}_0")(h))
             embedded.append(nn.Dense(self.features, kernel_init=init, name=f"{name}_1")(h))
         return reduce(add, embedded if vector is None else [*embedded, vector])
