@@ -171,7 +171,7 @@ class DiT(nn.Module):
             if vector is not None:
                 vector = jnp.moveaxis(vector.reshape(len(x), self.depth, self.hidden_size), 1, 0)
         fields = (self.hidden_size, _TIME_FEATURES, self.time_scale, self.times, self.time_shift)
-        return make(*fields, name="embed")(t, x, vector)
+        return make(*fields, name="embed")(t, x, vector).astype(x.dtype)
 
     def _blocks(self, h, emb, mask, told):
         embeddings = 0 if self.own_embeddings else nn.broadcast
