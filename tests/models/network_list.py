@@ -40,6 +40,8 @@ class Network(NamedTuple):
 UNET = {"model_channels": 4, "channel_mult": (1, 1), "num_res_blocks": 1, "num_groups": 2, "num_heads": 2}
 UNET |= {"attention_resolutions": (1,), "use_scale_shift_norm": True, "resblock_updown": True}
 
+DIT = {"patch_size": 2, "hidden_size": 8, "depth": 2, "num_heads": 2, "mlp_ratio": 1.0}
+
 CASES = {
     "unet": Network(
         "unet",
@@ -61,6 +63,15 @@ CASES = {
     ),
     "refinenet 2": Network(
         "refinenet", {"features": 2, "dilations": (2,)}, *2 * [(4, 6, 2)], times=False, map=False
+    ),
+    "dit": Network(
+        "dit",
+        {**DIT, "out_channels": 2, "qk_norm": True},
+        (4, 2, 1),
+        (4, 2, 2),
+        zero=True,
+        remat={"qk_norm": False},
+        single=True,
     ),
     "conv_energy": Network("conv_energy", {"features": 4}, (8, 7, 1), ()),
 }

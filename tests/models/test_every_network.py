@@ -246,6 +246,8 @@ COUNTS = (
     "depth",
     "features",
     "num_levels",
+    "hidden_size",
+    "patch_size",
 )
 
 
