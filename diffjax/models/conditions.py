@@ -209,18 +209,18 @@ def checked_condition(
       token_features: width of the tokens that it needs; None for a network without cross-attention.
 
     Returns:
-      `cond`, its vector, tokens and map in x's dtype; an empty Condition for None. Tokens that the mask hides
-      are zeros, so that whatever stood there, even NaN, is nowhere in the network or its gradients.
+      `cond`, its vector, map and tokens in x's dtype; an empty Condition for None.
 
     Raises:
       ValueError: for a field that does not suit the network.
     """
     cond = Condition() if cond is None else cond
-    if token_features is not None:
-        cond = cond._replace(tokens=_tokens(cond, x, token_features))
-    elif cond.tokens is not None or cond.mask is not None:
-        name = "mask" if cond.tokens is None else "tokens"
-        raise ValueError(f"cond.{name}: must be None, as the network has no cross-attention")
+    if token_features is None:
+        for name in ("tokens", "mask"):
+            if getattr(cond, name) is not None:
+                raise ValueError(f"cond.{name}: must be None, as the network has no cross-attention")
+    else:
+        cond = _checked_tokens(cond, x, token_features)
     vector = None if vector_features is None else (len(x), vector_features)
     if cond.vector is not None:
         cond = cond._replace(vector=_floats("vector", cond.vector, vector).astype(x.dtype))
@@ -230,6 +230,21 @@ def checked_condition(
     elif map_channels:
         raise ValueError(f"cond.map: must have shape {space} (map_channels={map_channels}); got None")
     return cond
+
+
+def _checked_tokens(cond, x, features):
+    """Return cond with tokens [B, M, features] in x's dtype and, if there is one, a mask [B, M] of them."""
+    if cond.tokens is None:
+        raise ValueError(f"cond.tokens: must have shape ({len(x)}, M, {features}); got None")
+    tokens = jnp.asarray(cond.tokens)
+    length = tokens.shape[1] if tokens.ndim == 3 and tokens.shape[1] else "M"
+    tokens = _floats("tokens", tokens, (len(x), length, features)).astype(x.dtype)
+    mask = cond.mask
+    if mask is not None and (mask.shape != tokens.shape[:2] or mask.dtype != bool):
+        raise ValueError(
+            f"cond.mask: must be bool of shape {tokens.shape[:2]}; got {mask.dtype} of shape {mask.shape}"
+        )
+    return cond._replace(tokens=tokens)
 
 
 def counts(module: nn.Module, *names: str) -> None:
@@ -243,24 +258,6 @@ def beside(
 ) -> Float[Array, "*space all"]:
     """Return x [..., C] with the channels of the map, if there is one, after its own."""
     return x if map is None else jnp.concatenate([x, map], axis=-1)
-
-
-def _tokens(cond, x, width):
-    """Return the condition's tokens in x's dtype, zeros where its mask hides them."""
-    if cond.tokens is None:
-        raise ValueError(
-            f"cond.tokens: must have shape ({len(x)}, M, {width}) (token_features={width}); got None"
-        )
-    length = (*np.shape(cond.tokens), 1, 1)[1]
-    tokens = _floats("tokens", cond.tokens, (len(x), length, width)).astype(x.dtype)
-    if cond.mask is None:
-        return tokens
-    mask = jnp.asarray(cond.mask)
-    if mask.shape != tokens.shape[:2] or mask.dtype != bool:
-        raise ValueError(
-            f"cond.mask: must be bool of shape {tokens.shape[:2]}; got {mask.dtype} of shape {mask.shape}"
-        )
-    return jnp.where(mask[..., None], tokens, 0)
 
 
 def _floats(name, array, shape):

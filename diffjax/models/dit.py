@@ -129,7 +129,7 @@ class DiT(nn.Module):
         emb = self._embedding(t, x, cond.vector if adaptive else None)
         mask, told = None, Condition(mask=cond.mask)
         if cond.tokens is not None:
-            told = told._replace(tokens=nn.Dense(width, name="tokens", **init)(cond.tokens).astype(x.dtype))
+            told = told._replace(tokens=nn.Dense(width, name="tokens", **init)(seen(cond)).astype(x.dtype))
         if not adaptive:
             vectors = [each[:, None] for each in (emb, cond.vector) if each is not None]
             told = merge(*(Condition(tokens=each) for each in vectors), told)
@@ -170,8 +170,9 @@ class DiT(nn.Module):
             make = nn.vmap(make, variable_axes={"params": 0}, split_rngs={"params": True}, **axes)
             if vector is not None:
                 vector = jnp.moveaxis(vector.reshape(len(x), self.depth, self.hidden_size), 1, 0)
-        fields = (self.hidden_size, _TIME_FEATURES, self.time_scale, self.times, self.time_shift)
-        return make(*fields, name="embed")(t, x, vector).astype(x.dtype)
+        fields = (self.hidden_size, _TIME_FEATURES, self.time_scale, self.times)
+        embed = make(*fields, shift=self.time_shift, name="embed")
+        return embed(t, x, vector).astype(x.dtype)
 
     def _blocks(self, h, emb, mask, told):
         embeddings = 0 if self.own_embeddings else nn.broadcast
@@ -231,13 +232,13 @@ class Block(nn.Module):
         )
         zero, norm = self.conditioning == "adaln_zero", partial(_layer_norm, self.conditioning)
         (shift, scale, gate), (mlp_shift, mlp_scale, mlp_gate) = self._rows(emb)
-        seen = norm(name="attention_norm")(h) * (1 + scale) + shift
-        h = h + gate * attention(name="attention")(seen, mask=mask)
+        normal = norm(name="attention_norm")(h) * (1 + scale) + shift
+        h = h + gate * attention(name="attention")(normal, mask=mask)
         if told.tokens is not None:
-            seen = norm(name="cross_norm")(h)
-            h = h + attention(zero=zero, name="cross")(seen, told.tokens, told.mask)
-        seen = norm(epsilon=self.mlp_epsilon, name="mlp_norm")(h) * (1 + mlp_scale) + mlp_shift
-        h = h + mlp_gate * FeedForward(self.mlp_features, self.dtype, name="mlp")(seen)
+            normal = norm(name="cross_norm")(h)
+            h = h + attention(zero=zero, name="cross")(normal, told.tokens, told.mask)
+        normal = norm(epsilon=self.mlp_epsilon, name="mlp_norm")(h) * (1 + mlp_scale) + mlp_shift
+        h = h + mlp_gate * FeedForward(self.mlp_features, self.dtype, name="mlp")(normal)
         return h, None
 
     def _rows(self, emb):
@@ -266,6 +267,11 @@ class Modulation(nn.Module):
         init = _ZEROS if self.zero else _XAVIER
         rows = nn.Dense(self.count * emb.shape[-1], kernel_init=init, name="rows")(nn.silu(emb))
         return jnp.split(rows[:, None], self.count, axis=-1)
+
+
+def seen(cond: Condition) -> Float[Array, "batch length width"]:
+    """Return the tokens, zeros where the mask hides them: not even NaN of padding gets into a gradient."""
+    return cond.tokens if cond.mask is None else jnp.where(cond.mask[..., None], cond.tokens, 0)
 
 
 def patched(

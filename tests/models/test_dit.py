@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from diffjax.models import Condition, DiT, sincos_2d
-from diffjax.models.conditions import checked_condition
 from diffjax.models.dit import ADAPTIVE, Block, patched, unpatched
 
 FORMS = ("adaln_zero", "adaln", "cross_attention", "in_context")
@@ -151,10 +150,23 @@ def test_what_stands_in_padding_changes_nothing(form):
     np.testing.assert_array_equal(changed, MASK.any(-1))
 
 
-def test_no_gradient_comes_out_of_padding():
-    tokens = np.where(MASK[..., None], COND.tokens, np.nan)
-    cond = checked_condition(COND._replace(tokens=tokens), X, vector_features=WIDTH, token_features=TOKENS)
-    np.testing.assert_array_equal(cond.tokens, np.where(MASK[..., None], COND.tokens, 0))
+@EVERY
+def test_half_precision_and_forward_mode_are_for_every_form(form):
+    """Traced alone; the numbers are those of the generic tests."""
+    module = tiny(form, dtype=jnp.bfloat16, remat=True)
+    variables = jax.eval_shape(module.init, jax.random.key(0), X, T, COND)
+    assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, tried(form)[1])
+    forward = lambda v: jax.jvp(lambda v: module.apply(v, X, T, COND), (v,), (v,))
+    out, slope = jax.eval_shape(forward, variables)
+    assert out.shape == slope.shape == (3, 4, 6, 3) and out.dtype == slope.dtype == jnp.float32
+
+
+def test_recomputing_changes_no_gradient():
+    plain, remat = (tiny("in_context", token_features=None, qk_norm=False, remat=r) for r in (False, True))
+    variables = random_variables(plain, X, T)
+    gradient = lambda module: jax.jit(jax.grad(lambda v: jnp.mean(module.apply(v, X, T) ** 2)))(variables)
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    jax.tree.map(close, gradient(remat), gradient(plain))
 
 
 def test_a_block_of_adaln_zero_starts_as_the_identity():
@@ -207,7 +219,7 @@ TEXT = Condition(tokens=COND.tokens)
         ({"mlp_ratio": 0.0}, TEXT, "mlp_ratio must be positive and finite, got 0.0"),
         ({"patch_size": 4}, TEXT, "x: height and width must be divisible by 4, the patch_size; got 4x6"),
         ({"own_embeddings": True, "conditioning": "in_context"}, TEXT, "own_embeddings must be False with"),
-        ({}, None, r"cond.tokens: must have shape \(3, M, 5\) \(token_features=5\); got None"),
+        ({}, None, r"cond.tokens: must have shape \(3, M, 5\); got None"),
         ({}, Condition(tokens=COND.tokens[..., 1:]), r"cond.tokens: must be .* shape \(3, 4, 5\); got"),
         ({}, Condition(tokens=COND.tokens[:2]), r"cond.tokens: must be .* shape \(3, 4, 5\); got"),
         ({}, TEXT._replace(mask=MASK[:, 1:]), r"cond.mask: must be bool of shape \(3, 4\); got bool of"),
