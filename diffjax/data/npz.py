@@ -76,8 +76,8 @@ def read(
     if x.dtype.kind == "f" and x.ndim == 4:
         x = x.astype(np.float32, copy=False)
     elif x.dtype != np.uint8 or x.ndim not in (3, 4):
-        allowed = "float [N, H, W, C] or uint8 [N, H, W] or [N, H, W, C]"
-        raise ValueError(f"images must be {allowed}, got {x.dtype} {x.shape} in {path}")
+        found = f"got {x.dtype} {x.shape} in {path}; latents are floats [N, H, W, C]"
+        raise ValueError(f"images must be uint8 [N, H, W] or [N, H, W, C], {found}")
     x = x[..., None] if x.ndim == 3 else x
     label, names = _label(found, len(x), path), _class_names(found, path)
     if label is not None and num_classes is None:

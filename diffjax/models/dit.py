@@ -18,6 +18,7 @@ Conditioning = Literal["adaln_zero", "adaln", "cross_attention", "in_context"]
 ADAPTIVE = ("adaln_zero", "adaln")  # whose normalisations the embedding scales and shifts
 _TIME_FEATURES = 256  # of the sinusoidal embedding, in every published network
 _EPSILON = 1e-6
+_STACKED = {"variable_axes": {"params": 0}, "split_rngs": {"params": True}}
 _XAVIER, _ZEROS = nn.initializers.xavier_uniform(), nn.initializers.zeros
 
 
@@ -129,7 +130,8 @@ class DiT(nn.Module):
         emb = self._embedding(t, x, cond.vector if adaptive else None)
         mask, told = None, Condition(mask=cond.mask)
         if cond.tokens is not None:
-            told = told._replace(tokens=nn.Dense(width, name="tokens", **init)(seen(cond)).astype(x.dtype))
+            tokens = nn.Dense(width, name="tokens", **init)(seen(cond.tokens, cond.mask))
+            told = told._replace(tokens=tokens.astype(x.dtype))
         if not adaptive:
             vectors = [each[:, None] for each in (emb, cond.vector) if each is not None]
             told = merge(*(Condition(tokens=each) for each in vectors), told)
@@ -166,8 +168,7 @@ class DiT(nn.Module):
         """Embed times and vector, [B, F]; of each block, [depth, B, F], where they have their own."""
         make = TimeEmbedding
         if self.own_embeddings:
-            axes = {"in_axes": (None, None, 0), "axis_size": self.depth}
-            make = nn.vmap(make, variable_axes={"params": 0}, split_rngs={"params": True}, **axes)
+            make = nn.vmap(make, in_axes=(None, None, 0), axis_size=self.depth, **_STACKED)
             if vector is not None:
                 vector = jnp.moveaxis(vector.reshape(len(x), self.depth, self.hidden_size), 1, 0)
         fields = (self.hidden_size, _TIME_FEATURES, self.time_scale, self.times)
@@ -175,19 +176,14 @@ class DiT(nn.Module):
         return embed(t, x, vector).astype(x.dtype)
 
     def _blocks(self, h, emb, mask, told):
-        embeddings = 0 if self.own_embeddings else nn.broadcast
-        blocks = nn.scan(
-            nn.remat(Block, prevent_cse=False) if self.remat else Block,
-            variable_axes={"params": 0},
-            split_rngs={"params": True},
-            in_axes=(embeddings, nn.broadcast, nn.broadcast),
-            length=self.depth,
-        )
-        block = blocks(
+        axes: Any = (0 if self.own_embeddings else nn.broadcast, nn.broadcast, nn.broadcast)
+        block = nn.remat(Block, prevent_cse=False) if self.remat else Block
+        blocks = nn.scan(block, in_axes=axes, length=self.depth, **_STACKED)
+        run = blocks(
             self.num_heads, int(self.mlp_ratio * self.hidden_size), self.conditioning, self.qk_norm,
             self.attention, self.mlp_epsilon, self.dtype, name="blocks",
         )  # fmt: skip
-        return block(h, emb, mask, told)[0]
+        return run(h, emb, mask, told)[0]
 
 
 class Block(nn.Module):
@@ -269,9 +265,11 @@ class Modulation(nn.Module):
         return jnp.split(rows[:, None], self.count, axis=-1)
 
 
-def seen(cond: Condition) -> Float[Array, "batch length width"]:
-    """Return the tokens, zeros where the mask hides them: not even NaN of padding gets into a gradient."""
-    return cond.tokens if cond.mask is None else jnp.where(cond.mask[..., None], cond.tokens, 0)
+def seen(
+    tokens: Float[Array, "batch length width"], mask: Bool[Array, "batch length"] | None
+) -> Float[Array, "batch length width"]:
+    """Return tokens, zeros where the mask hides them: not even NaN of padding gets into a gradient."""
+    return tokens if mask is None else jnp.where(mask[..., None], tokens, 0)
 
 
 def patched(
