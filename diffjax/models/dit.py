@@ -168,7 +168,8 @@ class DiT(nn.Module):
         """Embed times and vector, [B, F]; of each block, [depth, B, F], where they have their own."""
         make = TimeEmbedding
         if self.own_embeddings:
-            make = nn.vmap(make, in_axes=(None, None, 0), axis_size=self.depth, **_STACKED)
+            axes: Any = (None, None, 0)
+            make = nn.vmap(make, in_axes=axes, axis_size=self.depth, **_STACKED)
             if vector is not None:
                 vector = jnp.moveaxis(vector.reshape(len(x), self.depth, self.hidden_size), 1, 0)
         fields = (self.hidden_size, _TIME_FEATURES, self.time_scale, self.times)
