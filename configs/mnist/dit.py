@@ -6,8 +6,8 @@ those of `configs/mnist/ddpm.py`.
     python -m diffjax.train --config=configs/mnist/dit.py --workdir=runs/mnist_dit --cpu_devices=2
     python -m diffjax.evaluate --workdir=runs/mnist_dit
 
-Not run at this length here. Obtained: over the first 140 steps, two minutes on two busy cores, the loss falls from
-0.95 to 0.46.
+Not run at this length here. Obtained: over the first 140 steps, two minutes on two busy cores, the loss falls
+from 0.95 to 0.46.
 """
 
 from ml_collections import ConfigDict
