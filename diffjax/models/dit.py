@@ -155,6 +155,8 @@ class DiT(nn.Module):
         for name, allowed in (("conditioning", Conditioning), ("attention", Implementation)):
             if (value := getattr(self, name)) not in get_args(allowed):
                 raise ValueError(f"{name} must be one of {', '.join(get_args(allowed))}, got {value!r}")
+        if self.hidden_size % 4:
+            raise ValueError(f"hidden_size must be a multiple of 4, got {self.hidden_size}")
         if self.own_embeddings and self.conditioning not in ADAPTIVE:
             raise ValueError(f"own_embeddings must be False with conditioning={self.conditioning!r}")
         size = self.patch_size

@@ -1,5 +1,7 @@
 """Attention's formula in double precision, what a mask hides, and the implementations by name."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
@@ -22,22 +24,25 @@ def close(ours, theirs):
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6 * np.abs(theirs).max())
 
 
+def formula(q, k, v):
+    weights = np.exp(np.einsum("bnhd,bmhd->bhnm", np.double(q), k) / np.sqrt(q.shape[-1]))
+    return np.einsum("bhnm,bmhd->bnhd", weights / weights.sum(-1, keepdims=True), v)
+
+
 @BOTH
 def test_it_is_the_formula(implementation):
-    weights = np.exp(np.einsum("bnhd,bmhd->bhnm", np.double(Q), K) / np.sqrt(5))
-    expected = np.einsum("bhnm,bmhd->bnhd", weights / weights.sum(-1, keepdims=True), V)
-    close(attend(Q, K, V, implementation=implementation), expected)
+    close(jax.jit(partial(attend, implementation=implementation))(Q, K, V), formula(Q, K, V))
 
 
 @BOTH
 def test_masked_keys_are_not_there(implementation):
     """A row without any gets zeros, and no mean of what is hidden."""
-    out = attend(Q, K, V, MASK, implementation=implementation)
-    here = MASK[0]
-    close(out[:1], attend(Q[:1], K[:1, here], V[:1, here], implementation=implementation))
+    masked = jax.jit(partial(attend, implementation=implementation))
+    out, here = masked(Q, K, V, MASK), MASK[0]
+    close(out[:1], formula(Q[:1], K[:1, here], V[:1, here]))
     np.testing.assert_array_equal(out[1], 0)
     other = np.where(MASK[..., None, None], K, 100 * K), np.where(MASK[..., None, None], V, -V)
-    np.testing.assert_array_equal(attend(Q, *other, MASK, implementation=implementation), out)
+    np.testing.assert_array_equal(masked(Q, *other, MASK), out)
 
 
 def test_an_unknown_implementation_is_named():
@@ -50,7 +55,7 @@ def test_a_context_of_one_answers_every_query_with_its_value():
     variables = random_variables(module, x, context)
     kv, out = variables["params"]["kv"], variables["params"]["out"]
     value = (context @ kv["kernel"] + kv["bias"])[..., 4:] @ out["kernel"] + out["bias"]
-    close(module.apply(variables, x, context), np.repeat(value, 3, axis=1))
+    close(jax.jit(module.apply)(variables, x, context), np.repeat(value, 3, axis=1))
 
 
 def test_the_logits_of_normalised_queries_do_not_depend_on_the_size_of_x():
@@ -60,7 +65,8 @@ def test_the_logits_of_normalised_queries_do_not_depend_on_the_size_of_x():
         variables = random_variables(module, x)
         scales = {n: a for n, a in variables["params"].items() if n.endswith("_norm")}
         variables = {"params": {**zero(variables)["params"], **scales}}
-        ratio = module.apply(variables, 100 * x) / module.apply(variables, x)
+        apply = jax.jit(module.apply)
+        ratio = apply(variables, 100 * x) / apply(variables, x)
         assert (np.abs(ratio - 100).max() < 0.1) == qk_norm
 
 
@@ -72,7 +78,8 @@ def test_heads_that_do_not_divide_are_named():
 def test_feed_forward_maps_each_element_alone():
     module, x = FeedForward(5), draw(2, 3, 4)
     variables = random_variables(module, x)
-    out, moved = (module.apply(variables, each) for each in (x, x + np.eye(3, dtype="f")[1][:, None]))
+    apply = jax.jit(module.apply)
+    out, moved = (apply(variables, each) for each in (x, x + np.eye(3, dtype="f")[1][:, None]))
     np.testing.assert_array_equal(np.abs(moved - out).max(-1) > 1e-3, [[False, True, False]] * 2)
 
 
