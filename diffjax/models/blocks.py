@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from diffjax.models.embeddings import timestep_embedding
+from diffjax.models.embeddings import Order, timestep_embedding
 from diffjax.types import Array, ArrayLike, Float, Num
 
 Dtype = Any
@@ -29,12 +29,15 @@ class TimeEmbedding(nn.Module):
       time_features: size of the sinusoidal embedding.
       time_scale: multiplies the times first; 1 for times 1..T, 1000 for times in [0, 1].
       times: number of times K.
+      order, shift: of the sinusoidal embedding, see `embeddings.timestep_embedding`.
     """
 
     features: int
     time_features: int
     time_scale: float = 1.0
     times: int = 1
+    order: Order = "cos_sin"
+    shift: float = 0.0
 
     @nn.compact
     def __call__(
@@ -44,7 +47,9 @@ class TimeEmbedding(nn.Module):
         embedded = []
         for k, each in enumerate(checked_times(t, x, self.times).T):
             name, init = ("time", _LECUN) if k == 0 else (f"times_{k}", nn.initializers.zeros)
-            h = timestep_embedding(self.time_scale * each, self.time_features)
+            h = timestep_embedding(
+                self.time_scale * each, self.time_features, order=self.order, shift=self.shift
+            )
             h = nn.silu(nn.Dense(self.features, name=f"{name}_0")(h))
             embedded.append(nn.Dense(self.features, kernel_init=init, name=f"{name}_1")(h))
         return reduce(add, embedded if vector is None else [*embedded, vector])

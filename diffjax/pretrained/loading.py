@@ -8,11 +8,15 @@ from typing import Any
 import flax.linen as nn
 
 from diffjax.border import checked
-from diffjax.pretrained import guided_diffusion, inception, lpips
+from diffjax.pretrained import diffusers_dit, dit, guided_diffusion, inception, lpips
 from diffjax.pretrained.files import WrongTensors, one_file, read_tensors
 
 # (tensors, config) for networks that the tensors do not describe in full, (tensors) for the others.
-_CONFIGURED = {"guided_diffusion_unet": guided_diffusion.convert}
+_CONFIGURED = {
+    "guided_diffusion_unet": guided_diffusion.convert,
+    "dit": dit.convert,
+    "diffusers_dit": diffusers_dit.convert,
+}
 _FIXED = {
     "inception_v3_fid": inception.convert,
     "lpips_alexnet": partial(lpips.convert, "lpips_alexnet"),
@@ -32,12 +36,14 @@ def load(
       architecture: one of
         - "guided_diffusion_unet": OpenAI's `UNetModel`; `module.apply(variables, x, t)`, or with classes
           `module.apply(variables, x, t, label)`.
+        - "dit", "diffusers_dit": the published DiT, and the one of diffusers; `module.apply(variables, x, t,
+          label)`, where the label after the last class is none.
         - "inception_v3_fid": the InceptionV3 of FID; `module.apply(variables, images)`.
         - "lpips_alexnet", "lpips_vgg16": feature maps and the weights of `diffjax.evaluation.lpips`;
           `module.apply(variables, x)`.
-      config: of "guided_diffusion_unet", the arguments the original network was built with, under their
-        original names: the tensors do not say all of them, such as the number of attention heads. None for
-        the others.
+      config: of "guided_diffusion_unet" and the DiTs, the arguments the original network was built with,
+        under their original names: the tensors do not say all of them, such as the number of attention heads.
+        None for the others.
 
     Returns:
       (module, variables), which on NHWC images equal the original network.

@@ -81,8 +81,11 @@ def shape(config: ConfigDict) -> tuple[int, ...]:
 
 
 def gives(config: ConfigDict) -> str:
-    """Return what a model of the data makes: "images" [H, W, C] or "points"."""
-    return "images" if len(shape(config)) == 3 else "points"
+    """Return what a model of the data makes: "images" [H, W, 1 or 3], "embeddings" (latents) or "points"."""
+    sizes = shape(config)
+    if len(sizes) != 3:
+        return "points"
+    return "images" if sizes[-1] in (1, 3) else "embeddings"
 
 
 def network(config: ConfigDict) -> nn.Module:

@@ -46,7 +46,8 @@ def _stand_in(config, name, split, **options):
     """Check the options against the true reader's, and return examples of the right shape."""
     inspect.signature(catalog._reader(name, None)).bind(split=split, **options)
     n, shape = config.training.batch_size, tuple(config.data.shape)
-    x = np.zeros((n, *shape), np.uint8 if len(shape) == 3 else np.float32)
+    pixels = len(shape) == 3 and shape[-1] in (1, 3)
+    x = np.zeros((n, *shape), np.uint8 if pixels else np.float32)
     num_classes = config.data.get("num_classes")
     label = None if num_classes is None else np.arange(n, dtype=np.int32) % num_classes
     return data.Source(x, label, num_classes, name)
@@ -148,6 +149,7 @@ def test_commands_find_what_ships_from_any_directory(flag, tmp_path):
         ("cifar10/ddpm.py", 35_746_307),  # as diffusers' UNet2DModel of google/ddpm-cifar10-32 has them
         ("cifar10/iddpm.py", None),
         ("cifar10/ddpm_ip.py", None),
+        ("imagenet256/dit_xl_2.py", 675_129_632 - 16 * 16 * 1152),  # as its authors count, without positions
     ],
 )
 def test_numbers_of_parameters_are_those_of_the_docstring(file, published):

@@ -18,6 +18,7 @@ class Network(NamedTuple):
       zero: its output is zero at initialisation.
       times: it takes several times, and a condition's vector.
       map: it takes a map.
+      tokens: width of the tokens that it needs; None for a network without cross-attention.
       remat: if it has a field that recomputes in the backward pass, fields of one smaller yet.
       single: it computes something in float32 whatever x is, as the softmax of `jax.nn`'s attention.
     """
@@ -29,6 +30,7 @@ class Network(NamedTuple):
     zero: bool = False
     times: bool = True
     map: bool = True
+    tokens: int | None = None
     remat: dict[str, Any] | None = None
     single: bool = False
 
@@ -39,6 +41,8 @@ class Network(NamedTuple):
 
 UNET = {"model_channels": 4, "channel_mult": (1, 1), "num_res_blocks": 1, "num_groups": 2, "num_heads": 2}
 UNET |= {"attention_resolutions": (1,), "use_scale_shift_norm": True, "resblock_updown": True}
+DIT = {"hidden_size": 8, "depth": 2, "num_heads": 2, "mlp_ratio": 1.0, "qk_norm": True, "token_features": 3}
+DIT |= {"patch_size": 2, "out_channels": 2}
 
 CASES = {
     "unet": Network(
@@ -62,5 +66,6 @@ CASES = {
     "refinenet 2": Network(
         "refinenet", {"features": 2, "dilations": (2,)}, *2 * [(4, 6, 2)], times=False, map=False
     ),
+    "dit": Network("dit", DIT, (4, 2, 1), (4, 2, 2), zero=True, tokens=3, single=True),
     "conv_energy": Network("conv_energy", {"features": 4}, (8, 7, 1), ()),
 }
