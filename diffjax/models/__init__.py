@@ -9,6 +9,7 @@ from diffjax.models.embeddings import (
     timestep_embedding,
 )
 from diffjax.models.energy import ConvEnergy
+from diffjax.models.half_unet import HalfUNet
 from diffjax.models.mlp import MLP
 from diffjax.models.refinenet import RefineNet
 from diffjax.models.unet import UNet
@@ -16,6 +17,7 @@ from diffjax.models.unet import UNet
 # By the names that configs give them. Each is called `(x, t, Condition | None, train=)`.
 NETWORKS = {
     "unet": UNet,
+    "half_unet": HalfUNet,
     "mlp": MLP,
     "refinenet": RefineNet,
     "conv_energy": ConvEnergy,
@@ -28,6 +30,7 @@ __all__ = [
     "Condition",
     "ConvEnergy",
     "Encoders",
+    "HalfUNet",
     "Labelled",
     "RefineNet",
     "UNet",

@@ -18,6 +18,7 @@ class Network(NamedTuple):
       zero: its output is zero at initialisation.
       times: it takes several times, and a condition's vector.
       map: it takes a map.
+      tokens: width of the tokens that it needs; None for a network without cross-attention.
       remat: if it has a field that recomputes in the backward pass, fields of one smaller yet.
       single: it computes something in float32 whatever x is, as the softmax of `jax.nn`'s attention.
     """
@@ -29,6 +30,7 @@ class Network(NamedTuple):
     zero: bool = False
     times: bool = True
     map: bool = True
+    tokens: int | None = None
     remat: dict[str, Any] | None = None
     single: bool = False
 
@@ -38,6 +40,8 @@ class Network(NamedTuple):
 
 
 UNET = {"model_channels": 4, "channel_mult": (1, 1), "num_res_blocks": 1, "num_groups": 2, "num_heads": 2}
+HALF = {**UNET, "attention_resolutions": (), "out_features": 3}
+ATTENDING = {**UNET, "channel_mult": (1,), "attention_resolutions": (), "token_features": 3}
 UNET |= {"attention_resolutions": (1,), "use_scale_shift_norm": True, "resblock_updown": True}
 
 CASES = {
@@ -47,9 +51,12 @@ CASES = {
         (4, 2, 1),
         (4, 2, 2),
         zero=True,
-        remat={"channel_mult": (1,)},
         single=True,
     ),
+    "unet with tokens": Network(
+        "unet", ATTENDING, *2 * [(2, 2, 1)], zero=True, tokens=3, remat={"num_res_blocks": 1}, single=True
+    ),
+    "half_unet": Network("half_unet", HALF, (4, 2, 1), (3,), single=True),
     "mlp of points": Network("mlp", {"width": 8, "depth": 2, "out_features": 4}, (2,), (4,)),
     "mlp of images": Network("mlp", {"width": 8, "depth": 1, "frequencies": 2}, (2, 3, 1), (2, 3, 1)),
     "refinenet 1": Network(

@@ -10,7 +10,7 @@ from models.network_list import CASES
 
 from diffjax.models import NETWORKS, Condition
 
-B, MAP = 3, 2
+B, MAP, LENGTH = 3, 2, 4
 MIDDLE = np.array([0, 1, 0], "f")
 ROUNDINGS = 100 * np.finfo("f").eps  # a hundred of them one after another, relative to the largest number
 EVERY = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
@@ -36,7 +36,8 @@ def inputs(case_name):
     draw = lambda *shape: rng.standard_normal(shape).astype("f")
     x, t = draw(B, *case.shape), np.array([[1.0, 6.0], [3.0, 5.0], [2.0, 4.0]], "f")
     vector = draw(B, case.make().vector_features) if case.times else None
-    cond = Condition(vector, map=draw(B, *case.shape[:-1], MAP) if case.map else None)
+    tokens = None if case.tokens is None else draw(B, LENGTH, case.tokens)
+    cond = Condition(vector, tokens, map=draw(B, *case.shape[:-1], MAP) if case.map else None)
     return x, t if case.times else t[:, 0], cond
 
 
@@ -74,7 +75,8 @@ def test_shapes_and_dtypes(case, times):
     for module in modules:
         for dtype in (jnp.float32, jnp.bfloat16):
             x = jax.ShapeDtypeStruct((B, *case.shape), dtype)
-            out, variables = jax.eval_shape(module.init_with_output, jax.random.key(0), x, times)
+            cond = Condition(tokens=inputs(name_of(case))[2].tokens)
+            out, variables = jax.eval_shape(module.init_with_output, jax.random.key(0), x, times, cond)
             assert out.shape == (B, *case.out) and out.dtype == jnp.float32
             assert {a.dtype for a in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
@@ -148,12 +150,35 @@ def test_the_vector_stands_where_the_bias_of_the_times_embedding_does(case):
     assert np.abs(given - out)[1:].max() > 1e-3 * np.abs(out).max()
 
 
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.tokens])
+def test_tokens_that_are_masked_are_not_seen_whatever_they_hold(name):
+    """Nor is NaN made of them, or of a row that has no other, in the output or in a gradient."""
+    _, variables, out = tried(name)
+    module, (x, t, cond) = full(CASES[name]), inputs(name)
+
+    def loss(tokens, mask):
+        y = module.apply(variables, x, t, cond._replace(tokens=tokens, mask=mask))
+        return jnp.sum(y**2), y
+
+    slope = jax.jit(jax.grad(loss, has_aux=True))
+    mask = np.array([[1, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 0]], bool)
+    for hidden in (0, 7, np.nan):
+        gradient, given = slope(np.where(mask[..., None], cond.tokens, hidden).astype("f"), mask)
+        assert np.isfinite(given).all() and np.isfinite(gradient).all()
+        expected = given if hidden == 0 else expected
+        np.testing.assert_array_equal(given, expected)
+        assert np.abs(gradient[mask]).min() > 0 and np.abs(gradient[~mask]).max() == 0
+    assert np.abs(expected - out).max() > 1e-3 * np.abs(out).max()
+    close(slope(cond.tokens, np.ones_like(mask))[1], out)
+
+
 @CONDITIONED
 def test_a_further_time_and_a_map_are_seen_through_their_own_weights_alone(case):
     """Without these, which is how a further time starts, there is the network that has neither."""
     x, t, cond = inputs(name_of(case))
     apply, variables, out = tried(name_of(case))
-    shapes = jax.eval_shape(case.make().init, jax.random.key(0), x, t[:, 0])["params"]
+    plain = Condition(tokens=cond.tokens)
+    shapes = jax.eval_shape(case.make().init, jax.random.key(0), x, t[:, 0], plain)["params"]
     params = variables["params"]
     embed = {**params["embed"], "times_1_1": jax.tree.map(np.zeros_like, params["embed"]["times_1_1"])}
     blind = {"params": {**params, "embed": embed}}
@@ -199,8 +224,15 @@ def refusals(case):
     yield {"t": np.stack([t] * 3, -1)}, "t: must .*; got shape"
     yield {"t": t.astype(bool)}, "t: must be real numbers; got bool"
     yield {"cond": np.zeros(B, int)}, "cond must be a Condition or None, got"
-    yield {"cond": cond._replace(tokens=tokens)}, "cond.tokens: must be None, as the network has no cross-att"
-    yield {"cond": cond._replace(mask=tokens[..., 0] > 0)}, "cond.mask: must be None"
+    if case.tokens is None:
+        yield {"cond": cond._replace(tokens=tokens)}, "cond.tokens: must be None, as the network has no cross"
+        yield {"cond": cond._replace(mask=tokens[..., 0] > 0)}, "cond.mask: must be None"
+    else:
+        yield {"cond": cond._replace(tokens=None)}, rf"cond.tokens: must have shape \({B}, M, {case.tokens}\)"
+        for wrong in (cond.tokens[..., 1:], cond.tokens[:2], cond.tokens[:, :0], cond.tokens.astype(int)):
+            yield {"cond": cond._replace(tokens=wrong)}, r"cond.tokens: must be .* of shape \(3, .*; got"
+        for wrong in (np.ones((B, LENGTH + 1), bool), np.ones((B, LENGTH), "f")):
+            yield {"cond": cond._replace(mask=wrong)}, r"cond.mask: must be bool of shape \(3, 4\); got"
     wide = np.zeros((B, 1 + (case.make().vector_features or 0)), "f")
     yield {"cond": cond._replace(vector=wide)}, r"cond.vector: must be .*; got (float32 of )?shape \(3, "
     picture = np.zeros((B, *case.shape[:-1], MAP), "f")
