@@ -1,7 +1,5 @@
 """What the U-Net and its encoder half are made of: levels of blocks, each level half the size of the last."""
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
@@ -12,8 +10,10 @@ from diffjax.models.blocks import (
     Downsample,
     ResBlock,
     TimeEmbedding,
+    Upsample,
     conv3x3,
     mean_pool,
+    nearest,
     whole_halvings,
 )
 from diffjax.models.conditions import Condition, beside, checked_condition, counts
@@ -128,6 +128,11 @@ class Levels(nn.Module):
         return 4 * self.model_channels
 
     @nn.nowrap
+    def blocks(self, level: int) -> int:
+        """Return the number of residual blocks of a level, on the way down."""
+        return self._each("num_res_blocks", level)
+
+    @nn.nowrap
     def attention(self, level: int, way: Way) -> Attention | None:
         """Return what attends at a level on the way down or up or in the middle; None for nothing."""
         if way != "middle" and 2**level not in self.attention_resolutions:
@@ -135,6 +140,11 @@ class Levels(nn.Module):
         num_heads = (self.num_heads_upsample if way == "up" else None) or self.num_heads
         depth = 0 if self.token_features is None else self._each("transformer_depth", level)
         return Attention(self._heads(self._channels(level), num_heads), depth, self.num_groups)
+
+    @nn.nowrap
+    def inside(self, level: int, way: Way) -> bool:
+        """Return whether the size changes inside a residual block, after a level's last on that way."""
+        return self.resblock_updown
 
     @nn.nowrap
     def down(self, x: Array, t: Any, cond: Condition | None, train: bool) -> tuple[list[Array], Told]:
@@ -170,14 +180,13 @@ class Levels(nn.Module):
         told = Told(embed(t, x, cond.vector), cond.tokens, cond.mask, self.dtype or x.dtype, train)
         seen = beside(octaves(x, self.frequencies), cond.map)
         h = conv3x3(self._channels(0), dtype=told.dtype, name="input_blocks_0_0")(seen)
-        shrink = partial(Downsample, self.pad_after)
         given = [h]
         for level in range(top + 1):
-            for _ in range(self._each("num_res_blocks", level)):
+            for _ in range(self.blocks(level)):
                 h = self.stage(h, told, level, "down", f"input_blocks_{len(given)}")
                 given.append(h)
             if level < top:
-                h = self.resample(h, told, mean_pool, shrink, f"input_blocks_{len(given)}_0")
+                h = self.resample(h, told, level, "down", f"input_blocks_{len(given)}_0")
                 given.append(h)
         return given, told
 
@@ -196,11 +205,16 @@ class Levels(nn.Module):
         return self._attend(h, told, self.attention(level, way), f"{name}_1")
 
     @nn.nowrap
-    def resample(self, h: Array, told: Told, function: Callable, convolution: Callable, name: str) -> Array:
-        """Change the size by a function, in a residual block or alone, or by a module that convolves."""
-        if self.resblock_updown:
+    def resample(self, h: Array, told: Told, level: int, way: Way, name: str) -> Array:
+        """Halve or double height and width after the last block of a level."""
+        function = mean_pool if way == "down" else nearest
+        if self.inside(level, way):
             return self._residual(told, h.shape[-1], resample=function, name=name)(h, told.emb)
-        return convolution(dtype=told.dtype, name=name)(h) if self.conv_resample else function(h)
+        if not self.conv_resample:
+            return function(h)
+        if way == "down":
+            return Downsample(self.pad_after, told.dtype, name=name)(h)
+        return Upsample(told.dtype, name=name)(h)
 
     @nn.nowrap
     def _residual(self, told, channels, **options):

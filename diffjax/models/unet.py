@@ -4,7 +4,7 @@
 import flax.linen as nn
 
 from diffjax.border import checked
-from diffjax.models.blocks import GroupNorm, Upsample, conv3x3, nearest, single
+from diffjax.models.blocks import GroupNorm, conv3x3, single
 from diffjax.models.conditions import Condition, beside
 from diffjax.models.levels import Levels
 from diffjax.types import Array, ArrayLike, Float
@@ -52,12 +52,12 @@ class UNet(Levels):
         skips, told = self.down(x, t, cond, train)
         h, blocks = self.middle(skips[-1], told), len(skips)
         for level in reversed(range(len(self.channel_mult))):
-            further = self._each("num_res_blocks", level)
+            further = self.blocks(level)
             for i in range(further + 1):
                 name = f"output_blocks_{blocks - len(skips)}"
                 h = self.stage(beside(h, skips.pop()), told, level, "up", name)
                 if level and i == further:
                     last = 1 if self.attention(level, "up") is None else 2
-                    h = self.resample(h, told, nearest, Upsample, f"{name}_{last}")
+                    h = self.resample(h, told, level, "up", f"{name}_{last}")
         h = nn.silu(GroupNorm(self.num_groups, self.epsilon, name="out_norm")(h.astype(x.dtype)))
         return conv3x3(self.out_channels or x.shape[-1], zero=True, name="out_conv")(h)
