@@ -284,7 +284,10 @@ def _listed(
 ) -> ListedUNet:
     """Make the U-Net; `at` says what attends at a level on a way, where "pixels" or "tokens" do."""
     channels, attentions, insides = given["block_out_channels"], [], []
-    ways = (("down", given["down_block_types"]), ("up", given["up_block_types"][::-1]))
+    ways: tuple[tuple[Way, Sequence[str]], ...] = (
+        ("down", given["down_block_types"]),
+        ("up", given["up_block_types"][::-1]),
+    )
     sizes = {"down": given.get("downsample_type", "conv"), "up": given.get("upsample_type", "conv")}
     for way, types in ways:
         for level, kind in enumerate(types):
