@@ -30,7 +30,7 @@ class Contextual(nn.Module):
         self,
         x: Float[Array, "batch ..."],
         t: ArrayLike,
-        context: Float[Array, "batch length width"],
+        context: Float[Array, "batch length token_features"],
         mask: Shaped[Array, "batch length"] | None = None,
         label: Integer[Array, " batch"] | None = None,
         *,

@@ -34,7 +34,7 @@ class SpatialTransformer(nn.Module):
     def __call__(
         self,
         x: Float[Array, "batch height width channels"],
-        tokens: Float[Array, "batch length width"],
+        tokens: Float[Array, "batch length token_features"],
         mask: Bool[Array, "batch length"] | None = None,
     ) -> Float[Array, "batch height width channels"]:
         """Map x [B, H, W, C], tokens [B, M, D] and their mask [B, M] to x's shape."""
@@ -66,7 +66,7 @@ class TransformerBlock(nn.Module):
     def __call__(
         self,
         x: Float[Array, "batch pixels channels"],
-        tokens: Float[Array, "batch length width"],
+        tokens: Float[Array, "batch length token_features"],
         mask: Bool[Array, "batch length"] | None = None,
     ) -> Float[Array, "batch pixels channels"]:
         """Map x [B, N, C], tokens [B, M, D] and their mask [B, M] to [B, N, C]."""
@@ -100,7 +100,7 @@ class CrossAttention(nn.Module):
     def __call__(
         self,
         x: Float[Array, "batch pixels channels"],
-        tokens: Float[Array, "batch length width"],
+        tokens: Float[Array, "batch length token_features"],
         mask: Bool[Array, "batch length"] | None = None,
     ) -> Float[Array, "batch pixels channels"]:
         """Map x [B, N, C], tokens [B, M, D] and their mask [B, M] to [B, N, C]."""
