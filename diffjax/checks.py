@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import jax
 import numpy as np
 
 
@@ -34,3 +35,12 @@ def interval(name: str, value: Any) -> None:
     """Raise ValueError unless a pair is (lo, hi) with lo < hi."""
     if np.shape(value) != (2,) or not value[0] < value[1]:
         raise ValueError(f"{name} must be (lo, hi) with lo < hi, got {value!r}")
+
+
+def compiling(what: str) -> None:
+    """Refuse JAX's switch for debugging where programs are compiled ahead of time, by a ValueError."""
+    if jax.config.jax_disable_jit:
+        raise ValueError(
+            f"JAX_DISABLE_JIT must be off: {what} compiles its programs ahead; what they are made of "
+            "(samplers, losses, a system's gradients) runs with it"
+        )

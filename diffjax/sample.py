@@ -46,7 +46,7 @@ def with_sampler(config, solver=None, options=(), steps=None, grid=None, guidanc
     new = read.resampled(old, changed if solver is None else {"solver": solver, **changed})
     for option in options:
         name, equals, value = option.partition("=")
-        if not equals:
+        if not equals or not name:
             raise ValueError(f"option must be name=value, e.g. eta=0.5; got {option!r}")
         new[name] = values.value(value)
     config = config.copy_and_resolve_references()

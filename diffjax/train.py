@@ -16,7 +16,7 @@ import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
-from diffjax import commands, data, systems
+from diffjax import checks, commands, data, systems
 from diffjax.commands import devices, evaluation_settings, phases
 from diffjax.evaluation import pictures
 from diffjax.systems.options import call, require, section
@@ -66,6 +66,7 @@ def train(config, folder, about="A training run.", progress=True, should_stop=la
     Raises:
       ValueError: naming the field of the config that does not fit.
     """
+    checks.compiling("training")
     state, runs = None, phases.of(config, workdir.local(folder))
     for own, _ in runs:
         _check(own)
@@ -92,7 +93,8 @@ def _train(config, folder, about, progress, should_stop):
     source = systems.load_data(config, "train")
     config = _with_names(config, source)
     run = _Run(config, folder, source)
-    _trace(run)
+    draw = _preview(run)
+    _trace(run, draw)
     with workdir.lock(folder):
         workdir.prepare(
             folder, config.to_dict(), identity=_identity(config), about=about, commands=_next_commands(folder)
@@ -103,7 +105,7 @@ def _train(config, folder, about, progress, should_stop):
         return fit(
             run.system, run.optimizers, _batches(config, source, run.rows), workdir=folder, frozen=frozen,
             ema_decay=run.decays, mesh=run.mesh, writers=run.writers,
-            on_sample=_sampler(run.system, config, source, folder), should_stop=should_stop,
+            on_sample=draw and _pictures(run, draw, folder), should_stop=should_stop,
             progress=progress, **{key: config.training[key] for key in _LOOP if key in config.training},
         )  # fmt: skip
 
@@ -180,7 +182,7 @@ def _check_data(folder, source):
     return None
 
 
-def _trace(run):
+def _trace(run, draw):
     """Raise what the system itself refuses, by tracing it: nothing is compiled or written."""
     settings, system = run.config.training, run.system
     _batches(run.config, run.source, run.rows).close()
@@ -193,7 +195,9 @@ def _trace(run):
         state = states.initial(system, run.optimizers, key, batch, frozen, tuple(run.decays))
         return step(state, frozen, key, batch)
 
-    _, measured = jax.eval_shape(once, jax.random.key(0), batch, system.frozen)
+    state, measured = jax.eval_shape(once, jax.random.key(0), batch, system.frozen)
+    if draw is not None:
+        jax.eval_shape(draw, loop.averaged(state, system.frozen))
     # the pictures that are made on the way have no numbers
     loop.check_metric(settings.get("best_metric", "loss"), measured, sample_every=0)
 
@@ -206,18 +210,23 @@ def _check_names(system, source):
             raise ValueError(f"system needs {name!r} in a batch, but {source.name} has {', '.join(names)}")
 
 
-def _sampler(system, config, source, folder):
-    """Return on_sample: a picture of samples of the moving average in `samples/step_<n>.png`."""
-    if not system.passes:
+def _preview(run):
+    """Return variables -> the samples that are drawn on the way, or None where none are asked for."""
+    system, settings = run.system, run.config.training
+    if not system.passes or not settings.get("sample_every", 0):
         return None
-    n = _PREVIEWS[system.gives]
-    request = system.request.default(n)
-    said = system.request.describe(request)
-    sample = jax.jit(system.sample, static_argnums=3)
-    key = jax.random.key(config.training.seed)
+    n, key = _PREVIEWS[system.gives], jax.random.key(settings.seed)
+    sample = jax.jit(system.sample, static_argnums=3)  # one trace for refusals and for the samples
+    return lambda variables: sample(variables, key, system.request.default(n), n)
+
+
+def _pictures(run, draw, folder):
+    """Return on_sample: a picture of samples of the moving average in `samples/step_<n>.png`."""
+    system, n = run.system, _PREVIEWS[run.system.gives]
+    said = system.request.describe(system.request.default(n))
 
     def on_sample(step, variables):
-        x = np.asarray(sample(variables, key, request, n))
+        x = np.asarray(draw(variables))
         if jax.process_index():
             return
         path = Path(folder) / "samples" / f"step_{step:07d}.png"
@@ -228,7 +237,7 @@ def _sampler(system, config, source, folder):
                 file=sys.stderr,
             )
         shown = data.to_uint8(x) if system.gives == "images" else x
-        reference = source.x[:n] if system.gives == "points" else None
+        reference = run.source.x[:n] if system.gives == "points" else None
         pictures.of_samples(path, system.gives, shown, said, reference)
 
     return on_sample

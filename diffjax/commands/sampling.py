@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from diffjax import checks
 from diffjax.data import to_uint8
 from diffjax.systems.stages import checksum
 from diffjax.training import progress as shown
@@ -73,6 +74,7 @@ def sample_in_batches(
       ValueError: if the system samples nothing, a count is below 1, the request has another number of rows,
         or a sample is not finite.
     """
+    checks.compiling("sampling")
     require_passes(system)
     for name, count in (("num", num), ("batch_size", batch_size)):
         if count < 1:

@@ -25,7 +25,6 @@ from diffjax.likelihoods import elbo
 from diffjax.process import forward
 from diffjax.process.prediction import Reading
 from diffjax.process.schedules import Chain, Schedule
-from diffjax.samplers.walk import start_of
 from diffjax.systems import networks, read
 from diffjax.systems.options import call, fill, pick, require, section
 from diffjax.systems.requests import Requests, nothing
@@ -139,7 +138,7 @@ def ddpm(
         if weight:
             steps = [guidance.classifier_free(weight=weight, null=nothing(request, v, asked, n)), *steps]
         denoise = guidance.chain(*steps)(denoiser(v))
-        x = start_of(keys, schedule, (n, *shape), sampler.times)
+        x = sampler.start(keys, schedule, (n, *shape))
         return samplers.walk(keys, denoise, sampler.solver, rows, x, cond=request.encode(v, asked))
 
     def bound(v, key, batch):

@@ -87,7 +87,14 @@ class Starts(NamedTuple):
 
 
 def persistent(size: int = 10_000, share: float = 0.95) -> Starts:
-    """Go on from a replay buffer of `size` chains with probability `share`, see `objectives.replay`."""
+    """Go on from a replay buffer of `size` chains with probability `share`, see `objectives.replay`.
+
+    Raises:
+      ValueError: if size is not a positive integer, or share is outside [0, 1].
+    """
+    size = checks.count("size", size)
+    if not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise ValueError(f"share must be a number in [0, 1], got {share!r}")
     return Starts(
         lambda key, uniform: uniform(key, size),
         lambda key, buffer, x, fresh: replay.draw(key, buffer, fresh, share),

@@ -1,6 +1,7 @@
 """Sections of a config read with every mistake named: the field, what was given, what is allowed."""
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -74,6 +75,15 @@ def pick(field: str, name: Any, table: Mapping[str, Any]) -> Any:
     if isinstance(name, str) and name in table:
         return table[name]
     raise ValueError(f"{field} must be one of {', '.join(table)}; got {name!r}{nearest(name, table)}")
+
+
+def number(field: str, value: Any, least: float = -math.inf, most: float = math.inf) -> float:
+    """Return a finite number of a config in [least, most]; ValueError for anything else."""
+    real = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not real or not least <= value <= most:
+        limits = "finite" if math.isinf(most) else f"in [{least:g}, {most:g}]"
+        raise ValueError(f"{field} must be a number, {limits}; got {value!r}")
+    return value
 
 
 def call(field: str, function: Callable, options: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:

@@ -8,15 +8,16 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from diffjax import data, guidance, models, objectives, samplers
+from diffjax import checks, data, guidance, models, objectives, samplers
 from diffjax.border import checked
 from diffjax.objectives import weightings
 from diffjax.process import prediction, schedules
 from diffjax.samplers import listing, starts
 from diffjax.systems import networks, requests
-from diffjax.systems.options import call, is_section, named, optional, pick, require, section
+from diffjax.systems.options import call, is_section, named, number, optional, pick, require, section
 from diffjax.training import ema, optimizer
 from diffjax.training.system import System, require_updates
+from diffjax.types import Array
 
 _WEIGHTINGS = {
     name: getattr(weightings, name)
@@ -60,6 +61,10 @@ class Sampler(NamedTuple):
     def network_calls(self) -> int:
         """Return the network calls a sample, the two of guidance counted."""
         return self.calls * (2 if self.guidance_weight else 1)
+
+    def start(self, keys: Array, schedule: schedules.Schedule, shape: tuple[int, ...]) -> Array:
+        """Draw x where the walk begins, see `samplers.starts.start_of`; a refusal names the section."""
+        return call("sampler", starts.start_of, {}, keys, schedule, shape, self.times)
 
 
 def shape(config: ConfigDict) -> tuple[int, ...]:
@@ -112,7 +117,8 @@ def request(config: ConfigDict, module: nn.Module) -> requests.Requests:
       config: of a run.
       module: the network, which says how wide a vector it takes.
     """
-    rows, dropout = config.model.get("num_classes"), config.objective.get("label_dropout", 0.0)
+    rows = config.model.get("num_classes")
+    dropout = number("objective.label_dropout", config.objective.get("label_dropout", 0.0), 0, 1)
     if not rows:
         if dropout:
             raise ValueError("objective.label_dropout needs a class-conditional model (model.num_classes)")
@@ -139,7 +145,9 @@ def schedule(config: ConfigDict) -> schedules.Schedule:
         raise ValueError("schedule.name='learned' is trained with the network: it needs system 'vdm'")
     make = pick("schedule.name", config.schedule.name, _SCHEDULES)
     noise = call("schedule", make, section(config, "schedule", "name", "shift"))
-    return schedules.shifted(noise, config.schedule.shift) if "shift" in config.schedule else noise
+    if "shift" not in config.schedule:
+        return noise
+    return call("schedule.shift", schedules.shifted, {}, noise, config.schedule.shift)
 
 
 def reading(config: ConfigDict, noise: schedules.Schedule) -> prediction.Reading:
@@ -212,8 +220,8 @@ def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
     make = pick("sampler.solver", options.pop("solver"), listing.SOLVERS).make
     grid_times = _grid(noise, options.pop("steps"), options.pop("grid", "uniform"))
     if "steps_per_level" in options:
-        options["steps"] = options.pop("steps_per_level")
-    weight = options.pop("guidance_weight", 0.0)
+        options["steps"] = checks.count("sampler.steps_per_level", options.pop("steps_per_level"))
+    weight = number("sampler.guidance_weight", options.pop("guidance_weight", 0.0))
     threshold = optional("sampler.threshold", options.pop("threshold", None), _THRESHOLDS)
     correctors = {name: each.make for name, each in listing.CORRECTORS.items()}
     corrector = optional("sampler.corrector", options.pop("corrector", None), correctors)
@@ -222,7 +230,6 @@ def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
         solver = samplers.predictor_corrector(solver, corrector)
     # what the plan refuses is no fault of the objective
     rows = call("sampler", samplers.plan, {}, noise, solver, grid_times)
-    call("sampler", starts.noise_scale, {}, noise, grid_times[0])
     return Sampler(solver, grid_times, weight, threshold, samplers.network_calls(solver, rows))
 
 
@@ -285,6 +292,8 @@ def source(config: ConfigDict, split: str) -> data.Source:
     """
     require(config, "data.name", "data.shape")
     options = section(config, "data", "name", "shape", "num_classes", "flip", "class_names")
+    if config.data.get("num_classes") is not None:
+        checks.count("data.num_classes", config.data.num_classes)
     found = data.load(config.data.name, split, **options)
     if tuple(found.shape) != shape(config):
         raise ValueError(f"data.shape is {shape(config)}, but {found.name} has {tuple(found.shape)}")

@@ -23,7 +23,6 @@ from diffjax.process import learned, schedules
 from diffjax.process.level import NoiseLevel
 from diffjax.process.prediction import Reading
 from diffjax.process.schedules import Schedule
-from diffjax.samplers.walk import start_of
 from diffjax.systems import networks, read
 from diffjax.systems.options import call, fill, require, section
 from diffjax.systems.requests import Requests
@@ -197,7 +196,7 @@ def vdm(
         schedule, n = schedule_of(v), len(keys)
         rows = samplers.plan(schedule, sampler.solver, sampler.times)
         denoise = (sampler.threshold or (lambda denoise: denoise))(denoiser(v))
-        x = start_of(keys, trainable.start, (n, *shape), sampler.times)
+        x = sampler.start(keys, trainable.start, (n, *shape))
         x = samplers.walk(keys, denoise, sampler.solver, rows, x, cond=request.encode(v, asked))
         return x / schedule(sampler.times[-1]).alpha
 

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from diffjax import checks
 from diffjax.training import checkpoints, metrics, sharding, stopping
 from diffjax.training import ema as ema_rules
 from diffjax.training import progress as shown
@@ -112,6 +113,7 @@ def fit(
       OSError: if the disk has not enough room for the checkpoints, or turns out to be full later.
       KeyboardInterrupt: when all is saved, see `should_stop`.
     """
+    checks.compiling("training")
     workdir = files.local(workdir)
     _check_counts(
         num_steps=num_steps, log_every=log_every, checkpoint_every=checkpoint_every, accumulate=accumulate
@@ -172,7 +174,7 @@ def fit(
             # Several processes talk to each other only where the host waits anyway.
             stops = (alone or logs or saves) and stopping.agree(bool(should_stop()) or interrupted())
             if on_sample is not None and sample_every and (n % sample_every == 0 or n == num_steps):
-                sampled = sampled | _named(on_sample(n, _averaged(state, frozen)))
+                sampled = sampled | _named(on_sample(n, averaged(state, frozen)))
                 latest = latest | sampled
                 if best_metric.startswith("sample/"):
                     check_metric(best_metric, latest, 0)
@@ -202,8 +204,8 @@ def fit(
     return state
 
 
-def _averaged(state: TrainState, frozen: Any) -> Variables:
-    """Return what the state would sample with: the average in the place of what it follows."""
+def averaged(state: TrainState, frozen: Any) -> Variables:
+    """Return what a state samples with: the average in the place of what it follows; shapes of shapes."""
     average = state.ema[ema_rules.main(state.ema)]
     return with_served(Variables(state.params, state.extra, frozen), average)
 

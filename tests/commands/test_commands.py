@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +17,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from diffjax import commands, sample, train
+from diffjax import commands, sample, systems, train
 from diffjax.data import Source
 from diffjax.training import Pass, System, Variables, checkpoints
 
@@ -162,6 +164,7 @@ def test_a_mistake_is_one_line_and_status_2(command, args, message):
         ("training", None, r"config\.training is missing"),
         ("training", "short", r"config\.training must be a section, a dict; got 'short'"),
         ("sampler", None, r"config\.sampler is missing"),
+        ("schedule.num_steps", 300, r"sampler: times must start near the noisy end t_max = 300"),
         ("evaluation.num_samples", -5, r"evaluation\.num_samples must be an integer of at least 10, got -5"),
         ("evaluation.num_sample", 10, r"evaluation has no key 'num_sample'; did you mean 'num_samples'"),
     ],
@@ -172,6 +175,24 @@ def test_a_config_is_refused_before_training(tmp_path, field, value, message):
     config[section] = config[section] | {key: value} if key else value
     with pytest.raises(ValueError, match=message):
         train.train(ConfigDict(config), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_chain_that_ends_in_data_is_trained_and_not_sampled(tmp_path):
+    config = commands.config_module(ROOT / "configs/toys/ddpm.py").get_config()
+    config.schedule.num_steps, config.training.sample_every = 300, 0
+    made = train._Run(config, tmp_path, systems.load_data(config, "train"))
+    train._trace(made, train._preview(made))
+    init = partial(made.system.init, jax.random.key(0))
+    variables = Variables(*jax.eval_shape(init, made.system.example, {}))
+    with pytest.raises(ValueError, match="sampler: times must start near the noisy end t_max = 300"):
+        jax.eval_shape(lambda v: made.system.sample(v, jax.random.key(0), {}, 4), variables)
+
+
+def test_training_without_jit_is_refused_by_name(tmp_path):
+    config = commands.config_module(ROOT / "configs/toys/ddpm.py").get_config()
+    with jax.disable_jit(), pytest.raises(ValueError, match="JAX_DISABLE_JIT must be off: training"):
+        train.train(config, tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
 
 
@@ -193,7 +214,8 @@ def test_samples_that_are_not_finite_are_told(tmp_path, capsys):
     flat = lambda v, keys, asked, made: v.params["network"] * jnp.ones((len(keys), 2))
     system = System({}, None, (), (), passes=(Pass("walk", flat, {"network": 1}),), gives="points")
     points = Source(np.zeros((9, 2), np.float32), None, None, "points")
-    on_sample = train._sampler(system, config, points, tmp_path)
+    made = SimpleNamespace(system=system, source=points, config=config)
+    on_sample = train._pictures(made, train._preview(made), tmp_path)
     on_sample(1, Variables({"network": jnp.float32(np.nan)}))
     assert "warning: 4000 of 4000 values in" in capsys.readouterr().err
 
