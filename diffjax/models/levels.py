@@ -158,7 +158,9 @@ class Levels(nn.Module):
           What every block gave, the first convolution included, from the largest to the smallest; and what
           the blocks to come are told.
         """
-        counts(self, "model_channels", "num_heads", "num_groups", "times")
+        optional = ("num_head_channels", "num_heads_upsample", "token_features")
+        given = (name for name in optional if getattr(self, name) is not None)
+        counts(self, "model_channels", "num_heads", "num_groups", "times", *given)
         top = len(self.channel_mult) - 1
         whole_halvings(x, top)
         cond = checked_condition(

@@ -192,6 +192,8 @@ def test_every_resampling_halves_or_doubles_the_image():
         (tiny(num_groups=3), {}, "num_groups: must divide the 8 channels of input_blocks_1_0/in_norm; got 3"),
         (tiny(num_heads=3), {}, "num_heads: must divide the 16 channels of middle_block_1; got 3"),
         (tiny(num_head_channels=3), {}, "num_head_channels: must divide the 16 channels"),
+        (tiny(num_head_channels=0), {}, "num_head_channels must be a positive integer, got 0"),
+        (tiny(token_features=0), {}, "token_features must be a positive integer, got 0"),
         (tiny(), {"x": X[:, :7]}, "x: height and width must be divisible by 2"),
         (tiny(channel_mult=(1, 1, 1, 1, 1)), {}, "x: height and width must be divisible by 16"),
     ],
