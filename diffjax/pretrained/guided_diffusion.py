@@ -185,11 +185,14 @@ def arguments(
 
 
 @checked
-def convert(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> tuple[UNet | Labelled, dict]:
+def convert(
+    tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]
+) -> tuple[UNet | Labelled | SuperResolution, dict]:
     """Make our network and its parameters from guided-diffusion's.
 
     Args:
-      tensors: the state dict of a `UNetModel`, as numpy arrays.
+      tensors: the state dict of a `UNetModel`, as numpy arrays; or of a `SuperResModel`, which takes the same
+        arguments and whose first convolution sees twice the `in_channels`.
       config: the arguments it was built with; see `build`.
 
     Returns:
@@ -199,6 +202,9 @@ def convert(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> tup
       ValueError: if names or shapes are not exactly those that the configuration asks for.
     """
     module = build(config)
+    first = tensors.get("input_blocks.0.0.weight")
+    if first is not None and first.shape[1:2] == (2 * config["in_channels"],):
+        return convert_super_resolution(tensors, config)
     inputs = _inputs(config)
     if isinstance(module, Labelled):
         inputs = (*inputs, struct(1, dtype=jnp.int32))

@@ -40,7 +40,8 @@ def load(
         - "guided_diffusion_unet": OpenAI's `UNetModel`; `module.apply(variables, x, t)`, or with classes
           `module.apply(variables, x, t, label)`.
         - "guided_diffusion_superres": OpenAI's `SuperResModel`; `module.apply(variables, x, t, low_res)`, or
-          with classes `module.apply(variables, x, t, low_res, label)`.
+          with classes `module.apply(variables, x, t, low_res, label)`. "guided_diffusion_unet" knows it by
+          its first convolution.
         - "guided_diffusion_classifier": OpenAI's `EncoderUNetModel`; `module.apply(variables, x, t)` gives
           logits.
         - "ldm_unet_xattn": latent diffusion's and Stable Diffusion's `UNetModel`;

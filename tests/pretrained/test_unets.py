@@ -173,6 +173,8 @@ def test_convert_inverts_export(name):
     tensors = export(variables, config)
     for tensor, shape in NAMES[name].items():
         assert tensors[tensor].shape == shape, tensor
+    if name == "superres":
+        assert guided_diffusion.convert(tensors, config)[0] == module
     again, converted = convert(tensors, config)
     assert again == module
     jax.tree.map(np.testing.assert_array_equal, converted, variables)
