@@ -221,7 +221,16 @@ CLASSIFIER_64 = {
 @pytest.mark.parametrize(
     "build, config, shape, context, count",
     [
-        (latent_diffusion.build, SD1, (32, 32, 4), (77, 768), 859_520_964),  # Stable Diffusion 1: 859.52 M
+        pytest.param(
+            *(
+                latent_diffusion.build,
+                SD1,
+                (32, 32, 4),
+                (77, 768),
+                859_520_964,
+            ),  # Stable Diffusion 1: 859.52 M
+            marks=pytest.mark.slow,
+        ),
         (diffusers_unet.build, DDPM_CIFAR10, (32, 32, 3), None, 35_746_307),  # google/ddpm-cifar10-32
         (guided_diffusion.build_classifier, CLASSIFIER_64, (64, 64, 3), None, 65_438_568),  # ADM: 65 M
     ],
