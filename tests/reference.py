@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 import pathlib
 
 import jax.numpy as jnp
@@ -19,6 +20,17 @@ def optional_data(name):
     if not (SHARED / name).exists():
         pytest.skip(f"needs ../shared/data/{name}, which is not part of this repository")
     return SHARED / name
+
+
+def weights(name):
+    """Return the folder with published weights and their outputs, or skip the test.
+
+    They are in this repository, in the folder that DIFFJAX_GOLDEN names, or in ../shared/golden.
+    """
+    for place in (GOLDEN, pathlib.Path(os.environ.get("DIFFJAX_GOLDEN", GOLDEN)), SHARED.parent / "golden"):
+        if (place / f"{name}.npz").exists():
+            return place
+    pytest.skip(f"{name} (some MB) is not in this repository; DIFFJAX_GOLDEN may name a folder that has it")
 
 
 def load(name):

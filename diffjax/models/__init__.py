@@ -10,6 +10,7 @@ from diffjax.models.embeddings import (
     timestep_embedding,
 )
 from diffjax.models.energy import ConvEnergy
+from diffjax.models.half_unet import HalfUNet
 from diffjax.models.mlp import MLP
 from diffjax.models.refinenet import RefineNet
 from diffjax.models.unet import UNet
@@ -17,6 +18,7 @@ from diffjax.models.unet import UNet
 # By the names that configs give them. Each is called `(x, t, Condition | None, train=)`.
 NETWORKS = {
     "unet": UNet,
+    "half_unet": HalfUNet,
     "mlp": MLP,
     "refinenet": RefineNet,
     "conv_energy": ConvEnergy,
@@ -31,6 +33,7 @@ __all__ = [
     "ConvEnergy",
     "DiT",
     "Encoders",
+    "HalfUNet",
     "Labelled",
     "RefineNet",
     "UNet",

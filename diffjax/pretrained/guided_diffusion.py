@@ -1,4 +1,4 @@
-"""guided-diffusion's U-Net (`UNetModel`) and ours: configuration and parameters, one to one both ways.
+"""guided-diffusion's networks and ours: configuration and parameters, one to one both ways.
 
 theirs                                     ours
 time_embed.0, time_embed.2                 embed/time_0, embed/time_1
@@ -7,34 +7,46 @@ input_blocks.3.1.qkv                       input_blocks_3_1/qkv
 out.0, out.2                               out_norm, out_conv
 
 A network with classes is a `Labelled` one: ours is then below network/, and label_emb is label/embedding.
-
-convolution [out, in, h, w]                [h, w, in, out]
-linear [out, in], 1x1 [out, in, 1(, 1)]    [in, out]
+`SuperResModel` is always below network/. Layouts are those of `renaming`.
 """
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
 
 from diffjax import checks
 from diffjax.border import checked
 from diffjax.models.conditions import Labelled
+from diffjax.models.half_unet import HalfUNet
+from diffjax.models.levels import Levels
+from diffjax.models.published import SuperResolution
 from diffjax.models.unet import UNet
-from diffjax.pretrained.files import check_tensors, shapes_of
+from diffjax.pretrained import renaming
+from diffjax.pretrained.renaming import Place, struct
 
-_TOP = {
-    "embed/time_0": "time_embed.0",
-    "embed/time_1": "time_embed.2",
-    "label": "label_emb",
-    "out_norm": "out.0",
-    "out_conv": "out.2",
+# Layers by our path: their name, and the spatial axes of what is a 1x1 convolution there.
+_ENDS = {
+    "embed/time_0": ("time_embed.0", 0),
+    "embed/time_1": ("time_embed.2", 0),
+    "label": ("label_emb", 0),
+    "out_norm": ("out.0", 0),
+    "out_conv": ("out.2", 0),
 }
-_RESIDUAL = {
+_POOL_ENDS = {
+    "adaptive": {"out": ("out.3", 2)},
+    "attention": {
+        "out": ("out.2", 0),
+        "out/qkv_proj": ("out.2.qkv_proj", 1),
+        "out/c_proj": ("out.2.c_proj", 1),
+    },
+    "spatial": {"out_hidden": ("out.0", 0), "out": ("out.2", 0)},
+    "spatial_v2": {"out_hidden": ("out.0", 0), "out_norm": ("out.1", 0), "out": ("out.3", 0)},
+}
+_INSIDE = {
     "in_norm": "in_layers.0",
     "in_conv": "in_layers.2",
     "emb": "emb_layers.1",
@@ -42,8 +54,15 @@ _RESIDUAL = {
     "out_conv": "out_layers.3",
     "skip": "skip_connection",
 }
+TRANSFORMER = {
+    "project_in": "proj_in",
+    "project_out": "proj_out",
+    "to_out": "to_out.0",
+    "ff_in": "ff.net.0.proj",
+    "ff_out": "ff.net.2",
+}
 # Our matrix products that are 1x1 convolutions there, and the number of their spatial axes.
-_POINTWISE = {"skip": 2, "qkv": 1, "proj_out": 1}
+POINTWISE = {"skip": 2, "qkv": 1, "proj_out": 1, "project_in": 2, "project_out": 2}
 
 
 @checked
@@ -61,14 +80,62 @@ def build(config: Mapping[str, Any]) -> UNet | Labelled:
       ValueError: for a missing or unknown argument, or a value we have no counterpart of.
     """
     config = arguments(**config)
-    fields = {key: value for key, value in config.items() if key in UNet.__dataclass_fields__}
-    for key in ("attention_resolutions", "channel_mult"):
-        fields[key] = tuple(config[key])
-    for key in ("num_head_channels", "num_heads_upsample"):
-        fields[key] = None if config[key] == -1 else config[key]
-    dtype = jnp.float16 if config["use_fp16"] else None
-    unet = UNet(**fields, remat=config["use_checkpoint"], dtype=dtype)
+    unet = UNet(**fields(UNet, config))
     return unet if config["num_classes"] is None else Labelled(unet, config["num_classes"])
+
+
+@checked
+def build_super_resolution(config: Mapping[str, Any]) -> SuperResolution:
+    """Make our network from the arguments of guided-diffusion's `SuperResModel`.
+
+    Args:
+      config: those of `UNetModel`, see `build`; `in_channels` are those of a picture, large or small.
+
+    Returns:
+      The network, called `(x, t, low_res)`, or with `num_classes` `(x, t, low_res, label)`.
+
+    Raises:
+      ValueError: see `build`.
+    """
+    config = arguments(**config)
+    unet = UNet(**fields(UNet, config), map_channels=config["in_channels"])
+    return SuperResolution(unet, config["num_classes"])
+
+
+@checked
+def build_classifier(config: Mapping[str, Any]) -> HalfUNet:
+    """Make our network from the arguments of guided-diffusion's `EncoderUNetModel`.
+
+    Args:
+      config: those of `UNetModel`, see `build`, without `num_classes`: the classes are its `out_channels`;
+        and `pool`, "adaptive" where it is left out.
+
+    Returns:
+      The network, called `(x, t)`, that gives logits.
+
+    Raises:
+      ValueError: see `build`.
+    """
+    pool = config.get("pool", "adaptive")
+    config = arguments(**{name: value for name, value in config.items() if name != "pool"})
+    if config["num_classes"] is not None:
+        raise ValueError("num_classes is no argument of a classifier: its classes are out_channels")
+    if pool not in _POOL_ENDS:
+        raise ValueError(f"pool must be one of {', '.join(_POOL_ENDS)}, got {pool!r}")
+    if pool == "attention" and config["num_head_channels"] == -1:
+        raise ValueError("num_head_channels must be given for pool 'attention', got -1")
+    return HalfUNet(**fields(HalfUNet, config), out_features=config["out_channels"], pool=pool)
+
+
+def fields(make: type[Levels], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what complete arguments say of the fields of our network that have their names."""
+    found = {name: value for name, value in config.items() if name in make.__dataclass_fields__}
+    for name in ("attention_resolutions", "channel_mult"):
+        found[name] = tuple(config[name])
+    for name in ("num_head_channels", "num_heads_upsample"):
+        found[name] = None if config[name] == -1 else config[name]
+    dtype = jnp.float16 if config["use_fp16"] else None
+    return {**found, "remat": config["use_checkpoint"], "dtype": dtype}
 
 
 @checked
@@ -118,11 +185,14 @@ def arguments(
 
 
 @checked
-def convert(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> tuple[UNet | Labelled, dict]:
+def convert(
+    tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]
+) -> tuple[UNet | Labelled | SuperResolution, dict]:
     """Make our network and its parameters from guided-diffusion's.
 
     Args:
-      tensors: the state dict of a `UNetModel`, as numpy arrays.
+      tensors: the state dict of a `UNetModel`, as numpy arrays; or of a `SuperResModel`, which takes the same
+        arguments and whose first convolution sees twice the `in_channels`.
       config: the arguments it was built with; see `build`.
 
     Returns:
@@ -132,14 +202,31 @@ def convert(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> tup
       ValueError: if names or shapes are not exactly those that the configuration asks for.
     """
     module = build(config)
-    size, channels = config["image_size"], config["in_channels"]
-    inputs = [((1, size, size, channels), jnp.float32), ((1,), jnp.float32), ((1,), jnp.int32)]
-    used = inputs if isinstance(module, Labelled) else inputs[:2]
-    ours = shapes_of(module, *(jax.ShapeDtypeStruct(*each) for each in used))
-    shapes = {_name(p): _to_theirs(p, np.broadcast_to(np.float32(0), a.shape)).shape for p, a in ours.items()}
-    check_tensors(tensors, shapes)
-    params = {path: jnp.asarray(_to_ours(path, tensors[_name(path)]), jnp.float32) for path in ours}
-    return module, unflatten_dict(params, sep="/")
+    first = tensors.get("input_blocks.0.0.weight")
+    if first is not None and first.shape[1:2] == (2 * config["in_channels"],):
+        return convert_super_resolution(tensors, config)
+    inputs = _inputs(config)
+    if isinstance(module, Labelled):
+        inputs = (*inputs, struct(1, dtype=jnp.int32))
+    return module, renaming.convert(module, inputs, tensors, place)
+
+
+@checked
+def convert_super_resolution(
+    tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]
+) -> tuple[SuperResolution, dict]:
+    """Make our network and its parameters from a `SuperResModel`'s; see `convert`."""
+    module = build_super_resolution(config)
+    x, t = _inputs(config)
+    label = None if module.num_classes is None else struct(1, dtype=jnp.int32)
+    return module, renaming.convert(module, (x, t, x, label), tensors, place)
+
+
+@checked
+def convert_classifier(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> tuple[HalfUNet, dict]:
+    """Make our network and its parameters from an `EncoderUNetModel`'s; see `convert`."""
+    module = build_classifier(config)
+    return module, renaming.convert(module, _inputs(config), tensors, _with_pool(module.pool))
 
 
 @checked
@@ -147,37 +234,46 @@ def export(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Make guided-diffusion's state dict from our parameters: the inverse of `convert`.
 
     Args:
-      variables: {"params": ...} of what `build` makes.
+      variables: {"params": ...} of what `build` or `build_super_resolution` makes.
 
     Returns:
       numpy arrays by guided-diffusion's names, in its layouts.
     """
-    params = flatten_dict({"params": variables["params"]}, sep="/")
-    return {_name(path): np.ascontiguousarray(_to_theirs(path, np.asarray(a))) for path, a in params.items()}
+    return renaming.export(variables, place)
 
 
-def _name(path: str) -> str:
+@checked
+def export_classifier(variables: Mapping[str, Any], pool: str) -> dict[str, np.ndarray]:
+    """Make the state dict of an `EncoderUNetModel` with that pool: the inverse of `convert_classifier`."""
+    return renaming.export(variables, _with_pool(pool))
+
+
+def place(
+    path: str,
+    ends: Mapping[str, tuple[str, int]] = _ENDS,
+    pointwise: Mapping[str, int] = POINTWISE,
+) -> Place:
+    """Return where one of our parameters is in a state dict of guided-diffusion or of latent diffusion."""
     layer, leaf = path.removeprefix("params/").removeprefix("network/").rsplit("/", 1)
-    if layer not in _TOP:
+    if layer in ends:
+        name, axes = ends[layer]
+    else:
         block, *inner = layer.split("/")
-        numbered = re.sub(r"_(?=\d)", ".", block)  # input_blocks_3_0 is input_blocks.3.0 there
-        layer = ".".join([numbered, *(_RESIDUAL.get(part, part) for part in inner)])
-    return f"{_TOP.get(layer, layer)}.{'bias' if leaf == 'bias' else 'weight'}"
+        named = [_INSIDE.get(part) or TRANSFORMER.get(part) or dotted(part) for part in inner]
+        name, axes = ".".join([dotted(block), *named]), pointwise.get((inner or [block])[-1], 0)
+    leaf = leaf if leaf in ("bias", "positional_embedding") else "weight"
+    return Place((f"{name}.{leaf}",), axes if leaf == "weight" else 0)
 
 
-def _to_theirs(path, array):
-    *_, layer, leaf = path.split("/")
-    if leaf != "kernel":
-        return array
-    if array.ndim == 4:
-        return array.transpose(3, 2, 0, 1)
-    return array.T.reshape(*array.T.shape, *[1] * _POINTWISE.get(layer, 0))
+def dotted(part: str) -> str:
+    """Return the name of a numbered part there: input_blocks_3_0 is input_blocks.3.0."""
+    return re.sub(r"_(?=\d)", ".", part)
 
 
-def _to_ours(path, array):
-    *_, layer, leaf = path.split("/")
-    if leaf != "kernel":
-        return array
-    if layer in _POINTWISE:
-        array = array.reshape(array.shape[:2])
-    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
+def _with_pool(pool):
+    return partial(place, ends={**_ENDS, **_POOL_ENDS[pool]})
+
+
+def _inputs(config):
+    size, channels = config["image_size"], config["in_channels"]
+    return struct(1, size, size, channels), struct(1)

@@ -97,7 +97,9 @@ def network(config: ConfigDict) -> nn.Module:
     make = pick("model.name", config.model.name, models.NETWORKS)
     options = section(config, "model", "name", "num_classes")
     for name, value in options.items():
-        _check_size(f"model.{name}", value, least=0 if name in ("frequencies", "dropout") else 1)
+        _check_size(
+            f"model.{name}", value, least=0 if name in ("frequencies", "dropout", "time_shift") else 1
+        )
     module = call("model", checked(make), options)
     call("model", networks.served, {}, module, *networks.inputs(shape(config)))
     return module

@@ -149,6 +149,7 @@ def test_commands_find_what_ships_from_any_directory(flag, tmp_path):
         ("cifar10/ddpm.py", 35_746_307),  # as diffusers' UNet2DModel of google/ddpm-cifar10-32 has them
         ("cifar10/iddpm.py", None),
         ("cifar10/ddpm_ip.py", None),
+        ("imagenet64/adm.py", 295_904_454),  # as guided-diffusion's 64x64_diffusion.pt has them
         ("imagenet256/dit_xl_2.py", 675_129_632 - 16 * 16 * 1152),  # as its authors count, without positions
     ],
 )

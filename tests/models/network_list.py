@@ -40,20 +40,23 @@ class Network(NamedTuple):
 
 
 UNET = {"model_channels": 4, "channel_mult": (1, 1), "num_res_blocks": 1, "num_groups": 2, "num_heads": 2}
-UNET |= {"attention_resolutions": (1,), "use_scale_shift_norm": True, "resblock_updown": True}
+UNET |= {"use_scale_shift_norm": True, "attention_resolutions": ()}  # in the middle alone
+HALF = {**UNET, "channel_mult": (1,), "out_features": 3}
 DIT = {"hidden_size": 8, "depth": 2, "num_heads": 2, "mlp_ratio": 1.0, "qk_norm": True, "token_features": 3}
 DIT |= {"patch_size": 2, "out_channels": 2}
 
 CASES = {
     "unet": Network(
         "unet",
-        {**UNET, "out_channels": 2, "frequencies": (1,)},
+        {**UNET, "resblock_updown": True, "out_channels": 2, "frequencies": (1,), "token_features": 3},
         (4, 2, 1),
         (4, 2, 2),
         zero=True,
+        tokens=3,
         remat={"channel_mult": (1,)},
         single=True,
     ),
+    "half_unet": Network("half_unet", HALF, (4, 2, 1), (3,), single=True),
     "mlp of points": Network("mlp", {"width": 8, "depth": 2, "out_features": 4}, (2,), (4,)),
     "mlp of images": Network("mlp", {"width": 8, "depth": 1, "frequencies": 2}, (2, 3, 1), (2, 3, 1)),
     "refinenet 1": Network(
