@@ -1,4 +1,4 @@
-"""What transformers are made of: attention with a mask, by the name of its implementation, and the MLP."""
+"""Attention with a mask, by the name of its implementation; and the transformers' MLP."""
 
 import math
 from typing import Any, Literal
@@ -29,7 +29,8 @@ def attend(
       q: queries [B, N, heads, width].
       k: keys [B, M, heads, width].
       v: values like the keys.
-      mask: which keys are there, [B, M]; None for all of them. Where none of a row is, the result is 0.
+      mask: which keys are there, [B, M]; None for all of them. What it hides is not seen, whatever it holds,
+        NaN too; where none of a row is there, the result is 0.
       implementation: "xla" or "cudnn" of `jax.nn.dot_product_attention`, or "plain", this formula as it
         stands. "cudnn" is for half precision on GPUs, and has a reverse rule that forward mode refuses; "xla"
         takes the softmax in float32 whatever comes in, "plain" in float32 at least.
@@ -42,15 +43,17 @@ def attend(
 
     Reference: Vaswani et al. 2017, equation (1).
     """
-    seen = None if mask is None else mask[:, None, None, :]
+    seen = None
+    if mask is not None:
+        # Zeros stand where nothing is: 0 * NaN would be NaN, and the mean of a row that is hidden is 0.
+        k, v = (jnp.where(mask[:, :, None, None], h, 0) for h in (k, v))
+        seen = mask[:, None, None, :]
     if implementation == "plain":
         logits = jnp.einsum("bnhd,bmhd->bhnm", q, k) / math.sqrt(q.shape[-1])
         logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
         weights = nn.softmax(logits if seen is None else jnp.where(seen, logits, jnp.finfo(logits.dtype).min))
-        out = jnp.einsum("bhnm,bmhd->bnhd", weights.astype(v.dtype), v)
-    else:
-        out = jax.nn.dot_product_attention(q, k, v, mask=seen, implementation=implementation)
-    return out if mask is None else jnp.where(mask.any(-1)[:, None, None, None], out, 0)
+        return jnp.einsum("bhnm,bmhd->bnhd", weights.astype(v.dtype), v)
+    return jax.nn.dot_product_attention(q, k, v, mask=seen, implementation=implementation)
 
 
 class Attention(nn.Module):
@@ -61,6 +64,7 @@ class Attention(nn.Module):
       qk_norm: normalise queries and keys over each head, by a root mean square with learned scales. It bounds
         the logits, which otherwise grow in long trainings until they overflow.
       zero: the output starts at zero.
+      bias: queries, keys and values have biases; the output has one in any case.
       implementation: see `attend`.
       dtype: dtype of the products; None follows the input.
 
@@ -71,6 +75,7 @@ class Attention(nn.Module):
     num_heads: int
     qk_norm: bool = False
     zero: bool = False
+    bias: bool = True
     implementation: Implementation = "xla"
     dtype: Any = None
 
@@ -95,11 +100,10 @@ class Attention(nn.Module):
           ValueError: if the heads do not divide the width.
         """
         width = x.shape[-1]
-        if width % self.num_heads:
-            raise ValueError(f"num_heads: must divide the width {width}; got {self.num_heads}")
+        whole_heads(self, width)
 
         def project(h, parts, name):
-            h = nn.Dense(parts * width, kernel_init=_XAVIER, dtype=self.dtype, name=name)(h)
+            h = nn.Dense(parts * width, self.bias, self.dtype, kernel_init=_XAVIER, name=name)(h)
             return jnp.split(h.reshape(*h.shape[:-1], parts * self.num_heads, -1), parts, axis=-2)
 
         if context is None:
@@ -112,6 +116,13 @@ class Attention(nn.Module):
         h = attend(q, k, v, mask, implementation=self.implementation)
         init = _ZEROS if self.zero else _XAVIER
         return nn.Dense(width, kernel_init=init, dtype=self.dtype, name="out")(h.reshape(x.shape))
+
+
+def whole_heads(module: nn.Module, channels: int) -> None:
+    """Refuse a module whose `num_heads` do not divide the channels, by a ValueError."""
+    if channels % module.num_heads:
+        where = f"the {channels} channels of {'/'.join(module.path) or type(module).__name__}"
+        raise ValueError(f"num_heads: must divide {where}; got {module.num_heads}")
 
 
 class FeedForward(nn.Module):

@@ -130,7 +130,7 @@ class DiT(nn.Module):
         emb = self._embedding(t, x, cond.vector if adaptive else None)
         mask, told = None, Condition(mask=cond.mask)
         if cond.tokens is not None:
-            tokens = nn.Dense(width, name="tokens", **init)(seen(cond.tokens, cond.mask))
+            tokens = nn.Dense(width, name="tokens", **init)(cond.tokens)
             told = told._replace(tokens=tokens.astype(x.dtype))
         if not adaptive:
             vectors = [each[:, None] for each in (emb, cond.vector) if each is not None]
@@ -266,13 +266,6 @@ class Modulation(nn.Module):
         init = _ZEROS if self.zero else _XAVIER
         rows = nn.Dense(self.count * emb.shape[-1], kernel_init=init, name="rows")(nn.silu(emb))
         return jnp.split(rows[:, None], self.count, axis=-1)
-
-
-def seen(
-    tokens: Float[Array, "batch length width"], mask: Bool[Array, "batch length"] | None
-) -> Float[Array, "batch length width"]:
-    """Return tokens, zeros where the mask hides them: not even NaN of padding gets into a gradient."""
-    return tokens if mask is None else jnp.where(mask[..., None], tokens, 0)
 
 
 def patched(

@@ -19,7 +19,6 @@ for itself, the frequencies of the time reach 1/10000, and `norm_eps` is added t
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -28,6 +27,7 @@ from diffjax.border import checked
 from diffjax.models.conditions import Labelled
 from diffjax.models.dit import DiT
 from diffjax.pretrained import layers
+from diffjax.pretrained.layers import layer, struct
 
 
 @checked
@@ -129,10 +129,9 @@ def convert(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> tup
       ValueError: if names or shapes are not exactly those that the configuration asks for.
     """
     module, config = build(config), _arguments(config)
-    size, like = config["sample_size"], jax.ShapeDtypeStruct
-    image = like((1, size, size, config["in_channels"]), jnp.float32)
-    inputs = (image, like((1,), jnp.float32), like((1,), jnp.int32))
-    return module, layers.read(_names(config["num_layers"]), module, inputs, tensors)
+    size = config["sample_size"]
+    inputs = (struct(1, size, size, config["in_channels"]), struct(1), struct(1, dtype=jnp.int32))
+    return module, layers.convert(module, inputs, tensors, _layers(config["num_layers"]))
 
 
 @checked
@@ -146,25 +145,25 @@ def export(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
       numpy arrays by diffusers' names, in its layouts.
     """
     depth = len(variables["params"]["network"]["blocks"]["modulation"]["rows"]["bias"])
-    return layers.write(_names(depth), variables)
+    return layers.export(variables, _layers(depth))
 
 
 def _arguments(config):
     return arguments(**{name: value for name, value in config.items() if not name.startswith("_")})
 
 
-def _names(depth):
+def _layers(depth):
     block, embedder = "transformer_blocks.{}", "transformer_blocks.{}.norm1.emb"
     return {
-        "label": tuple(f"{embedder.format(i)}.class_embedder.embedding_table" for i in range(depth)),
-        "network/patches": "pos_embed.proj",
-        "network/embed/time_0": f"{embedder}.timestep_embedder.linear_1",
-        "network/embed/time_1": f"{embedder}.timestep_embedder.linear_2",
-        "network/blocks/modulation/rows": f"{block}.norm1.linear",
-        "network/blocks/attention/qkv": tuple(f"{block}.attn1.to_{each}" for each in "qkv"),
-        "network/blocks/attention/out": f"{block}.attn1.to_out.0",
-        "network/blocks/mlp/hidden": f"{block}.ff.net.0.proj",
-        "network/blocks/mlp/out": f"{block}.ff.net.2",
-        "network/out_modulation/rows": "proj_out_1",
-        "network/out": "proj_out_2",
-    }
+        "label": layer(*(f"{embedder.format(i)}.class_embedder.embedding_table" for i in range(depth))),
+        "patches": layer("pos_embed.proj"),
+        "embed/time_0": layer(f"{embedder}.timestep_embedder.linear_1"),
+        "embed/time_1": layer(f"{embedder}.timestep_embedder.linear_2"),
+        "blocks/modulation/rows": layer(f"{block}.norm1.linear"),
+        "blocks/attention/qkv": layer(*(f"{block}.attn1.to_{each}" for each in "qkv")),
+        "blocks/attention/out": layer(f"{block}.attn1.to_out.0"),
+        "blocks/mlp/hidden": layer(f"{block}.ff.net.0.proj"),
+        "blocks/mlp/out": layer(f"{block}.ff.net.2"),
+        "out_modulation/rows": layer("proj_out_1"),
+        "out": layer("proj_out_2"),
+    }.__getitem__

@@ -19,7 +19,6 @@ all of it.
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -30,19 +29,20 @@ from diffjax.models.dit import DiT
 from diffjax.models.embeddings import sincos_2d
 from diffjax.pretrained import layers
 from diffjax.pretrained.files import WrongTensors
+from diffjax.pretrained.layers import layer, struct
 
-_NAMES = {
-    "label": "y_embedder.embedding_table",
-    "network/patches": "x_embedder.proj",
-    "network/embed/time_0": "t_embedder.mlp.0",
-    "network/embed/time_1": "t_embedder.mlp.2",
-    "network/blocks/modulation/rows": "blocks.{}.adaLN_modulation.1",
-    "network/blocks/attention/qkv": "blocks.{}.attn.qkv",
-    "network/blocks/attention/out": "blocks.{}.attn.proj",
-    "network/blocks/mlp/hidden": "blocks.{}.mlp.fc1",
-    "network/blocks/mlp/out": "blocks.{}.mlp.fc2",
-    "network/out_modulation/rows": "final_layer.adaLN_modulation.1",
-    "network/out": "final_layer.linear",
+_LAYERS = {
+    "label": layer("y_embedder.embedding_table"),
+    "patches": layer("x_embedder.proj"),
+    "embed/time_0": layer("t_embedder.mlp.0"),
+    "embed/time_1": layer("t_embedder.mlp.2"),
+    "blocks/modulation/rows": layer("blocks.{}.adaLN_modulation.1"),
+    "blocks/attention/qkv": layer("blocks.{}.attn.qkv"),
+    "blocks/attention/out": layer("blocks.{}.attn.proj"),
+    "blocks/mlp/hidden": layer("blocks.{}.mlp.fc1"),
+    "blocks/mlp/out": layer("blocks.{}.mlp.fc2"),
+    "out_modulation/rows": layer("final_layer.adaLN_modulation.1"),
+    "out": layer("final_layer.linear"),
 }
 _POSITIONS = "pos_embed"
 
@@ -126,7 +126,9 @@ def convert(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> tup
         are not those of the fixed table.
     """
     module, table = build(config), _positions(config)
-    variables = layers.read(_NAMES, module, _inputs(config), tensors, {_POSITIONS: table.shape})
+    variables = layers.convert(
+        module, _inputs(config), tensors, _LAYERS.__getitem__, {_POSITIONS: table.shape}
+    )
     off = np.abs(tensors[_POSITIONS].astype(np.float64) - table).max()
     if off > 1e-3:  # half precision rounds them by half of that
         raise WrongTensors(
@@ -146,7 +148,8 @@ def export(variables: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str,
     Returns:
       numpy arrays by the published names, in the published layouts.
     """
-    return {_POSITIONS: _positions(config).astype(np.float32), **layers.write(_NAMES, variables)}
+    tensors = layers.export(variables, _LAYERS.__getitem__)
+    return {_POSITIONS: _positions(config).astype(np.float32), **tensors}
 
 
 def _positions(config):
@@ -156,6 +159,5 @@ def _positions(config):
 
 def _inputs(config):
     config = arguments(**config)
-    size, like = config["input_size"], jax.ShapeDtypeStruct
-    image = like((1, size, size, config["in_channels"]), jnp.float32)
-    return image, like((1,), jnp.float32), like((1,), jnp.int32)
+    size = config["input_size"]
+    return struct(1, size, size, config["in_channels"]), struct(1), struct(1, dtype=jnp.int32)

@@ -1,15 +1,14 @@
 """Our parameters as the tensors of a PyTorch network, and back, by which of its layers is which of ours.
 
-A name of theirs may have a place for a number, as in "blocks.{}.attn.qkv": ours are then stacked on a first
-axis. Several names of theirs are parts of the last axis of ours.
-
-theirs                                ours
-convolution [out, in, h, w]           [h, w, in, out]
-linear [out, in]                      [in, out]
+theirs                                     ours
+convolution [out, in, h, w]                [h, w, in, out]
+linear [out, in], 1x1 [out, in, 1(, 1)]    [in, out]
+positions [features, places]               [places, features]
+weight, bias                               kernel, scale or embedding; bias
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -19,73 +18,107 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from diffjax.pretrained.files import check_tensors, shapes_of
 
-Names = Mapping[str, str | tuple[str, ...]]
+_POSITIONS = "positional_embedding"  # a parameter of that name is no layer's, and has it there too
 
 
-def read(
-    names: Names,
+class Layer(NamedTuple):
+    """Which layer, or layers, of theirs one of ours is.
+
+    Attributes:
+      names: of it; of several, which stand one after another among our outputs. A name may have a place for a
+        number, as in "blocks.{}.attn.qkv": ours are then stacked on a first axis.
+      axes: spatial axes of a 1x1 convolution there that is a matrix product here.
+    """
+
+    names: tuple[str, ...]
+    axes: int = 0
+
+
+# Of our paths such as "input_blocks_1_0/in_conv", without the wrapper's "network/".
+Layers = Callable[[str], Layer]
+
+
+def layer(*names: str, axes: int = 0) -> Layer:
+    """Return a `Layer` of these names."""
+    return Layer(names, axes)
+
+
+def convert(
     module: nn.Module,
-    inputs: tuple[jax.ShapeDtypeStruct, ...],
+    inputs: tuple[Any, ...],
     tensors: Mapping[str, np.ndarray],
+    layers: Layers,
     besides: Mapping[str, tuple[int, ...]] | None = None,
 ) -> dict[str, Any]:
-    """Make our parameters from their tensors.
+    """Make the variables of a module of a torch network's tensors.
 
     Args:
-      names: of their layers, by the paths of ours.
       module: ours.
-      inputs: of its call.
-      tensors: theirs by name.
-      besides: shapes of those that are no parameter of ours.
+      inputs: shapes of its call, `jax.ShapeDtypeStruct` or None.
+      tensors: a state dict.
+      layers: which of its layers ours are.
+      besides: shapes of those of its tensors that are no parameter of ours.
 
     Returns:
       {"params": ...} in float32.
 
     Raises:
-      WrongTensors: unless names and shapes are exactly those of the network.
+      WrongTensors: if names or shapes are not exactly those of the module.
     """
     shapes = {path.removeprefix("params/"): a.shape for path, a in shapes_of(module, *inputs).items()}
-    there = dict(besides or {})
+    theirs = dict(besides or {})
     for path, shape in shapes.items():
-        nothing = np.broadcast_to(np.float32(0), shape)
-        there |= {name: array.shape for name, array in _theirs(names, path, nothing).items()}
-    check_tensors(tensors, there)
-    ours = {path: jnp.asarray(_ours(names, path, a, tensors), jnp.float32) for path, a in shapes.items()}
+        like = np.broadcast_to(np.float32(0), shape)
+        theirs |= {name: array.shape for name, array in _to_theirs(path, like, layers).items()}
+    check_tensors(tensors, theirs)
+    ours = {path: jnp.asarray(_to_ours(path, a, tensors, layers), jnp.float32) for path, a in shapes.items()}
     return {"params": unflatten_dict(ours, sep="/")}
 
 
-def write(names: Names, variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Make their tensors from our parameters: the inverse of `read`."""
-    ours = flatten_dict(variables["params"], sep="/")
-    theirs = (_theirs(names, path, np.asarray(array)) for path, array in ours.items())
-    return {name: np.ascontiguousarray(array) for each in theirs for name, array in each.items()}
+def export(variables: Mapping[str, Any], layers: Layers) -> dict[str, np.ndarray]:
+    """Make the state dict of a torch network of our parameters: the inverse of `convert`."""
+    exported = {}
+    for path, array in flatten_dict(variables["params"], sep="/").items():
+        exported |= _to_theirs(path, np.asarray(array), layers)
+    return {name: np.ascontiguousarray(array) for name, array in exported.items()}
 
 
-def _theirs(names, path, array):
-    found, templates = {}, _templates(names, path)
-    for template, part in zip(templates, np.split(array, len(templates), axis=-1)):
-        for i, each in enumerate(part if "{}" in template else [part]):
-            found[template.format(i)] = _turned(path, each, (3, 2, 0, 1))
+def struct(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
+    """Return the shape of an input."""
+    return jax.ShapeDtypeStruct(shape, dtype)
+
+
+def _find(path, layers):
+    """Return the names of their tensors, what ours is ("kernel"), and the spatial axes of a 1x1 there."""
+    ours, _, leaf = path.removeprefix("network/").rpartition("/")
+    names, axes = layers(ours)
+    theirs = leaf if leaf in ("bias", _POSITIONS) else "weight"
+    return [f"{name}.{theirs}" for name in names], leaf, axes
+
+
+def _to_theirs(path, array, layers):
+    found, (names, leaf, axes) = {}, _find(path, layers)
+    for name, part in zip(names, np.split(array, len(names), axis=-1)):
+        for i, each in enumerate(part if "{}" in name else [part]):
+            if leaf in ("kernel", _POSITIONS):
+                each = each.transpose(3, 2, 0, 1) if each.ndim == 4 else each.T
+            found[name.format(i)] = each.reshape(*each.shape, *[1] * axes) if leaf == "kernel" else each
     return found
 
 
-def _ours(names, path, shape, tensors):
-    def part(template):
-        if "{}" not in template:
-            return _turned(path, tensors[template], (2, 3, 1, 0))
-        return np.stack([_turned(path, tensors[template.format(i)], (2, 3, 1, 0)) for i in range(shape[0])])
+def _to_ours(path, shape, tensors, layers):
+    names, leaf, axes = _find(path, layers)
 
-    return np.concatenate([part(template) for template in _templates(names, path)], axis=-1)
-
-
-def _templates(names, path):
-    layer, _, leaf = path.rpartition("/")
-    there = names[layer]
-    there = (there,) if isinstance(there, str) else there
-    return [f"{each}.{'bias' if leaf == 'bias' else 'weight'}" for each in there]
-
-
-def _turned(path, array, axes):
-    if not path.endswith("/kernel"):
+    def turned(array):
+        if leaf == "kernel":
+            array = array.reshape(array.shape[: array.ndim - axes])
+        if leaf in ("kernel", _POSITIONS):
+            return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
         return array
-    return array.T if array.ndim == 2 else array.transpose(axes)
+
+    def part(name):
+        if "{}" not in name:
+            return turned(tensors[name])
+        return np.stack([turned(tensors[name.format(i)]) for i in range(shape[0])])
+
+    return np.concatenate([part(name) for name in names], axis=-1)

@@ -36,13 +36,14 @@ def test_it_is_the_formula(implementation):
 
 @BOTH
 def test_masked_keys_are_not_there(implementation):
-    """A row without any gets zeros, and no mean of what is hidden."""
+    """A row without any gets zeros, and no mean of what is hidden; nor does NaN get out of it."""
     masked = jax.jit(partial(attend, implementation=implementation))
     out, here = masked(Q, K, V, MASK), MASK[0]
     close(out[:1], formula(Q[:1], K[:1, here], V[:1, here]))
     np.testing.assert_array_equal(out[1], 0)
-    other = np.where(MASK[..., None, None], K, 100 * K), np.where(MASK[..., None, None], V, -V)
-    np.testing.assert_array_equal(masked(Q, *other, MASK), out)
+    for hidden in (7, np.nan):
+        other = (np.where(MASK[..., None, None], h, np.float32(hidden)) for h in (K, V))
+        np.testing.assert_array_equal(masked(Q, *other, MASK), out)
 
 
 def test_an_unknown_implementation_is_named():
@@ -58,6 +59,21 @@ def test_a_context_of_one_answers_every_query_with_its_value():
     close(jax.jit(module.apply)(variables, x, context), np.repeat(value, 3, axis=1))
 
 
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_sequence_attends_to_the_tokens_that_are_there(bias):
+    x, tokens = draw(2, 3, 4), draw(2, 4, 6)
+    module = Attention(num_heads=2, bias=bias)
+    variables = random_variables(module, x, tokens, MASK)
+    p, here = variables["params"], tokens[:1, MASK[0]]
+    assert ("bias" in p["q"], "bias" in p["kv"], "bias" in p["out"]) == (bias, bias, True)
+    layer = lambda name, h: h @ p[name]["kernel"] + p[name].get("bias", 0)
+    q, k, v = layer("q", x[:1]), *np.split(layer("kv", here), 2, axis=-1)
+    mixed = formula(*(h.reshape(1, -1, 2, 2) for h in (q, k, v))).reshape(1, 3, 4)
+    out = jax.jit(module.apply)(variables, x, np.where(MASK[..., None], tokens, np.float32(np.nan)), MASK)
+    close(out[:1], layer("out", mixed))
+    np.testing.assert_array_equal(out[1], np.broadcast_to(p["out"]["bias"], (3, 4)))  # it sees nothing
+
+
 def test_the_logits_of_normalised_queries_do_not_depend_on_the_size_of_x():
     x, zero = draw(2, 3, 4), lambda variables: jax.tree.map(lambda a: a * (a.ndim > 1), variables)
     for qk_norm in (True, False):
@@ -71,7 +87,7 @@ def test_the_logits_of_normalised_queries_do_not_depend_on_the_size_of_x():
 
 
 def test_heads_that_do_not_divide_are_named():
-    with pytest.raises(ValueError, match="num_heads: must divide the width 4; got 3"):
+    with pytest.raises(ValueError, match="num_heads: must divide the 4 channels of Attention; got 3"):
         jax.eval_shape(Attention(3).init, jax.random.key(0), draw(2, 3, 4))
 
 

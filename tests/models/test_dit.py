@@ -217,7 +217,7 @@ TEXT = Condition(tokens=COND.tokens)
     [
         ({"conditioning": "adaln_one"}, TEXT, "conditioning must be one of adaln_zero, .*, got 'adaln_one'"),
         ({"attention": "flash"}, TEXT, "attention must be one of xla, cudnn, plain, got 'flash'"),
-        ({"num_heads": 3}, TEXT, "num_heads: must divide the width 8; got 3"),
+        ({"num_heads": 3}, TEXT, "num_heads: must divide the 8 channels of blocks/attention; got 3"),
         ({"hidden_size": 6}, TEXT, "hidden_size must be a multiple of 4, got 6"),
         ({"mlp_ratio": 0.0}, TEXT, "mlp_ratio must be positive and finite, got 0.0"),
         ({"patch_size": 4}, TEXT, "x: height and width must be divisible by 4, the patch_size; got 4x6"),
