@@ -4,7 +4,7 @@ theirs                                     ours
 convolution [out, in, h, w]                [h, w, in, out]
 linear [out, in], 1x1 [out, in, 1(, 1)]    [in, out]
 positions [features, places]               [places, features]
-weight, bias                               kernel, scale or embedding; bias
+weight, bias                               kernel, scale or embedding, or a table that is no layer's; bias
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,9 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from diffjax.pretrained.files import check_tensors, shapes_of
 
-_POSITIONS = "positional_embedding"  # a parameter of that name is no layer's, and has it there too
+_POSITIONS = "positional_embedding"
+_LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "bias": "bias"}
+_LEAVES |= {_POSITIONS: _POSITIONS}
 
 
 class Layer(NamedTuple):
@@ -90,10 +92,12 @@ def struct(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
 
 def _find(path, layers):
     """Return the names of their tensors, what ours is ("kernel"), and the spatial axes of a 1x1 there."""
-    ours, _, leaf = path.removeprefix("network/").rpartition("/")
+    path = path.removeprefix("network/")
+    ours, _, leaf = path.rpartition("/")
+    if leaf not in _LEAVES:
+        ours, leaf = path, "embedding"
     names, axes = layers(ours)
-    theirs = leaf if leaf in ("bias", _POSITIONS) else "weight"
-    return [f"{name}.{theirs}" for name in names], leaf, axes
+    return [f"{name}.{_LEAVES[leaf]}" for name in names], leaf, axes
 
 
 def _to_theirs(path, array, layers):
