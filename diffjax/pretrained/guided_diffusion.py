@@ -268,9 +268,10 @@ def layer_of(
 
 def inside(path: str, known: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     """Return the names of a layer by its path in a block, also below "transformer_blocks_0/"."""
-    within = re.match(r"(transformer_blocks_\d+/)?", path)[0]
-    inner = path.removeprefix(within)
-    return tuple(dotted(within).replace("/", ".") + name for name in known.get(inner, (inner,)))
+    block, _, inner = path.partition("/")
+    if not block.startswith("transformer_blocks_"):
+        return known.get(path, (path,))
+    return tuple(f"{dotted(block)}.{name}" for name in known.get(inner, (inner,)))
 
 
 def dotted(part: str) -> str:
