@@ -2,8 +2,10 @@
 
 import functools
 import json
+import os
 import pathlib
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,12 +15,26 @@ from diffjax.process import learned, prediction, schedules
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data"
 
+# `jax.jit` of small programs that run a few times: half of the time without LLVM's optimisations.
+quick = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
 
 def optional_data(name):
     """Return the path of a data file that may lie beside the repository; skip the test without it."""
     if not (SHARED / name).exists():
         pytest.skip(f"needs ../shared/data/{name}, which is not part of this repository")
     return SHARED / name
+
+
+def weights(name):
+    """Return the folder with published weights and their outputs, or skip the test.
+
+    They are in this repository, in the folder that DIFFJAX_GOLDEN names, or in ../shared/golden.
+    """
+    for place in (GOLDEN, pathlib.Path(os.environ.get("DIFFJAX_GOLDEN", GOLDEN)), SHARED.parent / "golden"):
+        if (place / f"{name}.npz").exists():
+            return place
+    pytest.skip(f"{name} (some MB) is not in this repository; DIFFJAX_GOLDEN may name a folder that has it")
 
 
 def load(name):

@@ -2,6 +2,7 @@
 them."""
 
 from diffjax.models.conditions import ClassTable, Condition, Encoders, Labelled, merge
+from diffjax.models.dit import DiT
 from diffjax.models.embeddings import (
     fourier_features,
     octaves,
@@ -9,6 +10,7 @@ from diffjax.models.embeddings import (
     timestep_embedding,
 )
 from diffjax.models.energy import ConvEnergy
+from diffjax.models.half_unet import HalfUNet
 from diffjax.models.mlp import MLP
 from diffjax.models.refinenet import RefineNet
 from diffjax.models.unet import UNet
@@ -16,9 +18,11 @@ from diffjax.models.unet import UNet
 # By the names that configs give them. Each is called `(x, t, Condition | None, train=)`.
 NETWORKS = {
     "unet": UNet,
+    "half_unet": HalfUNet,
     "mlp": MLP,
     "refinenet": RefineNet,
     "conv_energy": ConvEnergy,
+    "dit": DiT,
 }
 
 __all__ = [
@@ -27,7 +31,9 @@ __all__ = [
     "ClassTable",
     "Condition",
     "ConvEnergy",
+    "DiT",
     "Encoders",
+    "HalfUNet",
     "Labelled",
     "RefineNet",
     "UNet",

@@ -10,7 +10,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from diffjax.models.embeddings import timestep_embedding
+from diffjax.models.attention import attend, whole_heads
+from diffjax.models.embeddings import Order, timestep_embedding
 from diffjax.types import Array, ArrayLike, Float, Num
 
 Dtype = Any
@@ -29,12 +30,15 @@ class TimeEmbedding(nn.Module):
       time_features: size of the sinusoidal embedding.
       time_scale: multiplies the times first; 1 for times 1..T, 1000 for times in [0, 1].
       times: number of times K.
+      order, shift: of the sinusoidal embedding, see `embeddings.timestep_embedding`.
     """
 
     features: int
     time_features: int
     time_scale: float = 1.0
     times: int = 1
+    order: Order = "cos_sin"
+    shift: float = 0.0
 
     @nn.compact
     def __call__(
@@ -44,7 +48,9 @@ class TimeEmbedding(nn.Module):
         embedded = []
         for k, each in enumerate(checked_times(t, x, self.times).T):
             name, init = ("time", _LECUN) if k == 0 else (f"times_{k}", nn.initializers.zeros)
-            h = timestep_embedding(self.time_scale * each, self.time_features)
+            h = timestep_embedding(
+                self.time_scale * each, self.time_features, order=self.order, shift=self.shift
+            )
             h = nn.silu(nn.Dense(self.features, name=f"{name}_0")(h))
             embedded.append(nn.Dense(self.features, kernel_init=init, name=f"{name}_1")(h))
         return reduce(add, embedded if vector is None else [*embedded, vector])
@@ -123,11 +129,21 @@ class GroupNorm(nn.Module):
         return h.astype(x.dtype)
 
 
-def conv3x3(features: int, *, stride: int = 1, zero: bool = False, dtype: Dtype = None, name: str) -> nn.Conv:
-    """Make a 3x3 convolution padded by one pixel on every side; `zero` starts it at zero."""
+def conv3x3(
+    features: int,
+    *,
+    stride: int = 1,
+    before: int = 1,
+    zero: bool = False,
+    dtype: Dtype = None,
+    name: str,
+) -> nn.Conv:
+    """Make a 3x3 convolution padded by `before` pixels above and left and by one below and right.
+
+    `zero` starts it at zero.
+    """
     init = nn.initializers.zeros if zero else _LECUN
-    # "SAME" would pad a stride of 2 on one side only, unlike the published networks.
-    return nn.Conv(features, (3, 3), stride, ((1, 1), (1, 1)), kernel_init=init, dtype=dtype, name=name)
+    return nn.Conv(features, (3, 3), stride, 2 * ((before, 1),), kernel_init=init, dtype=dtype, name=name)
 
 
 def mean_pool(
@@ -145,14 +161,21 @@ def nearest(
 
 
 class Downsample(nn.Module):
-    """Halve height and width by a 3x3 convolution of stride 2."""
+    """Halve height and width by a 3x3 convolution of stride 2.
 
+    Attributes:
+      pad_after: pad below and right alone; otherwise all around.
+      dtype: of the convolution; None follows the input.
+    """
+
+    pad_after: bool = False
     dtype: Dtype = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch height width channels"]) -> Float[Array, "..."]:
         """Map x [B, H, W, C] to [B, H/2, W/2, C]."""
-        return conv3x3(x.shape[-1], stride=2, dtype=self.dtype, name="op")(x)
+        before = 0 if self.pad_after else 1
+        return conv3x3(x.shape[-1], stride=2, before=before, dtype=self.dtype, name="op")(x)
 
 
 class Upsample(nn.Module):
@@ -176,6 +199,7 @@ class ResBlock(nn.Module):
       use_scale_shift_norm: the vector scales and shifts the second normalisation; otherwise it is added
         before it.
       resample: `mean_pool` or `nearest`, applied to both branches; None keeps the size.
+      epsilon: of the normalisations.
       dtype: dtype of the convolutions; None follows the input.
 
     Reference: Dhariwal & Nichol 2021, section 3 (AdaGN); Brock et al. 2019 (resampling inside).
@@ -186,6 +210,7 @@ class ResBlock(nn.Module):
     dropout: float = 0.0
     use_scale_shift_norm: bool = False
     resample: Callable[[Array], Array] | None = None
+    epsilon: float = 1e-5
     dtype: Dtype = None
 
     @nn.compact
@@ -193,14 +218,14 @@ class ResBlock(nn.Module):
         self, x: Float[Array, "batch height width channels"], emb: Float[Array, "batch features"]
     ) -> Float[Array, "batch new_height new_width out"]:
         """Map x [B, H, W, C] and the conditioning vector emb [B, E] to [B, H', W', features]."""
-        h = nn.silu(GroupNorm(self.num_groups, name="in_norm")(x))
+        h = nn.silu(GroupNorm(self.num_groups, self.epsilon, name="in_norm")(x))
         if self.resample is not None:
             x, h = self.resample(x), self.resample(h)
         h = conv3x3(self.features, dtype=self.dtype, name="in_conv")(h)
 
         width = 2 * self.features if self.use_scale_shift_norm else self.features
         emb = nn.Dense(width, name="emb")(nn.silu(emb)).astype(h.dtype)[:, None, None, :]
-        norm = GroupNorm(self.num_groups, name="out_norm")
+        norm = GroupNorm(self.num_groups, self.epsilon, name="out_norm")
         if self.use_scale_shift_norm:
             scale, shift = jnp.split(emb, 2, axis=-1)
             h = norm(h) * (1 + scale) + shift
@@ -220,17 +245,19 @@ class AttentionBlock(nn.Module):
 
     Attributes:
       num_heads: heads; must divide the channels.
-      num_groups: groups of the normalisation.
+      num_groups: groups of the normalisation; None for no normalisation.
       use_new_attention_order: the 3C outputs of the projection are [q, k, v], each cut into heads; otherwise
         they are cut into heads first, each [q, k, v].
+      epsilon: of the normalisation.
       dtype: dtype of the products; None follows the input. The softmax is taken in float32 at least.
 
     Reference: Dhariwal & Nichol 2021, section 3; the initial zero of the output is Ho et al. 2020's.
     """
 
     num_heads: int
-    num_groups: int = 32
+    num_groups: int | None = 32
     use_new_attention_order: bool = False
+    epsilon: float = 1e-5
     dtype: Dtype = None
 
     @nn.compact
@@ -239,19 +266,17 @@ class AttentionBlock(nn.Module):
     ) -> Float[Array, "batch height width channels"]:
         """Map x [B, H, W, C] to the same shape."""
         channels = x.shape[-1]
-        if channels % self.num_heads:
-            where = f"the {channels} channels of {'/'.join(self.path)}"
-            raise ValueError(f"num_heads: must divide {where}; got {self.num_heads}")
-        tokens = x.reshape(x.shape[0], math.prod(x.shape[1:-1]), channels)
-        h = GroupNorm(self.num_groups, name="norm")(tokens)
+        whole_heads(self, channels)
+        h = tokens = x.reshape(x.shape[0], math.prod(x.shape[1:-1]), channels)
+        if self.num_groups is not None:
+            h = GroupNorm(self.num_groups, self.epsilon, name="norm")(h)
         h = nn.Dense(3 * channels, dtype=self.dtype, name="qkv")(h)
         if self.use_new_attention_order:
             h = h.reshape(*h.shape[:-1], 3, self.num_heads, -1)
             q, k, v = h[:, :, 0], h[:, :, 1], h[:, :, 2]
         else:
             q, k, v = jnp.split(h.reshape(*h.shape[:-1], self.num_heads, -1), 3, axis=-1)
-        # XLA's by name: a fused kernel with a reverse rule of its own would refuse forward mode.
-        h = jax.nn.dot_product_attention(q, k, v, implementation="xla").reshape(tokens.shape)
+        h = attend(q, k, v).reshape(tokens.shape)
         zeros = nn.initializers.zeros
         h = nn.Dense(channels, kernel_init=zeros, dtype=self.dtype, name="proj_out")(h)
         return x + h.reshape(x.shape)

@@ -197,25 +197,31 @@ def checked_condition(
     *,
     vector_features: int | None,
     map_channels: int = 0,
+    token_features: int | None = None,
 ) -> Condition:
-    """Return the condition of a network without cross-attention, or refuse what it does not take.
+    """Return the condition of a network, or refuse what it does not take.
 
     Args:
       cond: given to the network.
       x: its input [B, ..., C].
       vector_features: width of the vector that it takes; None for a network that takes none.
       map_channels: channels of the map that it needs; 0 for a network that takes none.
+      token_features: width of the tokens that it needs; None for a network without cross-attention.
 
     Returns:
-      `cond`, its vector and map in x's dtype; an empty Condition for None.
+      `cond`, its vector, map and tokens in x's dtype, the tokens zeros where the mask hides them; an empty
+      Condition for None.
 
     Raises:
       ValueError: for a field that does not suit the network.
     """
     cond = Condition() if cond is None else cond
-    for name in ("tokens", "mask"):
-        if getattr(cond, name) is not None:
-            raise ValueError(f"cond.{name}: must be None, as the network has no cross-attention")
+    if token_features is None:
+        for name in ("tokens", "mask"):
+            if getattr(cond, name) is not None:
+                raise ValueError(f"cond.{name}: must be None, as the network has no cross-attention")
+    else:
+        cond = _checked_tokens(cond, x, token_features)
     vector = None if vector_features is None else (len(x), vector_features)
     if cond.vector is not None:
         cond = cond._replace(vector=_floats("vector", cond.vector, vector).astype(x.dtype))
@@ -225,6 +231,23 @@ def checked_condition(
     elif map_channels:
         raise ValueError(f"cond.map: must have shape {space} (map_channels={map_channels}); got None")
     return cond
+
+
+def _checked_tokens(cond, x, features):
+    """Return cond with tokens [B, M, features] in x's dtype, and zeros where a mask [B, M] hides them."""
+    if cond.tokens is None:
+        raise ValueError(f"cond.tokens: must have shape ({len(x)}, M, {features}); got None")
+    tokens = jnp.asarray(cond.tokens)
+    length = tokens.shape[1] if tokens.ndim == 3 and tokens.shape[1] else "M"
+    tokens = _floats("tokens", tokens, (len(x), length, features)).astype(x.dtype)
+    mask = cond.mask
+    if mask is not None and (mask.shape != tokens.shape[:2] or mask.dtype != bool):
+        raise ValueError(
+            f"cond.mask: must be bool of shape {tokens.shape[:2]}; got {mask.dtype} of shape {mask.shape}"
+        )
+    if mask is not None:  # not even NaN of padding gets into a gradient of what projects them
+        tokens = jnp.where(mask[..., None], tokens, 0)
+    return cond._replace(tokens=tokens)
 
 
 def counts(module: nn.Module, *names: str) -> None:

@@ -87,7 +87,7 @@ def check_tensors(tensors: Mapping[str, np.ndarray], shapes: Mapping[str, tuple[
             )
 
 
-def shapes_of(module: nn.Module, *inputs: jax.ShapeDtypeStruct) -> dict[str, jax.ShapeDtypeStruct]:
+def shapes_of(module: nn.Module, *inputs: jax.ShapeDtypeStruct | None) -> dict[str, jax.ShapeDtypeStruct]:
     """Return the shapes of a network's variables, by paths such as "params/conv/kernel"."""
     variables = jax.eval_shape(module.init, jax.random.key(0), *inputs)
     leaves = jax.tree_util.tree_leaves_with_path(variables)

@@ -19,20 +19,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import unflatten_dict
 
 from diffjax.border import checked
 from diffjax.models.t5 import T5Encoder
 from diffjax.models.transformer import ACTIVATIONS, TextTransformer
-from diffjax.pretrained.files import check_tensors, shapes_of
+from diffjax.pretrained import layers
+from diffjax.pretrained.layers import layer, struct
 
 _BERT = {
-    "tokens": "embeddings.word_embeddings.weight",
-    "places": "embeddings.position_embeddings.weight",
-    "types": "embeddings.token_type_embeddings.weight",
+    "tokens": "embeddings.word_embeddings",
+    "places": "embeddings.position_embeddings",
+    "types": "embeddings.token_type_embeddings",
     "norm": "embeddings.LayerNorm",
     "block_": "encoder.layer.",
     "attention/query": "attention.self.query",
@@ -45,8 +44,8 @@ _BERT = {
     "norm_1": "output.LayerNorm",
 }
 _CLIP = {
-    "tokens": "embeddings.token_embedding.weight",
-    "places": "embeddings.position_embedding.weight",
+    "tokens": "embeddings.token_embedding",
+    "places": "embeddings.position_embedding",
     "norm": "final_layer_norm",
     "block_": "encoder.layers.",
     "attention/query": "self_attn.q_proj",
@@ -59,8 +58,8 @@ _CLIP = {
     "norm_1": "layer_norm2",
 }
 _T5 = {
-    "tokens": "shared.weight",
-    "places/embedding": "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+    "tokens": "shared",
+    "places": "encoder.block.0.layer.0.SelfAttention.relative_attention_bias",
     "norm": "encoder.final_layer_norm",
     "block_": "encoder.block.",
     "attention/query": "layer.0.SelfAttention.q",
@@ -73,7 +72,6 @@ _T5 = {
     "dense_1": "layer.1.DenseReluDense.wo",
     "norm_1": "layer.1.layer_norm",
 }
-_LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias"}
 
 
 @checked
@@ -176,25 +174,10 @@ def _own(tensors, prefix, unread):
 
 
 def _converted(module, tensors, names):
-    ids = jax.ShapeDtypeStruct((1, 2), jnp.int32)
-    ours = shapes_of(module, ids)
-    turned = lambda path, array: array.T if path.endswith("/kernel") else array
-    shapes = {
-        _name(path, names): turned(path, np.broadcast_to(0, leaf.shape)).shape for path, leaf in ours.items()
-    }
-    check_tensors(tensors, shapes)
-    params = {path: jnp.asarray(turned(path, tensors[_name(path, names)]), jnp.float32) for path in ours}
-    return unflatten_dict(params, sep="/")
+    def find(path):
+        block, _, inner = path.partition("/")
+        if not block.startswith("block_"):
+            return layer(names[path])
+        return layer(f"{names['block_']}{block.removeprefix('block_')}.{names[inner]}")
 
-
-def _name(path, names):
-    """Return their name of our path, e.g. of "params/block_0/attention/query/kernel"."""
-    path = path.removeprefix("params/")
-    if path in names:
-        return names[path]
-    layer, leaf = path.rsplit("/", 1)
-    leaf = _LEAVES[leaf]
-    if not layer.startswith("block_"):
-        return f"{names[layer]}.{leaf}"
-    block, inner = layer.split("/", 1)
-    return f"{names['block_']}{block.removeprefix('block_')}.{names[inner]}.{leaf}"
+    return layers.convert(module, (struct(1, 2, dtype=jnp.int32),), tensors, find)

@@ -83,8 +83,11 @@ def shape(config: ConfigDict) -> tuple[int, ...]:
 
 
 def gives(config: ConfigDict) -> str:
-    """Return what a model of the data makes: "images" [H, W, C] or "points"."""
-    return "images" if len(shape(config)) == 3 else "points"
+    """Return what a model of the data makes: "images" [H, W, 1 or 3], "embeddings" (latents) or "points"."""
+    sizes = shape(config)
+    if len(sizes) != 3:
+        return "points"
+    return "images" if sizes[-1] in (1, 3) else "embeddings"
 
 
 def network(config: ConfigDict) -> nn.Module:
@@ -96,7 +99,9 @@ def network(config: ConfigDict) -> nn.Module:
     make = pick("model.name", config.model.name, models.NETWORKS)
     options = section(config, "model", "name", "num_classes")
     for name, value in options.items():
-        _check_size(f"model.{name}", value, least=0 if name in ("frequencies", "dropout") else 1)
+        _check_size(
+            f"model.{name}", value, least=0 if name in ("frequencies", "dropout", "time_shift") else 1
+        )
     module = call("model", checked(make), options)
     call("model", networks.served, {}, module, *networks.inputs(shape(config), module))
     return module

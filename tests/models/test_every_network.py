@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from models.network_list import CASES
+from reference import quick
 
 from diffjax.models import NETWORKS, Condition
 
-B, MAP = 3, 2
+B, MAP, LENGTH = 3, 2, 4
 MIDDLE = np.array([0, 1, 0], "f")
 ROUNDINGS = 100 * np.finfo("f").eps  # a hundred of them one after another, relative to the largest number
 EVERY = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
@@ -36,7 +37,8 @@ def inputs(case_name):
     draw = lambda *shape: rng.standard_normal(shape).astype("f")
     x, t = draw(B, *case.shape), np.array([[1.0, 6.0], [3.0, 5.0], [2.0, 4.0]], "f")
     vector = draw(B, case.make().vector_features) if case.times else None
-    cond = Condition(vector, map=draw(B, *case.shape[:-1], MAP) if case.map else None)
+    tokens = None if case.tokens is None else draw(B, LENGTH, case.tokens)
+    cond = Condition(vector, tokens, map=draw(B, *case.shape[:-1], MAP) if case.map else None)
     return x, t if case.times else t[:, 0], cond
 
 
@@ -51,7 +53,7 @@ def random_variables(module, *args):
 def tried(case_name):
     """Compiled `full`, its variables, and its output."""
     module, args = full(CASES[case_name]), inputs(case_name)
-    apply, variables = jax.jit(module.apply), random_variables(module, *args)
+    apply, variables = quick(module.apply), random_variables(module, *args)
     out = np.asarray(apply(variables, *args))
     assert np.isfinite(out).all()
     return apply, variables, out
@@ -74,7 +76,8 @@ def test_shapes_and_dtypes(case, times):
     for module in modules:
         for dtype in (jnp.float32, jnp.bfloat16):
             x = jax.ShapeDtypeStruct((B, *case.shape), dtype)
-            out, variables = jax.eval_shape(module.init_with_output, jax.random.key(0), x, times)
+            cond = Condition(tokens=inputs(name_of(case))[2].tokens)
+            out, variables = jax.eval_shape(module.init_with_output, jax.random.key(0), x, times, cond)
             assert out.shape == (B, *case.out) and out.dtype == jnp.float32
             assert {a.dtype for a in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
@@ -82,7 +85,7 @@ def test_shapes_and_dtypes(case, times):
 @CONDITIONED
 def test_the_start_is_finite_and_zero_where_promised(case):
     """That a further time starts at zero is promised by every network that has one."""
-    start = jax.jit(full(case).init_with_output)
+    start = quick(full(case).init_with_output)
     out, variables = start(jax.random.key(0, impl="unsafe_rbg"), *inputs(name_of(case)))  # compiles faster
     assert all(np.isfinite(a).all() for a in jax.tree.leaves(variables))
     assert np.isfinite(out).all() and (np.abs(out).max() == 0) == case.zero
@@ -116,7 +119,7 @@ def test_forward_mode_equals_finite_differences(case, x64):
     module, at = full(case), double((tried(name_of(case))[1], *inputs(name_of(case))))
     rng = np.random.default_rng(2)
     along = jax.tree.map(lambda a: jnp.asarray(rng.standard_normal(a.shape)), at)
-    slope = jax.jit(lambda at: jax.jvp(module.apply, at, along))
+    slope = quick(lambda at: jax.jvp(module.apply, at, along))
     at_step = lambda by: slope(jax.tree.map(lambda a, b: a + by * b, at, along))[0]
     # Central differences of second order, or of fourth where a step must be large beside float32's rounding.
     step, tolerance = (1e-3, 1e-4) if case.single else (1e-7, 1e-6)
@@ -130,7 +133,7 @@ def test_forward_mode_equals_finite_differences(case, x64):
 def test_bfloat16_is_as_near_as_its_eight_bits(case):
     _, variables, out = tried(name_of(case))
     module = full(case, dtype=jnp.bfloat16)
-    rounded = jax.jit(module.apply)(variables, *inputs(name_of(case)))
+    rounded = quick(module.apply)(variables, *inputs(name_of(case)))
     assert 0 < np.abs(rounded - out).max() < 0.1 * np.abs(out).max()
 
 
@@ -148,12 +151,35 @@ def test_the_vector_stands_where_the_bias_of_the_times_embedding_does(case):
     assert np.abs(given - out)[1:].max() > 1e-3 * np.abs(out).max()
 
 
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.tokens])
+def test_tokens_that_are_masked_are_not_seen_whatever_they_hold(name):
+    """Nor is NaN made of them, or of a row that has no other, in the output or in a gradient."""
+    _, variables, out = tried(name)
+    module, (x, t, cond) = full(CASES[name]), inputs(name)
+
+    def loss(tokens, mask):
+        y = module.apply(variables, x, t, cond._replace(tokens=tokens, mask=mask))
+        return jnp.sum(y**2), y
+
+    slope = quick(jax.grad(loss, has_aux=True))
+    mask = np.array([[1, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 0]], bool)
+    for hidden in (0, 7, np.nan):
+        gradient, given = slope(np.where(mask[..., None], cond.tokens, hidden).astype("f"), mask)
+        assert np.isfinite(given).all() and np.isfinite(gradient).all()
+        expected = given if hidden == 0 else expected
+        np.testing.assert_array_equal(given, expected)
+        assert np.abs(gradient[mask]).min() > 0 and np.abs(gradient[~mask]).max() == 0
+    assert np.abs(expected - out).max() > 1e-3 * np.abs(out).max()
+    close(slope(cond.tokens, np.ones_like(mask))[1], out)
+
+
 @CONDITIONED
 def test_a_further_time_and_a_map_are_seen_through_their_own_weights_alone(case):
     """Without these, which is how a further time starts, there is the network that has neither."""
     x, t, cond = inputs(name_of(case))
     apply, variables, out = tried(name_of(case))
-    shapes = jax.eval_shape(case.make().init, jax.random.key(0), x, t[:, 0])["params"]
+    plain = Condition(tokens=cond.tokens)
+    shapes = jax.eval_shape(case.make().init, jax.random.key(0), x, t[:, 0], plain)["params"]
     params = variables["params"]
     embed = {**params["embed"], "times_1_1": jax.tree.map(np.zeros_like, params["embed"]["times_1_1"])}
     blind = {"params": {**params, "embed": embed}}
@@ -182,7 +208,7 @@ def test_remat_changes_neither_parameters_nor_gradients(name):
     assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(jnp.shape, variables)
 
     def gradient(module):
-        return jax.jit(jax.grad(lambda v: jnp.mean(module.apply(v, *args) ** 2)))(variables)
+        return quick(jax.grad(lambda v: jnp.mean(module.apply(v, *args) ** 2)))(variables)
 
     ours, theirs = gradient(remat), gradient(plain)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), ours, theirs)
@@ -199,8 +225,15 @@ def refusals(case):
     yield {"t": np.stack([t] * 3, -1)}, "t: must .*; got shape"
     yield {"t": t.astype(bool)}, "t: must be real numbers; got bool"
     yield {"cond": np.zeros(B, int)}, "cond must be a Condition or None, got"
-    yield {"cond": cond._replace(tokens=tokens)}, "cond.tokens: must be None, as the network has no cross-att"
-    yield {"cond": cond._replace(mask=tokens[..., 0] > 0)}, "cond.mask: must be None"
+    if case.tokens is None:
+        yield {"cond": cond._replace(tokens=tokens)}, "cond.tokens: must be None, as the network has no cross"
+        yield {"cond": cond._replace(mask=tokens[..., 0] > 0)}, "cond.mask: must be None"
+    else:
+        yield {"cond": cond._replace(tokens=None)}, rf"cond.tokens: must have shape \({B}, M, {case.tokens}\)"
+        for wrong in (cond.tokens[..., 1:], cond.tokens[:2], cond.tokens[:, :0], cond.tokens.astype(int)):
+            yield {"cond": cond._replace(tokens=wrong)}, r"cond.tokens: must be .* of shape \(3, .*; got"
+        for wrong in (np.ones((B, LENGTH + 1), bool), np.ones((B, LENGTH), "f")):
+            yield {"cond": cond._replace(mask=wrong)}, r"cond.mask: must be bool of shape \(3, 4\); got"
     wide = np.zeros((B, 1 + (case.make().vector_features or 0)), "f")
     yield {"cond": cond._replace(vector=wide)}, r"cond.vector: must be .*; got (float32 of )?shape \(3, "
     picture = np.zeros((B, *case.shape[:-1], MAP), "f")
@@ -246,6 +279,8 @@ COUNTS = (
     "depth",
     "features",
     "num_levels",
+    "hidden_size",
+    "patch_size",
 )
 
 

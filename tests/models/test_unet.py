@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diffjax.models import UNet
-from diffjax.models.blocks import AttentionBlock, ResBlock
+from diffjax.models import Condition, UNet
+from diffjax.models.blocks import AttentionBlock, Downsample, ResBlock
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((2, 8, 8, 3)).astype("f")
@@ -24,14 +24,15 @@ def shapes(net, x=X):
     return jax.eval_shape(net.init, jax.random.key(0), x, T)
 
 
-def random_variables(net):
+def random_variables(net, *inputs):
     """Parameters that are nowhere zero, without the cost of compiling `init`."""
     rng = np.random.default_rng(1)
+    made = jax.eval_shape(net.init, jax.random.key(0), *inputs) if inputs else shapes(net)
 
     def draw(a):
         return (rng.standard_normal(a.shape) / np.sqrt(max(1, np.prod(a.shape[:-1])))).astype("f")
 
-    return jax.tree.map(draw, shapes(net))
+    return jax.tree.map(draw, made)
 
 
 def test_blocks_start_with_unit_variance_inside_and_zero_at_the_end():
@@ -100,6 +101,33 @@ def test_resampling_without_convolutions_is_a_choice_of_kernels():
     np.testing.assert_allclose(jax.jit(pooled.apply)({"params": params}, X, T), expected, rtol=0, atol=1e-5)
 
 
+def test_padding_after_the_image_alone_is_what_strides_of_two_get_from_same():
+    net = Downsample(pad_after=True)
+    variables = random_variables(net, X)
+    same = nn.Conv(3, (3, 3), 2, padding="SAME").apply({"params": variables["params"]["op"]}, X)
+    np.testing.assert_allclose(net.apply(variables, X), same, rtol=1e-5, atol=1e-5)
+
+
+def test_transformers_stand_where_attention_does_each_as_deep_as_its_level():
+    net = tiny(channel_mult=(1, 1, 2), attention_resolutions=(1, 4), token_features=3)
+    net = net.clone(transformer_depth=(2, 1, 3), num_res_blocks=(1, 2, 1), num_heads=2)
+    assert [net.attention(level, "down") for level in range(3)] == [(2, 2, 4), None, (2, 3, 4)]
+    assert net.attention(2, "middle") == net.attention(2, "up") == (2, 3, 4)
+    tokens = Condition(tokens=np.zeros((2, 5, 3), "f"))
+    params = jax.eval_shape(net.init, jax.random.key(0), X, T, tokens)["params"]
+    depths = {
+        name: len([part for part in tree if part.startswith("transformer_blocks")])
+        for name, tree in params.items()
+        if "project_in" in tree
+    }
+    down = {"input_blocks_1_1": 2, "input_blocks_6_1": 3}  # 1, skip 2, two blocks and a skip, 6
+    up = {"output_blocks_0_1": 3, "output_blocks_1_1": 3, "output_blocks_5_1": 2, "output_blocks_6_1": 2}
+    assert depths == {**down, "middle_block_1": 3, **up}
+    for field in ("transformer_depth", "num_res_blocks"):
+        with pytest.raises(ValueError, match=f"{field}: must be one number or one for each of 3 levels"):
+            jax.eval_shape(net.clone(**{field: (1, 1)}).init, jax.random.key(0), X, T, tokens)
+
+
 def heads(net):
     """Number of heads of every attention block, by name."""
     found = {}
@@ -164,6 +192,8 @@ def test_every_resampling_halves_or_doubles_the_image():
         (tiny(num_groups=3), {}, "num_groups: must divide the 8 channels of input_blocks_1_0/in_norm; got 3"),
         (tiny(num_heads=3), {}, "num_heads: must divide the 16 channels of middle_block_1; got 3"),
         (tiny(num_head_channels=3), {}, "num_head_channels: must divide the 16 channels"),
+        (tiny(num_head_channels=0), {}, "num_head_channels must be a positive integer, got 0"),
+        (tiny(token_features=0), {}, "token_features must be a positive integer, got 0"),
         (tiny(), {"x": X[:, :7]}, "x: height and width must be divisible by 2"),
         (tiny(channel_mult=(1, 1, 1, 1, 1)), {}, "x: height and width must be divisible by 16"),
     ],

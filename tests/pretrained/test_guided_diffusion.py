@@ -1,19 +1,18 @@
 """guided-diffusion's U-Net: its own outputs from its own weights, and the mapping of parameters both ways."""
 
 import json
-import os
 import pathlib
 
 import jax
 import numpy as np
 import pytest
 import safetensors.numpy as safetensors
+from reference import quick, weights
 
 from diffjax import pretrained
 from diffjax.pretrained import guided_diffusion
 
 SHIPPED = pathlib.Path(__file__).parents[1] / "golden"
-FURTHER = pathlib.Path(os.environ.get("DIFFJAX_GOLDEN", SHIPPED))
 PLAIN = SHIPPED / "gd_unet_plain.safetensors"
 CONFIG = json.loads(str(np.load(SHIPPED / "gd_unet_plain.npz")["_hyper_json"]))["config"]
 
@@ -29,24 +28,17 @@ VARIANTS = {
 }
 
 
-def folder(name):
-    for place in (SHIPPED, FURTHER):
-        if (place / f"{name}.npz").exists():
-            return place
-    pytest.skip(f"{name} (3 MB) is not in this repository; DIFFJAX_GOLDEN may name a folder that has it")
-
-
 @pytest.mark.parametrize("name", ["gd_unet_plain", "gd_unet_adm"])
 def test_outputs_equal_the_original_network(name):
-    golden = np.load(folder(name) / f"{name}.npz")
+    golden = np.load(weights(name) / f"{name}.npz")
     hyper = json.loads(str(golden["_hyper_json"]))
     unet, variables = pretrained.load(
-        folder(name) / f"{name}.safetensors", "guided_diffusion_unet", hyper["config"]
+        weights(name) / f"{name}.safetensors", "guided_diffusion_unet", hyper["config"]
     )
     assert sum(a.size for a in jax.tree.leaves(variables)) == hyper["n_params"]
     x = golden["in__x"].transpose(0, 2, 3, 1)
     cond = golden.get("in__y")
-    apply = jax.jit(unet.apply)
+    apply = quick(unet.apply)
     for times, outputs in (("in__t", "out__y"), ("in__t_frac", "out__y_frac_t")):
         expected = golden[outputs].transpose(0, 2, 3, 1)
         ours = apply(variables, x, golden[times], cond)
