@@ -136,7 +136,7 @@ def ddpm(
         n = len(keys)
         steps = [sampler.threshold] if sampler.threshold else []
         if weight:
-            steps = [guidance.classifier_free(weight=weight, null=nothing(request, v, asked, n)), *steps]
+            steps = [sampler.guided(nothing(request, v, asked, n)), *steps]
         denoise = guidance.chain(*steps)(denoiser(v))
         x = sampler.start(keys, schedule, (n, *shape))
         return samplers.walk(keys, denoise, sampler.solver, rows, x, cond=request.encode(v, asked))

@@ -30,6 +30,7 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     require(config, *SECTIONS)
     noise, module = read.schedule(config), read.network(config)
     reading, sampler = read.kind(config, noise, default="score"), read.sampler(config, noise)
+    read.require_unguided(config)
     if sampler.guidance_weight or sampler.threshold:
         raise ValueError("sampler.guidance_weight and sampler.threshold are not for system 'ncsn'")
     if config.model.get("num_classes"):

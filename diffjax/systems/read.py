@@ -14,7 +14,7 @@ from diffjax.border import checked
 from diffjax.objectives import weightings
 from diffjax.process import prediction, schedules
 from diffjax.samplers import listing, starts
-from diffjax.systems import conditions, networks, requests
+from diffjax.systems import conditions, networks, null_guidance, requests
 from diffjax.systems.options import call, is_section, named, number, optional, pick, require, section
 from diffjax.training import ema, optimizer
 from diffjax.training.system import System, require_updates
@@ -58,11 +58,21 @@ class Sampler(NamedTuple):
     times: np.ndarray
     guidance_weight: float
     threshold: Callable | None
-    calls: int
+    calls: int  # a sample, unguided
+    guide: null_guidance.Guide | None = None  # None: classifier-free, at the weight
+    guided_calls: int | None = None  # None: two where there is one
 
     def network_calls(self) -> int:
-        """Return the network calls a sample, the two of guidance counted."""
-        return self.calls * (2 if self.guidance_weight else 1)
+        """Return the network calls a sample, those of guidance counted."""
+        if not self.guidance_weight:
+            return self.calls
+        return 2 * self.calls if self.guided_calls is None else self.guided_calls
+
+    def guided(self, null: Any) -> guidance.Transformation:
+        """Return the guidance away from a null."""
+        if self.guide is None:
+            return guidance.classifier_free(weight=self.guidance_weight, null=null)
+        return self.guide(null)
 
     def start(self, keys: Array, schedule: schedules.Schedule, shape: tuple[int, ...]) -> Array:
         """Draw x where the walk begins, see `samplers.starts.start_of`; a refusal names the section."""
@@ -242,11 +252,14 @@ def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
     """
     require(config, "sampler.solver", "sampler.steps")
     options: dict[str, Any] = section(config, "sampler")
-    make = pick("sampler.solver", options.pop("solver"), listing.SOLVERS).make
+    make = pick("sampler.solver", options["solver"], listing.SOLVERS).make
     grid_times = _grid(noise, options.pop("steps"), options.pop("grid", "uniform"))
     if "steps_per_level" in options:
         options["steps"] = checks.count("sampler.steps_per_level", options.pop("steps_per_level"))
     weight = number("sampler.guidance_weight", options.pop("guidance_weight", 0.0))
+    by_level = options.get("guidance_interval") is not None
+    guide = null_guidance.guide(options, weight, noise, _kind_of(config))
+    del options["solver"]
     threshold = optional("sampler.threshold", options.pop("threshold", None), _THRESHOLDS)
     correctors = {name: each.make for name, each in listing.CORRECTORS.items()}
     corrector = optional("sampler.corrector", options.pop("corrector", None), correctors)
@@ -255,13 +268,29 @@ def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
         solver = samplers.predictor_corrector(solver, corrector)
     # what the plan refuses is no fault of the objective
     rows = call("sampler", samplers.plan, {}, noise, solver, grid_times)
-    return Sampler(solver, grid_times, weight, threshold, samplers.network_calls(solver, rows))
+    # each step is traced only where steps may differ, or s = 0 asks the network once
+    traced = (by_level and weight) or weight == -1
+    calls = null_guidance.network_calls(solver, rows, guide) if traced else None
+    return Sampler(solver, grid_times, weight, threshold, samplers.network_calls(solver, rows), guide, calls)
+
+
+def _kind_of(config):
+    """Return the kind of the network's output, None where it is preconditioned."""
+    objective = config.get("objective") or {}
+    return None if named(objective.get("preconditioning"))[0] else objective.get("kind", "eps")
+
+
+def require_unguided(config: ConfigDict) -> None:
+    """Raise a ValueError for options of guidance where a system has none."""
+    for field in null_guidance.FIELDS:
+        if config.sampler.get(field) is not None:
+            raise ValueError(f"sampler.{field} is not for system {config.system!r}")
 
 
 def resampled(sampler: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the section of a sampler with changes; another solver begins without the options of the old."""
     if changes.get("solver", sampler.get("solver")) != sampler.get("solver"):
-        shared = ("steps", "grid", "guidance_weight", "threshold")
+        shared = ("steps", "grid", "guidance_weight", "threshold", *null_guidance.FIELDS)
         sampler = {key: value for key, value in sampler.items() if key in shared}
     return {**sampler, **changes}
 

@@ -49,6 +49,7 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     if requests.has_null:
         raise ValueError("conditions.<part>.drop is not for system 'vdm', which is not guided")
     sampler = read.sampler(config, start)
+    read.require_unguided(config)
     if sampler.guidance_weight:
         raise ValueError("sampler.guidance_weight is not for system 'vdm'")
     gives = read.gives(config)

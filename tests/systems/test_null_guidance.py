@@ -1,0 +1,112 @@
+"""Guidance as `config.sampler` says it: by name, in an interval, rescaled; what it costs; what is refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from diffjax import guidance, samplers
+from diffjax.process import prediction, schedules
+from diffjax.systems import ddpm, read, requests
+from diffjax.training.system import Variables
+
+N, NOISE = 4, schedules.cosine_beta(20)
+LABELS = jnp.array([0, 1, 2, 3])
+LEVELS = np.exp(-np.asarray(NOISE(np.arange(1, 21)).log_snr) / 2)  # sigma / alpha of the chain's steps
+
+
+class Told:
+    """A stand-in for a module that predicts x_0 = (2, class), of no class (2, 4)."""
+
+    vector_features = 1
+
+    def init(self, key, x, t, cond=None):
+        return {"params": {"scale": jnp.ones(())}}
+
+    def apply(self, variables, x, t, cond=None, train=False, rngs=None):
+        return jnp.concatenate([jnp.full((len(x), 1), 2.0), cond.vector], 1)
+
+
+def sampler(**options):
+    options = {"solver": "ddim", "steps": 20, "guidance_weight": 1.0} | options
+    config = ConfigDict({"system": "ddpm", "sampler": options, "objective": {"kind": "x0"}})
+    return read.sampler(config, NOISE)
+
+
+def sampled(**options):
+    asked = requests.labels(4, 1, 0.1)
+    table = {"conditions": {"embed": {"label": {"embedding": jnp.arange(5.0)[:, None]}}}}
+    system = ddpm.ddpm(
+        Told(), NOISE, sampler(**options), shape=(2,), reading=prediction.reading("x0"), gives="points",
+        requests=asked._replace(init=lambda key: table),
+    )  # fmt: skip
+    v = Variables(*system.init(jax.random.key(0), system.example, {}))
+    return np.asarray(jax.jit(system.sample, static_argnums=3)(v, jax.random.key(1), {"label": LABELS}, N))
+
+
+def test_an_interval_guides_inside_and_nowhere_else():
+    # the last step, from the least noise, says where samples land: at x_0 of class c, or at 4 + 2 (c - 4)
+    plain, guided = np.asarray(LABELS, float), 2.0 * LABELS - 4
+    least = float(LEVELS[0])
+    for interval, expected in [
+        ((0, np.inf), guided), ((least / 2, 1.0), guided), ((2 * least, 50.0), plain)
+    ]:  # fmt: skip
+        x = sampled(guidance_interval=interval)
+        np.testing.assert_allclose(x[:, 1], expected, atol=1e-5)
+    # an interval between two levels of the chain is one in which nothing happens
+    between = float(np.sqrt(LEVELS[3] * LEVELS[4]))
+    outside = sampled(guidance_interval=(between * 0.999, between * 1.001))
+    np.testing.assert_array_equal(outside, sampled(guidance_weight=0.0))
+
+
+def test_an_interval_costs_what_its_segments_say():
+    inside = int(((LEVELS >= 0.2) & (LEVELS <= 5)).sum())
+    assert 0 < inside < 20
+    assert sampler(guidance_interval=(0.2, 5.0)).network_calls() == 20 + inside
+    assert sampler().network_calls() == 40 and sampler(guidance_weight=0.0).network_calls() == 20
+    assert sampler(guidance_weight=-1.0).network_calls() == 20  # s = 0 is the unconditional model alone
+    assert sampler(guidance_weight=0.0, guidance_interval=(0.2, 5.0)).network_calls() == 20
+
+
+def test_names_are_those_of_the_guidance():
+    away = 4.0 + 0.5 * (np.asarray(LABELS) - 4)
+    x = sampled(guidance="cfg_plus_plus", guidance_weight=0.5)
+    np.testing.assert_allclose(x[:, 1], away, atol=1e-5)
+    # with its parallel part and no threshold APG is classifier-free guidance
+    same = sampled(guidance={"name": "apg", "parallel": 1.0})
+    np.testing.assert_allclose(same, sampled(), atol=1e-5)
+    # x_0 of class c is (2, c): the spread over its two numbers is |c - 2| / 2, which phi = 1 keeps
+    rescaled = sampled(guidance_rescale=1.0)
+    np.testing.assert_allclose(rescaled.std(1)[:2], [1.0, 0.5], atol=1e-5)
+
+
+def test_the_weight_alone_is_classifier_free_guidance_bit_for_bit():
+    plain = read.Sampler(samplers.ddim(), sampler().times, 1.0, None, 20)
+    of_config, of_code = (each.guided(jnp.zeros(1)) for each in (sampler(), plain))
+    assert type(of_config) is type(of_code) is type(guidance.classifier_free(weight=1.0, null=0))
+    x, level = jnp.ones((2, 1)), NOISE(5)
+    denoise = prediction.reading("x0").denoiser(lambda x, t, cond: 0.3 * x + cond[:, None])
+    for a, b in zip(of_config(denoise)(x, level, jnp.ones(2)), of_code(denoise)(x, level, jnp.ones(2))):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"guidance_interval": (0.2, 0.1)}, r"sampler\.guidance_interval: interval needs 0 <= lo < hi"),
+        ({"guidance_interval": (1e5, 1e6)}, r"sampler\.guidance_interval: .*must meet the schedule's"),
+        ({"guidance_interval": 0.2}, r"sampler\.guidance_interval must be two numbers .*got 0\.2"),
+        ({"guidance_interval": (1e5, 1e6), "guidance_weight": 0.0}, "must meet the schedule's"),
+        ({"guidance_rescale": 1.5}, r"sampler\.guidance_rescale must be a number, in \[0, 1\]; got 1\.5"),
+        ({"guidance": "agp"}, r"sampler\.guidance must be one of classifier_free, apg.*did you mean 'apg'"),
+        ({"guidance": {"name": "apg", "eta": 1.0}}, r"sampler\.guidance\.eta is not an option of apg"),
+        ({"guidance": "cfg_plus_plus", "guidance_weight": 2.0}, r"guidance_weight .*in \[0, 1\]; got 2"),
+        ({"guidance": "cfg_plus_plus", "solver": "ancestral"}, r"needs sampler\.solver='ddim'.*'ancestral'"),
+        ({"guidance": "cfg_plus_plus", "threshold": "static"}, r"sampler\.threshold must keep the eps"),
+        ({"guidance": "cfg_plus_plus", "guidance_rescale": 0.5}, r"guidance_rescale must be left out"),
+    ],
+)
+def test_refusals(options, message):
+    with pytest.raises(ValueError, match=message):
+        sampler(**options)
