@@ -19,7 +19,7 @@ from diffjax.systems.options import require
 from diffjax.training.system import require_passes
 
 
-def with_sampler(config, solver=None, options=(), steps=None, grid=None, guidance_weight=None):
+def with_sampler(config, solver=None, options=(), steps=None, grid=None, guidance_weight=None, edit=None):
     """Return the config with another sampler; None keeps what it says.
 
     Args:
@@ -29,11 +29,12 @@ def with_sampler(config, solver=None, options=(), steps=None, grid=None, guidanc
       steps: of the time grid.
       grid: its kind.
       guidance_weight: w.
+      edit: section `config.sampler.edit`, of a picture that is edited.
 
     Raises:
       ValueError: for an option that is not name=value, or a solver where the system has none.
     """
-    changed = {"steps": values.value(steps), "grid": grid, "guidance_weight": guidance_weight}
+    changed = {"steps": values.value(steps), "grid": grid, "guidance_weight": guidance_weight, "edit": edit}
     changed = {key: value for key, value in changed.items() if value is not None}
     if solver is None and not changed and not options:
         return config
@@ -96,10 +97,38 @@ def save(out: Path, system, samples, request) -> None:
         np.savez_compressed(file, **arrays)
 
 
+def edit_of(config, images=(), masks=(), strength=None, resamplings=None, jump_length=None):
+    """Return the section `sampler.edit` of a command, None where it edits no picture or the config says how.
+
+    Args:
+      config: ConfigDict of the run.
+      images, masks: what `--init_image` and `--mask` name.
+      strength: in (0, 1], or None.
+      resamplings, jump_length: of RePaint, or None.
+
+    Raises:
+      ValueError: for flags that do not go together, or a system without noise levels.
+    """
+    given = {"strength": strength, "mask": bool(masks) or None}
+    given |= {"resamplings": resamplings, "jump_length": jump_length}
+    given = {name: value for name, value in given.items() if value is not None}
+    if not images:
+        if given:
+            raise ValueError(f"{next(iter(given))} needs init_image, the picture that is edited")
+        return None
+    if config.get("schedule") is None:
+        raise ValueError(f"init_image must be left out: system {config.get('system')!r} has no schedule")
+    if not given and not (config.get("sampler") or {}).get("edit"):
+        raise ValueError("give strength in (0, 1] with init_image, or mask, the part of it that is kept")
+    return given or None
+
+
 _PARTS = {  # of requests, that have flags of their own
     "text": 'What the picture should show, e.g. --text="a red apple"',
     "image": "File of the picture that a model is asked with: small, or blurred",
     "map": "File of a map: a grey PNG, or one with a palette, whose pixels are classes, or .npy",
+    "init_image": "File or folder of pictures that are edited: begun from, or kept where a mask is white",
+    "mask": "File of a mask of init_image, as large: white is known and kept, black is made up",
 }
 
 
@@ -115,18 +144,24 @@ class _Average(flags.BooleanParser):
 
 def _loaded(options):
     """Return what is sampled, and its config."""
-    how = options.solver, options.option, options.steps, options.grid, options.guidance_weight
+
+    def sampled(config):
+        how = options.solver, options.option, options.steps, options.grid, options.guidance_weight
+        flags_of_edit = "init_image", "mask", "strength", "resamplings", "jump_length"
+        edit = edit_of(config, *(options[name].value for name in flags_of_edit))
+        return with_sampler(config, *how, edit=edit)
+
+    step = values.checkpoint(options.checkpoint)
     if options.workdir is None and options.config is not None:
-        config = with_sampler(options.config, *how)
+        config = sampled(options.config)
         if options.out is None:
             raise ValueError("give --out=<folder>: a pipeline has no run folder to write to")
-        return commands.load(config, options.ema, values.checkpoint(options.checkpoint)), config
+        return commands.load(config, options.ema, step), config
     if options.workdir is None:
         raise ValueError(
             "give --workdir=runs/<name>, the folder of a trained run, or --config=... --out=... of a pipeline"
         )
-    config = with_sampler(commands.load_config(options.workdir, options.config), *how)
-    step = values.checkpoint(options.checkpoint)
+    config = sampled(commands.load_config(options.workdir, options.config))
     return commands.load(options.workdir, ema=options.ema, step=step, config=config), config
 
 
@@ -172,6 +207,13 @@ def cli():
     )  # fmt: skip
     for part, about in _PARTS.items():
         flags.DEFINE_multi_string(part, None, f"{about} (repeatable, in turn); short for --ask={part}=...")
+    flags.DEFINE_float(
+        "strength", None, "How much of init_image is made anew, in (0, 1]: the part of the steps (SDEdit)."
+    )
+    flags.DEFINE_integer(
+        "resamplings", None, "Of RePaint with mask: how often each stretch of steps is walked; 1 is none."
+    )
+    flags.DEFINE_integer("jump_length", None, "Of RePaint: steps of a stretch; default 10.")
     flags.DEFINE_multi_string("ask", [], "Part of the request, e.g. --ask=label=3 (repeatable, in turn).")
     flags.DEFINE_integer(
         "seed", 0, "Sample i depends on the seed and on i alone.", lower_bound=0, upper_bound=2**32 - 1

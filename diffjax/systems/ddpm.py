@@ -137,8 +137,8 @@ def ddpm(
         steps = [sampler.threshold] if sampler.threshold else []
         if weight:
             steps = [sampler.guided(nothing(request, v, asked, n)), *steps]
-        denoise = guidance.chain(*steps)(denoiser(v))
-        x = sampler.start(keys, schedule, (n, *shape))
+        denoise = guidance.chain(*steps, *sampler.fill(keys, asked))(denoiser(v))
+        x = sampler.start(keys, schedule, (n, *shape), asked)
         return samplers.walk(keys, denoise, sampler.solver, rows, x, cond=request.encode(v, asked))
 
     def bound(v, key, batch):
@@ -160,7 +160,7 @@ def ddpm(
         updates=(Update("network", params, from_loss(total, params), rowwise=names == params),),
         serves=names,
         prepare=prepared(requests),
-        request=request,
+        request=sampler.edit.asks(request, shape, gives),
         passes=(Pass("walk", walk, {"network": sampler.network_calls()}),),
         gives=gives,
         measures={"bound": bound} if chain else {},

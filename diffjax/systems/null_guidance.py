@@ -101,5 +101,7 @@ def _require_both_used(options, phi):
             "sampler.threshold must keep the eps of sampler.guidance='cfg_plus_plus': give "
             f"{{'name': {threshold!r}, 'keep_eps': True}}, or none"
         )
+    if (options.get("edit") or {}).get("mask"):
+        raise ValueError("sampler.edit.mask must be left out with sampler.guidance='cfg_plus_plus'")
     if phi is not None:
         raise ValueError("sampler.guidance_rescale must be left out with sampler.guidance='cfg_plus_plus'")

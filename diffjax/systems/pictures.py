@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -310,6 +311,35 @@ def _pictures(
     return rows_of(about.name, [one(each) for each in values], n)
 
 
+def images(name: str, values: Sequence[Any], n: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Return pictures of one shape [H, W, C], of arrays or files in turn: float32 [n, H, W, C] in [-1, 1]."""
+    return _pictures(About(name, nn.Module(), shape, False, None), values, n, {shape: lambda x: x})
+
+
+def masks(name: str, values: Sequence[Any], n: int, space: tuple[int, ...]) -> np.ndarray:
+    """Return masks, bool [n, H, W, 1], of arrays of 0 and 1 [H, W] or files in turn.
+
+    In an image file True is what is white: grey of 128 or more, on black where it is transparent.
+
+    Raises:
+      ValueError: for another size, other numbers than 0 and 1, or a mask that is nowhere True.
+    """
+
+    def one(value):
+        found = _file(value, lambda path: _decoded(path, 1, "black")[..., 0] >= 128)
+        if found.shape not in (space, (*space, 1)):
+            raise ValueError(
+                f"{name} must be of shape {space}, the size of the picture, got {found.shape}{_of(value)}"
+            )
+        if not np.isin(found, (0, 1)).all():
+            raise ValueError(f"{name} must hold 0 and 1 alone{_of(value)}")
+        if not found.any():
+            raise ValueError(f"{name} must have a known pixel, which is white or 1, got none{_of(value)}")
+        return found.reshape(*space, 1).astype(bool)
+
+    return rows_of(name, [one(each) for each in values], n)
+
+
 def _file(value, read):
     """Return the array in a file, or that is given."""
     if not isinstance(value, str | Path):
@@ -320,9 +350,9 @@ def _file(value, read):
     return np.load(path, allow_pickle=False) if path.suffix == ".npy" else read(path)
 
 
-def _decoded(path, channels):
+def _decoded(path, channels, ground="white"):
     with image_files.named(path):
-        return image_files.pixels(path.read_bytes(), channels, "white", upright=True)
+        return image_files.pixels(path.read_bytes(), channels, ground, upright=True)
 
 
 def _of(value):

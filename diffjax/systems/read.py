@@ -14,10 +14,10 @@ from diffjax.border import checked
 from diffjax.objectives import weightings
 from diffjax.process import prediction, schedules
 from diffjax.samplers import listing, starts
-from diffjax.systems import conditions, networks, null_guidance, requests
+from diffjax.systems import conditions, edits, networks, null_guidance, requests
 from diffjax.systems.options import call, is_section, named, number, optional, pick, require, section
 from diffjax.training import ema, optimizer
-from diffjax.training.system import System, require_updates
+from diffjax.training.system import Request, System, require_updates
 from diffjax.types import Array
 
 _WEIGHTINGS = {
@@ -61,6 +61,7 @@ class Sampler(NamedTuple):
     calls: int  # a sample, unguided
     guide: null_guidance.Guide | None = None  # None: classifier-free, at the weight
     guided_calls: int | None = None  # None: two where there is one
+    edit: edits.Edit = edits.Edit()
 
     def network_calls(self) -> int:
         """Return the network calls a sample, those of guidance counted."""
@@ -74,9 +75,17 @@ class Sampler(NamedTuple):
             return guidance.classifier_free(weight=self.guidance_weight, null=null)
         return self.guide(null)
 
-    def start(self, keys: Array, schedule: schedules.Schedule, shape: tuple[int, ...]) -> Array:
-        """Draw x where the walk begins, see `samplers.starts.start_of`; a refusal names the section."""
-        return call("sampler", starts.start_of, {}, keys, schedule, shape, self.times)
+    def start(
+        self, keys: Array, schedule: schedules.Schedule, shape: tuple[int, ...], asked: Request | None = None
+    ) -> Array:
+        """Draw x where the walk begins: noise, or what an edit begins from; a refusal names the section."""
+        if self.edit.strength is None:
+            return call("sampler", starts.start_of, {}, keys, schedule, shape, self.times)
+        return self.edit.start(keys, schedule, asked, self.times)
+
+    def fill(self, keys: Array, asked: Request) -> list[guidance.Transformation]:
+        """Return what keeps the known part of a picture, a denoiser's last change; mostly nothing."""
+        return self.edit.fill(keys, self.solver, asked)
 
 
 def shape(config: ConfigDict) -> tuple[int, ...]:
@@ -256,22 +265,26 @@ def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
     grid_times = _grid(noise, options.pop("steps"), options.pop("grid", "uniform"))
     if "steps_per_level" in options:
         options["steps"] = checks.count("sampler.steps_per_level", options.pop("steps_per_level"))
+    edit = edits.of_config(options.get("edit"))
+    grid_times = edit.times(grid_times)
     weight = number("sampler.guidance_weight", options.pop("guidance_weight", 0.0))
     by_level = options.get("guidance_interval") is not None
     guide = null_guidance.guide(options, weight, noise, _kind_of(config))
-    del options["solver"]
+    options = {name: value for name, value in options.items() if name not in ("solver", "edit")}
     threshold = optional("sampler.threshold", options.pop("threshold", None), _THRESHOLDS)
     correctors = {name: each.make for name, each in listing.CORRECTORS.items()}
     corrector = optional("sampler.corrector", options.pop("corrector", None), correctors)
     solver = call("sampler", make, options)
     if corrector is not None:
         solver = samplers.predictor_corrector(solver, corrector)
+    solver = edit.solver(solver, grid_times)
     # what the plan refuses is no fault of the objective
     rows = call("sampler", samplers.plan, {}, noise, solver, grid_times)
     # each step is traced only where steps may differ, or s = 0 asks the network once
     traced = (by_level and weight) or weight == -1
     calls = null_guidance.network_calls(solver, rows, guide) if traced else None
-    return Sampler(solver, grid_times, weight, threshold, samplers.network_calls(solver, rows), guide, calls)
+    plain = samplers.network_calls(solver, rows)
+    return Sampler(solver, grid_times, weight, threshold, plain, guide, calls, edit)
 
 
 def _kind_of(config):
@@ -290,7 +303,7 @@ def require_unguided(config: ConfigDict) -> None:
 def resampled(sampler: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the section of a sampler with changes; another solver begins without the options of the old."""
     if changes.get("solver", sampler.get("solver")) != sampler.get("solver"):
-        shared = ("steps", "grid", "guidance_weight", "threshold", *null_guidance.FIELDS)
+        shared = ("steps", "grid", "guidance_weight", "threshold", "edit", *null_guidance.FIELDS)
         sampler = {key: value for key, value in sampler.items() if key in shared}
     return {**sampler, **changes}
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from diffjax import objectives, samplers
+from diffjax import guidance, objectives, samplers
 from diffjax.likelihoods import continuous_elbo
 from diffjax.process import learned, schedules
 from diffjax.process.level import NoiseLevel
@@ -203,8 +203,10 @@ def vdm(
         del made
         schedule, n = schedule_of(v), len(keys)
         rows = samplers.plan(schedule, sampler.solver, sampler.times)
-        denoise = (sampler.threshold or (lambda denoise: denoise))(denoiser(v))
-        x = sampler.start(keys, trainable.start, (n, *shape))
+        steps = [sampler.threshold] if sampler.threshold else []
+        denoise = guidance.chain(*steps, *sampler.fill(keys, asked))(denoiser(v))
+        begin = trainable.start if sampler.edit.strength is None else schedule
+        x = sampler.start(keys, begin, (n, *shape), asked)
         x = samplers.walk(keys, denoise, sampler.solver, rows, x, cond=request.encode(v, asked))
         return x / schedule(sampler.times[-1]).alpha
 
@@ -225,7 +227,7 @@ def vdm(
         updates=(Update("network", params, from_loss(total, params)),),
         serves=params,
         prepare=prepared(requests),
-        request=request,
+        request=sampler.edit.asks(request, shape, gives),
         passes=(Pass("walk", walk, {"network": sampler.network_calls()}),),
         gives=gives,
         measures={"bound": bound},
