@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from PIL import Image
 
 from diffjax import commands, sample, systems, train
 from diffjax.data import Source
@@ -119,6 +120,19 @@ def test_images_with_labels(tmp_path):
     samples = np.load(tmp_path / "samples.npz")
     assert samples["images"].shape == (5, 8, 8, 1) and samples["images"].dtype == np.uint8
     np.testing.assert_array_equal(samples["labels"], [3] * 5)
+    _picture_is_edited(tmp_path)
+
+
+def _picture_is_edited(workdir):
+    """What a mask keeps of a file is in the samples of the same run."""
+    picture, mask = np.arange(64, dtype=np.uint8).reshape(8, 8), np.eye(8, dtype=bool)
+    for name, pixels in (("picture", picture), ("mask", mask)):
+        Image.fromarray(pixels).save(workdir / f"{name}.png")
+    edit = f"--init_image={workdir / 'picture.png'}", f"--mask={workdir / 'mask.png'}", "--strength=0.7"
+    code, _, err = run("sample", f"--workdir={workdir}", "--num=2", *edit, f"--out={workdir / 'edited'}")
+    assert code == 0, err
+    images = np.load(workdir / "edited" / "samples.npz")["images"][..., 0]
+    np.testing.assert_array_equal(images[:, mask], [picture[mask]] * 2)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Pictures that sampling begins from or keeps a part of: what the walk does with them, what is refused."""
 
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -39,8 +40,9 @@ def config_of(**sampler):
 
 def system_of(kind="x0", gives="images", slope=0.0, **sampler):
     made = read.sampler(config_of(**sampler), NOISE)
+    module: Any = Line(GIVEN if kind == "x0" else 0.0, slope)
     return ddpm.ddpm(
-        Line(GIVEN if kind == "x0" else 0.0, slope), NOISE, made, shape=SHAPE,
+        module, NOISE, made, shape=SHAPE,
         reading=prediction.reading(kind), gives=gives,
     )  # fmt: skip
 

@@ -1,5 +1,7 @@
 """Guidance as `config.sampler` says it: by name, in an interval, rescaled; what it costs; what is refused."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -37,8 +39,9 @@ def sampler(**options):
 def sampled(**options):
     asked = requests.labels(4, 1, 0.1)
     table = {"conditions": {"embed": {"label": {"embedding": jnp.arange(5.0)[:, None]}}}}
+    module: Any = Told()
     system = ddpm.ddpm(
-        Told(), NOISE, sampler(**options), shape=(2,), reading=prediction.reading("x0"), gives="points",
+        module, NOISE, sampler(**options), shape=(2,), reading=prediction.reading("x0"), gives="points",
         requests=asked._replace(init=lambda key: table),
     )  # fmt: skip
     v = Variables(*system.init(jax.random.key(0), system.example, {}))
@@ -86,7 +89,7 @@ def test_the_weight_alone_is_classifier_free_guidance_bit_for_bit():
     of_config, of_code = (each.guided(jnp.zeros(1)) for each in (sampler(), plain))
     assert type(of_config) is type(of_code) is type(guidance.classifier_free(weight=1.0, null=0))
     x, level = jnp.ones((2, 1)), NOISE(5)
-    denoise = prediction.reading("x0").denoiser(lambda x, t, cond: 0.3 * x + cond[:, None])
+    denoise = prediction.reading("x0").denoiser(lambda x, t, cond=None: 0.3 * x + cond[:, None])
     for a, b in zip(of_config(denoise)(x, level, jnp.ones(2)), of_code(denoise)(x, level, jnp.ones(2))):
         np.testing.assert_array_equal(a, b)
 
