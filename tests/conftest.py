@@ -29,7 +29,7 @@ def _unchecked(request):
 
 _CACHE = pathlib.Path(__file__).parents[1] / ".jax_cache"
 jax.config.update("jax_compilation_cache_dir", str(_CACHE))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # thousands of small programs recur
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 

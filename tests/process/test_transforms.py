@@ -1,5 +1,7 @@
 """The array functions of process/ under jit, vmap, pmap, in both precisions."""
 
+import gc
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -98,10 +100,17 @@ def _compare(ours, theirs, tolerance):
         np.testing.assert_allclose(a, b, atol=tolerance * np.abs(b).max(), rtol=0)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 2e-5), ("float64", 1e-12)])
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_jit_vmap_and_pmap_are_the_plain_function(name, dtype, tolerance):
+@pytest.fixture(scope="module", params=[("float32", 2e-5), ("float64", 1e-12)], ids=["float32", "float64"])
+def precision(request):
+    """Return a dtype and its tolerance; all tests of one come before those of the other."""
     jax.clear_caches()  # a trace left by vmap in the other precision would be used again, with its rounding
+    gc.collect()
+    return request.param
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_jit_vmap_and_pmap_are_the_plain_function(name, precision):
+    dtype, tolerance = precision
     with jax.enable_x64(dtype == "float64"):
         function, (x, y, n) = FUNCTIONS[name], _inputs(dtype)
         plain = function(x, y, n)

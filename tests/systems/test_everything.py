@@ -19,7 +19,7 @@ HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parents[1]
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "XLA_FLAGS"} | {
     "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.3",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PLATFORMS": "cpu",
 }
 

@@ -22,7 +22,7 @@ ENVIRONMENT = {
     "PYTHONPATH": str(ROOT),
     "XLA_FLAGS": "",
     "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.3",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
 }
 TRAIN = ["-m", "diffjax.train", "--config=configs/toys/ddpm.py"] + [
     f"--config.{override}"
