@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from diffjax.systems import classifier as classifier
 from diffjax.systems import ddpm as ddpm
 from diffjax.systems import ebm as ebm
+from diffjax.systems import guided as guided
 from diffjax.systems import ncsn as ncsn
 from diffjax.systems import read as read
 from diffjax.systems import vdm as vdm
@@ -23,7 +24,9 @@ from diffjax.systems.read import source as load_data
 from diffjax.training.ema import Decay
 from diffjax.training.system import System
 
-_SYSTEMS = {"ddpm": ddpm, "ncsn": ncsn, "ebm": ebm, "vdm": vdm, "classifier": classifier}
+_SYSTEMS = {
+    "ddpm": ddpm, "ncsn": ncsn, "ebm": ebm, "vdm": vdm, "classifier": classifier, "guided": guided,
+}  # fmt: skip
 
 
 def module(config: ConfigDict) -> ModuleType:

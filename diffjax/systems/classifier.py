@@ -152,7 +152,7 @@ def classifier(
 
 
 def _request(num_classes, names):
-    """Return the conditioning of labels that are read as a class-conditional model's, and told as they are."""
+    """Return the conditioning of labels, read as a class-conditional model's, and told as they are."""
 
     def encode(variables, request, keep=None):
         del variables

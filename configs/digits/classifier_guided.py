@@ -1,0 +1,36 @@
+"""Classifier guidance of an unconditional model of scikit-learn's handwritten digits (8x8).
+
+Dhariwal & Nichol 2021 (arXiv:2105.05233), Alg. 2: the noisy classifier of `configs/digits/classifier.py`
+steers the model of `configs/digits/unconditional.py`, which never saw a label, to the class asked for.
+
+    python -m diffjax.train --config=configs/digits/unconditional.py --workdir=runs/digits_unconditional
+    python -m diffjax.train --config=configs/digits/classifier.py --workdir=runs/digits_classifier
+    python -m diffjax.sample --config=configs/digits/classifier_guided.py --out=runs/digits_guided --label=3
+    python -m diffjax.evaluate --config=configs/digits/classifier_guided.py --out=runs/digits_guided
+
+Runs elsewhere: `--config.denoiser.workdir=... --config.classifier.workdir=...`; another scale:
+`--config.sampler.classifier_scale=10`.
+"""
+
+from ml_collections import ConfigDict
+
+from diffjax.configs.digits import common
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.system = "guided"
+    config.data = common.config("guided").data
+    config.denoiser = ConfigDict({"workdir": "runs/digits_unconditional"})
+    config.classifier = ConfigDict({"workdir": "runs/digits_classifier"})
+    config.sampler = ConfigDict(
+        {"solver": "ddim", "steps": 50, "grid": "uniform", "threshold": "static", "classifier_scale": 3.0}
+    )
+    config.evaluation = ConfigDict(
+        {"num_samples": 1437, "batch_size": 256, "arms": tuple(_arm(s) for s in (0.0, 1.0, 10.0))}
+    )
+    return config
+
+
+def _arm(scale):
+    return {"title": f"classifier scale {scale:g}", "sampler.classifier_scale": scale}
