@@ -76,7 +76,7 @@ def of(
     weights = settings.get("guidance_weights")
     sampler = config.get("sampler") or {}
     if weights is None and "classifier_scale" in sampler:
-        arms = [arm({"arm": f"classifier scale {sampler.classifier_scale:g}"}, {})]
+        arms = [arm({"arm": f"classifier scale {sampler['classifier_scale']:g}"}, {})]
     elif weights is None:
         arms = [arm({"guidance_weight": float(sampler.get("guidance_weight", 0.0))}, {})]
     else:

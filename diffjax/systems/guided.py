@@ -65,12 +65,16 @@ def guided(
     rows = samplers.plan(schedule, sampler.solver, sampler.times)
 
     def denoiser(v, key=None):
-        network = own.denoiser(v.frozen[DENOISER], key)
+        plain = own.denoiser(v.frozen[DENOISER], key)
         log_prob = guide.log_prob(v.frozen[CLASSIFIER])
         slope = guidance.gradient_of(lambda x_t, level, cond: log_prob(x_t, level, cond[CLASSIFIER]))
         steps = [guidance.classifier(slope, scale)] if scale else []
         steps += [sampler.threshold] if sampler.threshold else []
-        return guidance.chain(*steps)(lambda x_t, level, cond: network(x_t, level, cond[DENOISER]))
+
+        def unguided(x_t, level, cond=None):
+            return plain(x_t, level, cond[DENOISER])
+
+        return guidance.chain(*steps)(unguided)
 
     def encode(variables, request, keep=None):
         return {
