@@ -27,7 +27,7 @@ def get_config() -> ConfigDict:
         {"solver": "ddim", "steps": 50, "grid": "uniform", "threshold": "static", "classifier_scale": 3.0}
     )
     config.evaluation = ConfigDict(
-        {"num_samples": 1437, "batch_size": 256, "arms": tuple(_arm(s) for s in (0.0, 1.0, 10.0))}
+        {"num_samples": 500, "batch_size": 250, "arms": tuple(_arm(s) for s in (0.0, 1.0, 10.0))}
     )
     return config
 

@@ -72,6 +72,8 @@ def guided(
         steps += [sampler.threshold] if sampler.threshold else []
 
         def unguided(x_t, level, cond=None):
+            if cond is None:
+                raise ValueError("cond must be what request.encode makes: a guided denoiser needs a label")
             return plain(x_t, level, cond[DENOISER])
 
         return guidance.chain(*steps)(unguided)

@@ -72,9 +72,11 @@ def test_a_conditional_denoiser_is_asked_for_the_class_too():
     np.testing.assert_allclose(found, -level.sigma * score, atol=1e-4)
 
 
-def test_a_hidden_request_steers_nothing():
+def test_a_hidden_request_steers_nothing_and_none_is_refused():
     made, v = _exact(labelled=False, scale=5.0)
     x, level = jax.random.normal(jax.random.key(0), (4, 2)), CHAIN(40)
+    with pytest.raises(ValueError, match="a guided denoiser needs a label"):
+        made.denoiser(v)(x, level)
     request = {"denoiser": {}, "classifier": {"label": LABEL}}
     cond = made.request.encode(v, request, {"label": jnp.zeros(4, bool)})
     both = jax.jit(lambda x: (made.denoiser(v)(x, level, cond).eps, MODES.predict(x, level).eps))
