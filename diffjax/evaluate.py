@@ -239,14 +239,16 @@ def _in_sweep(arm, first, samples, drawer, bench):
 
 
 def _shown(system, x, request):
-    """Return the part of samples that the report shows, and what was asked of each."""
-    said = system.request.describe(request)
+    """Return the part of samples that the report shows, and what was asked of each: words and pictures."""
+    said, conditions = system.request.describe(request), system.request.pictures(request)
     if system.gives != "images":
-        return x, None
+        return x, None, ()
     if said is None:
-        return x[np.arange(min(_SHOWN, len(x))) * len(x) // min(_SHOWN, len(x))], None
-    chosen = pictures.shown(len(x), said, x.shape[1])
-    return x[chosen], [said[i] for i in chosen]
+        chosen = np.arange(min(_SHOWN, len(x))) * len(x) // min(_SHOWN, len(x))
+    else:
+        chosen = pictures.shown(len(x), said, x.shape[1])
+        said = [said[i] for i in chosen]
+    return x[chosen], said, [each[chosen] for each in conditions]
 
 
 def _sampler(config):
@@ -266,9 +268,9 @@ def _plain(tree: Any) -> Any:
 def _write(folder, name, result, gives, shown, train):
     """Write the report, its figures and its numbers, all of them or none."""
     with output.together(folder, "evaluation", "evaluation.json", "evaluation.md") as scratch:
-        for file, (x, said) in shown.items():
+        for file, (x, said, conditions) in shown.items():
             reference = train.x[: len(x)] if gives == "points" else None
-            path = pictures.of_samples(scratch / "evaluation" / file, gives, x, said, reference)
+            path = pictures.of_samples(scratch / "evaluation" / file, gives, x, said, reference, conditions)
             for each in result["samples"]:
                 if path is None and each["picture"] == f"evaluation/{file}":
                     each["picture"] = None

@@ -55,7 +55,7 @@ def with_sampler(config, solver=None, options=(), steps=None, grid=None, guidanc
     return config
 
 
-def request_for(system, num, asked=(), label=None):
+def request_for(system, num, asked=(), label=None, more=None):
     """Return what a system is asked, `[num, ...]` for each part.
 
     Args:
@@ -63,11 +63,13 @@ def request_for(system, num, asked=(), label=None):
       num: of samples.
       asked: "part=value" strings; a part that is named several times is asked in turn.
       label: the classes asked for in turn; None where nothing is asked.
+      more: {part: what is asked for in turn} of other parts.
 
     Raises:
       ValueError: for a part or a value that the system does not take.
     """
     given = {} if label is None else {"label": list(label)}
+    given |= {part: list(values) for part, values in (more or {}).items() if values}
     for each in asked:
         part, equals, value = each.partition("=")
         if not equals:
@@ -92,6 +94,13 @@ def save(out: Path, system, samples, request) -> None:
         arrays["said"] = np.asarray(said, str)
     with files.whole(out / "samples.npz") as file:
         np.savez_compressed(file, **arrays)
+
+
+_PARTS = {  # of requests, that have flags of their own
+    "text": 'What the picture should show, e.g. --text="a red apple"',
+    "image": "File of the picture that a model is asked with: small, or blurred",
+    "map": "File of a map: a grey PNG, or one with a palette, whose pixels are classes, or .npy",
+}
 
 
 class _Average(flags.BooleanParser):
@@ -127,7 +136,8 @@ def _main(argv):
     commands.use_every_core()
     (system, variables, _), config = _loaded(options)
     require_passes(system)
-    request = request_for(system, options.num, options.ask, options.label)
+    more = {part: options[part].value for part in _PARTS}
+    request = request_for(system, options.num, options.ask, options.label, more)
     out = output.writable(options.out or options.workdir)
     samples = commands.sample_in_batches(
         system, variables, key=jax.random.key(options.seed), num=options.num, batch_size=options.batch_size,
@@ -136,7 +146,10 @@ def _main(argv):
     said = system.request.describe(request)
     with output.together(out, "samples.npz", "samples.png") as scratch:
         save(scratch, system, samples, request)
-        shown = pictures.of_samples(scratch / "samples.png", str(system.gives), samples.x, said)
+        shown = pictures.of_samples(
+            scratch / "samples.png", str(system.gives), samples.x, said,
+            conditions=system.request.pictures(request),
+        )  # fmt: skip
     written = [str(out / "samples.npz")] + ([str(out / shown.name)] if shown else [])
     print(f"{options.num} samples in {samples.seconds:.1f} s: {' and '.join(written)}")
 
@@ -157,6 +170,8 @@ def cli():
         "Class or classes by number or name, in turn; 'none' samples without a class where the model was "
         "trained with dropped labels; a name with a comma in double quotes. Default: all classes in turn.",
     )  # fmt: skip
+    for part, about in _PARTS.items():
+        flags.DEFINE_multi_string(part, None, f"{about} (repeatable, in turn); short for --ask={part}=...")
     flags.DEFINE_multi_string("ask", [], "Part of the request, e.g. --ask=label=3 (repeatable, in turn).")
     flags.DEFINE_integer(
         "seed", 0, "Sample i depends on the seed and on i alone.", lower_bound=0, upper_bound=2**32 - 1

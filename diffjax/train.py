@@ -104,10 +104,10 @@ def _train(config, folder, about, progress, should_stop):
             commands=_next_commands(folder, run.system),
         )
         _check_data(folder, source)
-        frozen, source = run.system.prepare(folder, source)
-        _check_names(run.system, source)
+        frozen, run.source = run.system.prepare(folder, source)
+        _check_names(run.system, run.source)
         return fit(
-            run.system, run.optimizers, _batches(config, source, run.rows), workdir=folder, frozen=frozen,
+            run.system, run.optimizers, _batches(config, run.source, run.rows), workdir=folder, frozen=frozen,
             ema_decay=run.decays, mesh=run.mesh, writers=run.writers,
             on_sample=draw and _pictures(run, draw, folder), should_stop=should_stop,
             progress=progress, **{key: config.training[key] for key in _LOOP if key in config.training},
@@ -190,9 +190,10 @@ def _trace(run, draw):
     """Raise what the system itself refuses, by tracing it: nothing is compiled or written."""
     settings, system = run.config.training, run.system
     _batches(run.config, run.source, run.rows).close()
-    rows = lambda leaf: jax.ShapeDtypeStruct((run.rows, *leaf.shape[1:]), leaf.dtype)
     # what `prepare` will add is known by its shape alone, and so is what it will read
-    batch = jax.tree.map(rows, {**system.example, **run.source.gather(np.zeros(1, int))})
+    row = {**system.example, **run.source.gather(np.zeros(1, int))}
+    rows = lambda n: jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((n, *leaf.shape[1:]), leaf.dtype), row)
+    batch = rows(run.rows)
     step = steps.make(system, run.optimizers, run.decays, settings.get("accumulate", 1))
 
     def once(key, batch, frozen):
@@ -201,7 +202,8 @@ def _trace(run, draw):
 
     state, measured = jax.eval_shape(once, jax.random.key(0), batch, system.frozen)
     if draw is not None:
-        jax.eval_shape(draw, loop.averaged(state, system.frozen))
+        some = _rows_shown(system, rows(_PREVIEWS[system.gives]))
+        jax.eval_shape(draw, loop.averaged(state, system.frozen), some)
     # the pictures that are made on the way have no numbers
     loop.check_metric(settings.get("best_metric", "loss"), measured, sample_every=0)
 
@@ -215,22 +217,35 @@ def _check_names(system, source):
 
 
 def _preview(run):
-    """Return variables -> the samples that are drawn on the way, or None where none are asked for."""
+    """Return (variables, rows of data) -> samples that are drawn on the way, and what they were asked.
+
+    Classes in turn are asked, or what the rows have: nothing is not what a model of texts or pictures would
+    be looked at for. None where no samples are asked for.
+    """
     system, settings = run.system, run.config.training
     if not system.passes or not settings.get("sample_every", 0):
         return None
     n, key = _PREVIEWS[system.gives], jax.random.key(settings.seed)
-    sample = jax.jit(system.sample, static_argnums=3)  # one trace for refusals and for the samples
-    return lambda variables: sample(variables, key, system.request.default(n), n)
+
+    def drawn(variables, rows):
+        asked = system.request.of_batch(variables, key, rows) if rows else system.request.default(n)
+        return system.sample(variables, key, asked, n), asked
+
+    return jax.jit(drawn)  # one trace for refusals and for the samples
+
+
+def _rows_shown(system, batch):
+    """Return the part of a batch that pictures on the way need: nothing where classes alone are asked."""
+    return {} if set(system.request.parts) <= {"label"} else batch
 
 
 def _pictures(run, draw, folder):
     """Return on_sample: a picture of samples of the moving average in `samples/step_<n>.png`."""
-    system, n = run.system, _PREVIEWS[run.system.gives]
-    said = system.request.describe(system.request.default(n))
+    system, source, n = run.system, run.source, _PREVIEWS[run.system.gives]
+    rows = _rows_shown(system, source.gather(np.arange(n) * len(source) // n))
 
     def on_sample(step, variables):
-        x = np.asarray(draw(variables))
+        x, asked = jax.device_get(draw(variables, rows))
         if jax.process_index():
             return
         path = Path(folder) / "samples" / f"step_{step:07d}.png"
@@ -241,8 +256,9 @@ def _pictures(run, draw, folder):
                 file=sys.stderr,
             )
         shown = data.to_uint8(x) if system.gives == "images" else x
-        reference = run.source.x[:n] if system.gives == "points" else None
-        pictures.of_samples(path, system.gives, shown, said, reference)
+        reference = source.x[:n] if system.gives == "points" else None
+        said, beside = system.request.describe(asked), system.request.pictures(asked)
+        pictures.of_samples(path, system.gives, shown, said, reference, beside)
 
     return on_sample
 

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,6 +14,9 @@ from diffjax.process import learned, prediction, schedules
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data"
+
+# `jax.jit` of small programs that run a few times: half of the time without LLVM's optimisations.
+quick = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def optional_data(name):

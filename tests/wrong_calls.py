@@ -93,6 +93,10 @@ def guided(make):
     return Unmade(make, lambda transform: transform(DENOISE)(X, LEVEL, LABELS))
 
 
+def composed(make):
+    return Unmade(make, lambda transform: transform(DENOISE)(X, LEVEL, [LABELS, 1 - LABELS]))
+
+
 def sampled(make, schedule=VP):
     return Unmade(make, lambda solver: samplers.plan(schedule, solver, schedule.t_max * TIMES))
 
@@ -214,6 +218,23 @@ TABLE = {
     "guidance.gradient_of": (guidance.gradient_of, {"log_prob": lambda x, level, cond: x.sum(1)}),
     "guidance.clip": (guided(guidance.clip), {"lo": A(-1.0, 2.0), "hi": A(1.0, -2.0), "keep_eps": False}),
     "guidance.dynamic_threshold": (guided(guidance.dynamic_threshold), {"quantile": A(0.9, 0.0, 1.5), "max_value": A(2.0, 0.5), "keep_eps": True}),
+    "guidance.interval": (guided(guidance.interval), {"guide": A(guidance.clip(-1.0, 1.0), None, 3), "lo": A(0.1, 9.0, -1.0), "hi": A(2.0, 0.05, fine=(INF,)), "schedule": A(VP, "vp")}),
+    "guidance.rescale": (guided(guidance.rescale), {"guide": A(guidance.classifier_free(2.0, null=-1), guidance.clip()), "phi": share(0.7), "kind": "eps"}),
+    "guidance.autoguidance": (guided(guidance.autoguidance), {"weak": A(DENOISE, 3.0, None), "scale": A(2.0, INF, jnp.ones(3))}),
+    "guidance.apg": (guided(lambda scale, parallel, threshold: guidance.apg(scale, null=-1, parallel=parallel, threshold=threshold)), {"scale": A(2.0, INF, jnp.ones(3)), "parallel": A(0.1, INF), "threshold": A(2.0, 0.0, -1.0, fine=(INF,))}),
+    "guidance.cfg_plus_plus": (guided(lambda scale: guidance.cfg_plus_plus(scale, null=-1)), {"scale": A(0.6, INF, jnp.ones(3))}),
+    "guidance.compose_conditions": (composed(lambda scales: guidance.compose_conditions(scales, null=-1)), {"scales": A([2.0, 1.0], [], [1.0], [INF, 1.0], 3.0)}),
+    "guidance.semantic": (guided(guidance.semantic), {"guides": A([(1.0, lambda x, level, cond: x.sum(1))], [], [(NAN, energy)], [1.0], 3.0), "scale": A(1.0, INF)}),
+    "guidance.resembles_text": (guided(lambda encode, text: guidance.semantic([(1.0, guidance.resembles_text(encode, text))])), {"encode": A(lambda x, level: x, 3.0), "text": A(jnp.ones((4, 2)), jnp.ones((3, 2)))}),
+    "guidance.resembles_image": (guided(lambda reference, key: guidance.semantic([(1.0, guidance.resembles_image(lambda x, level: x, reference, key=key))])), {"reference": like(X), "key": KEY}),
+    "guidance.inpaint": (guided(guidance.inpaint), {"known": like(X), "mask": A(jnp.array([1, 0]), jnp.zeros(2), jnp.ones(3), jnp.array([0.5, 1.0])), "key": A(None, 0)}),
+    "guidance.linear_inverse": (guided(guidance.linear_inverse), {"operator": A(guidance.operators.mask(jnp.array([1, 0])), guidance.operators.mask, None), "measurement": like(X), "noise_std": A(0.1, -1.0, INF), "method": "dps", "data_std": positive(1.0), "scale": A(1.0, INF)}),
+    "operators.mask": (guidance.operators.mask, {"known": A(jnp.array([1, 0]), jnp.zeros(2), jnp.array([0.5, 1.0]))}),
+    "operators.average": (guidance.operators.average, {"factor": count(2)}),
+    "operators.blur": (guidance.operators.blur, {"kernel": A([[0.5, 0.5]], [[NAN]], 1.0, "wide")}),
+    "operators.matrix": (guidance.operators.matrix, {"a": A([[0.5, 0.5]], [[NAN]], 1.0, "wide")}),
+    "samplers.times_from": (samplers.times_from, {"times": A([1.0, 0.5, 0.0], "all", 3), "strength": A(0.5, 0.0, 1.5, -0.5)}),
+    "samplers.repaint": (sampled(samplers.repaint), {"solver": A(samplers.ddim(), samplers.ddim, samplers.dpm_solver_pp(2)), "jump_length": count(2), "resamplings": count(2)}),
     "guidance.chain": (guided(lambda transforms: guidance.chain(transforms)), {"transforms": A(guidance.clip(-1.0, 1.0), None, 3, "clip")}),
     "objectives.denoising": (objectives.denoising, {"network": A(network, lambda x: x), "x0": X, "eps": like(X), "level": LEVEL, "kind": "eps", "x_t": like(X)}),
     "objectives.bound": (objectives.bound, {"network": twice, "x0": X, "eps": like(X), "level": CHAIN(np.full(4, 9.0)), "level_s": CHAIN(np.full(4, 8.0)), "kind": "eps", "variance": "learned_range"}),

@@ -81,6 +81,24 @@ def pixels(
         return np.asarray(flat.convert(MODES[channels])).reshape(flat.height, flat.width, channels)
 
 
+def classes(file: str | os.PathLike) -> UInt8[np.ndarray, "height width"]:
+    """Return what the pixels of a grey file, or of one with a palette, are: numbers and not colours.
+
+    Args:
+      file: a PNG or BMP of 8 bits or less.
+
+    Returns:
+      uint8 [H, W].
+
+    Raises:
+      ValueError: naming the file, if it has colours or cannot be read.
+    """
+    with named(file), _opened(pathlib.Path(file).read_bytes()) as image:
+        if image.mode not in ("L", "P", "1"):
+            raise ValueError(f"a pixel is a class where it is grey or of a palette; these are {image.mode}")
+        return np.asarray(image, np.uint8)
+
+
 def check(file: str | os.PathLike, channels: int, alpha: str | None) -> None:
     """Raise for a file that `decode` refuses, as far as its beginning and its end tell.
 

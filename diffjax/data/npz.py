@@ -1,5 +1,6 @@
-"""Images from one `.npz` file."""
+"""Images or latents from one `.npz` file."""
 
+import dataclasses
 import os
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from diffjax import archives
 from diffjax.border import checked
 from diffjax.data.sources import Source, narrow
+from diffjax.data.squares import square
 
 
 @checked
@@ -21,8 +23,9 @@ def read(
     label_names: str | None = None,
     is_test: str | None = None,
     left_out: str | None = None,
+    size: int | None = None,
 ) -> Source:
-    """Read one split of an `.npz` file of images.
+    """Read one split of an `.npz` file of images, or of latents that were made of images beforehand.
 
     `{split}` in `path`, `images` and `labels` stands for the split. Where neither `path` nor `images` has
     it, the file holds one split, "train"; a second one would silently be the same images. Or `is_test` tells
@@ -31,7 +34,8 @@ def read(
     Args:
       path: the file, made by `np.savez`.
       split: "train", "test" or whatever the keys say.
-      images: key of uint8 `[N, H, W]` or `[N, H, W, C]`, C = 1 or 3; a missing channel axis is added.
+      images: key of uint8 `[N, H, W]` or `[N, H, W, C]`, C = 1 or 3; a missing channel axis is added. Or of
+        latents, floats `[N, H, W, C]` that a model sees as they are, in float32.
       labels: key of integers `[N]`, or None to read no labels.
       num_classes: number of classes; by default that of the class names, or one more than the largest label
         of this split.
@@ -42,9 +46,10 @@ def read(
         "class_names", where there is such an array. Not read without labels.
       is_test: key of bool `[N]`, the examples of the split "test"; the others are "train".
       left_out: key of bool `[N]`, the examples of neither split, such as repeated ones.
+      size: side of the square images that are made of these, see `squares.square`; None leaves them alone.
 
     Returns:
-      A `Source` of uint8 images.
+      A `Source` of uint8 images, or float32 latents.
 
     Raises:
       ValueError: if the file, a key, a dtype or a shape is not as said above.
@@ -72,17 +77,24 @@ def read(
     more = {name: narrow(read[key], f"{name} in {path}") for name, key in more.items()}
 
     x = found["images"]
-    if x.dtype != np.uint8 or x.ndim not in (3, 4):
-        raise ValueError(f"images must be uint8 [N, H, W] or [N, H, W, C], got {x.dtype} {x.shape} in {path}")
+    if x.dtype.kind == "f" and x.ndim == 4:
+        x = x.astype(np.float32, copy=False)
+    elif x.dtype != np.uint8 or x.ndim not in (3, 4):
+        found = f"got {x.dtype} {x.shape} in {path}; latents are floats [N, H, W, C]"
+        raise ValueError(f"images must be uint8 [N, H, W] or [N, H, W, C], {found}")
     x = x[..., None] if x.ndim == 3 else x
+    if size is not None and size < 1:
+        raise ValueError(f"size must be at least 1, got {size}")
     label, names = _label(found, len(x), path), _class_names(found, path)
     if label is not None and num_classes is None:
         num_classes = len(names) if names else int(label.max(initial=0)) + 1
     num_classes = None if label is None else num_classes
     source = Source(x, label, num_classes, os.path.basename(path), more, names)
-    if is_test is None and left_out is None:
+    if is_test is not None or left_out is not None:
+        source = source.take(np.flatnonzero(_mask(found, len(x), split, path)))
+    if size is None or source.shape[:2] == (size, size):
         return source
-    return source.take(np.flatnonzero(_mask(found, len(x), split, path)))
+    return dataclasses.replace(source, x=np.stack([square(each, size) for each in np.asarray(source.x)]))
 
 
 def _label(found, count, path):

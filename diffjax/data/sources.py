@@ -22,7 +22,7 @@ class Source:
 
     Attributes:
       x: uint8 images `[N, H, W, C]`, C = 1 or 3, in memory or as `LazyImages`, or finite float32 that a model
-        sees as it is: images `[N, H, W, C]` in [-1, 1], or anything else `[N, ...]`.
+        sees as it is: images `[N, H, W, 1 or 3]` in [-1, 1], or anything else `[N, ...]`, such as latents.
       label: int32 `[N]` in 0..num_classes-1, or None.
       num_classes: number of classes, or None where there are no labels.
       name: what to call it in messages.
@@ -60,11 +60,11 @@ class Source:
         if self.x.dtype == np.uint8 and self.x.shape[-1] not in (1, 3):
             raise ValueError(
                 f"{self.name}: uint8 images must have 1 channel or 3, got {self.x.shape[-1]} in shape "
-                f"{self.x.shape}; alpha must be put on a ground, other channels become float32 in [-1, 1]"
+                f"{self.x.shape}; alpha must be put on a ground, other channels become float32"
             )
         if self.x.dtype == np.float32:
             low, high = _finite_range(f"{self.name}: x", self.x)
-            if self.x.ndim == 4 and (low < -1 or high > 1):
+            if self.x.ndim == 4 and self.x.shape[-1] in (1, 3) and (low < -1 or high > 1):
                 raise ValueError(
                     f"{self.name}: float images must be in [-1, 1] (uint8 ones are scaled), "
                     f"got values from {low:g} to {high:g}"

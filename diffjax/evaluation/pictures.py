@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from diffjax.evaluation import files
+from diffjax.evaluation.captioned import captioned
 from diffjax.types import Array, Float, Num, UInt8
 
 _GAP = 2  # white pixels between tiles
@@ -24,6 +25,7 @@ def of_samples(
     x: Num[Array, "n *shape"],
     said: Sequence[str] | None = None,
     reference: Num[Array, "m *shape"] | None = None,
+    conditions: Sequence[UInt8[Array, "n ch cw cc"]] = (),
 ) -> Path | None:
     """Write a picture of samples, of a part of them where there are more than can be looked at.
 
@@ -31,8 +33,9 @@ def of_samples(
       path: the PNG; its folder is made. One that is there is removed where there is nothing to show.
       gives: what they are, "images", "points" or "embeddings".
       x: uint8 images [N, H, W, C], points [N, D] or embeddings [N, ...].
-      said: what each was asked for, or None. Classes begin rows of their own.
+      said: what each was asked for, or None. Classes begin rows of their own; captions stand below.
       reference: data that points are shown beside, [M, D].
+      conditions: pictures [N, h, w, 1 or 3] of what each image was asked for, which stand at its left.
 
     Returns:
       The file's path, or None: points that are not in the plane and embeddings have no picture.
@@ -40,6 +43,9 @@ def of_samples(
     path = Path(path)
     if gives == "images":
         x, names = np.asarray(x), None if said is None else np.asarray([_short(each) for each in said])
+        captions = said is not None and (len(set(said)) == len(said) > 1 or max(map(len, said)) > _LONGEST)
+        if len(conditions) or captions:
+            return captioned(path, x, said, conditions)
         chosen = shown(len(x), names, x.shape[1])
         names = None if names is None else names[chosen]
         classes = names is not None and len(set(names)) < len(names)

@@ -7,26 +7,32 @@ import jax
 import jax.numpy as jnp
 
 from diffjax.border import checked
+from diffjax.guidance import strength
 from diffjax.guidance.chain import Transformation
+from diffjax.guidance.strength import Strength
 from diffjax.process import checks
 from diffjax.process.level import NoiseLevel, expand
 from diffjax.process.prediction import Denoiser, Prediction, returning_prediction
-from diffjax.types import Array, Float
+from diffjax.types import Array
 
 OfLevel = Callable[[Array, NoiseLevel, Any], Array]  # (x_t `[B, ...]`, level, cond) -> `[B, ...]` or `[B]`
 
 
 @checked
-def classifier(
-    gradient: OfLevel, scale: float | Float[Array, ""] | Float[Array, " batch"] = 1.0
-) -> Transformation:
+def classifier(gradient: OfLevel, scale: Strength = 1.0, *, of_x0: bool = False) -> Transformation:
     """Shift eps by -scale sigma grad log p(y | x_t) (Dhariwal & Nichol 2021, Alg. 2), and x_0 to match.
 
-    For ancestral sampling's shift of the mean (Alg. 1) give the gradient to `samplers.ancestral`.
+    The denoiser may be conditional or not. For ancestral sampling's shift of the mean (Alg. 1) give the
+    gradient to `samplers.ancestral`; the two differ by O(beta) of a step. One network call, and the
+    gradient's; the network's alone at a number scale = 0.
 
     Args:
       gradient: (x_t, level, cond) -> `[B, ...]`, see `gradient_of`.
-      scale: s, a number, or `[B]`.
+      scale: s, a number, `[B]`, or a function of the noise level.
+      of_x0: False asks for the gradient at x_t, of a classifier that knows noise. True asks for it at the
+        predicted x_0, of one of clean data, and carries it back to x_t through the network (one backward
+        pass): grad log p(y | x_0-hat(x_t)), which is not grad log p(y | x_t) but where log p is linear
+        and the data Gaussian.
 
     Raises:
       ValueError: when called, if the gradient is not shaped like x_t.
@@ -40,25 +46,53 @@ def classifier(
       >>> upwards(point.denoiser())(jnp.zeros((1, 1)), schedules.edm()(0.5)).eps.tolist()
       [[-1.0]]
     """
-    checks.finite("scale", scale)
+    strength.check("scale", scale)
+    gradient = jax.jit(gradient)  # traced once, however often a walk's calls are counted
 
     @checked
     def transform(denoise: Denoiser) -> Denoiser:
         denoise = returning_prediction(denoise)
 
         def guided(x_t, level, cond=None):
-            s = expand(checks.one_each("scale", scale, len(x_t)), x_t)
-            raw = denoise(x_t, level, cond)
-            slope = checks.same_shape("gradient(x_t, level, cond)", gradient(x_t, level, cond), x_t, "x_t")
-            shift = s * expand(level.sigma, x_t) * slope
-            alpha, sigma = expand(level.alpha, x_t), expand(level.sigma, x_t)
-            # at alpha = 0 x_t says nothing of the class, and the shift is none
-            x0 = raw.x0 + jnp.where(alpha == 0, 0, sigma / jnp.where(alpha == 0, 1, alpha)) * shift
-            return Prediction(x0, raw.eps - shift, raw.variance)
+            s = strength.at("scale", scale, level, len(x_t))
+
+            def slope_at(x):
+                return checks.same_shape("gradient(x_t, level, cond)", gradient(x, level, cond), x, "x_t")
+
+            def shifted(x_t, level, cond=None):
+                if of_x0:
+                    raw, slope = _carried_back(denoise, slope_at, x_t, level, cond)
+                else:
+                    slope = slope_at(x_t)  # first, as it is what may be refused
+                    raw = denoise(x_t, level, cond)
+                return _shifted(raw, expand(s, x_t) * slope, level)
+
+            decided = callable(scale) or not strength.is_traced(s)
+            return strength.choose(decided and strength.everywhere(s, 0), denoise, shifted)(x_t, level, cond)
 
         return guided
 
     return transform
+
+
+def _carried_back(denoise, slope_at, x_t, level, cond):
+    """Return the prediction, and the slope at its x_0 times d x_0 / d x_t."""
+
+    def x0_of(x_t):
+        raw = denoise(x_t, level, cond)
+        return raw.x0, raw
+
+    x0, back, raw = jax.vjp(x0_of, x_t, has_aux=True)
+    return raw, back(slope_at(x0))[0]
+
+
+def _shifted(raw, slope, level):
+    """Return the prediction of the score plus a slope."""
+    alpha, sigma = expand(level.alpha, slope), expand(level.sigma, slope)
+    shift = sigma * slope
+    # at alpha = 0 x_t says nothing of the class, and the shift is none
+    x0 = raw.x0 + jnp.where(alpha == 0, 0, sigma / jnp.where(alpha == 0, 1, alpha)) * shift
+    return Prediction(x0, raw.eps - shift, raw.variance)
 
 
 @checked

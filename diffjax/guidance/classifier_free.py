@@ -1,34 +1,32 @@
 """Classifier-free guidance."""
 
+from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
 from diffjax.border import checked
+from diffjax.guidance import conditions, strength
 from diffjax.guidance.chain import Transformation
-from diffjax.process import checks
-from diffjax.process.level import expand
-from diffjax.process.prediction import Denoiser, Prediction, returning_prediction
-from diffjax.types import Array, Float
+from diffjax.guidance.extrapolation import Extrapolation, Sources
+from diffjax.guidance.strength import Strength
+from diffjax.process.prediction import Denoiser
 
 
 @checked
 def classifier_free(
-    scale: float | Float[Array, ""] | Float[Array, " batch"] | None = None,
-    *,
-    weight: float | Float[Array, ""] | Float[Array, " batch"] | None = None,
-    null: Any,
+    scale: Strength | None = None, *, weight: Strength | None = None, null: Any
 ) -> Transformation:
     """Extrapolate from the unconditional prediction through the conditional one.
 
     D = D(null) + scale (D(cond) - D(null)), for x_0 and eps alike. `scale` s is that of Imagen and latent
     diffusion, `weight` w that of Ho & Salimans 2022, eq. 6, with s = 1 + w: s = 1 is the conditional model
-    and s = 0 the unconditional one. The variance is the conditional model's. What it samples is not
-    p(x) p(cond | x)^s (Bradley & Nakkiran 2024); only the score at each level is so composed.
+    and s = 0 the unconditional one. The variance is the conditional model's, and never mixed. What it samples
+    is not p(x) p(cond | x)^s (Bradley & Nakkiran 2024); only the score at each level is so composed.
+
+    Both predictions are one batched network call. Where s = 1, and where a number s = 0, there is one alone.
 
     Args:
-      scale, weight: give exactly one; a number, or `[B]`.
+      scale, weight: give exactly one; a number, `[B]`, or a function of the noise level that gives either,
+        such as `lambda level: 3.0 * (level.log_snr < 0)`.
       null: the condition that means "none": the pytree of `cond`, leaves broadcast against it.
 
     Raises:
@@ -45,42 +43,31 @@ def classifier_free(
       >>> round(float(x0[0, 0]), 4)  # 0 + 3 (1 - 0)
       3.0
     """
+    name, given, offset = one_of(scale, weight)
+    return Extrapolation(of_null(null), name, given, offset)
+
+
+def one_of(scale: Strength | None, weight: Strength | None) -> tuple[str, Any, float]:
+    """Return (name, strength, offset) of scale s or weight w = s - 1; ValueError unless one is given."""
     if (scale is None) == (weight is None):
         raise ValueError(
             f"give exactly one of scale (s) and weight (w = s - 1), got scale={scale}, weight={weight}"
         )
-    name, s_of_all = ("scale", scale) if weight is None else ("weight", 1 + weight)
-    checks.finite(name, s_of_all)
-
-    @checked
-    def transform(denoise: Denoiser) -> Denoiser:
-        denoise = returning_prediction(denoise)
-
-        def guided(x_t, level, cond=None):
-            s = expand(checks.one_each(name, s_of_all, len(x_t)), x_t)
-            both = _both(null, cond, len(x_t))
-            # A new axis and vmap: the batch axis, and so its sharding, stays as it is.
-            pair = jax.vmap(denoise, (None, None, 0))(x_t, level, both)
-            x0, eps = (out[0] + s * (out[1] - out[0]) for out in (pair.x0, pair.eps))
-            return Prediction(x0, eps, None if pair.variance is None else pair.variance[1])
-
-        return guided
-
-    return transform
+    name, given, offset = ("scale", scale, 0.0) if weight is None else ("weight", weight, 1.0)
+    strength.check(name, given)
+    return name, given, offset
 
 
-def _both(null, cond, batch):
-    """Return the null and the condition, stacked on a new axis."""
-    given, wanted = jax.tree.structure(cond), jax.tree.structure(null)
-    if given != wanted or not jax.tree.leaves(cond):
-        raise ValueError(f"cond must hold arrays in the structure of null, {wanted}; got {given}")
+def of_null(null: Any) -> Callable[[Denoiser], Sources]:
+    """Return what makes of a denoiser its predictions under the null and under the condition."""
 
-    def stack(null, cond):
-        cond, null = jnp.asarray(cond), jnp.asarray(null)
-        if cond.ndim and cond.shape[0] != batch:
-            raise ValueError(f"cond must hold [B, ...] for {batch} samples, got shape {list(cond.shape)}")
-        if jnp.issubdtype(null.dtype, jnp.inexact) and not jnp.issubdtype(cond.dtype, jnp.inexact):
-            raise ValueError(f"null must be of the kind of cond, {cond.dtype}; got {null.dtype}")
-        return jnp.stack([jnp.broadcast_to(null.astype(cond.dtype), cond.shape), cond])
+    def sources(denoise: Denoiser) -> Sources:
+        away = lambda x_t, level, cond=None: denoise(x_t, level, conditions.like(null, cond))
 
-    return jax.tree.map(stack, null, cond)
+        def both(x_t, level, cond):
+            away, towards = conditions.each(denoise, x_t, level, [conditions.like(null, cond), cond])
+            return away, towards
+
+        return Sources(lambda cond, batch: conditions.check(null, cond, batch), away, denoise, both)
+
+    return sources

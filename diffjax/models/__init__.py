@@ -2,6 +2,7 @@
 them."""
 
 from diffjax.models.conditions import ClassTable, Condition, Encoders, Labelled, merge
+from diffjax.models.dit import DiT
 from diffjax.models.embeddings import (
     fourier_features,
     octaves,
@@ -21,6 +22,7 @@ NETWORKS = {
     "mlp": MLP,
     "refinenet": RefineNet,
     "conv_energy": ConvEnergy,
+    "dit": DiT,
 }
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "ClassTable",
     "Condition",
     "ConvEnergy",
+    "DiT",
     "Encoders",
     "HalfUNet",
     "Labelled",

@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from diffjax.models.attention import attend, whole_heads
 from diffjax.models.embeddings import Order, timestep_embedding
 from diffjax.types import Array, ArrayLike, Float, Num
 
@@ -275,15 +276,7 @@ class AttentionBlock(nn.Module):
             q, k, v = h[:, :, 0], h[:, :, 1], h[:, :, 2]
         else:
             q, k, v = jnp.split(h.reshape(*h.shape[:-1], self.num_heads, -1), 3, axis=-1)
-        # XLA's by name: a fused kernel with a reverse rule of its own would refuse forward mode.
-        h = jax.nn.dot_product_attention(q, k, v, implementation="xla").reshape(tokens.shape)
+        h = attend(q, k, v).reshape(tokens.shape)
         zeros = nn.initializers.zeros
         h = nn.Dense(channels, kernel_init=zeros, dtype=self.dtype, name="proj_out")(h)
         return x + h.reshape(x.shape)
-
-
-def whole_heads(module: nn.Module, channels: int) -> None:
-    """Refuse a module whose `num_heads` do not divide the channels, by a ValueError."""
-    if channels % module.num_heads:
-        where = f"the {channels} channels of {'/'.join(module.path)}"
-        raise ValueError(f"num_heads: must divide {where}; got {module.num_heads}")

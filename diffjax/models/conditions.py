@@ -209,7 +209,8 @@ def checked_condition(
       token_features: width of the tokens that it needs; None for a network without cross-attention.
 
     Returns:
-      `cond`, its vector, map and tokens in x's dtype; an empty Condition for None.
+      `cond`, its vector, map and tokens in x's dtype, the tokens zeros where the mask hides them; an empty
+      Condition for None.
 
     Raises:
       ValueError: for a field that does not suit the network.
@@ -233,7 +234,7 @@ def checked_condition(
 
 
 def _checked_tokens(cond, x, features):
-    """Return cond with tokens [B, M, features] in x's dtype and, if there is one, a mask [B, M] of them."""
+    """Return cond with tokens [B, M, features] in x's dtype, and zeros where a mask [B, M] hides them."""
     if cond.tokens is None:
         raise ValueError(f"cond.tokens: must have shape ({len(x)}, M, {features}); got None")
     tokens = jnp.asarray(cond.tokens)
@@ -244,6 +245,8 @@ def _checked_tokens(cond, x, features):
         raise ValueError(
             f"cond.mask: must be bool of shape {tokens.shape[:2]}; got {mask.dtype} of shape {mask.shape}"
         )
+    if mask is not None:  # not even NaN of padding gets into a gradient of what projects them
+        tokens = jnp.where(mask[..., None], tokens, 0)
     return cond._replace(tokens=tokens)
 
 

@@ -4,11 +4,11 @@ import math
 from typing import Any, Literal
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from diffjax.border import checked
-from diffjax.models.blocks import GroupNorm, single, whole_heads
+from diffjax.models.attention import attend, whole_heads
+from diffjax.models.blocks import GroupNorm, single
 from diffjax.models.conditions import Condition, counts
 from diffjax.models.levels import Levels
 from diffjax.types import Array, ArrayLike, Float
@@ -135,7 +135,5 @@ class AttentionPool(nn.Module):
         h = h + self.param(place, start, h.shape[1:])
         h = nn.Dense(3 * channels, dtype=self.dtype, name="qkv_proj")(h)
         q, k, v = jnp.split(h.reshape(*h.shape[:-1], 3 * self.num_heads, -1), 3, axis=2)
-        # XLA's by name: a fused kernel with a reverse rule of its own would refuse forward mode.
-        h = jax.nn.dot_product_attention(q[:, :1], k, v, implementation="xla")
-        h = h.reshape(len(x), channels).astype(x.dtype)
+        h = attend(q[:, :1], k, v).reshape(len(x), channels).astype(x.dtype)
         return nn.Dense(self.features, name="c_proj")(h)

@@ -1,13 +1,14 @@
 """Where the pixels of an image attend to a condition's tokens (NHWC)."""
 
 import math
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
-from diffjax.models.blocks import GroupNorm, whole_heads
+from diffjax.models.attention import Attention
+from diffjax.models.blocks import GroupNorm
 from diffjax.types import Array, Bool, Float
 
 
@@ -39,7 +40,6 @@ class SpatialTransformer(nn.Module):
     ) -> Float[Array, "batch height width channels"]:
         """Map x [B, H, W, C], tokens [B, M, D] and their mask [B, M] to x's shape."""
         channels = x.shape[-1]
-        whole_heads(self, channels)
         h = GroupNorm(self.num_groups, 1e-6, name="norm")(x)
         h = h.reshape(len(x), math.prod(x.shape[1:-1]), channels)
         h = nn.Dense(channels, dtype=self.dtype, name="project_in")(h)
@@ -71,48 +71,10 @@ class TransformerBlock(nn.Module):
     ) -> Float[Array, "batch pixels channels"]:
         """Map x [B, N, C], tokens [B, M, D] and their mask [B, M] to [B, N, C]."""
         norm = lambda name, h: nn.LayerNorm(1e-5, use_fast_variance=False, name=name)(h).astype(x.dtype)
-        h = norm("norm1", x)
-        x = x + CrossAttention(self.num_heads, self.dtype, name="attn1")(h, h)
-        x = x + CrossAttention(self.num_heads, self.dtype, name="attn2")(norm("norm2", x), tokens, mask)
+        attention = partial(Attention, self.num_heads, bias=False, dtype=self.dtype)
+        x = x + attention(name="attn1")(norm("norm1", x))
+        x = x + attention(name="attn2")(norm("norm2", x), tokens, mask)
         h = nn.Dense(8 * x.shape[-1], dtype=self.dtype, name="ff_in")(norm("norm3", x))
         h, gate = jnp.split(h, 2, axis=-1)  # GEGLU: Shazeer 2020, equation (6)
         h = h * nn.gelu(gate, approximate=False)
         return x + nn.Dense(x.shape[-1], dtype=self.dtype, name="ff_out")(h)
-
-
-class CrossAttention(nn.Module):
-    """Let one sequence attend to another.
-
-    What the mask leaves out is not seen, whatever it holds: it has weight 0 in the softmax, and where a row
-    has nothing left, its values are zero.
-
-    Attributes:
-      num_heads: heads; must divide the channels.
-      dtype: dtype of the products; None follows the input.
-
-    Reference: Rombach et al. 2022, section 3.3.
-    """
-
-    num_heads: int
-    dtype: Any = None
-
-    @nn.compact
-    def __call__(
-        self,
-        x: Float[Array, "batch pixels channels"],
-        tokens: Float[Array, "batch length token_features"],
-        mask: Bool[Array, "batch length"] | None = None,
-    ) -> Float[Array, "batch pixels channels"]:
-        """Map x [B, N, C], tokens [B, M, D] and their mask [B, M] to [B, N, C]."""
-        channels = x.shape[-1]
-        if mask is not None:
-            tokens, mask = jnp.where(mask[..., None], tokens, 0), mask[:, None, None, :]
-
-        def heads(name, h):
-            h = nn.Dense(channels, use_bias=False, dtype=self.dtype, name=name)(h)
-            return h.reshape(*h.shape[:-1], self.num_heads, -1)
-
-        q, k, v = heads("to_q", x), heads("to_k", tokens), heads("to_v", tokens)
-        # XLA's by name: a fused kernel with a reverse rule of its own would refuse forward mode.
-        h = jax.nn.dot_product_attention(q, k, v, mask=mask, implementation="xla").reshape(x.shape)
-        return nn.Dense(channels, dtype=self.dtype, name="to_out")(h)

@@ -15,7 +15,6 @@ mean is in `diffusers_config`.
 
 import re
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -24,10 +23,10 @@ import numpy as np
 from diffjax.border import checked
 from diffjax.models.conditions import Labelled
 from diffjax.models.published import Contextual
-from diffjax.pretrained import diffusers_config, renaming
+from diffjax.pretrained import diffusers_config, layers
 from diffjax.pretrained.diffusers_config import ListedUNet
-from diffjax.pretrained.guided_diffusion import TRANSFORMER, dotted
-from diffjax.pretrained.renaming import Place, struct
+from diffjax.pretrained.guided_diffusion import TRANSFORMER, inside
+from diffjax.pretrained.layers import layer, struct
 
 _ENDS = {
     "embed/time_0": "time_embedding.linear_1",
@@ -46,7 +45,6 @@ _RESIDUAL = {
     "skip": ("conv_shortcut",),
 }
 _PIXELS = {"norm": ("group_norm",), "qkv": ("to_q", "to_k", "to_v"), "proj_out": ("to_out.0",)}
-_TOKENS = {ours: (theirs,) for ours, theirs in TRANSFORMER.items()}
 _RESAMPLE = {**_RESIDUAL, "op": ("conv",)}
 _OLD = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
@@ -98,7 +96,7 @@ def convert(
     labelled = isinstance(module, Labelled)
     unet = module.network if labelled else module
     inputs = (*_image(unet, config, 3), *[struct(1, dtype=jnp.int32)] * labelled)
-    return module, renaming.convert(module, inputs, _renamed(tensors), _places(unet, config))
+    return module, layers.convert(module, inputs, _renamed(tensors), _layers(unet, config))
 
 
 @checked
@@ -110,7 +108,7 @@ def convert_conditional(
     unet = module.network
     label = None if module.num_classes is None else struct(1, dtype=jnp.int32)
     inputs = (*_image(unet, config, 4), struct(1, 1, unet.token_features), None, label)
-    return module, renaming.convert(module, inputs, _renamed(tensors), _places(unet, config))
+    return module, layers.convert(module, inputs, _renamed(tensors), _layers(unet, config))
 
 
 @checked
@@ -118,14 +116,14 @@ def export(variables: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str,
     """Make a `UNet2DModel`'s state dict from our parameters: the inverse of `convert`."""
     module = build(config)
     unet = module.network if isinstance(module, Labelled) else module
-    return renaming.export(variables, _places(unet, config))
+    return layers.export(variables, _layers(unet, config))
 
 
 @checked
 def export_conditional(variables: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Make a `UNet2DConditionModel`'s state dict from our parameters: the inverse of
     `convert_conditional`."""
-    return renaming.export(variables, _places(build_conditional(config).network, config))
+    return layers.export(variables, _layers(build_conditional(config).network, config))
 
 
 def _public(config):
@@ -144,23 +142,19 @@ def _renamed(tensors):
     return {old.sub(lambda m: f"{m[1]}.{_OLD[m[2]]}.", name): array for name, array in tensors.items()}
 
 
-def _places(unet, config):
+def _layers(unet, config):
     linear = config.get("use_linear_projection", False)
-    project = {"project_in": 0 if linear else 2, "project_out": 0 if linear else 2}
-    return partial(_place, _blocks(unet), {"skip": 2, **project})
+    pointwise = {"skip": 2, "project_in": 0 if linear else 2, "project_out": 0 if linear else 2}
+    blocks = _blocks(unet)
 
+    def find(path):
+        if path in _ENDS:
+            return layer(_ENDS[path])
+        block, _, inner = path.partition("/")
+        theirs, known = blocks[block]
+        return layer(*(f"{theirs}.{name}" for name in inside(inner, known)), axes=pointwise.get(inner, 0))
 
-def _place(blocks, pointwise, path):
-    layer, leaf = path.removeprefix("params/").removeprefix("network/").rsplit("/", 1)
-    leaf = "bias" if leaf == "bias" else "weight"
-    if layer in _ENDS:
-        return Place((f"{_ENDS[layer]}.{leaf}",))
-    block, *inner = layer.split("/")
-    (theirs, names), last = blocks[block], inner[-1]
-    within = [dotted(part) for part in inner[:-1]]
-    lasts = names.get(last, (last,))
-    axes = pointwise.get(last, 0) if leaf == "weight" else 0
-    return Place(tuple(".".join([theirs, *within, name, leaf]) for name in lasts), axes)
+    return find
 
 
 def _blocks(unet):
@@ -171,7 +165,7 @@ def _blocks(unet):
         found[f"{ours}_0"] = (f"{theirs}.resnets.{j}", _RESIDUAL)
         attention = unet.attention(level, way)
         if attention is not None:
-            found[f"{ours}_1"] = (f"{theirs}.attentions.{j}", _TOKENS if attention.depth else _PIXELS)
+            found[f"{ours}_1"] = (f"{theirs}.attentions.{j}", TRANSFORMER if attention.depth else _PIXELS)
 
     levels, n = len(unet.channel_mult), 1
     for level in range(levels):

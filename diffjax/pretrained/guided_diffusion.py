@@ -7,7 +7,7 @@ input_blocks.3.1.qkv                       input_blocks_3_1/qkv
 out.0, out.2                               out_norm, out_conv
 
 A network with classes is a `Labelled` one: ours is then below network/, and label_emb is label/embedding.
-`SuperResModel` is always below network/. Layouts are those of `renaming`.
+`SuperResModel` is always below network/. Layouts are those of `layers`.
 """
 
 import re
@@ -25,41 +25,46 @@ from diffjax.models.half_unet import HalfUNet
 from diffjax.models.levels import Levels
 from diffjax.models.published import SuperResolution
 from diffjax.models.unet import UNet
-from diffjax.pretrained import renaming
-from diffjax.pretrained.renaming import Place, struct
+from diffjax.pretrained import layers
+from diffjax.pretrained.layers import Layer, layer, struct
 
-# Layers by our path: their name, and the spatial axes of what is a 1x1 convolution there.
 _ENDS = {
-    "embed/time_0": ("time_embed.0", 0),
-    "embed/time_1": ("time_embed.2", 0),
-    "label": ("label_emb", 0),
-    "out_norm": ("out.0", 0),
-    "out_conv": ("out.2", 0),
+    "embed/time_0": layer("time_embed.0"),
+    "embed/time_1": layer("time_embed.2"),
+    "label": layer("label_emb"),
+    "out_norm": layer("out.0"),
+    "out_conv": layer("out.2"),
 }
 _POOL_ENDS = {
-    "adaptive": {"out": ("out.3", 2)},
+    "adaptive": {"out": layer("out.3", axes=2)},
     "attention": {
-        "out": ("out.2", 0),
-        "out/qkv_proj": ("out.2.qkv_proj", 1),
-        "out/c_proj": ("out.2.c_proj", 1),
+        "out": layer("out.2"),
+        "out/qkv_proj": layer("out.2.qkv_proj", axes=1),
+        "out/c_proj": layer("out.2.c_proj", axes=1),
     },
-    "spatial": {"out_hidden": ("out.0", 0), "out": ("out.2", 0)},
-    "spatial_v2": {"out_hidden": ("out.0", 0), "out_norm": ("out.1", 0), "out": ("out.3", 0)},
+    "spatial": {"out_hidden": layer("out.0"), "out": layer("out.2")},
+    "spatial_v2": {"out_hidden": layer("out.0"), "out_norm": layer("out.1"), "out": layer("out.3")},
+}
+# Layers by their path in a block.
+TRANSFORMER = {
+    "project_in": ("proj_in",),
+    "project_out": ("proj_out",),
+    "attn1/qkv": ("attn1.to_q", "attn1.to_k", "attn1.to_v"),
+    "attn1/out": ("attn1.to_out.0",),
+    "attn2/q": ("attn2.to_q",),
+    "attn2/kv": ("attn2.to_k", "attn2.to_v"),
+    "attn2/out": ("attn2.to_out.0",),
+    "ff_in": ("ff.net.0.proj",),
+    "ff_out": ("ff.net.2",),
 }
 _INSIDE = {
-    "in_norm": "in_layers.0",
-    "in_conv": "in_layers.2",
-    "emb": "emb_layers.1",
-    "out_norm": "out_layers.0",
-    "out_conv": "out_layers.3",
-    "skip": "skip_connection",
-}
-TRANSFORMER = {
-    "project_in": "proj_in",
-    "project_out": "proj_out",
-    "to_out": "to_out.0",
-    "ff_in": "ff.net.0.proj",
-    "ff_out": "ff.net.2",
+    **TRANSFORMER,
+    "in_norm": ("in_layers.0",),
+    "in_conv": ("in_layers.2",),
+    "emb": ("emb_layers.1",),
+    "out_norm": ("out_layers.0",),
+    "out_conv": ("out_layers.3",),
+    "skip": ("skip_connection",),
 }
 # Our matrix products that are 1x1 convolutions there, and the number of their spatial axes.
 POINTWISE = {"skip": 2, "qkv": 1, "proj_out": 1, "project_in": 2, "project_out": 2}
@@ -208,7 +213,7 @@ def convert(
     inputs = _inputs(config)
     if isinstance(module, Labelled):
         inputs = (*inputs, struct(1, dtype=jnp.int32))
-    return module, renaming.convert(module, inputs, tensors, place)
+    return module, layers.convert(module, inputs, tensors, layer_of)
 
 
 @checked
@@ -219,14 +224,14 @@ def convert_super_resolution(
     module = build_super_resolution(config)
     x, t = _inputs(config)
     label = None if module.num_classes is None else struct(1, dtype=jnp.int32)
-    return module, renaming.convert(module, (x, t, x, label), tensors, place)
+    return module, layers.convert(module, (x, t, x, label), tensors, layer_of)
 
 
 @checked
 def convert_classifier(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> tuple[HalfUNet, dict]:
     """Make our network and its parameters from an `EncoderUNetModel`'s; see `convert`."""
     module = build_classifier(config)
-    return module, renaming.convert(module, _inputs(config), tensors, _with_pool(module.pool))
+    return module, layers.convert(module, _inputs(config), tensors, _with_pool(module.pool))
 
 
 @checked
@@ -239,30 +244,34 @@ def export(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     Returns:
       numpy arrays by guided-diffusion's names, in its layouts.
     """
-    return renaming.export(variables, place)
+    return layers.export(variables, layer_of)
 
 
 @checked
 def export_classifier(variables: Mapping[str, Any], pool: str) -> dict[str, np.ndarray]:
     """Make the state dict of an `EncoderUNetModel` with that pool: the inverse of `convert_classifier`."""
-    return renaming.export(variables, _with_pool(pool))
+    return layers.export(variables, _with_pool(pool))
 
 
-def place(
+def layer_of(
     path: str,
-    ends: Mapping[str, tuple[str, int]] = _ENDS,
+    ends: Mapping[str, Layer] = _ENDS,
     pointwise: Mapping[str, int] = POINTWISE,
-) -> Place:
-    """Return where one of our parameters is in a state dict of guided-diffusion or of latent diffusion."""
-    layer, leaf = path.removeprefix("params/").removeprefix("network/").rsplit("/", 1)
-    if layer in ends:
-        name, axes = ends[layer]
-    else:
-        block, *inner = layer.split("/")
-        named = [_INSIDE.get(part) or TRANSFORMER.get(part) or dotted(part) for part in inner]
-        name, axes = ".".join([dotted(block), *named]), pointwise.get((inner or [block])[-1], 0)
-    leaf = leaf if leaf in ("bias", "positional_embedding") else "weight"
-    return Place((f"{name}.{leaf}",), axes if leaf == "weight" else 0)
+) -> Layer:
+    """Return which layer of guided-diffusion's or of latent diffusion's networks is at a path of ours."""
+    if path in ends:
+        return ends[path]
+    block, _, inner = path.partition("/")
+    names = (f"{dotted(block)}.{name}".removesuffix(".") for name in inside(inner, _INSIDE))
+    return layer(*names, axes=pointwise.get(inner, 0))
+
+
+def inside(path: str, known: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the names of a layer by its path in a block, also below "transformer_blocks_0/"."""
+    block, _, inner = path.partition("/")
+    if not block.startswith("transformer_blocks_"):
+        return known.get(path, (path,))
+    return tuple(f"{dotted(block)}.{name}" for name in known.get(inner, (inner,)))
 
 
 def dotted(part: str) -> str:
@@ -271,7 +280,7 @@ def dotted(part: str) -> str:
 
 
 def _with_pool(pool):
-    return partial(place, ends={**_ENDS, **_POOL_ENDS[pool]})
+    return partial(layer_of, ends={**_ENDS, **_POOL_ENDS[pool]})
 
 
 def _inputs(config):

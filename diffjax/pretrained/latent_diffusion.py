@@ -5,6 +5,8 @@ It grew from guided-diffusion's and has its names; what is new there:
 theirs                                          ours
 input_blocks.1.1.proj_in                        network/input_blocks_1_1/project_in
 input_blocks.1.1.transformer_blocks.0.attn1     network/input_blocks_1_1/transformer_blocks_0/attn1
+....attn1.to_q, to_k, to_v; to_out.0            .../qkv, side by side; out
+....attn2.to_q; to_k, to_v; to_out.0            .../q; kv, side by side; out
 ....ff.net.0.proj, ff.net.2                     .../ff_in, ff_out
 """
 
@@ -20,8 +22,8 @@ from diffjax.border import checked
 from diffjax.models.conditions import Labelled
 from diffjax.models.published import Contextual
 from diffjax.models.unet import UNet
-from diffjax.pretrained import guided_diffusion, renaming
-from diffjax.pretrained.renaming import struct
+from diffjax.pretrained import guided_diffusion, layers
+from diffjax.pretrained.layers import struct
 
 _NEW = (
     *("use_spatial_transformer", "transformer_depth", "context_dim", "n_embed", "legacy"),
@@ -141,15 +143,15 @@ def convert(
     if isinstance(module, Contextual):
         inputs += [struct(1, 1, config["context_dim"]), None]
     inputs += [] if classes is None else [struct(1, dtype=jnp.int32)]
-    return module, renaming.convert(module, tuple(inputs), tensors, _places(config))
+    return module, layers.convert(module, tuple(inputs), tensors, _layers(config))
 
 
 @checked
 def export(variables: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Make latent diffusion's state dict from our parameters: the inverse of `convert`."""
-    return renaming.export(variables, _places(config))
+    return layers.export(variables, _layers(config))
 
 
-def _places(config):
+def _layers(config):
     linear = {"project_in": 0, "project_out": 0} if config.get("use_linear_in_transformer") else {}
-    return partial(guided_diffusion.place, pointwise={**guided_diffusion.POINTWISE, **linear})
+    return partial(guided_diffusion.layer_of, pointwise={**guided_diffusion.POINTWISE, **linear})

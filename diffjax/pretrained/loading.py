@@ -8,7 +8,16 @@ from typing import Any
 import flax.linen as nn
 
 from diffjax.border import checked
-from diffjax.pretrained import diffusers_unet, guided_diffusion, inception, latent_diffusion, lpips
+from diffjax.pretrained import (
+    diffusers_dit,
+    diffusers_unet,
+    dit,
+    guided_diffusion,
+    inception,
+    latent_diffusion,
+    lpips,
+    text,
+)
 from diffjax.pretrained.files import WrongTensors, one_file, read_tensors
 
 # (tensors, config) for networks that the tensors do not describe in full, (tensors) for the others.
@@ -19,6 +28,11 @@ _CONFIGURED = {
     "ldm_unet_xattn": latent_diffusion.convert,
     "diffusers_unet2d": diffusers_unet.convert,
     "diffusers_unet2d_cond": diffusers_unet.convert_conditional,
+    "dit": dit.convert,
+    "diffusers_dit": diffusers_dit.convert,
+    "bert": text.bert,
+    "clip_text": text.clip_text,
+    "t5_encoder": text.t5,
 }
 _FIXED = {
     "inception_v3_fid": inception.convert,
@@ -49,11 +63,16 @@ def load(
           there are classes.
         - "diffusers_unet2d": diffusers' `UNet2DModel`, called as "guided_diffusion_unet" is.
         - "diffusers_unet2d_cond": diffusers' `UNet2DConditionModel`, called as "ldm_unet_xattn" is.
+        - "dit", "diffusers_dit": the published DiT, and the one of diffusers; `module.apply(variables, x, t,
+          label)`, where the label after the last class is none.
         - "inception_v3_fid": the InceptionV3 of FID; `module.apply(variables, images)`.
         - "lpips_alexnet", "lpips_vgg16": feature maps and the weights of `diffjax.evaluation.lpips`;
           `module.apply(variables, x)`.
-      config: of the U-Nets, the arguments the original network was built with, under their original names:
-        the tensors do not say all of them, such as the number of attention heads. None for the others.
+        - "bert", "clip_text", "t5_encoder": text models; `module.apply(variables, ids, mask)` gives the
+          hidden states after the last normalisation.
+      config: of the U-Nets, DiTs and text models, the arguments the original network was built with, under
+        their original names (of a text model its `config.json`): the tensors do not say all of them, such as
+        the number of attention heads. None for the others.
 
     Returns:
       (module, variables), which on NHWC images equal the original network.

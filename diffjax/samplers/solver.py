@@ -140,18 +140,3 @@ def _require_finite(rows, times):
                 f"times must lie where the schedule is finite: the step from t = {times[at]:g} has "
                 f"{field[bad].flat[0]} for {name or 'a coefficient'}"
             )
-
-
-@checked
-def network_calls(solver: Solver, rows: Rows) -> int:
-    """Return how many times a walk along the planned rows calls the network.
-
-    Example:
-      >>> from diffjax import samplers
-      >>> from diffjax.process import schedules
-      >>> noise, times = schedules.edm(), samplers.grids.karras(5, 0.01, 80.0)
-      >>> samplers.network_calls(samplers.edm_heun(), samplers.plan(noise, samplers.edm_heun(), times))
-      9
-    """
-    steps = len(jax.tree.leaves(rows.steps)[0])
-    return solver.nfe * steps + (0 if rows.last is None else solver.last_nfe)

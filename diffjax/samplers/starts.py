@@ -117,6 +117,33 @@ def start_from(
     return forward.perturb(x0, jax.vmap(draw)(keys), level)
 
 
+@checked
+def times_from(times: Times, strength: float) -> np.ndarray:
+    """Return the times that an edit walks: the last `strength` of a grid's steps (Meng et al. 2022, SDEdit).
+
+    Start there by `start_from(key, schedule, x0, times_from(times, strength)[0])`. What costs is the steps
+    that are left. At strength 1 the whole grid is walked, and what is kept of x0 is what noise at its first
+    time leaves: on most schedules, nothing.
+
+    Args:
+      times: N + 1 decreasing host numbers.
+      strength: in (0, 1]; round(strength N) steps are left, at least one.
+
+    Raises:
+      ValueError: for a strength outside (0, 1].
+
+    Example:
+      >>> from diffjax import samplers
+      >>> samplers.times_from([1.0, 0.75, 0.5, 0.25, 0.0], strength=0.5).tolist()
+      [0.5, 0.25, 0.0]
+    """
+    if not 0 < strength <= 1:
+        raise ValueError(f"strength must be in (0, 1], got {strength:g}")
+    times = np.asarray(times, np.float64)
+    steps = max(1, round(strength * (len(times) - 1)))
+    return times[-(steps + 1) :]
+
+
 def carried(x: Any) -> Array:
     """Return x as walks carry it: in float32 at least, whatever a network computes in."""
     return jnp.asarray(x, at_least_float32(x))

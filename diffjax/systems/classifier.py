@@ -156,8 +156,8 @@ def _request(num_classes, names):
 
     def encode(variables, request, keep=None):
         del variables
-        label = request["label"]
-        return label if keep is None else jnp.where(keep["label"], label, num_classes)
+        label, told = request["label"], None if keep is None else keep.get("label")
+        return label if told is None else jnp.where(told, label, num_classes)
 
     return requests.labels(num_classes, 1, names=names).conditioning._replace(encode=encode)
 

@@ -27,28 +27,28 @@ from diffjax.process.prediction import Reading
 from diffjax.process.schedules import Chain, Schedule
 from diffjax.systems import networks, read
 from diffjax.systems.options import call, fill, pick, require, section
-from diffjax.systems.requests import Requests, nothing
+from diffjax.systems.requests import Requests, nothing, prepared
 from diffjax.training.system import Pass, System, Update, from_loss
 from diffjax.types import Array
 
 Loss = Callable[..., tuple[Array, dict]]  # what `ddpm` takes as its loss
 
-SECTIONS = ("data", "schedule", "model", "objective", "sampler")
-IDENTITY = ("data", "schedule", "model")
+NEEDED = ("data", "schedule", "model", "objective", "sampler")
+SECTIONS = (*NEEDED, "conditions")
+IDENTITY = ("data", "schedule", "model", "conditions")
 
 
 def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
-    """Build the system of a config with sections `SECTIONS`."""
-    del folder
-    require(config, *SECTIONS)
+    """Build the system of a config with sections `SECTIONS`, of which it needs `NEEDED`."""
+    require(config, *NEEDED)
     noise, module = read.schedule(config), read.network(config)
     reading, sampler = read.reading(config, noise), read.sampler(config, noise)
-    options = section(config, "objective", "kind", "preconditioning", "times", "label_dropout")
+    options = section(config, "objective", "kind", "preconditioning", "times", *read.DROPS)
     loss, variance = _loss(options, noise, reading, "preconditioning" in config.objective)
     return fill(
         "objective", ddpm, options, module, noise, sampler,
         shape=read.shape(config), gives=read.gives(config), reading=reading,
-        requests=read.request(config, module), loss=loss, times=read.times(config, noise),
+        requests=read.request(config, module, folder), loss=loss, times=read.times(config, noise),
         bound_variance=_bound_variance(config, noise, variance),
     )  # fmt: skip
 
@@ -94,15 +94,15 @@ def ddpm(
     request, weight = requests.conditioning, sampler.guidance_weight
     if weight and not requests.has_null:
         raise ValueError(
-            "guidance_weight needs a class-conditional model trained with label_dropout > 0, "
-            f"got {weight} without"
+            "guidance_weight needs a class-conditional model trained with label_dropout > 0, or another "
+            f"condition with a drop; got {weight} without"
         )
     _require_start(reading, schedule, sampler.times)
     chain = schedule.num_steps is not None
     loss, times = loss or simple(), times or objectives.stateless(objectives.uniform(schedule))
     rows = samplers.plan(schedule, sampler.solver, sampler.times)
     table = objectives.step_table(cast(Chain, schedule)) if chain else None
-    inputs = networks.inputs(shape)
+    inputs = networks.inputs(shape, module)
 
     def init(key, batch, frozen):
         del batch, frozen  # the network is initialised alike, whatever the data are
@@ -159,6 +159,7 @@ def ddpm(
         # the state of a network (batch statistics) is no mean over rows
         updates=(Update("network", params, from_loss(total, params), rowwise=names == params),),
         serves=names,
+        prepare=prepared(requests),
         request=request,
         passes=(Pass("walk", walk, {"network": sampler.network_calls()}),),
         gives=gives,

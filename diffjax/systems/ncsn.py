@@ -16,11 +16,12 @@ from diffjax.objectives import weightings
 from diffjax.process.prediction import Reading
 from diffjax.process.schedules import Schedule
 from diffjax.systems import read
-from diffjax.systems.ddpm import IDENTITY as IDENTITY
-from diffjax.systems.ddpm import SECTIONS as SECTIONS
 from diffjax.systems.ddpm import ddpm
 from diffjax.systems.options import fill, require, section
 from diffjax.training.system import System
+
+SECTIONS = ("data", "schedule", "model", "objective", "sampler")
+IDENTITY = ("data", "schedule", "model")
 
 
 def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:

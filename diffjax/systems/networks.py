@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from diffjax.models.conditions import Condition
 from diffjax.training.system import Variables
 
 NETWORK = "network"
@@ -99,10 +100,18 @@ def of(module, variables: Variables, key: jax.Array | None = None) -> Callable:
     return evaluating(module, variables) if key is None else training(module, variables, key)[0]
 
 
-def inputs(shape: tuple[int, ...]) -> tuple[Any, ...]:
-    """Return shapes of a network's x, t and condition, for one example of this shape."""
+def inputs(shape: tuple[int, ...], module=None) -> tuple[Any, ...]:
+    """Return shapes of a network's x, t and condition, for one example of this shape.
+
+    The condition is what the module cannot do without, by its `map_channels` and `token_features`.
+    """
     floats = lambda *dims: jax.ShapeDtypeStruct(dims, jnp.float32)
-    return floats(1, *shape), floats(1), None
+    channels, width = getattr(module, "map_channels", 0), getattr(module, "token_features", None)
+    cond = Condition(
+        tokens=floats(1, 1, width) if width else None,
+        map=floats(1, *shape[:-1], channels) if channels else None,
+    )
+    return floats(1, *shape), floats(1), cond if jax.tree.leaves(cond) else None
 
 
 def zeros(shapes: Any) -> Any:

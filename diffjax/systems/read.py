@@ -1,6 +1,7 @@
 """Readers of config sections that systems share: strings become functions here, and nowhere below."""
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -13,7 +14,7 @@ from diffjax.border import checked
 from diffjax.objectives import weightings
 from diffjax.process import prediction, schedules
 from diffjax.samplers import listing, starts
-from diffjax.systems import networks, requests
+from diffjax.systems import conditions, networks, requests
 from diffjax.systems.options import call, is_section, named, number, optional, pick, require, section
 from diffjax.training import ema, optimizer
 from diffjax.training.system import System, require_updates
@@ -46,6 +47,7 @@ _TIMES = {
     **_OWN_TIMES,
 }
 _THRESHOLDS = {"static": guidance.clip, "dynamic": guidance.dynamic_threshold}
+DROPS = ("label_dropout", "condition_dropout")  # of config.objective, read by `request`
 _EMA = {"constant": ema.constant, "warmed_up": ema.warmed_up, "inverse_power": ema.inverse_power}
 
 
@@ -81,8 +83,11 @@ def shape(config: ConfigDict) -> tuple[int, ...]:
 
 
 def gives(config: ConfigDict) -> str:
-    """Return what a model of the data makes: "images" [H, W, C] or "points"."""
-    return "images" if len(shape(config)) == 3 else "points"
+    """Return what a model of the data makes: "images" [H, W, 1 or 3], "embeddings" (latents) or "points"."""
+    sizes = shape(config)
+    if len(sizes) != 3:
+        return "points"
+    return "images" if sizes[-1] in (1, 3) else "embeddings"
 
 
 def network(config: ConfigDict) -> nn.Module:
@@ -98,7 +103,7 @@ def network(config: ConfigDict) -> nn.Module:
             f"model.{name}", value, least=0 if name in ("frequencies", "dropout", "time_shift") else 1
         )
     module = call("model", checked(make), options)
-    call("model", networks.served, {}, module, *networks.inputs(shape(config)))
+    call("model", networks.served, {}, module, *networks.inputs(shape(config), module))
     return module
 
 
@@ -112,28 +117,46 @@ def _check_size(name, value, least):
         raise ValueError(f"{name} must be a finite number above 0, got {value!r}")
 
 
-def request(config: ConfigDict, module: nn.Module) -> requests.Requests:
-    """Build what the model is asked: the labels of `model.num_classes`, dropped by `objective.label_dropout`.
+def request(config: ConfigDict, module: nn.Module, folder: str | Path | None = None) -> requests.Requests:
+    """Build what the model is asked: the labels of `model.num_classes`, and the parts of `config.conditions`.
+
+    Training hides labels by `objective.label_dropout`, another part by its own `drop`, and all at once by
+    `objective.condition_dropout`.
 
     Args:
       config: of a run.
       module: the network, which says how wide a vector it takes.
+      folder: of the run.
     """
+    together = number("objective.condition_dropout", config.objective.get("condition_dropout", 0.0), 0, 1)
+    labelled = _labelled(config, module, together > 0)
+    asked = {} if labelled is None else {requests.LABEL: labelled}
+    drops = {requests.LABEL: config.objective.get("label_dropout", 0.0)}
+    more, own = conditions.parts(config, module, shape(config), together > 0, folder)
+    conditions.require_maps(module, asked | more)
+    if not asked and not more:
+        if together:
+            raise ValueError("objective.condition_dropout needs a model with conditions (config.conditions)")
+        return requests.Requests()
+    return requests.of_parts(asked | more, drops | own, together)
+
+
+def _labelled(config, module, null):
+    """Return the part of class labels, or None of a model without."""
     rows = config.model.get("num_classes")
     dropout = number("objective.label_dropout", config.objective.get("label_dropout", 0.0), 0, 1)
     if not rows:
         if dropout:
             raise ValueError("objective.label_dropout needs a class-conditional model (model.num_classes)")
-        return requests.Requests()
+        return None
     require(config, "data.num_classes")
-    num_classes = config.data.num_classes
-    null = " (one more for the null label of label_dropout)" if dropout > 0 else ""
-    if rows != num_classes + (dropout > 0):
-        raise ValueError(f"model.num_classes must be {num_classes + (dropout > 0)}{null}, got {rows}")
+    num_classes, null = config.data.num_classes, null or dropout > 0
+    told = " (one more for the null label of label_dropout)" if null else ""
+    if rows != num_classes + null:
+        raise ValueError(f"model.num_classes must be {num_classes + null}{told}, got {rows}")
     if getattr(module, "vector_features", None) is None:
         raise ValueError(f"model.num_classes must be left out: {config.model.name!r} takes no classes")
-    names = config.data.get("class_names")
-    return requests.labels(num_classes, module.vector_features, dropout, names)
+    return requests.classes(num_classes, module.vector_features, null, config.data.get("class_names"))
 
 
 def schedule(config: ConfigDict) -> schedules.Schedule:

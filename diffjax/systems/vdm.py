@@ -25,22 +25,29 @@ from diffjax.process.prediction import Reading
 from diffjax.process.schedules import Schedule
 from diffjax.systems import networks, read
 from diffjax.systems.options import call, fill, require, section
-from diffjax.systems.requests import Requests
+from diffjax.systems.requests import Requests, prepared
 from diffjax.training.system import Pass, System, Update, from_loss
 
-SECTIONS = ("data", "schedule", "model", "objective", "sampler")
-IDENTITY = ("data", "schedule", "model")
+NEEDED = ("data", "schedule", "model", "objective", "sampler")
+SECTIONS = (*NEEDED, "conditions")
+IDENTITY = ("data", "schedule", "model", "conditions")
 _DRAWS = 64  # of time and noise for each measured image, a network call each
 
 
 def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
-    """Build the system of a config with sections `SECTIONS`; schedule "learned" is trained."""
-    del folder
-    require(config, *SECTIONS, "schedule.name")
+    """Build the system of a config with sections `SECTIONS`, of which it needs `NEEDED`.
+
+    Schedule "learned" is trained.
+    """
+    require(config, *NEEDED, "schedule.name")
     trainable = _trainable(config)
     start, module, options = trainable.start, read.network(config), section(config, "objective", "kind")
-    if options.pop("label_dropout", 0.0):
-        raise ValueError("objective.label_dropout is not for system 'vdm', which is not guided")
+    for name in read.DROPS:
+        if options.pop(name, 0.0):
+            raise ValueError(f"objective.{name} is not for system 'vdm', which is not guided")
+    requests = read.request(config, module, folder)
+    if requests.has_null:
+        raise ValueError("conditions.<part>.drop is not for system 'vdm', which is not guided")
     sampler = read.sampler(config, start)
     if sampler.guidance_weight:
         raise ValueError("sampler.guidance_weight is not for system 'vdm'")
@@ -49,7 +56,7 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     return fill(
         "objective", vdm, options, module, trainable, sampler, shape=read.shape(config), gives=gives,
         reading=read.kind(config, start, ask=lambda level: -level.log_snr),
-        requests=read.request(config, module), values=values,
+        requests=requests, values=values,
     )  # fmt: skip
 
 
@@ -150,7 +157,7 @@ def vdm(
     requests = Requests() if requests is None else requests
     request, span = requests.conditioning, trainable.start.t_max - trainable.start.t_min
     draw_times = objectives.low_discrepancy(trainable.start)
-    inputs = networks.inputs(shape)
+    inputs = networks.inputs(shape, module)
     networks.require_params_alone(module, *inputs)
     schedule_of = lambda v: trainable.schedule(v.params["schedule"])
 
@@ -216,6 +223,7 @@ def vdm(
         init=init,
         updates=(Update("network", params, from_loss(total, params)),),
         serves=params,
+        prepare=prepared(requests),
         request=request,
         passes=(Pass("walk", walk, {"network": sampler.network_calls()}),),
         gives=gives,

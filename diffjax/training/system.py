@@ -109,6 +109,7 @@ class Conditioning(NamedTuple):
       encode: `(variables, request, keep=None) -> Condition | None`, once a walk; where `keep[part]` is False
         the part's null stands in its place.
       describe: `request -> strings [n]` for pictures, or None.
+      pictures: `request -> [uint8 images [n, h, w, C], ...]` of what is asked, to stand beside samples.
     """
 
     parts: Mapping[str, Part] = {}
@@ -118,6 +119,7 @@ class Conditioning(NamedTuple):
     drop: Callable[..., Mapping[str, jax.Array]] | None = None
     encode: Callable[..., Any] = lambda variables, request, keep=None: None
     describe: Callable[[Request], Sequence[str] | None] = lambda request: None
+    pictures: Callable[[Request], Sequence[Any]] = lambda request: ()
 
 
 class Codec(NamedTuple):

@@ -52,6 +52,7 @@ The same command again goes on from the latest checkpoint; a larger `training.nu
 | `evaluation.md`, `evaluation.json`, `evaluation/` | the latest output of the evaluate command |
 | `changes.jsonl` | what was changed when the run was resumed, if anything |
 | `data.json` | what the training data are, by their content |
+| `prepared/` | what was made once, before training: tokenizers, text models and what they said |
 | `stages/<name>/` | copies of the trained systems that this one stands on, if any |
 | `checkpoints/<step>/` | the whole state after that many steps; the latest ones and the best are kept |
 """

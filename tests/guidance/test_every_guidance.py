@@ -20,15 +20,33 @@ X = jnp.asarray(np.random.default_rng(0).normal(size=(4, 2)), jnp.float32)
 UPHILL = guidance.gradient_of(
     lambda x, level, cond: MIXTURE.log_prob(x, level, cond) - MIXTURE.log_prob(x, level)
 )
+KNOWN = jnp.array([[1, 0]] * 4)
+LIKE = guidance.resembles_image(lambda x, level: x + level.sigma.mean(), 0.5 - X, key=jax.random.key(0))
+WORDS = guidance.resembles_text(lambda x, level: jnp.sin(x), jnp.array([[1.0, 2.0]]))
 
 
 class Listed(NamedTuple):
-    """A transformation, one that should change nothing, and whether eps follows x_0."""
+    """A transformation, one that changes nothing, and whether eps follows x_0 or is the denoiser's own."""
 
     transform: Callable
     none: Callable
     maker: str
-    follows: bool = True
+    follows: bool | None = True
+
+
+def _weak(x, level, cond=None):
+    return prediction.from_x0(0.5 * _denoise(x, level, cond).x0 + 0.1, x, level)
+
+
+def _both(guided):
+    """Ask for two conditions: the label, and the other one."""
+    return lambda x, level, cond=None: guided(x, level, [cond, 1 - cond])
+
+
+def _own(denoise):
+    """Fill in what the denoiser says anyway."""
+    fill = lambda x, level, cond: guidance.inpaint(denoise(x, level, cond).x0, KNOWN)
+    return lambda x, level, cond=None: fill(x, level, cond)(denoise)(x, level, cond)
 
 
 LISTED = {
@@ -40,7 +58,50 @@ LISTED = {
         guidance.classifier_free(weight=0.0, null=-1),
         "classifier_free",
     ),
+    "classifier_free_of_level": Listed(
+        guidance.classifier_free(lambda level: 1 + 2 * (level.log_snr < 1.5), null=-1),
+        guidance.classifier_free(weight=lambda level: 0 * level.sigma, null=-1), "classifier_free",
+    ),
+    "interval": Listed(
+        guidance.interval(guidance.classifier_free(3.0, null=-1), 0.5, 5.0),
+        guidance.interval(guidance.classifier_free(3.0, null=-1), 100.0, 200.0), "interval",
+    ),
+    "rescale": Listed(
+        guidance.rescale(guidance.classifier_free(6.0, null=-1), 0.7, "v"),
+        guidance.rescale(guidance.classifier_free(1.0, null=-1), 0.7, "x0"), "rescale",
+    ),
+    "autoguidance": Listed(
+        guidance.autoguidance(lambda *args: _weak(*args), 2.0),
+        guidance.autoguidance(lambda *args: _denoise(*args), 7.0), "autoguidance",
+    ),
+    "apg": Listed(
+        guidance.apg(4.0, null=-1, threshold=0.4), guidance.apg(weight=0.0, null=-1, threshold=0.4), "apg"
+    ),
+    "cfg_plus_plus": Listed(
+        guidance.cfg_plus_plus(0.6, null=-1), guidance.cfg_plus_plus(0.6, null=LABELS), "cfg_plus_plus", None
+    ),
+    "compose_conditions": Listed(
+        lambda denoise: _both(guidance.compose_conditions([2.0, -0.5], null=-1)(denoise)),
+        lambda denoise: _both(guidance.compose_conditions([1.0, 0.0], null=-1)(denoise)),
+        "compose_conditions",
+    ),
     "classifier": Listed(guidance.classifier(UPHILL, 2.0), guidance.classifier(UPHILL, 0.0), "classifier"),
+    "classifier_of_x0": Listed(
+        guidance.classifier(UPHILL, 0.5, of_x0=True),
+        guidance.classifier(UPHILL, lambda level: 0 * level.sigma, of_x0=True), "classifier",
+    ),
+    "semantic": Listed(
+        guidance.semantic([(3.0, LIKE), (0.5, WORDS)]), guidance.semantic([(3.0, LIKE)], 0.0), "semantic"
+    ),
+    "inpaint": Listed(guidance.inpaint(X / 2, KNOWN), _own, "inpaint"),
+    "linear_inverse": Listed(
+        guidance.linear_inverse(guidance.operators.mask(KNOWN), X * KNOWN, 0.3),
+        guidance.linear_inverse(guidance.operators.mask(KNOWN), X, 0.3, scale=0.0), "linear_inverse",
+    ),
+    "dps": Listed(
+        guidance.linear_inverse(guidance.operators.matrix([[1.0, -1.0]]), X[:, :1], 1.0, method="dps"),
+        guidance.linear_inverse(guidance.operators.mask(KNOWN), X, 1e9, method="dps"), "linear_inverse",
+    ),
     "clip": Listed(guidance.clip(-0.3, 0.3), guidance.clip(-np.inf, np.inf), "clip"),
     "clip_keep_eps": Listed(
         guidance.clip(-0.3, 0.3, keep_eps=True), guidance.clip(-9.0, 9.0, keep_eps=True), "clip", False
@@ -94,6 +155,8 @@ def test_strength_changes_x0_and_eps_together(name, level):
     level, listed = LEVELS[level], LISTED[name]
     found, plain = listed.transform(_denoise)(X, level, LABELS), _denoise(X, level, LABELS)
     assert isinstance(found, Prediction) and not np.allclose(found.x0, plain.x0, atol=1e-3)
+    if listed.follows is None:
+        return
     if listed.follows:
         alpha, sigma = (np.reshape(field, (-1, 1)) for field in (level.alpha, level.sigma))
         np.testing.assert_allclose(alpha * found.x0 + sigma * found.eps, X, atol=1e-5)

@@ -42,6 +42,8 @@ class Network(NamedTuple):
 UNET = {"model_channels": 4, "channel_mult": (1, 1), "num_res_blocks": 1, "num_groups": 2, "num_heads": 2}
 UNET |= {"use_scale_shift_norm": True, "attention_resolutions": ()}  # in the middle alone
 HALF = {**UNET, "channel_mult": (1,), "out_features": 3}
+DIT = {"hidden_size": 8, "depth": 2, "num_heads": 2, "mlp_ratio": 1.0, "qk_norm": True, "token_features": 3}
+DIT |= {"patch_size": 2, "out_channels": 2}
 
 CASES = {
     "unet": Network(
@@ -67,5 +69,6 @@ CASES = {
     "refinenet 2": Network(
         "refinenet", {"features": 2, "dilations": (2,)}, *2 * [(4, 6, 2)], times=False, map=False
     ),
+    "dit": Network("dit", DIT, (4, 2, 1), (4, 2, 2), zero=True, tokens=3, single=True),
     "conv_energy": Network("conv_energy", {"features": 4}, (8, 7, 1), ()),
 }

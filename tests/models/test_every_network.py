@@ -7,14 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from models.network_list import CASES
+from reference import quick
 
 from diffjax.models import NETWORKS, Condition
 
 B, MAP, LENGTH = 3, 2, 4
 MIDDLE = np.array([0, 1, 0], "f")
 ROUNDINGS = 100 * np.finfo("f").eps  # a hundred of them one after another, relative to the largest number
-# The programs are small and run a few times: half of the time without LLVM's optimisations.
-quick = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 EVERY = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 CONDITIONED = pytest.mark.parametrize(
     "case", *[[case for case in CASES.values() if case.times]], ids=[n for n, c in CASES.items() if c.times]
@@ -280,6 +279,8 @@ COUNTS = (
     "depth",
     "features",
     "num_levels",
+    "hidden_size",
+    "patch_size",
 )
 
 

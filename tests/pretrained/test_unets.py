@@ -14,16 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy as safetensors
-from reference import load, weights
+from reference import load, quick, weights
 
 from diffjax import pretrained
 from diffjax.models import UNet
 from diffjax.models.levels import Attention
 from diffjax.models.published import Contextual, SuperResolution
 from diffjax.pretrained import diffusers_unet, guided_diffusion, latent_diffusion
-
-# Compiling takes longer than running: half the time without LLVM's optimisations.
-quick = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
 
 def nhwc(a):

@@ -39,8 +39,9 @@ def _forget_programs():
 
 NO_SOLVERS = {
     *("sample", "walk", "encode", "sample_segments", "start", "start_from", "plan", "network_calls"),
+    "times_from",
     "dpm_adaptive",  # walks no grid; tests of its own
-    *("predictor_corrector", "short_run", "slerp", "Rows", "Solver"),
+    *("predictor_corrector", "repaint", "short_run", "slerp", "Rows", "Solver"),
 }
 
 
@@ -60,7 +61,7 @@ def test_every_file_of_solvers_is_listed():
             own = getattr(value, "__module__", None) == module.name and name[0] != "_"
             if own and getattr(value, "__annotations__", {}).get("return") is samplers.Solver:
                 found.add(name)
-    assert found - set(solver_list.ENTRIES) == {"predictor_corrector", "multistep"}
+    assert found - set(solver_list.ENTRIES) == {"predictor_corrector", "repaint", "multistep"}
     assert set(solver_list.ENTRIES) <= found
 
 

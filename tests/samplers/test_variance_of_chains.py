@@ -123,6 +123,17 @@ def test_guided_flow_and_guided_diffusion_have_their_own_variances(x64, gamma):
     assert abs(2 * errors[1] - errors[0]) < 1e-3, errors  # extrapolated to no step at all
 
 
+@pytest.mark.parametrize("gamma", [0.0, 1.0, 3.0])
+def test_langevin_steps_of_the_guided_score_do_sample_the_tilted_law(x64, gamma):
+    """At one small level x <- a x + b z has the stationary variance b^2 / (1 - a^2), here 2 / (g + 1)."""
+    x, noise = jnp.array([[1.0], [0.0]]), np.array([0.0, 1.0]).reshape(1, 1, 2, 1)
+    options = {"x_init": x, "noise": noise, "cond": jnp.ones(2, int)}
+    a, b = samplers.sample(KEY, _guided(gamma), schedules.edm(), samplers.ald(), [0.02, 0.01], **options)[
+        :, 0
+    ]
+    np.testing.assert_allclose(b**2 / (1 - a**2), 2 / (gamma + 1), rtol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("solver", "order"),
     [(samplers.ancestral(), 1), (samplers.dpm_solver_pp(1, eta=1.0), 1), (samplers.dpm_solver_pp_sde(), 1),

@@ -146,6 +146,14 @@ def test_a_signal_while_compiling_ends_the_command(tmp_path):
     assert checkpoints.steps(tmp_path / "run") == []
 
 
+@pytest.fixture
+def listening():
+    """Handle Ctrl-C as Python does, also where the tests run in the background, which hears none."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def _pressing(at, times=1):
     """Press Ctrl-C after a step, some times."""
     asked = []
@@ -160,7 +168,7 @@ def _pressing(at, times=1):
     return should_stop
 
 
-def test_an_interrupted_program_keeps_its_steps(tmp_path, capsys):
+def test_an_interrupted_program_keeps_its_steps(tmp_path, capsys, listening):
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         toy_training.run(tmp_path / "parts", 12, 100, 5, should_stop=_pressing(7))
@@ -171,7 +179,7 @@ def test_an_interrupted_program_keeps_its_steps(tmp_path, capsys):
     jax.tree.map(np.testing.assert_array_equal, parts.params, whole.params)
 
 
-def test_a_second_interrupt_does_not_wait(tmp_path):
+def test_a_second_interrupt_does_not_wait(tmp_path, listening):
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         toy_training.run(tmp_path, 12, 5, 5, should_stop=_pressing(7, times=2))

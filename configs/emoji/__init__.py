@@ -1,0 +1,1 @@
+"""Configs on emoji: pictures with captions."""

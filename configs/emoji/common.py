@@ -1,0 +1,65 @@
+"""What the configs of emoji share: 32x32 in colour, pictures of several vendors with captions.
+
+They read one `.npz` with `image` uint8 [N, 64, 64, 3] (any size does), `caption` strings [N], `is_test` bool
+[N] (concepts of which no picture is trained on), and `test_dup_of_train` bool [N] (pictures among those that
+are the same as one that is). It is made of the vendors' own files, e.g. those of Noto, Twemoji, OpenMoji and
+Fluent, and of the names in the Unicode CLDR:
+
+    np.savez_compressed("emoji64.npz", image=pixels, caption=names, is_test=..., test_dup_of_train=...)
+"""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from diffjax.configs import common
+
+FILE = "emoji64.npz"  # in the working directory
+
+
+def config(path: str) -> ConfigDict:
+    """Return the config of a DDPM on a file, but for its network's condition."""
+    config = ConfigDict()
+    config.system = "ddpm"
+    config.data = ConfigDict(
+        {
+            "name": "npz",
+            "path": path,
+            "images": "image",
+            "labels": None,
+            "arrays": ("caption",),
+            "is_test": "is_test",
+            "left_out": "test_dup_of_train",
+            "size": 32,
+            "shape": (32, 32, 3),
+        }
+    )
+    config.schedule = ConfigDict({"name": "cosine_beta", "num_steps": 1000})
+    config.model = ConfigDict(
+        {
+            "name": "unet",
+            "model_channels": 48,
+            "channel_mult": (1, 2, 2),
+            "num_res_blocks": 2,
+            "attention_resolutions": (2, 4),
+            "num_heads": 4,
+            "num_groups": 8,
+            "dropout": 0.1,
+            "use_scale_shift_norm": True,
+            "resblock_updown": True,
+        }
+    )
+    config.objective = ConfigDict({"kind": "v", "weighting": "none"})
+    config.sampler = sampler()
+    config.optimizer = common.adam()
+    config.optimizer.update({"learning_rate": 1e-3, "warmup_steps": 200})
+    config.training = common.training(20_000, batch_size=64, log_every=100, checkpoint_every=1000, keep=2)
+    config.training.update({"sample_every": 5000})
+    config.training.ema.decay = 0.999
+    config.evaluation = ConfigDict({"num_samples": 500, "batch_size": 100})
+    return config
+
+
+def sampler(**more: Any) -> ConfigDict:
+    """Return 50 steps of DDIM, with what a condition adds."""
+    return ConfigDict({"solver": "ddim", "steps": 50, "grid": "uniform", "threshold": "static", **more})

@@ -1,0 +1,1 @@
+"""The papers' configs on ImageNet at 256x256."""

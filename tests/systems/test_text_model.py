@@ -1,0 +1,117 @@
+"""Texts read by a frozen model in a folder: what is kept in a run, what is read once, what is refused."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy as safetensors
+from flax.traverse_util import flatten_dict
+from ml_collections import ConfigDict
+
+from diffjax import data, systems
+from diffjax.data import tokens
+from diffjax.models.transformer import TextTransformer
+from diffjax.pretrained import text
+from diffjax.systems import text_models
+from diffjax.training.system import Variables
+
+pytest.importorskip("tokenizers")
+CAPTIONS = ["a red apple", "the sea", "", "two cats"]
+CONFIG = {
+    "vocab_size": 40, "max_position_embeddings": 20, "hidden_size": 8, "num_hidden_layers": 1,
+    "num_attention_heads": 2, "intermediate_size": 6,
+}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A model of random weights in the layout of the hub."""
+    place = tmp_path / "model"
+    place.mkdir()
+    module = TextTransformer(40, 20, 8, 1, 2, 6, norm_first=False, types=2)
+    made = module.init(jax.random.key(0), np.zeros((1, 2), int))
+    flat = flatten_dict(made, sep="/")
+    named = {text._name(path, text._BERT): (path, np.asarray(array)) for path, array in flat.items()}
+    turned = {n: np.ascontiguousarray(a.T if p.endswith("kernel") else a) for n, (p, a) in named.items()}
+    safetensors.save_file(turned, place / "model.safetensors")
+    (place / "config.json").write_text(json.dumps(CONFIG))
+    (place / "tokenizer.json").write_text(tokens.trained(CAPTIONS, 40).to_json())
+    return place
+
+
+def test_embeddings_are_of_each_text_alone(folder):
+    model = text_models.Frozen(str(folder))
+    alone = np.concatenate([model.embedded([each]) for each in CAPTIONS])
+    many = model.embedded(CAPTIONS * 20)  # more than fit at once
+    np.testing.assert_allclose(many[-4:], alone, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(alone, axis=1), [1, 1, 0, 1], rtol=1e-4)
+    hidden = model.embedded(CAPTIONS, 6)
+    assert hidden.shape == (4, 6, 8) and ((hidden != 0).any(-1).sum(1) == [3, 2, 0, 2]).all()
+    mean = hidden[0, :3].mean(0)
+    np.testing.assert_allclose(mean / np.linalg.norm(mean), alone[0], rtol=1e-4, atol=1e-5)
+
+
+def _config(folder, **options):
+    return ConfigDict({
+        "system": "ddpm", "data": {"name": "digits", "shape": (8, 8, 1)},
+        "schedule": {"name": "cosine_beta", "num_steps": 20},
+        "model": {"name": "mlp", "width": 8, "depth": 1}, "objective": {},
+        "sampler": {"solver": "ddim", "steps": 2},
+        "conditions": {"text": {"encoder": "text_model", "model": str(folder), "drop": 0.1, **options}},
+    })  # fmt: skip
+
+
+def _source(captions):
+    return data.Source(np.zeros((4, 8, 8, 1), np.uint8), name="four", arrays={"caption": np.array(captions)})
+
+
+def test_captions_are_read_once_and_the_model_is_kept_in_the_run(folder, tmp_path, monkeypatch):
+    config, run = _config(folder), tmp_path / "run"
+    first = systems.build(config, run).prepare(run, _source(CAPTIONS))[1]
+    shutil.rmtree(folder)
+    moved = tmp_path / "moved"
+    shutil.move(run, moved)
+    system = systems.build(config, moved)
+    asked = system.request.of_user({"text": ["two cats", ""]}, 3)
+    np.testing.assert_allclose(asked["text"][[0, 1]], first["text_embedding"][[3, 2]], atol=1e-3)
+    assert system.request.describe(asked) == ["two cats", "none", "two cats"]
+    other = system.prepare(moved, _source(["the sea", "a sea", "two", "the sea"]))[1]
+    np.testing.assert_array_equal(other["text_embedding"][[0, 3]], first["text_embedding"][[1, 1]])
+    read = []
+    monkeypatch.setattr(text_models.Frozen, "embedded", lambda self, texts, *a, **o: read.extend(texts))
+    again = systems.build(config, moved).prepare(moved, _source(CAPTIONS))[1]
+    np.testing.assert_array_equal(again["text_embedding"], first["text_embedding"])
+    assert again["text_embedding"].dtype == np.float16 and not read
+
+
+def test_an_empty_text_is_the_null(folder, tmp_path):
+    system = systems.build(_config(folder), tmp_path / "run")
+    prepared = system.prepare(tmp_path / "run", _source(CAPTIONS))[1]
+    batch = prepared.gather(np.arange(4))
+    v = Variables(*jax.jit(system.init)(jax.random.key(0), batch, {}))
+    cond = system.request.encode(v, system.request.of_batch(v, jax.random.key(1), batch))
+    null = v.params["conditions"]["embed"]["text"]["said"]["null_vector"]
+    np.testing.assert_array_equal(cond.vector[2], null)
+    assert (np.abs(np.asarray(cond.vector)[[0, 1, 3]] - null).max(1) > 0).all()
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"model": "nowhere"}, "conditions.text: model must be 'minilm' or a folder .*lacks config.json"),
+        ({"to": "tokens"}, "to must be 'vector', as network MLP takes no tokens"),
+    ],
+)
+def test_models_that_are_none(folder, options, message):
+    with pytest.raises(ValueError, match=message):
+        systems.build(_config(folder, **options))
+
+
+def test_a_caption_that_is_too_long_is_named(folder, tmp_path):
+    system = systems.build(_config(folder, length=2, to="vector"), tmp_path / "run")
+    with pytest.raises(ValueError, match="array 'caption' must be at most 2 tokens, got 3 of"):
+        system.prepare(tmp_path / "run", _source(CAPTIONS))
+    with pytest.raises(ValueError, match="text must be at most 2 tokens"):
+        system.request.of_user({"text": "a red apple"}, 1)
