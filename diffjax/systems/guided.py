@@ -67,14 +67,12 @@ def guided(
     def denoiser(v, key=None):
         plain = own.denoiser(v.frozen[DENOISER], key)
         log_prob = guide.log_prob(v.frozen[CLASSIFIER])
-        slope = guidance.gradient_of(lambda x_t, level, cond: log_prob(x_t, level, cond[CLASSIFIER]))
+        slope = guidance.gradient_of(lambda x_t, level, cond: log_prob(x_t, level, _told(cond, CLASSIFIER)))
         steps = [guidance.classifier(slope, scale)] if scale else []
         steps += [sampler.threshold] if sampler.threshold else []
 
         def unguided(x_t, level, cond=None):
-            if cond is None:
-                raise ValueError("cond must be what request.encode makes: a guided denoiser needs a label")
-            return plain(x_t, level, cond[DENOISER])
+            return plain(x_t, level, _told(cond, DENOISER))
 
         return guidance.chain(*steps)(unguided)
 
@@ -104,6 +102,12 @@ def guided(
         schedule=lambda v: schedule,
         stages=stages,
     )
+
+
+def _told(cond, name):
+    if cond is None:
+        raise ValueError("cond must be what request.encode makes: a guided denoiser needs a label")
+    return cond[name]
 
 
 def _require_parts(own, guide):
