@@ -6,6 +6,16 @@ on digits noised by the cosine schedule of `configs/digits/unconditional.py`, wh
 
     python -m diffjax.train --config=configs/digits/classifier.py --workdir=runs/digits_classifier
     python -m diffjax.evaluate --workdir=runs/digits_classifier
+
+Training took 1.7 minutes of two busy cores (AMD EPYC). Obtained on the 360 held-out images:
+
+    t      log SNR    accuracy    NLL       calibration error
+    928     -4.37      13.6 %    2.268      0.013
+    861     -3.03      20.6 %    2.137      0.020
+    720     -1.53      42.5 %    1.613      0.068
+    472      0.15      80.8 %    0.523      0.054
+    213      2.05      98.6 %    0.030      0.014
+      1     10.09      99.2 %    0.023      0.007
 """
 
 from ml_collections import ConfigDict

@@ -10,6 +10,17 @@ steers the model of `configs/digits/unconditional.py`, which never saw a label, 
 
 Runs elsewhere: `--config.denoiser.workdir=... --config.classifier.workdir=...`; another scale:
 `--config.sampler.classifier_scale=10`.
+
+Evaluation took 6 minutes of two busy cores (AMD EPYC). Expected: at least 90 % of the class asked for at some
+scale up to 10, recall falling. Obtained with 500 samples an arm, 50 DDIM steps, judged by a classifier that
+trained on the real training images (98.6 % right on the held-out ones):
+
+    classifier scale                             0        1        3        10
+    samples of the class asked for            11.2 %   84.4 %   99.2 %   100.0 %
+    precision                                  0.81     0.77     0.94     0.97
+    recall                                     0.97     0.97     0.88     0.69
+    Frechet distance, in floors                2.00     1.92     2.29     4.31
+    network calls a sample                      50      100      100      100
 """
 
 from ml_collections import ConfigDict

@@ -7,6 +7,19 @@ law of the points is known, and so is the best that any classifier can do: the r
     python -m diffjax.evaluate --workdir=runs/ring8_classifier
 
 Any other labelled set of points by its name: `--config=configs/toys/classifier.py:grid25`.
+
+Expected: accuracy within 2 points of Bayes at every level. Training took 1.1 minutes of two busy cores (AMD
+EPYC). Obtained on 20,000 fresh points, in % of them and in nats:
+
+    t      log SNR    accuracy    Bayes     NLL       Bayes
+    931     -8.77      22.09      22.09    1.9344    1.9343
+    432     -1.74      25.56      25.71    1.8640    1.8634
+    272     -0.13      35.99      36.02    1.6063    1.6050
+    126      1.69      64.98      64.95    0.8471    0.8454
+     43      3.79      97.11      97.08    0.0819    0.0807
+      1      9.21      99.98     100.00    0.0006    0.0001
+
+The largest difference to Bayes at the twelve levels is 0.15 points; of `:grid25`, with 25 classes, 0.28.
 """
 
 from ml_collections import ConfigDict

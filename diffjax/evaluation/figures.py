@@ -103,7 +103,9 @@ def by_level(path: str | Path, levels: Sequence[Mapping[str, float]]) -> Path:
         axis.errorbar(snr, own, error, fmt="o-", capsize=3, label="classifier" if axis is axes[0] else None)
         if f"bayes_{key}" in levels[0]:
             best = [level[f"bayes_{key}"] for level in levels]
-            axis.plot(snr, best, "k:", label="Bayes" if axis is axes[0] else None)
+            axis.plot(
+                snr, best, color="0.75", linewidth=5, zorder=1, label="Bayes" if axis is axes[0] else None
+            )
         axis.set(xlabel="log SNR (left: pure noise, right: data)", title=title, ylim=(0, None))
     return _save(figure, path, axes)
 
