@@ -95,7 +95,7 @@ EDITS = {
             "from diffjax.systems import classifier as": (
                 "from diffjax.systems import added as added\nfrom diffjax.systems import classifier as"
             ),
-            '_SYSTEMS = {"ddpm": ddpm': '_SYSTEMS = {"added": added, "ddpm": ddpm',
+            '    "ddpm": ddpm,\n': '    "added": added,\n    "ddpm": ddpm,\n',
         },
     },
     "config": {"configs/toys/added.py": CONFIG},

@@ -24,7 +24,14 @@ from diffjax.systems.read import source as load_data
 from diffjax.training.ema import Decay
 from diffjax.training.system import System
 
-_SYSTEMS = {"ddpm": ddpm, "ncsn": ncsn, "ebm": ebm, "vdm": vdm, "classifier": classifier, "guided": guided}
+_SYSTEMS = {
+    "ddpm": ddpm,
+    "ncsn": ncsn,
+    "ebm": ebm,
+    "vdm": vdm,
+    "classifier": classifier,
+    "guided": guided,
+}
 
 
 def module(config: ConfigDict) -> ModuleType:
