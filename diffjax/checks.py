@@ -39,7 +39,7 @@ def interval(name: str, value: Any) -> None:
 
 def compiling(what: str) -> None:
     """Refuse JAX's switch for debugging where programs are compiled ahead of time, by a ValueError."""
-    if jax.config.jax_disable_jit:
+    if jax.config.jax_disable_jit:  # pyright: ignore[reportAttributeAccessIssue]
         raise ValueError(
             f"JAX_DISABLE_JIT must be off: {what} compiles its programs ahead; what they are made of "
             "(samplers, losses, a system's gradients) runs with it"

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from diffjax.border import checked
 from diffjax.process import checks, forward, gaussian
@@ -64,6 +65,8 @@ def terms(
         range.
     """
     checks.positive("prior_std", prior_std)
+    checks.finite("span", span)
+    _check_ends(level_0, level_1)
     if num_steps is not None:
         checks.count("num_steps", num_steps)
     if (level_s is None) != (num_steps is None):
@@ -79,6 +82,17 @@ def terms(
         "reconstruction": mean_of_each(-reconstruction(x0, eps_0, level_0, values)),
         "diffusion": weight * mean_of_each((eps - predicted.eps) ** 2),
     }
+
+
+def _check_ends(level_0, level_1):
+    """Raise ValueError for levels that the host knows, the first of which is not the less noisy one."""
+    if isinstance(level_0.log_snr, Tracer) or isinstance(level_1.log_snr, Tracer):
+        return
+    if not np.all(level_0.log_snr > level_1.log_snr):
+        raise ValueError(
+            "level_0 must have less noise than level_1, a larger log SNR; got "
+            f"{np.min(level_0.log_snr):.3g} and {np.max(level_1.log_snr):.3g}"
+        )
 
 
 @checked
