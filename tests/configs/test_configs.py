@@ -38,9 +38,9 @@ LARGE = {
     "imagenet64/adm.py": 295_904_454,  # as guided-diffusion's 64x64_diffusion.pt has them
     "imagenet256/dit_xl_2.py": 675_129_632 - 16 * 16 * 1152,  # as its authors count, without positions
 }
-CASES = [(file, argument) for file in FILES for argument in (None, *ARGUMENTS.get(file, ()))]
-
 MADE_OF_RUNS = ("digits/classifier_guided.py",)  # they name trained runs, and train nothing
+TRAINED = [file for file in FILES if file not in MADE_OF_RUNS]
+CASES = [(file, argument) for file in TRAINED for argument in (None, *ARGUMENTS.get(file, ()))]
 
 every_file = pytest.mark.parametrize("file", FILES)
 every_config = pytest.mark.parametrize(
@@ -65,9 +65,7 @@ def _stand_in(config, name, split, **options):
     return data.Source(x, label, num_classes, name, texts)
 
 
-@pytest.mark.parametrize(
-    "file, argument", [(f, a) for f, a in CASES if f not in MADE_OF_RUNS], ids=lambda each: str(each)
-)
+@every_config
 def test_trains_but_for_the_data(file, argument, monkeypatch, tmp_path):
     """`train` checks all keys, builds, and traces gradients and samples of the network before it begins.
 
