@@ -23,7 +23,7 @@ trained on the real training images (98.6 % right on the held-out ones):
     network calls a sample                      50      100      100      100
     samples a second                            50      4.9      4.4      4.2
 
-A guided call costs more than two here: XLA leaves the gradients of convolutions in a loop as they are on a CPU.
+A guided call costs more than two here: on a CPU, XLA leaves gradients of convolutions in a loop as they are.
 """
 
 from ml_collections import ConfigDict
