@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from diffjax import guidance, samplers
 from diffjax.process.schedules import Schedule
 from diffjax.systems import pipeline, read
-from diffjax.systems.options import number, require
+from diffjax.systems.options import number, require, section
 from diffjax.systems.stages import Stage, stage
 from diffjax.training.system import Pass, System
 
@@ -32,7 +32,7 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     """Build the system of a config with sections `SECTIONS`; its data are those that it is measured with."""
     del folder
     require(config, *SECTIONS)
-    stages = {name: stage(config[name], None, name) for name in (DENOISER, CLASSIFIER)}
+    stages = {name: stage(section(config, name), None, name) for name in (DENOISER, CLASSIFIER)}
     own = config.sampler.to_dict()
     scale = number("sampler.classifier_scale", own.pop("classifier_scale", 1.0))
     noise = _common_schedule(stages)

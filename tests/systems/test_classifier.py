@@ -1,5 +1,6 @@
 """The noisy classifier: its loss and gradient against the exact one, and what is measured of it by level."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import mixtures
@@ -17,14 +18,13 @@ MODES = mixtures.tilted()
 N, CLASSES = 4000, 2
 
 
-class Bayes:
-    """A stand-in module with the exact classifier's logits; `heat` is its parameter, 0 where it is exact."""
+class Bayes(nn.Module):
+    """The exact classifier's logits as a network; `heat` is its parameter, 0 where it is exact."""
 
-    def init(self, key, x, t, cond=None):
-        return {"params": {"heat": jnp.zeros(())}}
-
-    def apply(self, params, x, t, cond=None, train=False, rngs=None):
-        return (1 + params["params"]["heat"]) * MODES.class_log_prob(x, CHAIN(t))
+    @nn.compact
+    def __call__(self, x, t, cond=None, train=False):
+        heat = self.param("heat", nn.initializers.zeros, ())
+        return (1 + heat) * MODES.class_log_prob(x, CHAIN(t))
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_scores_are_those_of_plain_numpy():
 
 @pytest.mark.parametrize(("hits", "error"), [(3, 0.0), (4, 0.25), (0, 0.75)])
 def test_calibration_is_what_confidence_promises(hits, error):
-    assert by_level.calibration_error(np.full(4, 0.75), np.arange(4) < hits) == pytest.approx(error)
+    assert by_level.calibration_error(np.full(4, 0.75), 1.0 * (np.arange(4) < hits)) == pytest.approx(error)
 
 
 @pytest.mark.parametrize(
