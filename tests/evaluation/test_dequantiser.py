@@ -60,7 +60,7 @@ def _measure(schedule, law):
     return bits.measure_bits(measure, (variables, law.params), Source(HELD_OUT), key=KEY, batch_size=200)
 
 
-@pytest.mark.parametrize("name", ["vp_linear", "edm"])
+@pytest.mark.parametrize("name", ["vp_linear", pytest.param("edm", marks=pytest.mark.slow)])
 def test_a_fitted_law_brings_the_bound_near_the_bits_of_the_codes(name):
     schedule = schedules.vp_linear() if name == "vp_linear" else schedules.edm(sigma_min=1e-3)
     law = dequantiser.fit(*_system(schedule), Source(TRAIN), key=jax.random.key(2), progress=None)
