@@ -261,7 +261,7 @@ def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
 def resampled(sampler: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the section of a sampler with changes; another solver begins without the options of the old."""
     if changes.get("solver", sampler.get("solver")) != sampler.get("solver"):
-        shared = ("steps", "grid", "guidance_weight", "threshold")
+        shared = ("steps", "grid", "guidance_weight", "classifier_scale", "threshold")
         sampler = {key: value for key, value in sampler.items() if key in shared}
     return {**sampler, **changes}
 
