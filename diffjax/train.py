@@ -97,7 +97,11 @@ def _train(config, folder, about, progress, should_stop):
     _trace(run, draw)
     with workdir.lock(folder):
         workdir.prepare(
-            folder, config.to_dict(), identity=_identity(config), about=about, commands=_next_commands(folder)
+            folder,
+            config.to_dict(),
+            identity=_identity(config),
+            about=about,
+            commands=_next_commands(folder, run.system),
         )
         _check_data(folder, source)
         frozen, run.source = run.system.prepare(folder, source)
@@ -259,11 +263,9 @@ def _pictures(run, draw, folder):
     return on_sample
 
 
-def _next_commands(folder):
-    return {
-        "To sample": f"python -m diffjax.sample --workdir={folder} --num=64",
-        "To evaluate": f"python -m diffjax.evaluate --workdir={folder}",
-    }
+def _next_commands(folder, system):
+    sample = {"To sample": f"python -m diffjax.sample --workdir={folder} --num=64"} if system.passes else {}
+    return {**sample, "To evaluate": f"python -m diffjax.evaluate --workdir={folder}"}
 
 
 def _check_count(name, value, least):

@@ -92,10 +92,10 @@ EDITS = {
     "system": {
         "diffjax/systems/added.py": SYSTEM,
         "diffjax/systems/__init__.py": {
-            "from diffjax.systems import ddpm as ddpm\n": (
-                "from diffjax.systems import added as added\nfrom diffjax.systems import ddpm as ddpm\n"
+            "from diffjax.systems import classifier as": (
+                "from diffjax.systems import added as added\nfrom diffjax.systems import classifier as"
             ),
-            '_SYSTEMS = {"ddpm": ddpm': '_SYSTEMS = {"added": added, "ddpm": ddpm',
+            '    "ddpm": ddpm,\n': '    "added": added,\n    "ddpm": ddpm,\n',
         },
     },
     "config": {"configs/toys/added.py": CONFIG},

@@ -15,6 +15,7 @@ of 50 DDIM steps without guidance, judged by the classifier of `python -m diffja
     bits/dim of 200 test images, fixed small variance            above hybrid    1.537 +- 0.020
 
 With guidance weight 0.25, 3,000 samples: 99.0 %, and 5.3 times the floor.
+Not shown: both bars at once.
 """
 
 from ml_collections import ConfigDict

@@ -12,6 +12,9 @@ The evaluation measures bits/dim of test images by the probability-flow ODE.
 took 26 minutes of one core (AMD EPYC). Obtained, judged by the classifier of `python -m diffjax.classifier`:
 of 1,000 samples 91.6% are of the class asked for (99.1% of held-out images), at 17 times the floor of the
 Frechet distance (held-out images: 1.5); 1.64 +- 0.03 bits/dim of 64 held-out images by the ODE.
+
+Not shown: 97% of the class asked for at twice the floor, by 50 network calls, for which 40 minutes of two
+cores are meant.
 """
 
 from ml_collections import ConfigDict

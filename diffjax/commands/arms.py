@@ -51,7 +51,7 @@ def of(
     """Build the arms that settings ask for.
 
     `guidance_weights` and `sweep_steps` are arms with a short name. Without weights the first arm is the run
-    as it is.
+    as it is, called by its `classifier_scale` if it has one.
 
     Args:
       config: of the run.
@@ -74,8 +74,10 @@ def of(
         return Arm(about, own, systems.build(own, workdir))
 
     weights = settings.get("guidance_weights")
-    if weights is None:
-        sampler = config.get("sampler") or {}
+    sampler = config.get("sampler") or {}
+    if weights is None and "classifier_scale" in sampler:
+        arms = [arm({"arm": f"classifier scale {sampler['classifier_scale']:g}"}, {})]
+    elif weights is None:
         arms = [arm({"guidance_weight": float(sampler.get("guidance_weight", 0.0))}, {})]
     else:
         arms = [arm({"guidance_weight": float(w)}, {"sampler.guidance_weight": w}) for w in weights]

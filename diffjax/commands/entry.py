@@ -140,6 +140,7 @@ def _parse(argv):
     argv = [
         word for word in argv if word.lstrip("-").partition("=")[0] not in {f"config.{k}" for k in untyped}
     ]
+    before, sys.argv = sys.argv, argv  # where config_flags looks for overrides
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
@@ -148,6 +149,8 @@ def _parse(argv):
         raise _no_field(error) from error
     except (TypeError, ValueError) as error:
         raise ValueError(f"a value of the config cannot be read: {error}") from error
+    finally:
+        sys.argv = before
     for key, text in untyped.items():
         _set(flags.FLAGS.config, key, text)
     return rest

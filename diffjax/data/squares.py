@@ -1,7 +1,6 @@
 """One convention for making a square image of a given size out of any other."""
 
 import numpy as np
-from PIL import Image
 
 from diffjax.types import UInt8
 
@@ -25,6 +24,8 @@ def square(
     Reference:
       Dhariwal & Nichol 2021, as published in their code's image pipeline.
     """
+    from PIL import Image  # arrays that are left as they are need none
+
     channels = pixels.shape[-1]
     image = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
     while min(image.size) >= 2 * size:

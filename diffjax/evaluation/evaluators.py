@@ -2,6 +2,7 @@
 
 from diffjax.evaluation import (
     bits,
+    by_level,
     classes,
     frechet,
     inception_score,
@@ -26,11 +27,13 @@ EVALUATORS: dict[str, Evaluator] = {
         classes.COMPONENTS,
     )
 }
-OF_DATA: dict[str, OfData] = {each.name: each for each in (bits.EVALUATOR, measures.EVALUATOR)}
+OF_DATA: dict[str, OfData] = {
+    each.name: each for each in (bits.EVALUATOR, measures.EVALUATOR, by_level.EVALUATOR)
+}
 NAMES = (*EVALUATORS, *OF_DATA)
 DEFAULTS = {  # by what a system gives; what the data or the features lack is left out
     "images": ("class_accuracy", "frechet", "kid", "prdc", "inception_score", "copies", "bits"),
     "points": ("class_accuracy", "sliced_wasserstein", "prdc", "components", "bits"),
     "embeddings": ("class_accuracy", "frechet", "kid", "prdc"),
-    None: ("measures",),
+    None: ("measures", "by_level"),
 }

@@ -1,4 +1,4 @@
-"""Curves of a report as PNG: where the bits of the bound go, and quality against the number of steps."""
+"""Curves of a report as PNG: bits of the bound, quality by number of steps, classification by level."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -75,6 +75,38 @@ def quality(path: str | Path, rows: Sequence[Mapping[str, Any]], floor: float | 
         axis.set(xlabel="network calls a sample")
         axis.set_xticks(calls, [f"{call}" for call in calls])
         axis.minorticks_off()
+    return _save(figure, path, axes)
+
+
+def by_level(path: str | Path, levels: Sequence[Mapping[str, float]]) -> Path:
+    """Draw accuracy, negative log-likelihood and calibration error against log SNR, and Bayes' where known.
+
+    Args:
+      path: the PNG; its folder is made.
+      levels: see `by_level.of_levels`.
+
+    Returns:
+      The file's path.
+    """
+    levels = [level for level in levels if level["log_snr"] is not None and np.isfinite(level["log_snr"])]
+    snr = [level["log_snr"] for level in levels]
+    figure = _figure(13, 4)
+    axes = figure.subplots(1, 3)
+    titles = {
+        "accuracy": "accuracy",
+        "nll": "-log p(y | x_t) (nats)",
+        "calibration_error": "calibration error",
+    }
+    for axis, (key, title) in zip(axes, titles.items()):
+        error = [2 * level["standard_error"] for level in levels] if key == "accuracy" else None
+        own = [level[key] for level in levels]
+        axis.errorbar(snr, own, error, fmt="o-", capsize=3, label="classifier" if axis is axes[0] else None)
+        if f"bayes_{key}" in levels[0]:
+            best = [level[f"bayes_{key}"] for level in levels]
+            axis.plot(
+                snr, best, color="0.75", linewidth=5, zorder=1, label="Bayes" if axis is axes[0] else None
+            )
+        axis.set(xlabel="log SNR (left: pure noise, right: data)", title=title, ylim=(0, None))
     return _save(figure, path, axes)
 
 

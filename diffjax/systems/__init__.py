@@ -10,8 +10,10 @@ from typing import Any
 import optax
 from ml_collections import ConfigDict
 
+from diffjax.systems import classifier as classifier
 from diffjax.systems import ddpm as ddpm
 from diffjax.systems import ebm as ebm
+from diffjax.systems import guided as guided
 from diffjax.systems import ncsn as ncsn
 from diffjax.systems import read as read
 from diffjax.systems import vdm as vdm
@@ -22,7 +24,14 @@ from diffjax.systems.read import source as load_data
 from diffjax.training.ema import Decay
 from diffjax.training.system import System
 
-_SYSTEMS = {"ddpm": ddpm, "ncsn": ncsn, "ebm": ebm, "vdm": vdm}
+_SYSTEMS = {
+    "ddpm": ddpm,
+    "ncsn": ncsn,
+    "ebm": ebm,
+    "vdm": vdm,
+    "classifier": classifier,
+    "guided": guided,
+}
 
 
 def module(config: ConfigDict) -> ModuleType:

@@ -37,11 +37,33 @@ def pipeline(stages: Mapping[str, Stage], hand_on: Mapping[str, HandOn]) -> Syst
         if name not in stages:
             raise ValueError(f"hand_on must name stages, {', '.join(stages)}; got {name!r}")
     last = list(stages.values())[-1].system
-    read = cache(
-        lambda name: stages[name].read(None)
-    )  # where it is: only what a trained run stands on is copied
+    return System(
+        example=last.example,
+        init=lambda key, batch, frozen: ({}, {}),
+        updates=(),
+        serves=(),
+        frozen={name: each.shapes() for name, each in stages.items()},
+        prepare=prepare(stages),
+        request=requests(stages),
+        passes=tuple(
+            _lifted(i, name, each, own, hand_on.get(name))
+            for i, (name, each) in enumerate(stages.items())
+            for own in each.system.passes
+        ),
+        gives=last.gives,
+        stages=stages,
+    )
 
-    def prepare(folder, source=None):
+
+def prepare(stages: Mapping[str, Stage]) -> Callable:
+    """Return the `System.prepare` of a system made of trained ones: frozen is {stage: Variables}.
+
+    They are read where they are: only what a trained run stands on is copied. What a stage prepares of data
+    is "<stage>/<array>".
+    """
+    read = cache(lambda name: stages[name].read(None))
+
+    def prepared(folder, source=None):
         del folder
         frozen = {name: read(name) for name in stages}
         if source is None:
@@ -52,22 +74,7 @@ def pipeline(stages: Mapping[str, Stage], hand_on: Mapping[str, HandOn]) -> Syst
             source = source.add(**{f"{name}/{key}": own[key] for key in own if key not in given.arrays})
         return frozen, source
 
-    return System(
-        example=last.example,
-        init=lambda key, batch, frozen: ({}, {}),
-        updates=(),
-        serves=(),
-        frozen={name: each.shapes() for name, each in stages.items()},
-        prepare=prepare,
-        request=_requests(stages),
-        passes=tuple(
-            _lifted(i, name, each, own, hand_on.get(name))
-            for i, (name, each) in enumerate(stages.items())
-            for own in each.system.passes
-        ),
-        gives=last.gives,
-        stages=stages,
-    )
+    return prepared
 
 
 def _lifted(i: int, name: str, stage: Stage, own: Pass, hand_on: HandOn | None) -> Pass:
@@ -87,7 +94,7 @@ def of_stage(name: str, named: Mapping[str, Any]) -> dict[str, Any]:
     return {key.removeprefix(f"{name}/"): each for key, each in named.items() if key.startswith(f"{name}/")}
 
 
-def _requests(stages: Mapping[str, Stage]) -> Conditioning:
+def requests(stages: Mapping[str, Stage]) -> Conditioning:
     """Return the conditioning whose request is {stage: request}, of the stages that take one."""
     own = {name: each.system.request for name, each in stages.items()}
 

@@ -293,9 +293,9 @@ def _kind_of(config):
     return None if named(objective.get("preconditioning"))[0] else objective.get("kind", "eps")
 
 
-def require_unguided(config: ConfigDict) -> None:
-    """Raise a ValueError for options of guidance where a system has none."""
-    for field in null_guidance.FIELDS:
+def require_unguided(config: ConfigDict, *more: str) -> None:
+    """Raise a ValueError for options of guidance away from a null, and for more, where a system has none."""
+    for field in (*null_guidance.FIELDS, *more):
         if config.sampler.get(field) is not None:
             raise ValueError(f"sampler.{field} is not for system {config.system!r}")
 
@@ -303,7 +303,8 @@ def require_unguided(config: ConfigDict) -> None:
 def resampled(sampler: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the section of a sampler with changes; another solver begins without the options of the old."""
     if changes.get("solver", sampler.get("solver")) != sampler.get("solver"):
-        shared = ("steps", "grid", "guidance_weight", "threshold", "edit", *null_guidance.FIELDS)
+        shared = ("steps", "grid", "guidance_weight", "classifier_scale", "threshold", "edit")
+        shared += null_guidance.FIELDS
         sampler = {key: value for key, value in sampler.items() if key in shared}
     return {**sampler, **changes}
 

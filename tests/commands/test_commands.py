@@ -161,6 +161,17 @@ def test_a_mistake_is_one_line_and_status_2(command, args, message):
     assert not (ROOT / "w").exists()
 
 
+def test_what_a_config_leaves_at_none_is_set_on_the_command_line(tmp_path):
+    lines = (
+        "from configs.toys import ddpm", "def get_config():", "    config = ddpm.get_config()",
+        "    config.training.update({'sample_every': None})", "    return config",
+    )  # fmt: skip
+    (tmp_path / "mine.py").write_text("\n".join(lines))
+    own = f"--config={tmp_path / 'mine.py'}"
+    code, _, err = run("train", own, "--workdir=w", "--config.training.sample_every=-1")
+    assert code == 2 and "training.sample_every must be an integer in 0..2147483647, got -1" in err
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [

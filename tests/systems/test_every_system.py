@@ -27,7 +27,8 @@ def _batch(own, rows=B):
 
 
 def test_every_system_of_the_table_is_a_case():
-    assert {systems.module(system_list.tiny(name)) for name in CASES} == set(systems._SYSTEMS.values())
+    trained = {each for name, each in systems._SYSTEMS.items() if name not in system_list.MADE_OF_RUNS}
+    assert {systems.module(system_list.tiny(name)) for name in CASES} == trained
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -39,7 +40,7 @@ def test_shapes_are_known_without_values(name):
     assert shapes(abstract) == shapes((concrete.params, concrete.extra))
     names = {**concrete.params, **concrete.extra}
     assert set(own.serves) <= set(names) and set(served(own, concrete)) == set(own.serves)
-    assert own.gives in ("images", "points", "embeddings")
+    assert own.gives in ("images", "points", "embeddings") if own.passes else own.gives is None
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -71,7 +72,7 @@ def test_one_program_serves_all_steps(name):
     assert {"loss", "grad_norm", "param_norm", "learning_rate"} <= set(metrics)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [name for name in CASES if system(name).passes])
 def test_a_sample_depends_on_its_own_key_alone(name):
     own, v, sample = system(name), start(name), jitted(name)[0]
     keys, request = jax.random.split(jax.random.key(3), N), own.request.default(N)

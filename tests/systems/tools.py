@@ -40,7 +40,8 @@ def tiny(name, **overrides):
     config = commands.config_module(CONFIGS / f"{name}.py").get_config()
     small = {"width": 8, "depth": 1} if config.model.name == "mlp" else {}
     config.model.update(small)
-    config.sampler.steps = 3
+    if "sampler" in config:
+        config.sampler.steps = 3
     config.optimizer.warmup_steps = 1
     config.data.num_examples = 64
     config.training.update(

@@ -1,0 +1,139 @@
+"""Classifier guidance: a trained denoiser steered by a trained classifier (Dhariwal & Nichol 2021, Alg. 2).
+
+    config.denoiser = {"workdir": "runs/digits_unconditional"}
+    config.classifier = {"workdir": "runs/digits_classifier"}
+    config.sampler = {"solver": "ddim", "steps": 50, "classifier_scale": 3.0}
+
+A system without updates, made of two runs: its config alone is sampled and measured. The request is that of
+both, so that a denoiser which knows no classes is asked for one, and a class-conditional one is asked for it
+twice (the paper's ADM-G). What steers is any system with a `log_prob`, asked by its own request.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from diffjax import guidance, samplers
+from diffjax.process.schedules import Schedule
+from diffjax.systems import pipeline, read
+from diffjax.systems.options import number, require, section
+from diffjax.systems.stages import Stage, stage
+from diffjax.training.system import Pass, System
+
+SECTIONS = ("data", "denoiser", "classifier", "sampler")
+IDENTITY = ("data",)
+
+DENOISER, CLASSIFIER = "denoiser", "classifier"
+
+
+def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
+    """Build the system of a config with sections `SECTIONS`; its data are those that it is measured with."""
+    del folder
+    require(config, *SECTIONS)
+    stages = {name: stage(section(config, name), None, name) for name in (DENOISER, CLASSIFIER)}
+    own = config.sampler.to_dict()
+    scale = number("sampler.classifier_scale", own.pop("classifier_scale", 1.0))
+    noise = _common_schedule(stages)
+    read.require_unguided(config, "edit")
+    sampler = read.sampler(ConfigDict({"sampler": own}), noise)
+    if sampler.guidance_weight:
+        raise ValueError("sampler.guidance_weight is not for system 'guided'; its scale is classifier_scale")
+    return guided(stages, noise, sampler, scale)
+
+
+def guided(
+    stages: Mapping[str, Stage], schedule: Schedule, sampler: read.Sampler, scale: float = 1.0
+) -> System:
+    """Make the system.
+
+    Args:
+      stages: "denoiser", a system that has one, and "classifier", one with `log_prob`.
+      schedule: of both.
+      sampler: `read.Sampler`; its threshold comes after the shift.
+      scale: s of `guidance.classifier`; 0 does not call the classifier.
+
+    Returns:
+      A System whose frozen variables are {stage: Variables} and whose request is {stage: request}, made of
+      one raw input as a pipeline's. The condition of its `denoiser` is {stage: condition}.
+
+    Raises:
+      ValueError: if one stage cannot do its part, or their examples differ in shape.
+    """
+    own, guide = stages[DENOISER].system, stages[CLASSIFIER].system
+    _require_parts(own, guide)
+    rows = samplers.plan(schedule, sampler.solver, sampler.times)
+
+    def denoiser(v, key=None):
+        plain = own.denoiser(v.frozen[DENOISER], key)
+        log_prob = guide.log_prob(v.frozen[CLASSIFIER])
+        slope = guidance.gradient_of(lambda x_t, level, cond: log_prob(x_t, level, _told(cond, CLASSIFIER)))
+        steps = [guidance.classifier(slope, scale)] if scale else []
+        steps += [sampler.threshold] if sampler.threshold else []
+
+        def unguided(x_t, level, cond=None):
+            return plain(x_t, level, _told(cond, DENOISER))
+
+        return guidance.chain(*steps)(unguided)
+
+    def encode(variables, request, keep=None):
+        return {
+            name: each.system.request.encode(variables.frozen[name], request[name], keep)
+            for name, each in stages.items()
+        }
+
+    def walk(v, keys, asked, made):
+        del made
+        x = sampler.start(keys, schedule, (len(keys), *own.example["x"].shape[1:]))
+        return samplers.walk(keys, denoiser(v), sampler.solver, rows, x, cond=encode(v, asked))
+
+    calls = {DENOISER: sampler.calls} | ({CLASSIFIER: sampler.calls} if scale else {})
+    return System(
+        example={**guide.example, **own.example},
+        init=lambda key, batch, frozen: ({}, {}),
+        updates=(),
+        serves=(),
+        frozen={name: each.shapes() for name, each in stages.items()},
+        prepare=pipeline.prepare(stages),
+        request=pipeline.requests(stages)._replace(encode=encode),
+        passes=(Pass("walk", walk, calls),),
+        gives=own.gives,
+        denoiser=denoiser,
+        schedule=lambda v: schedule,
+        stages=stages,
+    )
+
+
+def _told(cond, name):
+    if cond is None:
+        raise ValueError("cond must be what request.encode makes: a guided denoiser needs a label")
+    return cond[name]
+
+
+def _require_parts(own, guide):
+    if own.denoiser is None or len(own.passes) != 1:
+        raise ValueError("config.denoiser must be a run with a denoiser, which samples by one walk of it")
+    if guide.log_prob is None:
+        raise ValueError("config.classifier must be a run of a system with log_prob, such as 'classifier'")
+    shapes = [tuple(each.example["x"].shape[1:]) for each in (own, guide)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"config.classifier is of examples {shapes[1]}, and config.denoiser of {shapes[0]}")
+
+
+def _common_schedule(stages):
+    """Return the schedule of both stages; refuse two."""
+    for name, each in stages.items():
+        if each.system.schedule is None or "schedule" in each.system.serves:
+            raise ValueError(f"config.{name} must be a run with a noise schedule that is not trained")
+    one, other = (each.system.schedule(None) for each in stages.values())
+    ends = [(each.num_steps, each.t_min, each.t_max) for each in (one, other)]
+    if ends[0] != ends[1] or not _same_levels(one, other):
+        raise ValueError("config.classifier must be trained on the noise schedule of config.denoiser")
+    return one
+
+
+def _same_levels(one, other):
+    times = np.linspace(one.t_min, one.t_max, 100)
+    levels = [np.stack(np.broadcast_arrays(*each(times)[1:3])) for each in (one, other)]  # alpha, sigma
+    return np.allclose(*levels, rtol=1e-6)

@@ -1,0 +1,187 @@
+"""A trained denoiser steered by a trained classifier: exact where both are, and two runs as one system."""
+
+import json
+import pathlib
+import shutil
+
+import jax
+import jax.numpy as jnp
+import mixtures
+import numpy as np
+import plain_systems
+import pytest
+from ml_collections import ConfigDict
+from systems import tools
+from systems.test_classifier import CHAIN, CLASSES, Bayes
+
+from diffjax import commands, evaluate, samplers, systems, train
+from diffjax.systems.classifier import classifier
+from diffjax.systems.guided import guided
+from diffjax.systems.stages import Stage
+from diffjax.training.system import Variables
+
+MODES = mixtures.tilted()
+LABEL = np.array([0, 1, 1, 0])
+
+
+def _exact(labelled, scale):
+    """Guide the mixture's denoiser by its classifier."""
+    own = plain_systems.denoising(
+        lambda network: MODES.denoiser(), CHAIN, labelled=labelled, shape=(2,), gives="points",
+        sample=lambda v, keys, asked: keys,
+    )  # fmt: skip
+    guide = classifier(Bayes(), CHAIN, shape=(2,), num_classes=CLASSES)
+    variables = {"denoiser": plain_systems.variables(), "classifier": tools.variables(guide)}
+    stages = {
+        name: Stage(each, lambda folder, name=name: variables[name], lambda name=name: variables[name])
+        for name, each in {"denoiser": own, "classifier": guide}.items()
+    }
+    times = np.arange(100, -1, -10)
+    made = guided(stages, CHAIN, tools.sampler(CHAIN, samplers.ddim(), times), scale)
+    return made, Variables(frozen=made.prepare(None)[0])
+
+
+def _conditions(made, v, label):
+    return made.request.encode(v, {name: {"label": label} for name in made.stages})
+
+
+def test_at_scale_one_it_is_the_conditional_denoiser():
+    made, v = _exact(labelled=False, scale=1.0)
+
+    @jax.jit
+    def both(x, n):
+        level, label = CHAIN(n), jnp.asarray(LABEL)
+        found = made.denoiser(v)(x, level, _conditions(made, v, label))
+        return found[:2], MODES.predict(x, level, label)[:2]
+
+    for n in (1, 20, 60, 100):
+        found, expected = both(jax.random.normal(jax.random.key(n), (4, 2)), jnp.asarray(n))
+        np.testing.assert_allclose(found, expected, atol=2e-4)
+
+
+def test_a_conditional_denoiser_is_asked_for_the_class_too():
+    """ADM-G: eps of the class, shifted by the classifier's slope."""
+    made, v = _exact(labelled=True, scale=2.0)
+    x, level = jax.random.normal(jax.random.key(0), (4, 2)), CHAIN(40)
+    found, score = jax.jit(
+        lambda x: (
+            made.denoiser(v)(x, level, _conditions(made, v, LABEL)).eps,
+            3 * MODES.score(x, level, jnp.asarray(LABEL)) - 2 * MODES.score(x, level),
+        )
+    )(x)
+    np.testing.assert_allclose(found, -level.sigma * score, atol=1e-4)
+
+
+def test_a_hidden_request_steers_nothing_and_none_is_refused():
+    made, v = _exact(labelled=False, scale=5.0)
+    x, level = jax.random.normal(jax.random.key(0), (4, 2)), CHAIN(40)
+    with pytest.raises(ValueError, match="a guided denoiser needs a label"):
+        made.denoiser(v)(x, level)
+    request = {"denoiser": {}, "classifier": {"label": LABEL}}
+    cond = made.request.encode(v, request, {"label": jnp.zeros(4, bool)})
+    both = jax.jit(lambda x: (made.denoiser(v)(x, level, cond).eps, MODES.predict(x, level).eps))
+    np.testing.assert_allclose(*both(x), atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("guided")
+    for name in ("ddpm", "classifier"):
+        config = tools.tiny(f"toys/{name}")
+        config.evaluation.reference = 32
+        train.train(config, folder / name, progress=False)
+    return folder
+
+
+def _config(runs, **changes):
+    config = commands.config_module(tools.CONFIGS / "digits/classifier_guided.py").get_config()
+    ring = {"name": "ring8", "shape": (2,), "num_classes": 8, "num_examples": 64}
+    config.data = ConfigDict(ring)
+    for stage, run in (("denoiser", "ddpm"), ("classifier", "classifier")):
+        config[stage].workdir = str(runs / run)
+    own = {"sampler.steps": 3, "evaluation.num_samples": 16}
+    return commands.overridden(config, own | changes)
+
+
+def _draw(run, config=None):
+    loaded = commands.load(run, config=config)
+    return commands.sample_in_batches(
+        loaded.system, loaded.variables, key=jax.random.key(0), num=5, batch_size=5, progress=None
+    ).x
+
+
+def test_two_runs_are_one_system(runs):
+    """Labels reach the classifier of a model that takes none; at scale 0 samples are the model's own."""
+    system = systems.build(_config(runs))
+    assert system.passes[0].calls == {"denoiser": 3, "classifier": 3}
+    assert list(system.request.parts) == ["label"]
+    assert system.request.describe(system.request.of_user({"label": ["3", 1]}, 3)) == ["3", "1", "3"]
+    unguided = _config(runs, **{"sampler.classifier_scale": 0.0})
+    assert systems.build(unguided).passes[0].calls == {"denoiser": 3}
+    sampler = {name: value for name, value in unguided.sampler.items() if name != "classifier_scale"}
+    expected = _draw(runs / "ddpm", commands.overridden(tools.tiny("toys/ddpm"), {"sampler": sampler}))
+    np.testing.assert_allclose(_draw(unguided), expected, atol=1e-5)
+    assert np.abs(_draw(_config(runs)) - expected).max() > 1e-4
+
+
+def test_it_is_measured_by_its_config(runs, tmp_path):
+    config = _config(runs, **{"evaluation.arms": ({"title": "more", "sampler.classifier_scale": 9.0},)})
+    found = evaluate.evaluate(config=config, out=tmp_path, evaluators=["class_accuracy"], progress=False)
+    assert [each["arm"] for each in found["samples"]] == ["classifier scale 3", "more"]
+    assert all(0 <= each["class_accuracy"] <= 1 for each in found["samples"])
+
+
+def test_a_classifier_is_measured_and_not_sampled(runs):
+    found = evaluate.evaluate(runs / "classifier", progress=False)
+    levels = found["by_level"]["by_level"]["levels"]
+    assert found["samples"] == [] and found["by_level"]["by_level"]["count"] == 32
+    assert all(level["nll"] >= level["bayes_nll"] - 0.5 for level in levels)
+    report = (runs / "classifier/evaluation.md").read_text()
+    assert report.count("\n| ") == 1 + len(levels) and "![classification by noise level]" in report
+    assert (runs / "classifier/evaluation/by_level.png").is_file()
+    assert "diffjax.sample" not in (runs / "classifier/README.md").read_text()
+    loaded = commands.load(runs / "classifier")
+    with pytest.raises(ValueError, match="this system samples nothing: it has no passes"):
+        commands.sample_in_batches(
+            loaded.system, loaded.variables, key=jax.random.key(0), num=1, batch_size=1
+        )
+
+
+def _changed(runs, tmp_path, section, **fields):
+    """Return a folder with the classifier's config, changed."""
+    config = json.loads((runs / "classifier/config.json").read_text())
+    config[section] |= fields
+    shutil.copytree(runs / "classifier", tmp_path / "other")
+    pathlib.Path(tmp_path / "other/config.json").write_text(json.dumps(config))
+    return {"classifier.workdir": str(tmp_path / "other")}
+
+
+@pytest.mark.parametrize(
+    ("section", "fields", "message"),
+    [
+        ("schedule", {"num_steps": 900}, "config.classifier must be trained on the noise schedule of"),
+        ("schedule", {"name": "cosine_beta"}, "config.classifier must be trained on the noise schedule of"),
+        ("data", {"shape": (3,)}, r"config.classifier is of examples \(3,\), and config.denoiser of \(2,\)"),
+    ],
+)
+def test_runs_that_do_not_fit_are_refused(runs, tmp_path, section, fields, message):
+    with pytest.raises(ValueError, match=message):
+        systems.build(_config(runs, **_changed(runs, tmp_path, section, **fields)))
+
+
+def test_what_cannot_steer_or_be_steered_is_refused(runs):
+    ddpm, guide = str(runs / "ddpm"), str(runs / "classifier")
+    for changes, message in (
+        ({"classifier.workdir": ddpm}, "config.classifier must be a run of a system with log_prob"),
+        ({"denoiser.workdir": guide}, "config.denoiser must be a run with a denoiser"),
+        ({"classifier": None}, "config.classifier is missing"),
+        ({"sampler.classifier_scale": "high"}, "sampler.classifier_scale must be a number, finite"),
+        ({"sampler.guidance_weight": 1.0}, "sampler.guidance_weight is not for system 'guided'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            systems.build(_config(runs, **changes))
+    unguided = tools.tiny("toys/ddpm", **{"sampler.classifier_scale": 3.0})
+    with pytest.raises(ValueError, match=r"sampler\.classifier_scale is not an option of ancestral"):
+        systems.build(unguided)
+    with pytest.raises(ValueError, match=r"label must be in 0\.\.7, got 8"):
+        systems.build(_config(runs)).request.of_user({"label": [8]}, 1)
