@@ -117,7 +117,8 @@ def edit_of(config, images=(), masks=(), strength=None, resamplings=None, jump_l
             raise ValueError(f"{next(iter(given))} needs init_image, the picture that is edited")
         return None
     if config.get("schedule") is None:
-        raise ValueError(f"init_image must be left out: system {config.get('system')!r} has no schedule of its own")
+        told = f"system {config.get('system')!r} has no schedule of its own"
+        raise ValueError(f"init_image must be left out: {told}")
     if not given and not (config.get("sampler") or {}).get("edit"):
         raise ValueError("give strength in (0, 1] with init_image, or mask, the part of it that is kept")
     return given or None
