@@ -173,11 +173,17 @@ def _own(tensors, prefix, unread):
     return {name: array for name, array in own.items() if not unread(name)}
 
 
-def _converted(module, tensors, names):
+def _layers(names):
+    """Return path -> `Layer`: what theirs is called where ours is at `path`."""
+
     def find(path):
         block, _, inner = path.partition("/")
         if not block.startswith("block_"):
             return layer(names[path])
         return layer(f"{names['block_']}{block.removeprefix('block_')}.{names[inner]}")
 
-    return layers.convert(module, (struct(1, 2, dtype=jnp.int32),), tensors, find)
+    return find
+
+
+def _converted(module, tensors, names):
+    return layers.convert(module, (struct(1, 2, dtype=jnp.int32),), tensors, _layers(names))

@@ -7,13 +7,12 @@ import jax
 import numpy as np
 import pytest
 import safetensors.numpy as safetensors
-from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from diffjax import data, systems
 from diffjax.data import tokens
 from diffjax.models.transformer import TextTransformer
-from diffjax.pretrained import text
+from diffjax.pretrained import layers, text
 from diffjax.systems import text_models
 from diffjax.training.system import Variables
 
@@ -32,10 +31,8 @@ def folder(tmp_path):
     place.mkdir()
     module = TextTransformer(40, 20, 8, 1, 2, 6, norm_first=False, types=2)
     made = module.init(jax.random.key(0), np.zeros((1, 2), int))
-    flat = flatten_dict(made, sep="/")
-    named = {text._name(path, text._BERT): (path, np.asarray(array)) for path, array in flat.items()}
-    turned = {n: np.ascontiguousarray(a.T if p.endswith("kernel") else a) for n, (p, a) in named.items()}
-    safetensors.save_file(turned, place / "model.safetensors")
+    tensors = layers.export(made, text._layers(text._BERT))
+    safetensors.save_file(tensors, place / "model.safetensors")
     (place / "config.json").write_text(json.dumps(CONFIG))
     (place / "tokenizer.json").write_text(tokens.trained(CAPTIONS, 40).to_json())
     return place
