@@ -7,6 +7,7 @@ another, each in a folder of its own.
 
 import inspect
 import json
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -264,8 +265,9 @@ def _pictures(run, draw, folder):
 
 
 def _next_commands(folder, system):
-    sample = {"To sample": f"python -m diffjax.sample --workdir={folder} --num=64"} if system.passes else {}
-    return {**sample, "To evaluate": f"python -m diffjax.evaluate --workdir={folder}"}
+    where = shlex.quote(f"--workdir={folder}")  # to be pasted into a shell, whatever the path holds
+    sample = {"To sample": f"python -m diffjax.sample {where} --num=64"} if system.passes else {}
+    return {**sample, "To evaluate": f"python -m diffjax.evaluate {where}"}
 
 
 def _check_count(name, value, least):

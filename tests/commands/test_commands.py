@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -244,6 +245,12 @@ def test_samples_that_are_not_finite_are_told(tmp_path, capsys):
     on_sample = train._pictures(made, train._preview(made), tmp_path)
     on_sample(1, Variables({"network": jnp.float32(np.nan)}))
     assert "warning: 4000 of 4000 values in" in capsys.readouterr().err
+
+
+def test_commands_of_a_run_s_readme_can_be_pasted_into_a_shell():
+    system = SimpleNamespace(passes=("walk",))
+    for told in train._next_commands("/home/me/my runs/it's", system).values():
+        assert "--workdir=/home/me/my runs/it's" in shlex.split(told)
 
 
 def test_a_mistaken_sampler_is_named(trained):
