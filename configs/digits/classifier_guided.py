@@ -11,9 +11,9 @@ steers the model of `configs/digits/unconditional.py`, which never saw a label, 
 Runs elsewhere: `--config.denoiser.workdir=... --config.classifier.workdir=...`; another scale:
 `--config.sampler.classifier_scale=10`.
 
-Evaluation took 6 minutes of two busy cores (Intel Xeon). Expected: at least 90 % of the class asked for at some
-scale up to 10, recall falling. Obtained with 500 samples an arm, 50 DDIM steps, judged by a classifier that
-trained on the real training images (98.6 % right on the held-out ones):
+Evaluation took 6 minutes of two busy cores (Intel Xeon). Expected: at least 90 % of the class asked for at
+some scale up to 10, recall falling. Obtained with 500 samples an arm, 50 DDIM steps, judged by a classifier
+that trained on the real training images (98.6 % right on the held-out ones):
 
     classifier scale                             0        1        3        10
     samples of the class asked for            11.2 %   84.4 %   99.2 %   100.0 %
