@@ -24,7 +24,8 @@ def classifier(gradient: OfLevel, scale: Strength = 1.0, *, of_x0: bool = False)
 
     The denoiser may be conditional or not. For ancestral sampling's shift of the mean (Alg. 1) give the
     gradient to `samplers.ancestral`; the two differ by O(beta) of a step. One network call, and the
-    gradient's; the network's alone at a number scale = 0.
+    gradient's; the network's alone at a number scale = 0. At alpha = 0, the first step of a flow from pure
+    noise, x_t says nothing of x_0 and its gradient is none: the prediction is left as it is.
 
     Args:
       gradient: (x_t, level, cond) -> `[B, ...]`, see `gradient_of`.
@@ -89,9 +90,8 @@ def _carried_back(denoise, slope_at, x_t, level, cond):
 def _shifted(raw, slope, level):
     """Return the prediction of the score plus a slope."""
     alpha, sigma = expand(level.alpha, slope), expand(level.sigma, slope)
-    shift = sigma * slope
-    # at alpha = 0 x_t says nothing of the class, and the shift is none
-    x0 = raw.x0 + jnp.where(alpha == 0, 0, sigma / jnp.where(alpha == 0, 1, alpha)) * shift
+    shift = jnp.where(alpha == 0, 0, sigma * slope)  # x_t is eps there, and says nothing of x_0
+    x0 = raw.x0 + sigma / jnp.where(alpha == 0, 1, alpha) * shift
     return Prediction(x0, raw.eps - shift, raw.variance)
 
 

@@ -72,7 +72,7 @@ LISTED = {
     ),
     "autoguidance": Listed(
         guidance.autoguidance(lambda *args: _weak(*args), 2.0),
-        guidance.autoguidance(lambda *args: _denoise(*args), 7.0), "autoguidance",
+        guidance.autoguidance(lambda *args: _denoise(*args), 3.0), "autoguidance",
     ),
     "apg": Listed(
         guidance.apg(4.0, null=-1, threshold=0.4), guidance.apg(weight=0.0, null=-1, threshold=0.4), "apg"
@@ -117,7 +117,7 @@ LISTED = {
         "chain",
     ),
 }  # fmt: skip
-LEVELS = {"scalar": FLOW(0.4), "each": FLOW(np.array([0.1, 0.4, 0.6, 0.9]))}
+LEVELS = {"scalar": FLOW(0.4), "each": FLOW(np.array([1e-3, 0.4, 0.6, 1.0]))}
 AT = LEVELS["scalar"]
 
 
@@ -145,8 +145,12 @@ def test_every_transformation_is_listed():
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("name", LISTED)
 def test_no_strength_changes_nothing(name, level):
-    plain = _denoise(X, LEVELS[level], LABELS)
-    _equal(LISTED[name].none(_denoise)(X, LEVELS[level], LABELS), plain, rtol=1e-5, atol=1e-6)
+    level = LEVELS[level]
+    found, plain = LISTED[name].none(_denoise)(X, level, LABELS), _denoise(X, level, LABELS)
+    # of eps, sigma times it: made again of x_0 it has the rounding of x_0 over sigma
+    sigma = np.float32(np.reshape(level.sigma, (-1, 1)))
+    scaled = [each._replace(eps=sigma * each.eps) for each in (found, plain)]
+    _equal(*scaled, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("level", LEVELS)

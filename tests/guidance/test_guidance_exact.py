@@ -13,7 +13,7 @@ MIXTURE = mixtures.tilted()
 LEVELS = {
     "chain": schedules.linear_beta(1000)(np.array([20, 400, 700, 990])),
     "edm": schedules.edm()(np.array([0.05, 0.7, 3.0, 40.0])),
-    "flow": schedules.rectified_flow()(np.array([0.05, 0.3, 0.7, 0.98])),
+    "flow": schedules.rectified_flow()(np.array([1e-4, 0.3, 0.7, 0.9999])),
 }
 X = np.random.default_rng(0).normal(size=(4, 2))
 LABELS = jnp.array([0, 1, 1, 0])

@@ -18,7 +18,7 @@ OPERATORS = {
     "blur": guidance.operators.blur(SPREAD),
 }
 FLOW = schedules.rectified_flow()
-LEVELS = {"edm": schedules.edm()(0.7), "flow": FLOW(np.array([0.1, 0.4, 0.9]))}
+LEVELS = {"edm": schedules.edm()(0.7), "flow": FLOW(np.array([1e-3, 0.4, 0.999]))}
 
 
 def _dense(operator):
