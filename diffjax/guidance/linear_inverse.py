@@ -48,7 +48,8 @@ def linear_inverse(
       scale: of the shift, a number, `[B]`, or a function of the noise level.
 
     Raises:
-      ValueError: for a number out of range, or (when called) a measurement that is not shaped like A x.
+      ValueError: for a number out of range, a measurement that is not finite, or (when called) one that is
+        not shaped like A x.
 
     Example:
       >>> import jax.numpy as jnp
@@ -63,6 +64,7 @@ def linear_inverse(
     """
     checks.not_negative("noise_std", noise_std)
     checks.positive("data_std", data_std)
+    checks.finite("measurement", measurement)
     if method == "dps" and not noise_std:
         raise ValueError("noise_std must be positive for method 'dps', got 0")
 
