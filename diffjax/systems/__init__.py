@@ -16,6 +16,7 @@ from diffjax.systems import ebm as ebm
 from diffjax.systems import guided as guided
 from diffjax.systems import ncsn as ncsn
 from diffjax.systems import read as read
+from diffjax.systems import vae as vae
 from diffjax.systems import vdm as vdm
 from diffjax.systems.options import nearest as nearest
 from diffjax.systems.options import pick, require
@@ -29,6 +30,7 @@ _SYSTEMS = {
     "ncsn": ncsn,
     "ebm": ebm,
     "vdm": vdm,
+    "vae": vae,
     "classifier": classifier,
     "guided": guided,
 }

@@ -40,7 +40,7 @@ def tiny(name, **overrides):
     config = commands.config_module(CONFIGS / f"{name}.py").get_config()
     small = {"width": 8, "depth": 1} if config.model.name == "mlp" else {}
     config.model.update(small)
-    if "sampler" in config:
+    if "steps" in config.get("sampler", {}):
         config.sampler.steps = 3
     config.optimizer.warmup_steps = 1
     config.data.num_examples = 64

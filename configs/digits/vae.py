@@ -1,0 +1,33 @@
+"""A variational autoencoder of scikit-learn's handwritten digits (8x8), unconditional.
+
+Kingma & Welling 2013 (arXiv:1312.6114), with the discretized logistic of Kingma et al. 2016
+(arXiv:1606.04934): grey values have probabilities, so that its bound stands beside the bits/dim of the other
+systems. Samples are drawn from that likelihood; `--config.sampler.noise=False` shows its mean. A ladder of
+three levels (Sonderby et al. 2016, arXiv:1602.02282): `--config=configs/digits/vae.py:ladder`.
+
+    python -m diffjax.train --config=configs/digits/vae.py --workdir=runs/digits_vae
+    python -m diffjax.evaluate --workdir=runs/digits_vae --bound_images=360
+
+TIMED
+"""
+
+from ml_collections import ConfigDict
+
+from diffjax.configs.digits import common
+
+LEVELS = {"plain": (16,), "ladder": (2, 4, 8)}
+
+
+def get_config(levels: str = "plain") -> ConfigDict:
+    if levels not in LEVELS:
+        raise ValueError(f"levels must be one of {', '.join(LEVELS)}; got {levels!r}")
+    config = common.config("vae")
+    plain = levels == "plain"
+    config.model = ConfigDict(
+        {"name": "ladder", "latents": LEVELS[levels], "features": 256 if plain else 64, "depth": 2}
+    )
+    config.model.convolutional = not plain
+    config.objective = ConfigDict({"likelihood": "discretized_logistic", "beta": 1.0, "warmup": 1000})
+    config.sampler = ConfigDict({"noise": True})
+    config.training.update({"num_steps": 6000, "checkpoint_every": 2000})
+    return config
