@@ -29,7 +29,7 @@ def test_it_is_the_mean_of_two_cross_entropies():
     np.testing.assert_array_equal(aux["hit"], (a @ b.T).argmax(1) == np.arange(B))
 
 
-@pytest.mark.parametrize("scale", [1.0, 14.0])
+@pytest.mark.parametrize("scale", [1.0, 4.0])
 def test_of_orthonormal_pairs_it_is_known(scale):
     a = jnp.eye(B)
     loss, aux = info_nce(a, a, scale)
@@ -46,6 +46,7 @@ def test_a_row_is_told_from_those_that_are_another_thing_alone():
         kept = [i, *np.flatnonzero(name != name[i])]
         np.testing.assert_allclose(loss[i], _plain(a[kept], b[kept])[0], rtol=1e-5)
     slope = jax.grad(lambda b: info_nce(a, b, SCALE, same_rows(jnp.asarray(name)))[0][0])(b)
+    slope = np.asarray(slope)
     assert np.isfinite(slope).all() and not slope[[2, 5]].any() and slope[[0, 1, 3, 4]].any(axis=1).all()
 
 
