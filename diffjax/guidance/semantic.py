@@ -86,7 +86,8 @@ def resembles_text(encode: Encoder, text: Float[Array, "#batch features"]) -> Of
     """
 
     def score(x_t, level, cond=None):
-        return (_unit(encode(x_t, level)) * _unit(_of_all("text", text, x_t))).sum(-1)
+        seen, said = _unit(encode(x_t, level)), _unit(_of_all("text", text, x_t))
+        return (seen * checks.same_shape("text", said, seen, "encode(x_t, level)")).sum(-1)
 
     return score
 
