@@ -17,6 +17,7 @@ import flax.linen as nn
 import jax
 from ml_collections import ConfigDict
 
+from diffjax import checks
 from diffjax.systems import options, pictures, words
 from diffjax.systems.about import About
 from diffjax.systems.requests import LABEL, Asked, classes
@@ -24,6 +25,9 @@ from diffjax.systems.requests import LABEL, Asked, classes
 
 def _classes(about: About, *, array: str, num_classes: int) -> Asked:
     """Make a class of another kind than the label, e.g. a style."""
+    num_classes = checks.count("num_classes", num_classes)
+    if not isinstance(array, str):
+        raise ValueError(f"array must be the name of an array of the data, got {array!r}")
     return classes(num_classes, about.vector_features(), about.null, name=about.name, array=array)
 
 

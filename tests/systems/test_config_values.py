@@ -67,7 +67,8 @@ def refused(tmp_path_factory):
             changed.data.num_examples = 40
         try:
             train._check(changed)
-            train._Run(changed, folder, systems.load_data(changed, "train"))
+            run = train._Run(changed, folder, systems.load_data(changed, "train"))
+            run.system.prepare(None, run.source)
             told[name, path, repr(wrong)] = None
         except ValueError as error:
             told[name, path, repr(wrong)] = str(error)
