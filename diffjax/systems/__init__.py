@@ -17,6 +17,7 @@ from diffjax.systems import ebm as ebm
 from diffjax.systems import guided as guided
 from diffjax.systems import ncsn as ncsn
 from diffjax.systems import noise_aware as noise_aware
+from diffjax.systems import normalizing_flow as normalizing_flow
 from diffjax.systems import read as read
 from diffjax.systems import vae as vae
 from diffjax.systems import vdm as vdm
@@ -33,6 +34,7 @@ _SYSTEMS = {
     "ebm": ebm,
     "vdm": vdm,
     "vae": vae,
+    "normalizing_flow": normalizing_flow,
     "classifier": classifier,
     "guided": guided,
     "clip": clip,
