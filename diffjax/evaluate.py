@@ -26,6 +26,7 @@ from diffjax.evaluation.evaluators import DEFAULTS, EVALUATORS, OF_DATA
 from diffjax.training import workdir as run_folder
 
 _SHOWN = 100  # images of an arm without classes
+_KEPT = ".passes"  # what is done of the samples until the report is written
 
 
 def evaluate(
@@ -122,6 +123,7 @@ def evaluate(
     result = _plain(result)
     name = folder.absolute().name if workdir is None else workdir.absolute().name
     _write(folder, name, result, system.gives, shown, train)
+    commands.forget(folder / _KEPT)
     return result
 
 
@@ -219,7 +221,7 @@ class _Drawer:
             variables = commands.load(arm.config).variables
         made = commands.sample_in_batches(
             arm.system, variables, key=jax.random.key(self.task.seed), num=settings["num_samples"],
-            batch_size=settings["batch_size"], request=self.request, keep=self.folder / ".passes",
+            batch_size=settings["batch_size"], request=self.request, keep=self.folder / _KEPT,
             identity=arm.config.to_json(),
             progress=f"samples, {arm.title}" if self.task.progress else None,
         )  # fmt: skip

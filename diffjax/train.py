@@ -17,7 +17,7 @@ import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
-from diffjax import checks, commands, data, systems
+from diffjax import checks, commands, data, files, systems
 from diffjax.commands import devices, evaluation_settings, phases
 from diffjax.evaluation import pictures
 from diffjax.systems.options import call, require, section
@@ -172,16 +172,17 @@ def _check_data(folder, source):
     now["fingerprint"] = source.fingerprint()
     if not path.is_file():
         if jax.process_index() == 0:
-            workdir.write(path, json.dumps(now, indent=2) + "\n")
+            files.write(path, json.dumps(now, indent=2) + "\n")
         return
-    before = json.loads(path.read_text())
+    told = f": without it the data of {folder} are taken as they are now"
+    before = files.read_json(path, "fingerprint", "num_examples", otherwise=told)
     if before["fingerprint"] != now["fingerprint"] or before["num_examples"] != now["num_examples"]:
         if not workdir.has_checkpoint(folder):
             path.unlink()
             return _check_data(folder, source)
         raise ValueError(
-            f"the data are not those that the run in {folder} began with (it had {before['num_examples']:,} "
-            f"examples, here are {now['num_examples']:,}; their content differs): put those back, or begin a "
+            f"the data are not those that the run in {folder} began with (it had {before['num_examples']} "
+            f"examples, here are {now['num_examples']}; their content differs): put those back, or begin a "
             "new workdir"
         )
     return None

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from diffjax import archives
+from diffjax import archives, files
 from diffjax.data import Source
-from diffjax.evaluation import batches, files
+from diffjax.evaluation import batches
 from diffjax.evaluation.extractors import Extractor, softmax
 from diffjax.models.classifier import ConvClassifier
 from diffjax.pixels import to_model

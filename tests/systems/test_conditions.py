@@ -139,6 +139,22 @@ def test_noise_of_the_picture_is_of_its_level_and_its_seed(tmp_path):
     np.testing.assert_array_equal(level, own["_level"])
 
 
+def test_files_that_are_damaged_are_named(asker, tmp_path):
+    np.save(tmp_path / "whole.npy", np.zeros((8, 8), int))
+    np.save(tmp_path / "objects.npy", np.array([{}], object), allow_pickle=True)
+    whole = (tmp_path / "whole.npy").read_bytes()
+    Image.fromarray(RNG.integers(0, 3, (8, 8), np.uint8), "L").save(tmp_path / "whole.png")
+    png = (tmp_path / "whole.png").read_bytes()
+    at = png.index(b"IDAT") + 9
+    files = {"cut.npy": whole[:-9], "longer.npy": whole + b"more", "text.npy": b"words", "empty.npy": b""}
+    files["flipped.png"] = png[:at] + bytes([png[at] ^ 4]) + png[at + 1 :]
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    for name in (*files, "objects.npy"):
+        with pytest.raises(ValueError, match=rf"{name} cannot be read"):
+            asker.of_user({"map": str(tmp_path / name), "image": SMALL}, 1)
+
+
 @pytest.mark.parametrize("together", [0.0, 0.25])
 def test_parts_are_dropped_apart_and_together(together):
     request = systems.build(config_of("text", "map", "image", together=together)).request
