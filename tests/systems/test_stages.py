@@ -95,7 +95,7 @@ def test_a_damaged_copy_is_named(run, tmp_path):
         if file.is_file():
             file.write_bytes(file.read_bytes()[:-3])
     stages._read.clear()
-    with pytest.raises(ValueError, match="stages/teacher/variables cannot be read: .* it is copied again"):
+    with pytest.raises(ValueError, match=r"stages/teacher/variables cannot be read: .* it is copied again"):
         read()
 
 
@@ -296,7 +296,7 @@ def test_phases_are_runs_one_after_another(tmp_path):
         checkpoints.latest_step(tmp_path / "first") == 3 and checkpoints.latest_step(tmp_path / "second") == 5
     )
     assert int(train.train(config, tmp_path, progress=False).step) == 5  # nothing is left to do
-    with pytest.raises(ValueError, match="is several runs: name one, .*/first or .*/second"):
+    with pytest.raises(ValueError, match=r"is several runs: name one, .*/first or .*/second"):
         commands.load(tmp_path)
 
 
