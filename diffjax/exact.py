@@ -11,6 +11,7 @@ so the mixture stands in for a perfect network: to learn with, to debug with, an
 
 import dataclasses
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -163,6 +164,32 @@ class GaussianMixture:
         """Return (1 - scale) grad log p(x_t) + scale grad log p(x_t | label), classifier-free guidance's."""
         return (1 - scale) * self.score(x, level) + scale * self.score(x, level, label)
 
+    @checked
+    def flow_map(
+        self, x: Float[Array, "batch dim"], level_t: NoiseLevel, level_s: NoiseLevel, label: Label = None
+    ) -> Float[Array, "batch dim"]:
+        """Return where the probability-flow ODE goes from x_t `[B, D]` to level_s, noisier or not: a FlowMap.
+
+        Of one Gaussian in closed form, x_s = alpha_s m + sqrt(C_s C_t^-1) (x_t - alpha_t m). Of a mixture by
+        an adaptive method of order 5 in float64, each sample with steps of its own; the relative error is
+        about 1e-9, and it has no gradient in reverse.
+
+        Args:
+          x: `[B, D]`.
+          level_t, level_s: NoiseLevel, scalars or `[B]`.
+          label: see `predict`.
+        """
+        x = jnp.asarray(x)
+        if len(self.weights) > 1:
+            return _by_ode(self._denoise, x, level_t, level_s, label)
+        if label is not None:
+            self._check_label(label)
+        centred, before = self._in_axes(x, level_t)
+        mean = expand(level_s.alpha, x) * jnp.asarray(self.means, x.dtype)
+        _, after = self._in_axes(x, level_s)
+        stretched = jnp.sqrt(after / before)[..., 0, :] * centred[:, 0]
+        return mean + stretched @ jnp.asarray(self.axes[0].T, x.dtype)
+
     def denoiser(self) -> Denoiser:
         """Return the exact Denoiser; cond is None, or `[B]` int labels with -1 for no class."""
         return self._denoise
@@ -255,3 +282,66 @@ def gaussian_mixture(
     if classes.shape != (count,) or classes.dtype.kind not in "iu" or classes.min() < 0:
         raise ValueError(f"labels must be [K] ints >= 0, got {classes.dtype} of shape {list(classes.shape)}")
     return GaussianMixture(w / w.sum(), m, np.maximum(spectra, 0), axes, classes)
+
+
+# Dormand & Prince 1980: nodes, slopes that make the stages, weights of order 5, and what order 4 differs by
+_NODES = np.array([0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1, 1])
+_STAGES = np.array(
+    [
+        [0, 0, 0, 0, 0, 0, 0],
+        [1 / 5, 0, 0, 0, 0, 0, 0],
+        [3 / 40, 9 / 40, 0, 0, 0, 0, 0],
+        [44 / 45, -56 / 15, 32 / 9, 0, 0, 0, 0],
+        [19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729, 0, 0, 0],
+        [9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656, 0, 0],
+        [35 / 384, 0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84, 0],
+    ]
+)
+_ERROR = np.array([71 / 57600, 0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40])
+_TOLERANCE, _MOST_STEPS = 1e-10, 20_000
+
+
+def _by_ode(denoise, x, level_t, level_s, cond):
+    """Integrate z = x / sqrt(alpha^2 + sigma^2) over the angle a = atan(sigma / alpha) in float64.
+
+    dz / da = cos(a) eps - sin(a) x_0, whatever the schedule: finite at both of its ends.
+    """
+    each = lambda field: jnp.broadcast_to(jnp.asarray(field, jnp.float64), x.shape[:1])
+    with jax.enable_x64(True):
+        angles = [jnp.arctan2(each(level.sigma), each(level.alpha)) for level in (level_t, level_s)]
+        scales = [jnp.hypot(each(level.sigma), each(level.alpha))[:, None] for level in (level_t, level_s)]
+        labels = None if cond is None else jnp.broadcast_to(jnp.asarray(cond), x.shape[:1])
+
+        def slope(angle, z, label):
+            angle = jnp.maximum(angle, 1e-9)  # a flat direction has no density at 0
+            level = NoiseLevel(angle, jnp.cos(angle), jnp.sin(angle), -2 * jnp.log(jnp.tan(angle)))
+            said = denoise(z[None], level, None if label is None else label[None])
+            return (level.alpha * said.eps - level.sigma * said.x0)[0]
+
+        walk = jax.vmap(partial(_dormand_prince, slope))
+        z = walk(x.astype(jnp.float64) / scales[0], angles[0], angles[1], labels)
+        return (scales[1] * z).astype(x.dtype)
+
+
+def _dormand_prince(slope, z, begin, end, label):
+    """Integrate dz / da = slope(a, z, label) from begin to end, with steps that keep to the tolerance."""
+
+    def body(carry):
+        a, z, h, count = carry
+        h = jnp.where(jnp.abs(h) < jnp.abs(end - a), h, end - a)
+
+        def stage(i, slopes):
+            moved = z + h * jnp.asarray(_STAGES)[i] @ slopes
+            return slopes.at[i].set(slope(a + jnp.asarray(_NODES)[i] * h, moved, label))
+
+        slopes = jax.lax.fori_loop(0, len(_NODES), stage, jnp.zeros((len(_NODES), *z.shape), z.dtype))
+        moved = z + h * _STAGES[-1] @ slopes
+        error = jnp.max(jnp.abs(h * _ERROR @ slopes) / (_TOLERANCE * (1 + jnp.abs(moved))))
+        fine = error <= 1
+        factor = jnp.clip(0.9 * jnp.maximum(error, 1e-12) ** -0.2, 0.2, 5.0)
+        a = jnp.where(fine, jnp.where(h == end - a, end, a + h), a)
+        return a, jnp.where(fine, moved, z), h * factor, count + 1
+
+    unfinished = lambda carry: (carry[0] != end) & (carry[3] < _MOST_STEPS)
+    a, z, _, _ = jax.lax.while_loop(unfinished, body, (begin, z, (end - begin) / 32, 0))
+    return jnp.where(a == end, z, jnp.nan)

@@ -33,7 +33,7 @@ KEY = jax.random.key(0)
 S = samplers
 
 
-ENTRIES = {**listing.SOLVERS, **listing.CORRECTORS}
+ENTRIES = {**listing.SOLVERS, **listing.CORRECTORS, **listing.JUMPS}
 FAMILIES = {
     entry.family: importlib.import_module(f"diffjax.samplers.{entry.family}") for entry in ENTRIES.values()
 }

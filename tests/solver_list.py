@@ -56,6 +56,7 @@ def distance(x, alpha=1.0, sigma=0.0):
 # --- the solvers, from the listing -----------------------------------------------------------------
 
 ENTRIES = {**listing.SOLVERS, **listing.CORRECTORS}
+LISTED = {**ENTRIES, **listing.JUMPS}  # walks of a flow map have tests of their own
 VARIANTS = {name: variant for entry in ENTRIES.values() for name, variant in entry.variants.items()}
 
 

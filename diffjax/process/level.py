@@ -181,8 +181,10 @@ def require_rates(level: NoiseLevel, what: str) -> None:
 
 
 def require_finite_rates(level: NoiseLevel, what: str) -> None:
-    """Raise ValueError for a level without rates, or where they are infinite: a VP schedule's at t = 0."""
+    """Raise ValueError for a level without rates, or known infinite ones: a VP schedule's at t = 0."""
     require_rates(level, what)
+    if isinstance(level.d_sigma, Tracer):
+        return
     bad = ~np.isfinite(np.asarray([level.d_alpha, level.d_sigma])).all(0)
     if bad.any():
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Every solver and every corrector, and all that is said of them in more than one place.
+"""Every solver, corrector and walk of a flow map, and all that is said of them in more than one place.
 
 From here a config finds a solver by its name, `samplers` its public names, the tests what they walk and the
 orders that they measure, `experiments.solver_orders` and docs/solvers.md their tables. A new solver is a file
@@ -15,6 +15,7 @@ from diffjax.samplers.dpm.dpm_solver_single import dpm_solver_pp_single as dpm_s
 from diffjax.samplers.dpm.dpm_solver_single import dpm_solver_single as dpm_solver_single
 from diffjax.samplers.dpm.unipc import unipc as unipc
 from diffjax.samplers.entry import Entry, NoisyOrder, Order, Variant, call
+from diffjax.samplers.maps.jump import jump as jump
 from diffjax.samplers.mcmc.ald import ald as ald
 from diffjax.samplers.mcmc.annealed_langevin import annealed_langevin as annealed_langevin
 from diffjax.samplers.mcmc.langevin import langevin as langevin
@@ -312,7 +313,10 @@ _CORRECTORS = (
     Entry(ald, {"corrected": Variant(call(0.1), predictor=ancestral())}),
 )
 
+_JUMPS = (Entry(jump, {"jump": Variant(call()), "renoise": Variant(call(renoise=True))}),)
+
 SOLVERS = {entry.name: entry for entry in _SOLVERS}
 CORRECTORS = {entry.name: entry for entry in _CORRECTORS}
+JUMPS = {entry.name: entry for entry in _JUMPS}  # walk a flow map, which no denoiser is
 
-__all__ = [*SOLVERS, *CORRECTORS]
+__all__ = [*SOLVERS, *CORRECTORS, *JUMPS]

@@ -12,9 +12,11 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from diffjax.border import checked
 from diffjax.process.level import NoiseLevel, Schedule
+from diffjax.samplers import asking
 from diffjax.types import Array, Float
 
 Make = TypeVar("Make", bound=Callable)
@@ -33,6 +35,7 @@ class Solver(NamedTuple):
       draws: unit normals a step.
       last: other `step` for the arrival at sigma = 0, or None.
       last_nfe: network calls of `last`.
+      asked: (what is walked, dtype of x) -> it as steps call it: a denoiser, or of `jump` a flow map.
     """
 
     init: Callable
@@ -42,6 +45,7 @@ class Solver(NamedTuple):
     draws: int = 1
     last: Callable | None = None
     last_nfe: int = 1
+    asked: Callable = asking.predictions
 
 
 class Rows(NamedTuple):
@@ -75,7 +79,7 @@ def no_memory(x: Float[Array, "batch *shape"]) -> None:
 
 def require_signal(levels: NoiseLevel, name: str) -> None:
     """Raise ValueError if the grid touches alpha = 0, where sigma / alpha is infinite."""
-    if (levels.alpha == 0).any():
+    if not isinstance(levels.alpha, Tracer) and (levels.alpha == 0).any():
         raise ValueError(
             f"{name} walks sigma / alpha, which is infinite at alpha = 0: start at a smaller time"
         )

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffjax.border import checked, returning
+from diffjax.border import checked
 from diffjax.keys import per_sample as per_sample
-from diffjax.process import checks
+from diffjax.process.flow_map import FlowMap
 from diffjax.process.level import Schedule, at_least_float32
-from diffjax.process.prediction import Denoiser, Prediction
+from diffjax.process.prediction import Denoiser
 from diffjax.samplers.solver import Rows, Solver, Times, plan
 from diffjax.samplers.starts import carried
 from diffjax.samplers.starts import start_of as start_of
@@ -24,7 +24,7 @@ Walked = Array | tuple[Array, Array]  # x, or (x, trajectory)
 @checked
 def sample(
     key: Key[Array, "..."],
-    denoise: Denoiser,
+    denoise: Denoiser | FlowMap,
     schedule: Schedule,
     solver: Solver,
     times: Times,
@@ -40,8 +40,8 @@ def sample(
     Args:
       key: one key, or `[B]` keys, one a sample. An image depends on its own key (or on the one key and its
         position in the batch) and on neither the batch size nor the number of devices.
-      denoise: Denoiser. Inside `jit`, close it over traced parameters; outside, the program is compiled
-        once for each denoiser and solver.
+      denoise: Denoiser, or the FlowMap that `jump` walks. Inside `jit`, close it over traced parameters;
+        outside, the program is compiled once for each denoiser and solver.
       schedule: any schedule.
       solver: Solver, e.g. `samplers.ddim()`.
       times: N + 1 strictly decreasing host numbers, see `samplers.grids`; from the noisy end unless `x_init`
@@ -81,7 +81,7 @@ def sample(
 @checked
 def walk(
     key: Key[Array, "..."],
-    denoise: Denoiser,
+    denoise: Denoiser | FlowMap,
     solver: Solver,
     rows: Rows,
     x: Float[Array, "batch *shape"],
@@ -126,7 +126,7 @@ _walk = jax.jit(_whole, static_argnames=("denoise", "solver", "trajectory"))
 
 @checked
 def encode(
-    denoise: Denoiser,
+    denoise: Denoiser | FlowMap,
     schedule: Schedule,
     solver: Solver,
     times: Times,
@@ -260,7 +260,7 @@ def upwards(times):
 
 def _segment(key, denoise, solver, rows, x, state, offset, cond, noise, trajectory):
     """Scan the rows from step `offset` on, then take the other last step if there is one."""
-    keys, denoise = per_sample(key, x.shape[0]), _asked(denoise, x.dtype)
+    keys, denoise = per_sample(key, x.shape[0]), solver.asked(denoise, x.dtype)
     rows = jax.tree.map(lambda a: jnp.asarray(a, at_least_float32(x)), rows)
     count = len(jax.tree.leaves(rows.steps)[0])
     noise = _checked(noise, count + (rows.last is not None), solver, x)
@@ -290,20 +290,6 @@ def _segment(key, denoise, solver, rows, x, state, offset, cond, noise, trajecto
 
 
 _jitted = jax.jit(_segment, static_argnames=("denoise", "solver", "trajectory"))
-
-
-def _asked(denoise, dtype):
-    """Return a Denoiser that is checked while it is traced, and answers in the dtype of x."""
-    how = "make one of a network with prediction.denoiser(network, kind)"
-    told = returning(denoise, "denoise", Prediction, how)
-
-    def call(x, level, cond=None):
-        said = told(x, level, cond)
-        for name in ("x0", "eps"):
-            checks.same_shape(f"denoise's {name}", getattr(said, name), x)
-        return Prediction(*(None if field is None else jnp.asarray(field, dtype) for field in said))
-
-    return call
 
 
 def _checked(noise, steps, solver, x):

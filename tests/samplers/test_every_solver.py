@@ -48,9 +48,9 @@ NO_SOLVERS = {
 def test_every_public_name_is_a_listed_solver_or_none():
     """A new solver belongs into `samplers.listing`, a new function that is none into `NO_SOLVERS`."""
     public = {name for name, value in vars(samplers).items() if callable(value) and name[0] != "_"}
-    assert public - set(solver_list.ENTRIES) == NO_SOLVERS
-    assert all(getattr(samplers, name) is entry.make for name, entry in solver_list.ENTRIES.items())
-    assert all(entry.variants for entry in solver_list.ENTRIES.values())
+    assert public - set(solver_list.LISTED) == NO_SOLVERS
+    assert all(getattr(samplers, name) is entry.make for name, entry in solver_list.LISTED.items())
+    assert all(entry.variants for entry in solver_list.LISTED.values())
 
 
 def test_every_file_of_solvers_is_listed():
@@ -61,8 +61,8 @@ def test_every_file_of_solvers_is_listed():
             own = getattr(value, "__module__", None) == module.name and name[0] != "_"
             if own and getattr(value, "__annotations__", {}).get("return") is samplers.Solver:
                 found.add(name)
-    assert found - set(solver_list.ENTRIES) == {"predictor_corrector", "repaint", "multistep"}
-    assert set(solver_list.ENTRIES) <= found
+    assert found - set(solver_list.LISTED) == {"predictor_corrector", "repaint", "multistep"}
+    assert set(solver_list.LISTED) <= found
 
 
 # --- the law of the samples ------------------------------------------------------------------------

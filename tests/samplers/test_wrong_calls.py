@@ -29,7 +29,7 @@ def _sample(solver=None, **options):
 WRONG = {
     "a solver that was not called": (lambda: _sample(samplers.ddim), "solver must be a Solver, .* parentheses"),
     "a solver's name": (lambda: _sample("ddim"), "solver must be a Solver, got 'ddim'"),
-    "no denoiser": (lambda: _sample(denoise=None), "denoise must be a Denoiser, got None"),
+    "no denoiser": (lambda: _sample(denoise=None), "denoise must be a Denoiser or a FlowMap, got None"),
     "a network for a denoiser": (
         lambda: _sample(denoise=lambda x, t, cond: 0.1 * x),
         r"denoise must return a Prediction, got .*; make one of a network with prediction.denoiser",

@@ -42,7 +42,7 @@ def churned(
       s_churn, s_min, s_max, s_noise: see `edm_heun`.
     """
     if s_churn == 0:
-        return Churn(current, np.ones_like(current.sigma), np.zeros_like(current.sigma))
+        return Churn(current, np.ones(np.shape(current.sigma)), np.zeros(np.shape(current.sigma)))
     ratio = current.sigma / current.alpha
     gamma = np.where((ratio >= s_min) & (ratio <= s_max), min(s_churn / len(ratio), math.sqrt(2) - 1), 0.0)
     level = schedule.at_ratio(ratio * (1 + gamma))  # the first step's may lie beyond t_max

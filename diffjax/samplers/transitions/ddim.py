@@ -48,7 +48,7 @@ def ddim(eta: float = 0.0, s_noise: float = 1.0) -> Solver:
         levels = schedule(times)
         target, current = part(levels, slice(1, None)), part(levels, slice(-1))
         # w^2 / sigma_s^2 = eta^2 c; walking upwards (eta = 0) has no c
-        share = eta**2 * forward.pair(target, current).c if eta else np.zeros_like(target.t)
+        share = eta**2 * forward.pair(target, current).c if eta else np.zeros(np.shape(target.t))
         xp = namespace(share)
         noise = s_noise * target.sigma * xp.sqrt(share)
         return _Row(current, target.alpha, target.sigma * xp.sqrt(1 - share), noise)
