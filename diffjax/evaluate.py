@@ -330,7 +330,7 @@ def cli() -> None:
         commands.use_every_core()
         evaluate(**options)
         folder = run_folder.local(options["out"] or options["workdir"])
-        print((folder / "evaluation.md").read_text())
+        print((folder / "evaluation.md").read_text(encoding="utf-8"))
         print(f"also in {folder / 'evaluation.md'} and {folder / 'evaluation.json'}")
 
     commands.run(main)

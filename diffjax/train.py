@@ -124,9 +124,9 @@ class _Run:
         self.system = systems.build(config, folder)
         self.optimizers = systems.make_optimizer(config, self.system)
         self.decays = systems.make_ema(config)
-        self.writers = [
-            call("training.writers", metrics.writer, {"name": name}) for name in settings.get("writers", ())
-        ]
+        names = settings.get("writers", ())
+        names = [names] if isinstance(names, str) else names
+        self.writers = [call("training.writers", metrics.writer, {"name": name}) for name in names]
         self.rows = settings.batch_size * steps.rows_a_step(self.system)
         given = section(config, "training.mesh") if settings.get("mesh") is not None else {}
         self.mesh = call(

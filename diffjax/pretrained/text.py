@@ -163,7 +163,7 @@ def _common(config, activation, usual, epsilon, small):
     return {**_whole(config, keys), "activation": name, "epsilon": _small(config, epsilon, small)}
 
 
-def _whole(config, keys):
+def _whole(config, keys) -> dict[str, Any]:
     """Return {our name: number} of a config's counts by {our name: theirs}."""
     return {ours: _count(config, theirs, None) for ours, theirs in keys.items()}
 

@@ -308,6 +308,7 @@ def test_the_phase_before_is_the_teacher(tmp_path):
     assert second.teacher.workdir == str(here) and second.steps == 4 and there == tmp_path / "b"
     for bad, message in [
         ([{"steps": 1}], "each of config.phases must be a dict with a name"),
+        ([{"name": ".."}], "each of config.phases must be a dict with a name"),
         ([{"name": "a"}, {"name": "a"}], "config.phases must have names of their own"),
         ([{"name": "a", "teacher.workdir": "previous"}], "the first of config.phases has no phase before it"),
     ]:
