@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from diffjax import checks
 from diffjax.border import checked
 from diffjax.types import Integer
 
@@ -55,6 +56,7 @@ class Tokenizer:
         Raises:
           ValueError: naming the first text that has more tokens than `length`.
         """
+        checks.count("length", length)
         ids = np.full((len(texts), length), self.pad, np.int32)
         texts = [str(each).strip() for each in texts]
         try:
