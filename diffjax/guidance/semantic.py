@@ -86,9 +86,8 @@ def resembles_text(encode: Encoder, text: Float[Array, "#batch features"]) -> Of
     """
 
     def score(x_t, level, cond=None):
-        seen = _unit(encode(x_t, level))
-        said = checks.same_shape("text", _of_all("text", text, x_t), seen, "encode(x_t, level)")
-        return (seen * _unit(said)).sum(-1)
+        seen, said = _unit(encode(x_t, level)), _unit(_of_all("text", text, x_t))
+        return (seen * checks.same_shape("text", said, seen, "encode(x_t, level)")).sum(-1)
 
     return score
 
