@@ -17,7 +17,7 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from diffjax import commands, systems
+from diffjax import checks, commands, systems
 from diffjax.commands import arms as arms_of
 from diffjax.commands import evaluation_settings, output, references, values
 from diffjax.evaluation import batches, figures, pictures, report
@@ -82,6 +82,7 @@ def evaluate(
     Raises:
       ValueError: if the folder is not a run with a checkpoint, or an option does not fit the run.
     """
+    checks.seed(seed)
     workdir, config = _run(workdir, config, out)
     given = {
         "num_samples": num, "guidance_weights": guidance_weights, "arms": arms, "evaluators": evaluators,
@@ -145,7 +146,7 @@ def _run(workdir, config, out):
 def _samples(bench, drawer, arms, sweep, shown):
     """Return what is found of real examples and of every arm's samples; what is drawn goes into `shown`."""
     held_out, most = bench.reference.held_out, drawer.task.settings["reference"]
-    chosen = held_out.take(np.arange(min(len(held_out), most)))
+    chosen = held_out.first(most)
     asked = {} if chosen.label is None else {"label": chosen.label}
     real, left_out = bench.measure(np.asarray(chosen.x), asked, report.HELD_OUT)
     samples, left_out = [], list(left_out)
@@ -309,7 +310,9 @@ def _flags():
             "features", None, "Of the distances: classifier, or <name>:<path>, e.g. inception:weights.pth."
         ),
         "batch_size": flags.DEFINE_integer("batch_size", None, "Samples at a time.", lower_bound=1),
-        "seed": flags.DEFINE_integer("seed", 0, "Of samples, classifier and subsets.", lower_bound=0),
+        "seed": flags.DEFINE_integer(
+            "seed", 0, "Of samples, classifier and subsets.", lower_bound=0, upper_bound=2**32 - 1
+        ),
     }
 
 

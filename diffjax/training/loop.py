@@ -160,6 +160,7 @@ def fit(
     """
     checks.compiling("training")
     workdir = files.local(workdir)
+    checks.seed(seed)
     _check_counts(
         num_steps=num_steps, log_every=log_every, checkpoint_every=checkpoint_every, accumulate=accumulate
     )

@@ -275,8 +275,8 @@ def _check_writable(workdir: Path) -> None:
 
 
 def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """Return a nested dict as one of dotted keys."""
-    if not isinstance(tree, dict) or not tree:
+    """Return a nested dict, or ConfigDict, as one of dotted keys."""
+    if not hasattr(tree, "items") or not tree:
         return {prefix: tree}
     return {
         path: leaf
