@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import importlib.util
+import io
 import itertools
 import os
 import sys
@@ -81,7 +82,7 @@ def _open_streams():
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w" if number else "r"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
