@@ -1,7 +1,7 @@
 """Samples pass by pass: each pass over all of them at its own batch size, kept on disk where told."""
 
 import contextlib
-import json
+import hashlib
 import shutil
 import time
 from collections.abc import Mapping
@@ -137,17 +137,10 @@ def _run(each: Pass, variables, keys, request, made, size, title, mesh) -> tuple
 
 
 class _Shelf:
-    """Results of passes in a folder, which belongs to one way of asking for them."""
+    """Results of passes in a folder of their own for each way of asking for them."""
 
     def __init__(self, folder: str | Path, identity: str):
-        self.folder = Path(folder)
-        about, told = self.folder / "passes.json", json.dumps({"of": identity}) + "\n"
-        if about.is_file() and about.read_text(encoding="utf-8", errors="replace") == told:
-            return
-        # also without a word: a deletion that was cut off may have left results of another request
-        forget(self.folder)
-        self.folder.mkdir(parents=True)
-        files.write(about, told)
+        self.folder = Path(folder) / hashlib.sha256(identity.encode()).hexdigest()[:16]
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name.replace('/', '.')}.npz"
