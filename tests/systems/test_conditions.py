@@ -139,6 +139,13 @@ def test_noise_of_the_picture_is_of_its_level_and_its_seed(tmp_path):
     np.testing.assert_array_equal(level, own["_level"])
 
 
+def test_an_array_that_the_data_lack_is_refused_as_they_are_read():
+    config = tiny("toys/ddpm")
+    config.conditions = ConfigDict({"text": {"encoder": "tokens", "length": 4, "vocab_size": 9}})
+    with pytest.raises(ValueError, match=r"conditions\.text\.array: ring8/train has no array 'caption'"):
+        systems.load_data(config, "train")
+
+
 def test_files_that_are_damaged_are_named(asker, tmp_path):
     np.save(tmp_path / "whole.npy", np.zeros((8, 8), int))
     np.save(tmp_path / "objects.npy", np.array([{}], object), allow_pickle=True)
