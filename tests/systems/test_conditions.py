@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from PIL import Image
+from systems.tools import tiny
 
 from diffjax import data, models, sample, systems, train
 from diffjax.models.encoders import blurred, resized
