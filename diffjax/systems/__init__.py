@@ -11,7 +11,9 @@ import optax
 from ml_collections import ConfigDict
 
 from diffjax.systems import classifier as classifier
+from diffjax.systems import consistency as consistency
 from diffjax.systems import ddpm as ddpm
+from diffjax.systems import distill as distill
 from diffjax.systems import ebm as ebm
 from diffjax.systems import guided as guided
 from diffjax.systems import ncsn as ncsn
@@ -31,6 +33,8 @@ _SYSTEMS = {
     "vdm": vdm,
     "classifier": classifier,
     "guided": guided,
+    "distill": distill,
+    "consistency": consistency,
 }
 
 

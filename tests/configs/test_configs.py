@@ -39,7 +39,9 @@ LARGE = {
     "imagenet256/dit_xl_2.py": 675_129_632 - 16 * 16 * 1152,  # as its authors count, without positions
 }
 MADE_OF_RUNS = ("digits/classifier_guided.py",)  # they name trained runs, and train nothing
-TRAINED = [file for file in FILES if file not in MADE_OF_RUNS]
+# They learn from a trained run: `tests/systems/test_distill.py` trains them.
+STUDENTS = ("digits/consistency.py", "digits/progressive.py", "toys/consistency.py", "toys/progressive.py")
+TRAINED = [file for file in FILES if file not in (*MADE_OF_RUNS, *STUDENTS)]
 CASES = [(file, argument) for file in TRAINED for argument in (None, *ARGUMENTS.get(file, ()))]
 
 every_file = pytest.mark.parametrize("file", FILES)
