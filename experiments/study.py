@@ -94,20 +94,23 @@ def train(config: ConfigDict, seed: int, progress: str | None = None) -> Variabl
     frozen, source = system.prepare(None, systems.load_data(config, "train"))
     data, rows = source.gather(np.arange(len(source))), config.training.batch_size * steps.rows_a_step(system)
 
-    def batch(data, i):
+    def batch(data, i, key):
         key_batch = jax.random.fold_in(jax.random.fold_in(key, _BATCHES), i)
         chosen = jax.random.randint(key_batch, (rows,), 0, len(source))
         return jax.tree.map(lambda a: a[chosen], data)
 
     def one(state, i, given):
-        data, frozen = given
-        state, metrics = step(state, frozen, key, batch(data, i))
+        data, frozen, key = given
+        state, metrics = step(state, frozen, key, batch(data, i, key))
         return state, {"loss": metrics["loss"]}
 
-    begin = jax.jit(lambda given: states.initial(system, optimizers, key, batch(given[0], 0), given[1]))
-    given = data, frozen
+    def begin(given):
+        data, frozen, key = given
+        return states.initial(system, optimizers, key, batch(data, 0, key), frozen)
+
+    given = data, frozen, key  # the key is no constant of the program, so that a cache has it for every seed
     state = in_memory.train(
-        one, begin(given), given, config.training.num_steps, chunk=_CHUNK, progress=progress
+        one, jax.jit(begin)(given), given, config.training.num_steps, chunk=_CHUNK, progress=progress
     )
     return with_served(Variables(state.params, state.extra, frozen), state.ema[ema.TRACK])
 

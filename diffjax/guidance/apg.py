@@ -22,7 +22,7 @@ def apg(
     parallel: float = 0.0,
     threshold: Extended = jnp.inf,
 ) -> Transformation:
-    """Guide by what is orthogonal to the conditional x_0 (Sadat et al. 2024, Alg. 1), which saturates less.
+    """Guide by what is orthogonal to the conditional x_0 (Sadat et al. 2024), which saturates less.
 
     With d = D(cond) - D(null) for x_0, shortened to norm r where it is longer, and d_par its part along
     D(cond):  x_0 = D(cond) + (s - 1) (d - d_par + parallel d_par); eps follows. parallel = 1 without a

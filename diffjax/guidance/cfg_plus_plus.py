@@ -13,7 +13,7 @@ from diffjax.process.prediction import Prediction
 
 @checked
 def cfg_plus_plus(scale: Strength, *, null: Any) -> Transformation:
-    """Guide x_0 and noise it again by the unconditional eps (Chung et al. 2024, Alg. 2).
+    """Guide x_0 and noise it again by the unconditional eps (CFG++, Chung et al. 2024).
 
     x_0 = D(null) + scale (D(cond) - D(null)) with scale in [0, 1] as the paper takes it, eps = eps(null). So
     alpha x_0 + sigma eps is not x_t: take a solver that steps by both, `ddim()`. One that reads x_0 alone

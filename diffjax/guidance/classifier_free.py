@@ -18,7 +18,7 @@ def classifier_free(
     """Extrapolate from the unconditional prediction through the conditional one.
 
     D = D(null) + scale (D(cond) - D(null)), for x_0 and eps alike. `scale` s is that of Imagen and latent
-    diffusion, `weight` w that of Ho & Salimans 2022, eq. 6, with s = 1 + w: s = 1 is the conditional model
+    diffusion, `weight` w that of Ho & Salimans 2022, with s = 1 + w: s = 1 is the conditional model
     and s = 0 the unconditional one. The variance is the conditional model's, and never mixed. What it samples
     is not p(x) p(cond | x)^s (Bradley & Nakkiran 2024); only the score at each level is so composed.
 

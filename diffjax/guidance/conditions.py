@@ -18,6 +18,8 @@ def check(null: Any, cond: Any, batch: int) -> None:
     if given != wanted or not jax.tree.leaves(cond):
         raise ValueError(f"cond must hold arrays in the structure of null, {wanted}; got {given}")
     for none, leaf in zip(jax.tree.leaves(null), jax.tree.leaves(cond)):
+        if isinstance(none, str):
+            raise ValueError(f"null must hold numbers, got {none!r}")
         shape, kind, none_kind = jnp.shape(leaf), jnp.result_type(leaf), jnp.result_type(none)
         if shape and shape[0] != batch:
             raise ValueError(f"cond must hold [B, ...] for {batch} samples, got shape {list(shape)}")

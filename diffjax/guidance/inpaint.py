@@ -18,11 +18,11 @@ def inpaint(
     *,
     key: Key[Array, "..."] | None = None,
 ) -> Transformation:
-    """Put what is known in the place of the predicted x_0: replacement (Song et al. 2021, app. I.2).
+    """Put what is known in the place of the predicted x_0: replacement (imputation of Song et al. 2021).
 
     x_0 <- mask known + (1 - mask) x_0, and eps to match; one network call. So a walk carries the known part
     along the forward process's own path to `known`, with the noise that x_t has there. With a key the network
-    sees that part noised afresh at every level instead (Lugmayr et al. 2022, eq. 8): for solvers whose noise
+    sees that part noised afresh at every level instead (Lugmayr et al. 2022, Alg. 1): for solvers whose noise
     is not the posterior's (`ancestral("fixed_large")`, `euler_maruyama`).
 
     Not p(x_0 | known): at each step the rest is made of the noised known part, not of the known part. What is

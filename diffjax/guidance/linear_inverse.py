@@ -32,9 +32,9 @@ def linear_inverse(
         J^T A^T (r^2 A A^T + noise_std^2)^-1 (y - A x_0-hat),     J = d x_0-hat / d x_t
 
     "pigdm": r^2 = s^2 sigma^2 / (alpha^2 s^2 + sigma^2), s = data_std (Song et al. 2023): exact for data
-    N(m, s^2 I). "dps": r = 0 (Chung et al. 2023, thm. 1), which takes x_0-hat for certain: the shift is too
+    N(m, s^2 I). "dps": r = 0 (DPS, Chung et al. 2023), which takes x_0-hat for certain: the shift is too
     large, on data N(m, s^2 I) with A = I by the factor 1 + r^2 / noise_std^2, and unstable where the noise is
-    small. Alg. 1 there tames it by a step size over ||y - A x_0-hat||, which belongs to one grid; here
+    small. The paper tames it by a step size over ||y - A x_0-hat||, which belongs to one grid; here
     `scale` may fall with the level instead.
 
     One network call and its backward pass a step.
@@ -48,7 +48,8 @@ def linear_inverse(
       scale: of the shift, a number, `[B]`, or a function of the noise level.
 
     Raises:
-      ValueError: for a number out of range, or (when called) a measurement that is not shaped like A x.
+      ValueError: for a number out of range, a measurement that is not finite, or (when called) one that is
+        not shaped like A x.
 
     Example:
       >>> import jax.numpy as jnp
@@ -63,6 +64,7 @@ def linear_inverse(
     """
     checks.not_negative("noise_std", noise_std)
     checks.positive("data_std", data_std)
+    checks.finite("measurement", measurement)
     if method == "dps" and not noise_std:
         raise ValueError("noise_std must be positive for method 'dps', got 0")
 

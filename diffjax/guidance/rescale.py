@@ -13,7 +13,7 @@ from diffjax.types import Array
 
 @checked
 def rescale(guide: Transformation, phi: float = 0.7, kind: str = "eps") -> Transformation:
-    """Rescale a guided output to the standard deviation of the conditional one (Lin et al. 2023, eq. 14-16).
+    """Rescale a guided output to the standard deviation of the conditional one (Lin et al. 2023, sec. 3.4).
 
     y <- y (phi std(y_cond) / std(y) + 1 - phi), each sample for itself: guidance at a large scale makes
     outputs too large, and pictures too bright. No further network call.

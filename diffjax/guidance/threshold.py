@@ -44,7 +44,7 @@ def dynamic_threshold(
 ) -> Transformation:
     """Clip each sample's x_0 to its own quantile s of |x_0|, s >= 1, and divide by s.
 
-    Saharia et al. 2022 (Imagen), sec. 2.3: identity where the quantile is at most 1, output in [-1, 1].
+    Saharia et al. 2022 (Imagen): identity where the quantile is at most 1, output in [-1, 1].
 
     Args:
       quantile: in (0, 1], of |x_0| over each sample.

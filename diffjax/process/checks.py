@@ -31,8 +31,11 @@ def within(name: str, value: ArrayLike, low: float, high: float) -> None:
 
 def finite(name: str, value: ArrayLike) -> None:
     """Raise ValueError for NaN or infinite numbers that the host knows."""
-    if not isinstance(value, Tracer) and not np.isfinite(value).all():
-        raise ValueError(f"{name} must be finite, got {value}")
+    if isinstance(value, Tracer):
+        return
+    values = np.asarray(value)
+    if not (good := np.isfinite(values)).all():
+        raise ValueError(f"{name} must be finite, got {value if values.ndim < 2 else values[~good][0]}")
 
 
 def numbers(name: str, values: Any) -> np.ndarray:

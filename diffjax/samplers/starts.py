@@ -90,7 +90,7 @@ def _drawn(key, shape):
 def start_from(
     key: Key[Array, "..."], schedule: Schedule, x0: Float[Array, "batch *shape"], t: float
 ) -> Float[Array, "batch *shape"]:
-    """Noise data to time t: where editing starts (Meng et al. 2022, SDEdit, eq. 5).
+    """Noise data to time t: where editing starts (Meng et al. 2022, SDEdit).
 
     Hand the result to `sample` as `x_init`, with times from t down. Sampling then keeps what the noise of
     that level left of x0, and makes up the rest.

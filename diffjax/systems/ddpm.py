@@ -25,9 +25,9 @@ from diffjax.likelihoods import elbo
 from diffjax.process import forward
 from diffjax.process.prediction import Reading
 from diffjax.process.schedules import Chain, Schedule
-from diffjax.systems import networks, read
+from diffjax.systems import networks, null_guidance, read
 from diffjax.systems.options import call, fill, pick, require, section
-from diffjax.systems.requests import Requests, nothing, prepared
+from diffjax.systems.requests import Requests, prepared
 from diffjax.training.system import Pass, System, Update, from_loss
 from diffjax.types import Array
 
@@ -91,12 +91,8 @@ def ddpm(
         sampling starts.
     """
     requests = Requests() if requests is None else requests
-    request, weight = requests.conditioning, sampler.guidance_weight
-    if weight and not requests.has_null:
-        raise ValueError(
-            "guidance_weight needs a class-conditional model trained with label_dropout > 0, or another "
-            f"condition with a drop; got {weight} without"
-        )
+    request = requests.conditioning
+    null_guidance.check(sampler.scales, sampler.guidance_weight, request)
     _require_start(reading, schedule, sampler.times)
     chain = schedule.num_steps is not None
     loss, times = loss or simple(), times or objectives.stateless(objectives.uniform(schedule))
@@ -135,11 +131,14 @@ def ddpm(
         del made
         n = len(keys)
         steps = [sampler.threshold] if sampler.threshold else []
-        if weight:
-            steps = [sampler.guided(nothing(request, v, asked, n)), *steps]
+        if sampler.guides:
+            cond, null = null_guidance.told(sampler.scales, request, v, asked, n)
+            steps = [sampler.guided(null), *steps]
+        else:
+            cond = request.encode(v, asked)
         denoise = guidance.chain(*steps, *sampler.fill(keys, asked))(denoiser(v))
         x = sampler.start(keys, schedule, (n, *shape), asked)
-        return samplers.walk(keys, denoise, sampler.solver, rows, x, cond=request.encode(v, asked))
+        return samplers.walk(keys, denoise, sampler.solver, rows, x, cond=cond)
 
     def bound(v, key, batch):
         """One draw of noise a step: the bound in bits per dimension and its terms, `[B]` and `[B, T]`."""

@@ -3,13 +3,16 @@
     config.denoiser = {"workdir": "runs/digits_unconditional"}
     config.classifier = {"workdir": "runs/digits_classifier"}
     config.sampler = {"solver": "ddim", "steps": 50, "classifier_scale": 3.0}
+    config.sampler.classifier_of_x0 = True  # the gradient at the predicted x_0, carried back to x_t
+    config.sampler.classifier_shift = "mean"  # of ancestral steps, Alg. 1, in the place of "eps"
 
 A system without updates, made of two runs: its config alone is sampled and measured. The request is that of
 both, so that a denoiser which knows no classes is asked for one, and a class-conditional one is asked for it
 twice (the paper's ADM-G). What steers is any system with a `log_prob`, asked by its own request.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,7 @@ from ml_collections import ConfigDict
 from diffjax import guidance, samplers
 from diffjax.process.schedules import Schedule
 from diffjax.systems import pipeline, read
-from diffjax.systems.options import number, require, section
+from diffjax.systems.options import named, number, pick, require, section
 from diffjax.systems.stages import Stage, stage
 from diffjax.training.system import Pass, System
 
@@ -26,6 +29,9 @@ SECTIONS = ("data", "denoiser", "classifier", "sampler")
 IDENTITY = ("data",)
 
 DENOISER, CLASSIFIER = "denoiser", "classifier"
+FIELDS = ("classifier_scale", "classifier_of_x0", "classifier_shift")  # of config.sampler
+_VARIABLES = "variables"  # of the classifier, in the condition of a walk
+_SHIFTS = ("eps", "mean")
 
 
 def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
@@ -34,17 +40,28 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     require(config, *SECTIONS)
     stages = {name: stage(section(config, name), None, name) for name in (DENOISER, CLASSIFIER)}
     own = config.sampler.to_dict()
-    scale = number("sampler.classifier_scale", own.pop("classifier_scale", 1.0))
+    scale, of_x0, shift = (own.pop(field, default) for field, default in zip(FIELDS, (1.0, False, "eps")))
+    number("sampler.classifier_scale", scale)
+    if not isinstance(of_x0, bool):
+        raise ValueError(f"sampler.classifier_of_x0 must be True or False, got {of_x0!r}")
+    pick("sampler.classifier_shift", shift, dict.fromkeys(_SHIFTS))
     noise = _common_schedule(stages)
     read.require_unguided(config, "edit")
     sampler = read.sampler(ConfigDict({"sampler": own}), noise)
     if sampler.guidance_weight:
         raise ValueError("sampler.guidance_weight is not for system 'guided'; its scale is classifier_scale")
-    return guided(stages, noise, sampler, scale)
+    shifted = _shifted_mean(own, of_x0) if shift == "mean" else None
+    return guided(stages, noise, sampler, scale, of_x0=of_x0, shifted=shifted)
 
 
 def guided(
-    stages: Mapping[str, Stage], schedule: Schedule, sampler: read.Sampler, scale: float = 1.0
+    stages: Mapping[str, Stage],
+    schedule: Schedule,
+    sampler: read.Sampler,
+    scale: float = 1.0,
+    *,
+    of_x0: bool = False,
+    shifted: Callable[..., samplers.Solver] | None = None,
 ) -> System:
     """Make the system.
 
@@ -53,10 +70,13 @@ def guided(
       schedule: of both.
       sampler: `read.Sampler`; its threshold comes after the shift.
       scale: s of `guidance.classifier`; 0 does not call the classifier.
+      of_x0: the gradient is that at the predicted x_0, which is data: of the least noise of the schedule.
+      shifted: `mean_shift=gradient` -> the solver that shifts its mean by it; None shifts eps.
 
     Returns:
       A System whose frozen variables are {stage: Variables} and whose request is {stage: request}, made of
-      one raw input as a pipeline's. The condition of its `denoiser` is {stage: condition}.
+      one raw input as a pipeline's. The condition of its `denoiser` is {stage: condition}; where the mean is
+      shifted, that denoiser is not guided.
 
     Raises:
       ValueError: if one stage cannot do its part, or their examples differ in shape.
@@ -64,12 +84,25 @@ def guided(
     own, guide = stages[DENOISER].system, stages[CLASSIFIER].system
     _require_parts(own, guide)
     rows = samplers.plan(schedule, sampler.solver, sampler.times)
+    least = schedule(schedule.t_min if schedule.num_steps is None else 1)
+
+    def slope(variables):
+        log_prob = guide.log_prob(variables)
+
+        def of_class(x, level, cond):
+            return log_prob(x, least if of_x0 else level, _told(cond, CLASSIFIER))
+
+        return guidance.gradient_of(of_class)
+
+    def mean_shift(x_t, level, cond):
+        return scale * slope(cond[_VARIABLES])(x_t, level, cond)
+
+    solver = shifted(mean_shift=mean_shift) if shifted and scale else sampler.solver
 
     def denoiser(v, key=None):
         plain = own.denoiser(v.frozen[DENOISER], key)
-        log_prob = guide.log_prob(v.frozen[CLASSIFIER])
-        slope = guidance.gradient_of(lambda x_t, level, cond: log_prob(x_t, level, _told(cond, CLASSIFIER)))
-        steps = [guidance.classifier(slope, scale)] if scale else []
+        shift = guidance.classifier(slope(v.frozen[CLASSIFIER]), scale, of_x0=of_x0)
+        steps = [] if shifted or not scale else [shift]
         steps += [sampler.threshold] if sampler.threshold else []
 
         def unguided(x_t, level, cond=None):
@@ -86,7 +119,9 @@ def guided(
     def walk(v, keys, asked, made):
         del made
         x = sampler.start(keys, schedule, (len(keys), *own.example["x"].shape[1:]))
-        return samplers.walk(keys, denoiser(v), sampler.solver, rows, x, cond=encode(v, asked))
+        # not in a closure of the solver's, which outlives the trace
+        cond = {**encode(v, asked), _VARIABLES: v.frozen[CLASSIFIER]}
+        return samplers.walk(keys, denoiser(v), solver, rows, x, cond=cond)
 
     calls = {DENOISER: sampler.calls} | ({CLASSIFIER: sampler.calls} if scale else {})
     return System(
@@ -103,6 +138,19 @@ def guided(
         schedule=lambda v: schedule,
         stages=stages,
     )
+
+
+def _shifted_mean(own, of_x0):
+    """Return `mean_shift=gradient` -> ancestral sampling with it, of the options of `config.sampler`."""
+    corrector = named(own.get("corrector"))[0]
+    if own["solver"] != "ancestral" or corrector is not None:
+        raise ValueError(
+            "sampler.classifier_shift='mean' needs sampler.solver='ancestral' without a corrector, got "
+            f"{own['solver']!r}" + (f" with {corrector!r}" if corrector else "")
+        )
+    if of_x0:
+        raise ValueError("sampler.classifier_of_x0 must be left out with sampler.classifier_shift='mean'")
+    return partial(samplers.ancestral, **{name: own[name] for name in ("variance",) if name in own})
 
 
 def _told(cond, name):

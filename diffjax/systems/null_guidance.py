@@ -4,11 +4,14 @@
     config.sampler.guidance = {"name": "apg", "threshold": 10.0}  # default "classifier_free"
     config.sampler.guidance_interval = (0.2, 5.0)  # of sigma / alpha
     config.sampler.guidance_rescale = 0.7  # phi
+    config.sampler.guidance_scales = {"label": 3.0, "text": 1.5}  # in the place of the weight: one a part
 
-For "cfg_plus_plus" the weight is the paper's lambda, in (0, 1].
+For "cfg_plus_plus" the weight is the paper's lambda, in (0, 1]. Of scales each part counts by itself, as in
+`guidance.compose_conditions`: s = 1 + w, and 0 leaves it out. What is not named is told to every prediction,
+to the null as well.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -17,11 +20,15 @@ import jax.numpy as jnp
 from diffjax import guidance, samplers
 from diffjax.guidance import Transformation
 from diffjax.process.schedules import Schedule
-from diffjax.systems.options import call, named, number, pick
+from diffjax.systems.options import call, is_section, named, number, pick
+from diffjax.systems.requests import nothing
+from diffjax.training.system import Conditioning, Request, Variables
 
 Guide = Callable[[Any], Transformation]  # of the null
 
-FIELDS = ("guidance", "guidance_interval", "guidance_rescale")
+_OWN = ("guidance", "guidance_interval", "guidance_rescale")
+FIELDS = (*_OWN, "guidance_scales")
+_OF_ONE = ("guidance", "guidance_rescale")  # of one condition, and its null
 _GUIDES = {
     "classifier_free": guidance.classifier_free,
     "apg": guidance.apg,
@@ -29,14 +36,36 @@ _GUIDES = {
 }
 
 
-def guide(options: dict[str, Any], weight: float, noise: Schedule, kind: str | None) -> Guide:
+def scales(options: dict[str, Any], weight: float) -> dict[str, float]:
+    """Take `guidance_scales` out of the options of `config.sampler`: {part: scale}, empty for none.
+
+    Raises:
+      ValueError: naming the field, also for another one that says how strong guidance is.
+    """
+    given = options.pop("guidance_scales", None)
+    if given is None:
+        return {}
+    if not is_section(given) or not given:
+        told = "a section such as {'label': 3.0, 'text': 1.5}, a scale for each part"
+        raise ValueError(f"sampler.guidance_scales must be {told}; got {given!r}")
+    others = {"guidance_weight": weight or None} | {field: options.get(field) for field in _OF_ONE}
+    for field, value in others.items():
+        if value is not None:
+            raise ValueError(f"sampler.{field} must be left out with sampler.guidance_scales, got {value!r}")
+    return {part: number(f"sampler.guidance_scales.{part}", each) for part, each in given.items()}
+
+
+def guide(
+    options: dict[str, Any], weight: float, noise: Schedule, kind: str | None, each: Mapping[str, float] = {}
+) -> Guide:
     """Take what guides out of the options of `config.sampler`.
 
     Args:
-      options: of the section, with "solver" and "threshold"; `FIELDS` are taken out.
+      options: of the section, with "solver" and "threshold"; all of `FIELDS` but the scales are taken out.
       weight: `sampler.guidance_weight`.
       noise: the schedule, in which an interval must lie.
       kind: of the network's output, which is what is rescaled; None for a preconditioned network.
+      each: `scales`.
 
     Returns:
       null -> Transformation.
@@ -44,10 +73,12 @@ def guide(options: dict[str, Any], weight: float, noise: Schedule, kind: str | N
     Raises:
       ValueError: naming the field, also where the weight is 0.
     """
-    asked, interval, phi = (options.pop(field, None) for field in FIELDS)
+    asked, interval, phi = (options.pop(field, None) for field in _OWN)
     name, own = named("classifier_free" if asked is None else asked)
     make = pick("sampler.guidance", "none" if name is None else name, _GUIDES)
-    strength = {"weight": weight}
+    strength: dict[str, Any] = {"weight": weight}
+    if each:
+        make, strength = guidance.compose_conditions, {"scales": tuple(each.values())}
     if name == "cfg_plus_plus":
         _require_both_used(options, phi)
         strength = {"scale": number("sampler.guidance_weight (lambda of cfg_plus_plus)", weight, 0, 1)}
@@ -67,11 +98,36 @@ def guide(options: dict[str, Any], weight: float, noise: Schedule, kind: str | N
     return made
 
 
-def network_calls(solver: samplers.Solver, rows: samplers.Rows, made: Guide) -> int:
+def check(each: Mapping[str, float], weight: float, request: Conditioning) -> None:
+    """Raise ValueError where guidance is asked of a model without a null, or of a part without one."""
+    nulls = {name: part for name, part in request.parts.items() if part.drop > 0}
+    if (weight or each) and not nulls:
+        name, given = ("guidance_scales", dict(each)) if each else ("guidance_weight", weight)
+        raise ValueError(
+            f"{name} needs a class-conditional model trained with label_dropout > 0, or another condition "
+            f"with a drop; got {given} without"
+        )
+    for part in each:
+        pick("sampler.guidance_scales, of what training dropped,", part, nulls)
+
+
+def told(
+    each: Mapping[str, float], request: Conditioning, variables: Variables, asked: Request, n: int
+) -> tuple[Any, Any]:
+    """Return (cond, null) of a request of n samples: the condition, or with scales the sequence of them."""
+    if not each:
+        return request.encode(variables, asked), nothing(request, variables, asked, n)
+    hide = lambda parts: request.encode(variables, asked, {part: jnp.zeros(n, bool) for part in parts})
+    return [hide(other for other in each if other != part) for part in each], hide(each)
+
+
+def network_calls(
+    solver: samplers.Solver, rows: samplers.Rows, made: Guide, each: Mapping[str, float] = {}
+) -> int:
     """Return the network calls a sample, of a walk that is guided: each step of an interval by itself."""
     of_one = made(jnp.zeros((), jnp.int32))  # a step costs what its level says, whatever the condition is
     x, cond = jax.ShapeDtypeStruct((1, 1), jnp.float32), jnp.zeros(1, jnp.int32)
-    return samplers.network_calls(solver, rows, of_one, x, cond)
+    return samplers.network_calls(solver, rows, of_one, x, [cond] * len(each) if each else cond)
 
 
 def _ends(interval):

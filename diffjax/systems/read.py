@@ -62,12 +62,18 @@ class Sampler(NamedTuple):
     guide: null_guidance.Guide | None = None  # None: classifier-free, at the weight
     guided_calls: int | None = None  # None: two where there is one
     edit: edits.Edit = edits.Edit()
+    scales: Mapping[str, float] = {}  # of guidance, for each part of a request; empty: the weight, of all
 
     def network_calls(self) -> int:
         """Return the network calls a sample, those of guidance counted."""
-        if not self.guidance_weight:
+        if not self.guides:
             return self.calls
         return 2 * self.calls if self.guided_calls is None else self.guided_calls
+
+    @property
+    def guides(self) -> bool:
+        """Whether predictions are guided away from a null."""
+        return bool(self.guidance_weight or self.scales)
 
     def guided(self, null: Any) -> guidance.Transformation:
         """Return the guidance away from a null."""
@@ -269,7 +275,8 @@ def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
     grid_times = edit.times(grid_times)
     weight = number("sampler.guidance_weight", options.pop("guidance_weight", 0.0))
     by_level = options.get("guidance_interval") is not None
-    guide = null_guidance.guide(options, weight, noise, _kind_of(config))
+    scales = null_guidance.scales(options, weight)
+    guide = null_guidance.guide(options, weight, noise, _kind_of(config), scales)
     options = {name: value for name, value in options.items() if name not in ("solver", "edit")}
     threshold = optional("sampler.threshold", options.pop("threshold", None), _THRESHOLDS)
     correctors = {name: each.make for name, each in listing.CORRECTORS.items()}
@@ -281,10 +288,10 @@ def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
     # what the plan refuses is no fault of the objective
     rows = call("sampler", samplers.plan, {}, noise, solver, grid_times)
     # each step is traced only where steps may differ, or s = 0 asks the network once
-    traced = (by_level and weight) or weight == -1
-    calls = null_guidance.network_calls(solver, rows, guide) if traced else None
+    traced = (by_level and weight) or weight == -1 or scales
+    calls = null_guidance.network_calls(solver, rows, guide, scales) if traced else None
     plain = samplers.network_calls(solver, rows)
-    return Sampler(solver, grid_times, weight, threshold, plain, guide, calls, edit)
+    return Sampler(solver, grid_times, weight, threshold, plain, guide, calls, edit, scales)
 
 
 def _kind_of(config):
@@ -303,8 +310,8 @@ def require_unguided(config: ConfigDict, *more: str) -> None:
 def resampled(sampler: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the section of a sampler with changes; another solver begins without the options of the old."""
     if changes.get("solver", sampler.get("solver")) != sampler.get("solver"):
-        shared = ("steps", "grid", "guidance_weight", "classifier_scale", "threshold", "edit")
-        shared += null_guidance.FIELDS
+        shared = ("steps", "grid", "guidance_weight", "threshold", "edit", *null_guidance.FIELDS)
+        shared += ("classifier_scale", "classifier_of_x0", "classifier_shift")
         sampler = {key: value for key, value in sampler.items() if key in shared}
     return {**sampler, **changes}
 

@@ -22,9 +22,10 @@ from diffjax.training.system import Variables
 
 MODES = mixtures.tilted()
 LABEL = np.array([0, 1, 1, 0])
+MEAN = {"sampler.classifier_shift": "mean", "sampler.solver": "ancestral"}
 
 
-def _exact(labelled, scale):
+def _exact(labelled, scale, make=samplers.ddim, **how):
     """Guide the mixture's denoiser by its classifier."""
     own = plain_systems.denoising(
         lambda network: MODES.denoiser(), CHAIN, labelled=labelled, shape=(2,), gives="points",
@@ -37,7 +38,7 @@ def _exact(labelled, scale):
         for name, each in {"denoiser": own, "classifier": guide}.items()
     }
     times = np.arange(100, -1, -10)
-    made = guided(stages, CHAIN, tools.sampler(CHAIN, samplers.ddim(), times), scale)
+    made = guided(stages, CHAIN, tools.sampler(CHAIN, make(), times), scale, **how)
     return made, Variables(frozen=made.prepare(None)[0])
 
 
@@ -70,6 +71,39 @@ def test_a_conditional_denoiser_is_asked_for_the_class_too():
         )
     )(x)
     np.testing.assert_allclose(found, -level.sigma * score, atol=1e-4)
+
+
+def _slope(x, level, label):
+    """Return grad log p(y | x_t) of the mixture."""
+    return MODES.score(x, level, label) - MODES.score(x, level)
+
+
+def test_the_mean_is_shifted_in_the_place_of_eps():
+    made, v = _exact(False, 2.0, samplers.ancestral, shifted=samplers.ancestral)
+    keys, request = jax.random.split(jax.random.key(3), 4), made.request.of_user({"label": [0, 1, 1, 0]}, 4)
+    found = jax.jit(lambda keys: made.passes[0].run(v, keys, request, ()))(keys)
+    solver = samplers.ancestral(mean_shift=lambda x, level, label: 2 * _slope(x, level, label))
+    unguided = lambda x, level, label: MODES.predict(x, level)
+    expected = samplers.sample(
+        keys, unguided, CHAIN, solver, np.arange(100, -1, -10), shape=(4, 2), cond=jnp.asarray(LABEL)
+    )
+    np.testing.assert_allclose(found, expected, atol=2e-4)
+
+
+def test_the_gradient_at_x0_is_that_of_data_carried_back():
+    made, v = _exact(labelled=False, scale=2.0, of_x0=True)
+    x, n, label = jax.random.normal(jax.random.key(0), (4, 2)), 40, jnp.asarray(LABEL)
+    level, data = CHAIN(n), CHAIN(1)
+
+    @jax.jit
+    def both(x):
+        x0, back = jax.vjp(lambda x: MODES.predict(x, level).x0, x)
+        shift = 2 * level.sigma * back(_slope(x0, data, label))[0]
+        return made.denoiser(v)(x, level, _conditions(made, v, label)).eps, MODES.predict(
+            x, level
+        ).eps - shift
+
+    np.testing.assert_allclose(*both(x), atol=2e-4)
 
 
 def test_a_hidden_request_steers_nothing_and_none_is_refused():
@@ -177,6 +211,15 @@ def test_what_cannot_steer_or_be_steered_is_refused(runs):
         ({"classifier": None}, "config.classifier is missing"),
         ({"sampler.classifier_scale": "high"}, "sampler.classifier_scale must be a number, finite"),
         ({"sampler.guidance_weight": 1.0}, "sampler.guidance_weight is not for system 'guided'"),
+        ({"sampler.guidance_scales": {"label": 1.0}}, "sampler.guidance_scales is not for system 'guided'"),
+        ({"sampler.classifier_of_x0": 1}, "sampler.classifier_of_x0 must be True or False, got 1"),
+        (
+            {"sampler.classifier_shift": "men"},
+            "classifier_shift must be one of eps, mean.*did you mean 'mean'",
+        ),
+        ({"sampler.classifier_shift": "mean"}, "'mean' needs sampler.solver='ancestral' .*, got 'ddim'"),
+        ({**MEAN, "sampler.classifier_of_x0": True}, "sampler.classifier_of_x0 must be left out with"),
+        ({**MEAN, "sampler.corrector": "langevin"}, "without a corrector, got 'ancestral' with 'langevin'"),
     ):
         with pytest.raises(ValueError, match=message):
             systems.build(_config(runs, **changes))

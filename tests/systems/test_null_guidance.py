@@ -15,7 +15,16 @@ from diffjax.training.system import Variables
 
 N, NOISE = 4, schedules.cosine_beta(20)
 LABELS = jnp.array([0, 1, 2, 3])
+NO = {"guidance_weight": 0.0}
 LEVELS = np.exp(-np.asarray(NOISE(np.arange(1, 21)).log_snr) / 2)  # sigma / alpha of the chain's steps
+
+
+def both():
+    """Return a request of two classes, of 4 and 3, and the table in which class c of the second is 10 c."""
+    parts = {"label": requests.classes(4, 1, True), "kind": requests.classes(3, 1, True, name="kind")}
+    rows = {"label": jnp.arange(5.0)[:, None], "kind": 10 * jnp.arange(4.0)[:, None]}
+    embed = {name: {"embedding": table} for name, table in rows.items()}
+    return requests.of_parts(parts, dict.fromkeys(parts, 0.1)), {"conditions": {"embed": embed}}
 
 
 class Told:
@@ -36,16 +45,23 @@ def sampler(**options):
     return read.sampler(config, NOISE)
 
 
-def sampled(**options):
-    asked = requests.labels(4, 1, 0.1)
+def one():
+    """Return a request of one of four classes, and the table in which class c is c."""
     table = {"conditions": {"embed": {"label": {"embedding": jnp.arange(5.0)[:, None]}}}}
+    return requests.labels(4, 1, 0.1), table
+
+
+def sampled(parts=one, request=None, **options):
+    asked, table = parts()
     module: Any = Told()
     system = ddpm.ddpm(
         module, NOISE, sampler(**options), shape=(2,), reading=prediction.reading("x0"), gives="points",
         requests=asked._replace(init=lambda key: table),
     )  # fmt: skip
     v = Variables(*system.init(jax.random.key(0), system.example, {}))
-    return np.asarray(jax.jit(system.sample, static_argnums=3)(v, jax.random.key(1), {"label": LABELS}, N))
+    return np.asarray(
+        jax.jit(system.sample, static_argnums=3)(v, jax.random.key(1), request or {"label": LABELS}, N)
+    )
 
 
 def test_an_interval_guides_inside_and_nowhere_else():
@@ -84,6 +100,38 @@ def test_names_are_those_of_the_guidance():
     np.testing.assert_allclose(rescaled.std(1)[:2], [1.0, 0.5], atol=1e-5)
 
 
+def test_each_part_of_a_request_has_a_scale_of_its_own():
+    """x_0 is a sum over the parts here, so that each moves away from its own null by its own scale."""
+    kind, away = np.array([2, 0, 1, 2]), {"label": 4.0, "kind": 30.0}
+    told, request = {"label": np.asarray(LABELS, float), "kind": 10.0 * kind}, {"label": LABELS, "kind": kind}
+    at = lambda scales: sampled(both, request, guidance_weight=0.0, guidance_scales=scales)[:, 1]
+    for scales in ({"label": 3.0, "kind": -0.5}, {"kind": 2.0}):
+        expected = sum(away[part] + scales.get(part, 1) * (told[part] - away[part]) for part in told)
+        np.testing.assert_allclose(at(scales), expected, atol=1e-4)
+    np.testing.assert_allclose(
+        sampled(guidance_weight=0.0, guidance_scales={"label": 3.0}), sampled(guidance_weight=2.0), atol=1e-5
+    )
+
+
+def test_scales_cost_a_call_each_and_the_null():
+    costs = lambda **options: sampler(guidance_weight=0.0, **options).network_calls()
+    assert costs(guidance_scales={"label": 3.0, "kind": 1.5}) == 60
+    assert costs(guidance_scales={"label": 3.0, "kind": 0.0}) == 40
+    assert costs(guidance_scales={"label": 0.5, "kind": 0.5}) == 40  # the null has coefficient 0
+    inside = int(((LEVELS >= 0.2) & (LEVELS <= 5)).sum())
+    own = {"guidance_scales": {"label": 3.0, "kind": 1.5}, "guidance_interval": (0.2, 5.0)}
+    assert costs(**own) == 20 + 2 * inside
+
+
+def test_scales_are_of_parts_that_training_dropped():
+    message = r"sampler\.guidance_scales.* must be one of label; got 'lable'; did you mean 'label'"
+    with pytest.raises(ValueError, match=message):
+        sampled(guidance_weight=0.0, guidance_scales={"lable": 3.0})
+    never = lambda: (requests.labels(4, 1), one()[1])
+    with pytest.raises(ValueError, match=r"guidance_scales needs a class-conditional .*got {'label': 3\.0}"):
+        sampled(never, guidance_weight=0.0, guidance_scales={"label": 3.0})
+
+
 def test_the_weight_alone_is_classifier_free_guidance_bit_for_bit():
     plain = read.Sampler(samplers.ddim(), sampler().times, 1.0, None, 20)
     of_config, of_code = (each.guided(jnp.zeros(1)) for each in (sampler(), plain))
@@ -108,6 +156,10 @@ def test_the_weight_alone_is_classifier_free_guidance_bit_for_bit():
         ({"guidance": "cfg_plus_plus", "solver": "ancestral"}, r"needs sampler\.solver='ddim'.*'ancestral'"),
         ({"guidance": "cfg_plus_plus", "threshold": "static"}, r"sampler\.threshold must keep the eps"),
         ({"guidance": "cfg_plus_plus", "guidance_rescale": 0.5}, r"guidance_rescale must be left out"),
+        ({"guidance_scales": {"label": 1.0}}, r"sampler\.guidance_weight must be left out with .*got 1\.0"),
+        ({"guidance_scales": 3.0}, r"sampler\.guidance_scales must be a section such as .*got 3\.0"),
+        ({"guidance_scales": {"label": np.nan}, **NO}, r"guidance_scales\.label must be a number.*got nan"),
+        ({"guidance_scales": {"label": 1.0}, "guidance": "apg", **NO}, r"sampler\.guidance must be left out"),
     ],
 )
 def test_refusals(options, message):
