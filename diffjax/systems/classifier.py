@@ -168,5 +168,5 @@ def _require_logits(module, inputs, num_classes):
     if found != (1, num_classes):
         raise ValueError(
             f"model must give logits [B, {num_classes}], one a class (model.out_features of a half_unet, or "
-            f"of an mlp of points); got shape [B{''.join(f', {size}' for size in found[1:])}]"
+            f"of an mlp with whole=True); got shape [B{''.join(f', {size}' for size in found[1:])}]"
         )
