@@ -28,7 +28,7 @@ typed: $(VENV)/.test
 	DIFFJAX_TYPECHECK=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 slow: $(VENV)/.test
-	$(BIN)/python -m pytest -m slow
+	DIFFJAX_OPTIMISED=1 $(BIN)/python -m pytest -m slow
 
 # The core of the tests with the lowest versions that setup.cfg allows, in an environment of their own.
 CORE = tests/test_border.py tests/test_lean.py tests/test_exact.py tests/process/test_transforms.py \

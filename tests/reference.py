@@ -15,8 +15,9 @@ from diffjax.process import learned, prediction, schedules
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 SHARED = pathlib.Path(__file__).parents[2] / "shared" / "data"
 
-# `jax.jit` of small programs that run a few times: half of the time without LLVM's optimisations.
-quick = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+# `jax.jit` of what runs hundreds of times: the tests' other programs are compiled in haste, see `compiling`.
+thorough = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 3})
 
 
 def optional_data(name):

@@ -36,3 +36,23 @@ def unet(**more: Any) -> ConfigDict:
             **more,
         }
     )
+
+
+def tower() -> ConfigDict:
+    """Return the way down of a small U-Net, which makes 32 features of a digit."""
+    return ConfigDict(
+        {
+            "name": "half_unet",
+            "out_features": 32,
+            "pool": "attention",
+            "model_channels": 24,
+            "channel_mult": (1, 2),
+            "num_res_blocks": 1,
+            "attention_resolutions": (2,),
+            "num_heads": 2,
+            "num_groups": 8,
+            "dropout": 0.1,
+            "use_scale_shift_norm": True,
+            "resblock_updown": True,
+        }
+    )

@@ -63,3 +63,23 @@ def config(path: str) -> ConfigDict:
 def sampler(**more: Any) -> ConfigDict:
     """Return 50 steps of DDIM, with what a condition adds."""
     return ConfigDict({"solver": "ddim", "steps": 50, "grid": "uniform", "threshold": "static", **more})
+
+
+def tower() -> ConfigDict:
+    """Return the way down of a small U-Net, from 32x32 to 4x4, which makes 64 features of a picture."""
+    return ConfigDict(
+        {
+            "name": "half_unet",
+            "out_features": 64,
+            "pool": "attention",
+            "model_channels": 16,
+            "channel_mult": (1, 2, 4, 8),
+            "num_res_blocks": 1,
+            "attention_resolutions": (),
+            "num_heads": 4,
+            "num_groups": 8,
+            "dropout": 0.1,
+            "use_scale_shift_norm": True,
+            "conv_resample": False,
+        }
+    )

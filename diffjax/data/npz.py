@@ -23,6 +23,7 @@ def read(
     label_names: str | None = None,
     is_test: str | None = None,
     left_out: str | None = None,
+    only: tuple[str, int] | None = None,
     size: int | None = None,
 ) -> Source:
     """Read one split of an `.npz` file of images, or of latents that were made of images beforehand.
@@ -46,6 +47,7 @@ def read(
         "class_names", where there is such an array. Not read without labels.
       is_test: key of bool `[N]`, the examples of the split "test"; the others are "train".
       left_out: key of bool `[N]`, the examples of neither split, such as repeated ones.
+      only: key of integers `[N]` and the number of those that are read, such as the kind of a picture.
       size: side of the square images that are made of these, see `squares.square`; None leaves them alone.
 
     Returns:
@@ -62,6 +64,8 @@ def read(
         raise ValueError(f'split must be "train" where neither path nor images has {{split}}, got "{split}"')
     path = os.path.expanduser(os.fspath(path).replace("{split}", split))
     keys = {"images": images, "labels": labels, "is_test": is_test, "left_out": left_out}
+    kind, number = (None, None) if only is None else only
+    keys["only"] = kind
     there = archives.names(path)
     if labels is not None:
         keys["label_names"] = label_names or ("class_names" if "class_names" in there else None)
@@ -90,8 +94,8 @@ def read(
         num_classes = len(names) if names else int(label.max(initial=0)) + 1
     num_classes = None if label is None else num_classes
     source = Source(x, label, num_classes, os.path.basename(path), more, names)
-    if is_test is not None or left_out is not None:
-        source = source.take(np.flatnonzero(_mask(found, len(x), split, path)))
+    if found.keys() & {"is_test", "left_out", "only"}:
+        source = source.take(np.flatnonzero(_mask(found, len(x), split, path, number)))
     if size is None or source.shape[:2] == (size, size):
         return source
     return dataclasses.replace(source, x=np.stack([square(each, size) for each in np.asarray(source.x)]))
@@ -115,13 +119,21 @@ def _class_names(found, path):
     return tuple(names.tolist())
 
 
-def _mask(found, count, split, path):
+def _mask(found, count, split, path, number):
     """Return which examples of a file of both splits are of this one, bool [N]."""
-    for field in ("is_test", "left_out"):
-        mask = found.setdefault(field, np.zeros(count, bool))
-        if mask.dtype != bool or mask.shape != (count,):
-            raise ValueError(f"{field} must be bool [{count}], got {mask.dtype} {mask.shape} in {path}")
-    chosen = (found["is_test"] == (split == "test")) & ~found["left_out"]
+    chosen = np.ones(count, bool)
+    for field, kinds, told in (
+        ("is_test", "b", "bool"),
+        ("left_out", "b", "bool"),
+        ("only", "iu", "integers"),
+    ):
+        each = found.get(field)
+        if each is None:
+            continue
+        if each.dtype.kind not in kinds or each.shape != (count,):
+            raise ValueError(f"{field} must be {told} [{count}], got {each.dtype} {each.shape} in {path}")
+        chosen &= each == {"is_test": split == "test", "left_out": False, "only": number}[field]
     if not chosen.any():
-        raise ValueError(f'is_test and left_out leave no example for "{split}" in {path}')
+        fields = " and ".join(field for field in ("is_test", "left_out", "only") if field in found)
+        raise ValueError(f'{fields} leave no example for "{split}" in {path}')
     return chosen

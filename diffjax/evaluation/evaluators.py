@@ -10,6 +10,7 @@ from diffjax.evaluation import (
     measures,
     neighbours,
     prdc,
+    retrieval,
     wasserstein,
 )
 from diffjax.evaluation.evaluator import Evaluator, OfData
@@ -28,12 +29,19 @@ EVALUATORS: dict[str, Evaluator] = {
     )
 }
 OF_DATA: dict[str, OfData] = {
-    each.name: each for each in (bits.EVALUATOR, measures.EVALUATOR, by_level.EVALUATOR)
+    each.name: each
+    for each in (
+        bits.EVALUATOR,
+        measures.EVALUATOR,
+        by_level.EVALUATOR,
+        retrieval.EVALUATOR,
+        retrieval.BY_LEVEL,
+    )
 }
 NAMES = (*EVALUATORS, *OF_DATA)
 DEFAULTS = {  # by what a system gives; what the data or the features lack is left out
     "images": ("class_accuracy", "frechet", "kid", "prdc", "inception_score", "copies", "bits"),
     "points": ("class_accuracy", "sliced_wasserstein", "prdc", "components", "bits"),
     "embeddings": ("class_accuracy", "frechet", "kid", "prdc"),
-    None: ("measures", "by_level"),
+    None: ("measures", "by_level", "retrieval", "retrieval_by_level"),
 }

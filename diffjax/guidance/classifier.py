@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from diffjax.border import checked
+from diffjax.convolutions import in_order
 from diffjax.guidance import strength
 from diffjax.guidance.chain import Transformation
 from diffjax.guidance.strength import Strength
@@ -83,8 +84,11 @@ def _carried_back(denoise, slope_at, x_t, level, cond):
         raw = denoise(x_t, level, cond)
         return raw.x0, raw
 
-    x0, back, raw = jax.vjp(x0_of, x_t, has_aux=True)
-    return raw, back(slope_at(x0))[0]
+    def both(x_t):
+        x0, back, raw = jax.vjp(x0_of, x_t, has_aux=True)
+        return raw, back(slope_at(x0))[0]
+
+    return in_order(both)(x_t)
 
 
 def _shifted(raw, slope, level):
@@ -118,4 +122,7 @@ def gradient_of(log_prob: OfLevel) -> OfLevel:
             raise ValueError(f"log_prob must give {told}, got shape {given}")
         return found.sum()
 
-    return jax.grad(total)
+    def slope(x_t, level, cond):
+        return in_order(lambda x_t: jax.grad(total)(x_t, level, cond))(x_t)
+
+    return slope

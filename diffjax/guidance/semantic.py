@@ -16,7 +16,7 @@ from diffjax.guidance.classifier import OfLevel, classifier, gradient_of
 from diffjax.guidance.noise import noised_afresh
 from diffjax.guidance.strength import Strength
 from diffjax.process import checks
-from diffjax.process.level import NoiseLevel, mean_of_each, sum_of_each
+from diffjax.process.level import NoiseLevel, mean_of_each, sum_of_each, unit_of_each
 from diffjax.types import Array, Float, Key
 
 Encoder = Callable[[Array, NoiseLevel], Any]  # (x_t `[B, ...]`, level) -> `[B, D]`, or maps `[B, ..., C]`
@@ -195,9 +195,8 @@ def _of_all(name, array, x_t):
 
 
 def _unit(features):
-    """Return features `[B, D]` of norm 1; zero ones stay zero, with a gradient that is finite."""
+    """Return an encoder's features `[B, D]`, of norm 1."""
     shape = list(getattr(features, "shape", ()))
     if len(shape) != 2:
         raise ValueError(f"encode must give [B, D], got {shape or type(features).__name__}")
-    square = (features**2).sum(-1, keepdims=True)
-    return features * jnp.where(square > 0, 1 / jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+    return unit_of_each(features)

@@ -27,6 +27,8 @@ class MLP(nn.Module):
         `embeddings.octaves`; 0 for none.
       map_channels: channels of the condition's map, which the first layer sees last; 0 for none.
       dtype: compute dtype; None follows `x`. Parameters are float32.
+      whole: give out_features numbers for the whole example, [B, out_features], as a classifier of images
+        does, in the place of some at every pixel.
     """
 
     width: int = 128
@@ -37,6 +39,7 @@ class MLP(nn.Module):
     frequencies: int | tuple[int, ...] = 0
     map_channels: int = 0
     dtype: Any = None
+    whole: bool = False
 
     @property
     def vector_features(self) -> int:
@@ -52,7 +55,7 @@ class MLP(nn.Module):
         cond: Condition | None = None,
         *,
         train: bool = False,
-    ) -> Float[Array, "batch *space out"]:
+    ) -> Float[Array, "batch *places out"]:
         """Apply the network.
 
         Args:
@@ -63,7 +66,7 @@ class MLP(nn.Module):
           train: accepted by every network; this one behaves the same.
 
         Returns:
-          [B, ..., out_features], float32 at least.
+          [B, ..., out_features], or [B, out_features] of the whole; float32 at least.
 
         Raises:
           ValueError: for another shape, or a condition that does not suit the network.
@@ -82,5 +85,5 @@ class MLP(nn.Module):
         for i in range(self.depth):
             h = nn.Dense(self.width, dtype=self.dtype, name=f"hidden_{i}")(h)
             h = nn.silu(h + nn.Dense(self.width, dtype=self.dtype, use_bias=False, name=f"emb_{i}")(emb))
-        shape = (*shape, self.out_features or features)
+        shape = (*(shape[:1] if self.whole else shape), self.out_features or features)
         return nn.Dense(math.prod(shape[1:]), name="out")(h.astype(x.dtype)).reshape(shape)

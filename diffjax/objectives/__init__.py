@@ -12,6 +12,8 @@ from diffjax.objectives.denoising import Loss as Loss
 from diffjax.objectives.denoising import denoising as denoising
 from diffjax.objectives.denoising import draw as draw
 from diffjax.objectives.denoising import perturbed_input as perturbed_input
+from diffjax.objectives.info_nce import info_nce as info_nce
+from diffjax.objectives.info_nce import same_rows as same_rows
 from diffjax.objectives.preconditioned import preconditioned as preconditioned
 from diffjax.objectives.times import TimeSampler as TimeSampler
 from diffjax.objectives.times import log_normal as log_normal

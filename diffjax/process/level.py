@@ -161,6 +161,12 @@ def sum_of_each(values: Float[Array, "batch *shape"]) -> Float[Array, " batch"]:
     return values.reshape(len(values), -1).sum(1)
 
 
+def unit_of_each(features: Float[Array, "batch features"]) -> Float[Array, "batch features"]:
+    """Return features `[B, D]` of norm 1; zero ones stay zero, with a gradient that is finite."""
+    square = (features**2).sum(-1, keepdims=True)
+    return features * jnp.where(square > 0, 1 / jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+
+
 def evenly(u: Array, n: int) -> Float[Array, " n"]:
     """Return (u + i / n) mod 1, i = 0..n - 1: n even offsets of one number (Kingma et al. 2021, I.1)."""
     return (u + jnp.arange(n) / n) % 1

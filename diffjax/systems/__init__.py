@@ -11,10 +11,12 @@ import optax
 from ml_collections import ConfigDict
 
 from diffjax.systems import classifier as classifier
+from diffjax.systems import clip as clip
 from diffjax.systems import ddpm as ddpm
 from diffjax.systems import ebm as ebm
 from diffjax.systems import guided as guided
 from diffjax.systems import ncsn as ncsn
+from diffjax.systems import noise_aware as noise_aware
 from diffjax.systems import read as read
 from diffjax.systems import vdm as vdm
 from diffjax.systems.options import nearest as nearest
@@ -31,6 +33,8 @@ _SYSTEMS = {
     "vdm": vdm,
     "classifier": classifier,
     "guided": guided,
+    "clip": clip,
+    "noise_aware": noise_aware,
 }
 
 

@@ -7,7 +7,6 @@ is `System.log_prob`, and system "guided" makes one of a trained classifier and 
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -16,12 +15,13 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from diffjax import exact, objectives, samplers, toys
+from diffjax import exact, objectives, toys
 from diffjax.process import forward, prediction
 from diffjax.process.level import NoiseLevel
 from diffjax.process.schedules import Schedule
+from diffjax.systems import levels as levels_of
 from diffjax.systems import networks, read, requests
-from diffjax.systems.options import call, fill, require, section
+from diffjax.systems.options import fill, require, section
 from diffjax.training.system import System, Update, from_loss
 from diffjax.types import Array
 
@@ -29,7 +29,6 @@ SECTIONS = ("data", "schedule", "model", "objective", "levels")
 IDENTITY = ("data", "schedule", "model")
 
 _LAWS = {each.__name__: each for each in (toys.ring8, toys.two_modes, toys.grid25)}
-_LEVELS = {"steps": 12, "grid": "karras"}
 
 
 def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
@@ -46,7 +45,8 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
         "objective", classifier, section(config, "objective", "preconditioning", "times"),
         read.network(config), noise,
         shape=read.shape(config), num_classes=config.data.num_classes, ask=read.reading(config, noise).ask,
-        names=config.data.get("class_names"), times=read.times(config, noise), levels=_levels(config, noise),
+        names=config.data.get("class_names"), times=read.times(config, noise),
+        levels=levels_of.times(config, noise),
         truth=None if law is None else exact.gaussian_mixture(*law()).class_log_prob,
     )  # fmt: skip
 
@@ -135,7 +135,7 @@ def classifier(
         found = jax.lax.map(at, (jnp.asarray(levels, jnp.float32), jax.random.split(key, len(levels))))
         return {"label": batch["label"], **{name: each.swapaxes(0, 1) for name, each in found.items()}}
 
-    by_level.how = {"t": np.asarray(levels).tolist(), "log_snr": _log_snr(schedule, levels)}
+    by_level.how = {"t": np.asarray(levels).tolist(), "log_snr": levels_of.log_snr(schedule, levels)}
     served = networks.served(module, *inputs)
     label = jax.ShapeDtypeStruct((1,), jnp.int32)
     return System(
@@ -168,17 +168,5 @@ def _require_logits(module, inputs, num_classes):
     if found != (1, num_classes):
         raise ValueError(
             f"model must give logits [B, {num_classes}], one a class (model.out_features of a half_unet, or "
-            f"of an mlp of points); got shape [B{''.join(f', {size}' for size in found[1:])}]"
+            f"of an mlp with whole=True); got shape [B{''.join(f', {size}' for size in found[1:])}]"
         )
-
-
-def _levels(config: ConfigDict, noise: Schedule) -> np.ndarray:
-    """Return the times of `config.levels` at which there is noise."""
-    given: dict[str, Any] = section(config, "levels") if config.get("levels") is not None else {}
-    grid = call("levels", samplers.grids.make, {**_LEVELS, **given}, noise)
-    return grid[np.asarray(noise(grid).sigma) > 0]
-
-
-def _log_snr(schedule, levels):
-    with np.errstate(divide="ignore"):
-        return [float(schedule(t).log_snr) for t in np.asarray(levels, np.float64)]

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from diffjax.convolutions import in_order
 from diffjax.training import progress as shown
 
 CHUNK = 100  # steps between two looks of the host
@@ -37,8 +38,7 @@ def train(
       data: arrays that every step sees, moved to the device once.
       num_steps: how many steps.
       chunk: steps in one compiled program; another is compiled for a shorter rest. None compiles a single
-        step: compilers round a step otherwise where it is the body of a loop, and a CPU's convolutions take
-        some three times as long there.
+        step: compilers round a step otherwise where it is the body of a loop.
       progress: title of the progress bar, or None for no bar.
 
     Returns:
@@ -73,6 +73,6 @@ def _compiled(step, single):
         if single:
             return step(state, first, data)
         numbers = first + np.arange(count, dtype=np.int32)
-        return jax.lax.scan(lambda state, i: step(state, i, data), state, numbers)
+        return jax.lax.scan(lambda state, i: in_order(step)(state, i, data), state, numbers)
 
     return steps

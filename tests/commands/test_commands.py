@@ -12,6 +12,7 @@ import time
 from functools import partial
 from types import SimpleNamespace
 
+import compiling
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,7 +25,8 @@ from diffjax.data import Source
 from diffjax.training import Pass, System, Variables, checkpoints
 
 ROOT = pathlib.Path(__file__).parents[2]
-ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "XLA_FLAGS"} | {
+ENVIRONMENT = os.environ | {
+    "XLA_FLAGS": compiling.FLAGS,
     "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PLATFORMS": "cpu",
@@ -136,30 +138,55 @@ def _picture_is_edited(workdir):
     np.testing.assert_array_equal(images[:, mask], [picture[mask]] * 2)
 
 
-@pytest.mark.parametrize(
-    ("command", "args", "message"),
-    [
-        ("train", ["--workdir=w", "--config=configs/toys/ddpm.py", "--config.training.num_step=5"],
-         "config has no key 'training.num_step'; did you mean 'training.num_steps'"),
-        ("train", ["--workdir=w", "--config=configs/toys/dddpm.py"], "which does not exist"),
-        ("train", ["--config=configs/toys/ddpm.py"], "give --config=configs/<dataset>/<system>.py and"),
-        ("train", ["--workdir=w", "--config=configs/toys/ddpm.py:ring9"], "did you mean \"ring8\""),
-        ("train", ["--workdir=w", "--config=configs/toys/ddpm.py", "--config.training.batch_size=99999"],
-         "batch_size must be in 1..20000"),
-        ("train", ["--workdir=w", "--config=configs/toys/ddpm.py", "--config.training.num_steps=abc"], "abc"),
-        ("train", ["--workdir=w", "--config=configs/digits/flow.py", "--config.objective.times=uniform"],
-         "config.objective.times must be a dict, e.g. \"{'name': 'uniform'}\"; got 'uniform'"),
-        ("sample", ["--workdir=nowhere"], "no such workdir: nowhere"),
-        ("sample", ["--workdir=configs"], "has no config.json"),
-        ("sample", [], "give --workdir"),
-    ],
-)  # fmt: skip
-def test_a_mistake_is_one_line_and_status_2(command, args, message):
-    code, _, err = run(command, *args)
-    assert code == 2
-    assert message in err
-    assert "Traceback" not in err and len(err.strip().splitlines()[-1]) < 400
-    assert not (ROOT / "w").exists()
+MISTAKES = [
+    (["train", "--workdir=w", "--config=configs/toys/ddpm.py", "--config.training.num_step=5"],
+     "config has no key 'training.num_step'; did you mean 'training.num_steps'"),
+    (["train", "--workdir=w", "--config=configs/toys/dddpm.py"], "which does not exist"),
+    (["train", "--config=configs/toys/ddpm.py"], "give --config=configs/<dataset>/<system>.py and"),
+    (["train", "--workdir=w", "--config=configs/toys/ddpm.py:ring9"], "did you mean \"ring8\""),
+    (["train", "--workdir=w", "--config=configs/toys/ddpm.py", "--config.training.batch_size=99999"],
+     "batch_size must be in 1..20000"),
+    (["train", "--workdir=w", "--config=configs/toys/ddpm.py", "--config.training.num_steps=abc"], "abc"),
+    (["train", "--workdir=w", "--config=configs/digits/flow.py", "--config.objective.times=uniform"],
+     "config.objective.times must be a dict, e.g. \"{'name': 'uniform'}\"; got 'uniform'"),
+    (["sample", "--workdir=nowhere"], "no such workdir: nowhere"),
+    (["sample", "--workdir=configs"], "has no config.json"),
+    (["sample"], "give --workdir"),
+]  # fmt: skip
+
+# Each in a fork of a process that has imported them all.
+FORKS = """
+import json, os, sys, tempfile
+from diffjax import evaluate, sample, train
+commands, found = {"evaluate": evaluate, "sample": sample, "train": train}, []
+for name, *args in json.loads(sys.argv[1]):
+    with tempfile.TemporaryFile("w+") as err:
+        if (process := os.fork()) == 0:
+            os.dup2(err.fileno(), 2)
+            sys.argv = [name, *args]
+            commands[name].cli()
+            sys.exit()
+        status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+        err.seek(0)
+        found.append((status, err.read()))
+print(json.dumps(found))
+"""
+
+
+def run_each(*argvs):
+    """Run several commands that begin nothing; returns the status and stderr of each."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS, json.dumps(argvs)],
+        cwd=ROOT, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, timeout=240, check=True,
+    )  # fmt: skip
+    return json.loads(done.stdout)
+
+
+def test_a_mistake_is_one_line_and_status_2():
+    for (_, message), (code, err) in zip(MISTAKES, run_each(*(argv for argv, _ in MISTAKES)), strict=True):
+        assert code == 2 and message in err, err
+        assert "Traceback" not in err and len(err.strip().splitlines()[-1]) < 400
+        assert not (ROOT / "w").exists()
 
 
 def test_what_a_config_leaves_at_none_is_set_on_the_command_line(tmp_path):
@@ -254,16 +281,17 @@ def test_commands_of_a_run_s_readme_can_be_pasted_into_a_shell():
 
 
 def test_a_mistaken_sampler_is_named(trained):
-    for args, message in [
-        (["--solver=dimm"], "sampler.solver must be one of"),
-        (["--label=3"], "label must be left out"),
-        (["--ask=label"], "ask must be part=value"),
-        (["--option=eta"], "option must be name=value"),
-        (["--checkpoint=7"], "no checkpoint of step=7"),
-        (["--solver=euler"], "a discrete chain has none"),
-    ]:
-        code, _, err = run("sample", f"--workdir={trained}", *args)
-        assert code == 2 and message in err and "Traceback" not in err, (args, err)
+    mistakes = [
+        ("--solver=dimm", "sampler.solver must be one of"),
+        ("--label=3", "label must be left out"),
+        ("--ask=label", "ask must be part=value"),
+        ("--option=eta", "option must be name=value"),
+        ("--checkpoint=7", "no checkpoint of step=7"),
+        ("--solver=euler", "a discrete chain has none"),
+    ]
+    found = run_each(*(["sample", f"--workdir={trained}", arg] for arg, _ in mistakes))
+    for (arg, message), (code, err) in zip(mistakes, found, strict=True):
+        assert code == 2 and message in err and "Traceback" not in err, (arg, err)
 
 
 def test_the_core_needs_no_training_stack():

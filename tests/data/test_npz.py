@@ -159,6 +159,22 @@ def test_splits_told_apart_by_an_array(tmp_path, split, rows):
     assert source["caption"].tolist() == LABELS[rows].astype(str).tolist() and source.num_classes == 3
 
 
+def test_one_kind_of_pictures_alone(tmp_path):
+    options = {**_both(tmp_path, vendor=np.array([1, 1, 0, 0, 0, 0], np.uint8)), "only": ("vendor", 0)}
+    np.testing.assert_array_equal(npz.read(split="train", **options).x[..., 0], TRAIN[[5]])
+    np.testing.assert_array_equal(npz.read(split="test", **options).x[..., 0], TRAIN[[4]])
+    with pytest.raises(ValueError, match='is_test and left_out and only leave no example for "train" in '):
+        npz.read(**{**options, "only": ("vendor", 7)})
+    with pytest.raises(ValueError, match=r"only must be integers \[6\], got bool \(6,\) in "):
+        npz.read(**{**options, "only": ("again", 0)})
+
+
+def test_what_is_left_out_of_a_split_with_keys_of_its_own(tmp_path):
+    np.savez(tmp_path / "set.npz", test_image=TRAIN, test_again=np.arange(6) > 1)
+    options = {"images": "{split}_image", "labels": None, "left_out": "{split}_again"}
+    np.testing.assert_array_equal(npz.read(tmp_path / "set.npz", "test", **options).x[..., 0], TRAIN[:2])
+
+
 @pytest.mark.parametrize(
     "changes, split, message",
     [

@@ -1,5 +1,6 @@
 """The command on whole run folders: everything it promises is written, and mistakes come early."""
 
+import functools
 import json
 import os
 import types
@@ -17,7 +18,7 @@ from diffjax.commands import evaluation_settings as settings
 from diffjax.commands import output
 from diffjax.data import load, to_model
 from diffjax.evaluate import evaluate
-from diffjax.evaluation import classifier
+from diffjax.evaluation import classifier, dequantiser
 from diffjax.process import schedules
 from diffjax.training import TrainState, checkpoints
 from diffjax.training.ema import TRACK
@@ -190,11 +191,13 @@ def test_bits_of_a_vdm_whose_network_says_zero(tmp_path, judged, num_steps):
     assert f"| diffusion, {said} |" in (folder / "evaluation.md").read_text()
 
 
-def test_dequantisation_of_a_conditional_model(tmp_path, judged):
+def test_dequantisation_of_a_conditional_model(tmp_path, judged, monkeypatch):
     """The law is fitted with the training labels; a chain or another name is refused before the work."""
     config = _config(DIGITS, MLP | {"num_classes": 10}, kind="eps")
     config.schedule, config.sampler = {"name": "vp_linear"}, {"solver": "ddim", "steps": 3}
     config.evaluation.dequantisation = "variational"
+    soon = functools.partial(dequantiser.fit, num_steps=20)
+    monkeypatch.setitem(dequantiser.DEQUANTISATIONS, "variational", soon)
     folder = _run(tmp_path, config)
     found = evaluate(folder, num=12, bound_images=3, progress=False)
     assert found["likelihood"]["dequantisation"] == "variational"

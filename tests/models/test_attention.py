@@ -5,7 +5,6 @@ from functools import partial
 import jax
 import numpy as np
 import pytest
-from reference import quick
 
 from diffjax.models.attention import Attention, FeedForward, attend
 
@@ -32,13 +31,13 @@ def formula(q, k, v):
 
 @BOTH
 def test_it_is_the_formula(implementation):
-    close(quick(partial(attend, implementation=implementation))(Q, K, V), formula(Q, K, V))
+    close(jax.jit(partial(attend, implementation=implementation))(Q, K, V), formula(Q, K, V))
 
 
 @BOTH
 def test_masked_keys_are_not_there(implementation):
     """A row without any gets zeros, and no mean of what is hidden; nor does NaN get out of it."""
-    masked = quick(partial(attend, implementation=implementation))
+    masked = jax.jit(partial(attend, implementation=implementation))
     out, here = masked(Q, K, V, MASK), MASK[0]
     close(out[:1], formula(Q[:1], K[:1, here], V[:1, here]))
     np.testing.assert_array_equal(out[1], 0)
@@ -57,7 +56,7 @@ def test_a_context_of_one_answers_every_query_with_its_value():
     variables = random_variables(module, x, context)
     kv, out = variables["params"]["kv"], variables["params"]["out"]
     value = (context @ kv["kernel"] + kv["bias"])[..., 4:] @ out["kernel"] + out["bias"]
-    close(quick(module.apply)(variables, x, context), np.repeat(value, 3, axis=1))
+    close(jax.jit(module.apply)(variables, x, context), np.repeat(value, 3, axis=1))
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -70,7 +69,7 @@ def test_a_sequence_attends_to_the_tokens_that_are_there(bias):
     layer = lambda name, h: h @ p[name]["kernel"] + p[name].get("bias", 0)
     q, k, v = layer("q", x[:1]), *np.split(layer("kv", here), 2, axis=-1)
     mixed = formula(*(h.reshape(1, -1, 2, 2) for h in (q, k, v))).reshape(1, 3, 4)
-    out = quick(module.apply)(variables, x, np.where(MASK[..., None], tokens, np.float32(np.nan)), MASK)
+    out = jax.jit(module.apply)(variables, x, np.where(MASK[..., None], tokens, np.float32(np.nan)), MASK)
     close(out[:1], layer("out", mixed))
     np.testing.assert_array_equal(out[1], np.broadcast_to(p["out"]["bias"], (3, 4)))  # it sees nothing
 
@@ -82,7 +81,7 @@ def test_the_logits_of_normalised_queries_do_not_depend_on_the_size_of_x():
         variables = random_variables(module, x)
         scales = {n: a for n, a in variables["params"].items() if n.endswith("_norm")}
         variables = {"params": {**zero(variables)["params"], **scales}}
-        apply = quick(module.apply)
+        apply = jax.jit(module.apply)
         ratio = apply(variables, 100 * x) / apply(variables, x)
         assert (np.abs(ratio - 100).max() < 0.1) == qk_norm
 
@@ -95,7 +94,7 @@ def test_heads_that_do_not_divide_are_named():
 def test_feed_forward_maps_each_element_alone():
     module, x = FeedForward(5), draw(2, 3, 4)
     variables = random_variables(module, x)
-    apply = quick(module.apply)
+    apply = jax.jit(module.apply)
     out, moved = (apply(variables, each) for each in (x, x + np.eye(3, dtype="f")[1][:, None]))
     np.testing.assert_array_equal(np.abs(moved - out).max(-1) > 1e-3, [[False, True, False]] * 2)
 

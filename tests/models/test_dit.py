@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from reference import quick
 
 from diffjax.models import Condition, DiT, sincos_2d
 from diffjax.models.dit import ADAPTIVE, Block, patched, unpatched
@@ -42,7 +41,7 @@ def random_variables(module, *args):
 @cache
 def tried(form):
     module = tiny(form)
-    apply, variables = quick(module.apply), random_variables(module, X, T, COND)
+    apply, variables = jax.jit(module.apply), random_variables(module, X, T, COND)
     return apply, variables, np.asarray(apply(variables, X, T, COND))
 
 
@@ -175,7 +174,7 @@ def test_recomputing_keeps_the_parameters_and_saves_what_the_backward_pass_remem
 
 def test_a_block_of_adaln_zero_starts_as_the_identity():
     h, emb, told = draw(3, 6, WIDTH), draw(3, WIDTH), Condition(tokens=draw(3, 4, WIDTH), mask=MASK)
-    start = quick(Block(HEADS, WIDTH).init_with_output)
+    start = jax.jit(Block(HEADS, WIDTH).init_with_output)
     (out, _), _ = start(jax.random.key(0, impl="unsafe_rbg"), h, emb, None, told)
     np.testing.assert_array_equal(out, h)
 
@@ -183,7 +182,7 @@ def test_a_block_of_adaln_zero_starts_as_the_identity():
 def test_without_positions_patches_are_a_set():
     block, h, emb = Block(HEADS, WIDTH), draw(3, 6, WIDTH), draw(3, WIDTH)
     variables, order = random_variables(block, h, emb), RNG.permutation(6)
-    apply = quick(block.apply)
+    apply = jax.jit(block.apply)
     out, again = (apply(variables, each, emb)[0] for each in (h, h[:, order]))
     np.testing.assert_allclose(again, out[:, order], rtol=0, atol=1e-5 * np.abs(out).max())
 

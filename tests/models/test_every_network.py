@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from models.network_list import CASES
-from reference import quick
 
 from diffjax.models import NETWORKS, Condition
 
@@ -53,7 +52,7 @@ def random_variables(module, *args):
 def tried(case_name):
     """Compiled `full`, its variables, and its output."""
     module, args = full(CASES[case_name]), inputs(case_name)
-    apply, variables = quick(module.apply), random_variables(module, *args)
+    apply, variables = jax.jit(module.apply), random_variables(module, *args)
     out = np.asarray(apply(variables, *args))
     assert np.isfinite(out).all()
     return apply, variables, out
@@ -85,7 +84,7 @@ def test_shapes_and_dtypes(case, times):
 @CONDITIONED
 def test_the_start_is_finite_and_zero_where_promised(case):
     """That a further time starts at zero is promised by every network that has one."""
-    start = quick(full(case).init_with_output)
+    start = jax.jit(full(case).init_with_output)
     out, variables = start(jax.random.key(0, impl="unsafe_rbg"), *inputs(name_of(case)))  # compiles faster
     assert all(np.isfinite(a).all() for a in jax.tree.leaves(variables))
     assert np.isfinite(out).all() and (np.abs(out).max() == 0) == case.zero
@@ -119,7 +118,7 @@ def test_forward_mode_equals_finite_differences(case, x64):
     module, at = full(case), double((tried(name_of(case))[1], *inputs(name_of(case))))
     rng = np.random.default_rng(2)
     along = jax.tree.map(lambda a: jnp.asarray(rng.standard_normal(a.shape)), at)
-    slope = quick(lambda at: jax.jvp(module.apply, at, along))
+    slope = jax.jit(lambda at: jax.jvp(module.apply, at, along))
     at_step = lambda by: slope(jax.tree.map(lambda a, b: a + by * b, at, along))[0]
     # Central differences of second order, or of fourth where a step must be large beside float32's rounding.
     step, tolerance = (1e-3, 1e-4) if case.single else (1e-7, 1e-6)
@@ -133,7 +132,7 @@ def test_forward_mode_equals_finite_differences(case, x64):
 def test_bfloat16_is_as_near_as_its_eight_bits(case):
     _, variables, out = tried(name_of(case))
     module = full(case, dtype=jnp.bfloat16)
-    rounded = quick(module.apply)(variables, *inputs(name_of(case)))
+    rounded = jax.jit(module.apply)(variables, *inputs(name_of(case)))
     assert 0 < np.abs(rounded - out).max() < 0.1 * np.abs(out).max()
 
 
@@ -161,7 +160,7 @@ def test_tokens_that_are_masked_are_not_seen_whatever_they_hold(name):
         y = module.apply(variables, x, t, cond._replace(tokens=tokens, mask=mask))
         return jnp.sum(y**2), y
 
-    slope = quick(jax.grad(loss, has_aux=True))
+    slope = jax.jit(jax.grad(loss, has_aux=True))
     mask = np.array([[1, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 0]], bool)
     for hidden in (0, 7, np.nan):
         gradient, given = slope(np.where(mask[..., None], cond.tokens, hidden).astype("f"), mask)
@@ -208,7 +207,7 @@ def test_remat_changes_neither_parameters_nor_gradients(name):
     assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(jnp.shape, variables)
 
     def gradient(module):
-        return quick(jax.grad(lambda v: jnp.mean(module.apply(v, *args) ** 2)))(variables)
+        return jax.jit(jax.grad(lambda v: jnp.mean(module.apply(v, *args) ** 2)))(variables)
 
     ours, theirs = gradient(remat), gradient(plain)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), ours, theirs)

@@ -20,6 +20,11 @@ def test_output_has_the_size_asked_for(out_features, expected):
     np.testing.assert_allclose(jax.jit(net.apply)(variables, X, T), out, rtol=1e-5, atol=1e-6)
 
 
+def test_a_classifier_of_images_gives_numbers_for_the_whole():
+    images, net = np.zeros((3, 4, 4, 1), "f"), MLP(8, 1, 5, whole=True)
+    assert jax.eval_shape(net.init_with_output, jax.random.key(0), images, T)[0].shape == (3, 5)
+
+
 @pytest.mark.parametrize(
     "net, args, message",
     [

@@ -162,7 +162,7 @@ def test_every_sampler_of_times(name):
     first, weights = sampler.draw(key, state, 64)
     np.testing.assert_array_equal(weights, np.ones(64))
     jitted = jax.jit(sampler.draw, static_argnums=2)(key, state, 64)[0]
-    np.testing.assert_allclose(jitted, first, rtol=1e-6)
+    np.testing.assert_allclose(jitted, first, rtol=4e-6)  # log-SNRs to 20, exponentiated: 20 / 2^23 and more
     for _ in range(4):  # every one of 8 times twice at least
         t = jnp.arange(64) % 8 + 1 if name == "second_moment" else first
         losses = t.astype(float)

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy as safetensors
-from reference import quick
 
 from diffjax import guidance, pretrained
 from diffjax.pretrained import diffusers_dit, dit
@@ -41,7 +40,7 @@ def test_outputs_equal_the_published_network_alone_and_guided():
     labelled, variables, g, hyper = loaded("dit")
     assert g["in__y"][-1] == hyper["config"]["num_classes"]  # the null
     assert sum(a.size for a in jax.tree.leaves(variables)) == hyper["n_params"] - 16 * 64  # the positions
-    close(quick(labelled.apply)(variables, g["in__x"], g["in__t"], g["in__y"]), g["out__y"])
+    close(jax.jit(labelled.apply)(variables, g["in__x"], g["in__t"], g["in__y"]), g["out__y"])
 
     # The batch's second half is the null's: of the same two images, but recorded at other times.
     x, t, (label, null) = g["in__x"][:2], g["in__t"], np.split(g["in__y_cfg"], 2)
@@ -49,7 +48,7 @@ def test_outputs_equal_the_published_network_alone_and_guided():
     network = lambda x, n, asked: labelled.apply(variables, x, at(asked), asked)
     denoise = prediction.denoiser(network, "eps")
     level = schedules.linear_beta(1000)(t[:2] + 1)
-    guided = quick(lambda scale: guidance.classifier_free(scale, null=null)(denoise)(x, level, label))
+    guided = jax.jit(lambda scale: guidance.classifier_free(scale, null=null)(denoise)(x, level, label))
     alone, steered = guided(jnp.float32(1)), guided(jnp.float32(hyper["cfg_scale"]))
     close(jnp.concatenate([steered.eps[..., :3], alone.eps[..., 3:]], -1), g["out__cfg"][:2, ..., :4])
     close(steered.variance, g["out__cfg"][:2, ..., 4:])
@@ -59,7 +58,7 @@ def test_outputs_equal_the_published_network_alone_and_guided():
 def test_outputs_equal_diffusers():
     labelled, variables, g, hyper = loaded("diffusers_dit")
     assert sum(a.size for a in jax.tree.leaves(variables)) == hyper["n_params"]
-    close(quick(labelled.apply)(variables, g["in__x"], g["in__t"], g["in__class_labels"]), g["out__y"])
+    close(jax.jit(labelled.apply)(variables, g["in__x"], g["in__t"], g["in__class_labels"]), g["out__y"])
 
 
 def export(architecture, variables, config):

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 import safetensors.numpy as safetensors
-from reference import quick, weights
+from reference import weights
 
 from diffjax import pretrained
 from diffjax.pretrained import guided_diffusion
@@ -38,7 +38,7 @@ def test_outputs_equal_the_original_network(name):
     assert sum(a.size for a in jax.tree.leaves(variables)) == hyper["n_params"]
     x = golden["in__x"].transpose(0, 2, 3, 1)
     cond = golden.get("in__y")
-    apply = quick(unet.apply)
+    apply = jax.jit(unet.apply)
     for times, outputs in (("in__t", "out__y"), ("in__t_frac", "out__y_frac_t")):
         expected = golden[outputs].transpose(0, 2, 3, 1)
         ours = apply(variables, x, golden[times], cond)

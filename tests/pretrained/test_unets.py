@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy as safetensors
-from reference import load, quick, weights
+from reference import load, weights
 
 from diffjax import pretrained
 from diffjax.models import UNet
@@ -42,20 +42,20 @@ def golden(name, architecture):
 
 def test_latent_diffusion():
     arrays, _, module, variables = golden("ldm_unet_xattn", "ldm_unet_xattn")
-    apply = quick(functools.partial(module.apply, variables, arrays["in__x"], arrays["in__t"]))
+    apply = jax.jit(functools.partial(module.apply, variables, arrays["in__x"], arrays["in__t"]))
     near(apply(arrays["in__context"]), arrays["out__y"])
     near(apply(0 * arrays["in__context"]), arrays["out__y_null"])
 
 
 def test_diffusers_unet2d():
     arrays, _, module, variables = golden("diffusers_unet2d", "diffusers_unet2d")
-    near(quick(module.apply)(variables, arrays["in__x"], arrays["in__t"]), arrays["out__y"])
+    near(jax.jit(module.apply)(variables, arrays["in__x"], arrays["in__t"]), arrays["out__y"])
 
 
 def test_diffusers_unet2d_cond():
     arrays, _, module, variables = golden("diffusers_unet2d_cond", "diffusers_unet2d_cond")
     inputs = [arrays[f"in__{name}"] for name in ("x", "t", "encoder_hidden_states")]
-    apply = quick(functools.partial(module.apply, variables, *inputs))
+    apply = jax.jit(functools.partial(module.apply, variables, *inputs))
     near(apply(mask=np.ones_like(arrays["in__mask"])), arrays["out__y"])
     near(apply(mask=arrays["in__mask"]), arrays["out__y_masked"])
 
@@ -68,7 +68,7 @@ def test_the_classifier_and_its_gradient():
         logits = module.apply(variables, x, t)
         return jax.nn.log_softmax(logits)[np.arange(len(x)), label].sum() * hyper["classifier_scale"], logits
 
-    gradient, logits = quick(jax.grad(score, has_aux=True))(arrays["in__x"])
+    gradient, logits = jax.jit(jax.grad(score, has_aux=True))(arrays["in__x"])
     near(logits, arrays["out__logits"])
     near(gradient, arrays["out__cond_grad"])
 
@@ -90,7 +90,7 @@ def test_other_configurations_of_diffusers(name, tmp_path):
     inputs, expected, tensors, architecture, config = recorded(name)
     safetensors.save_file(tensors, tmp_path / "model.safetensors")
     module, variables = pretrained.load(tmp_path, architecture, {"_class_name": "UNet", **config})
-    near(quick(module.apply)(variables, **inputs), expected)
+    near(jax.jit(module.apply)(variables, **inputs), expected)
 
     conditional = architecture == "diffusers_unet2d_cond"
     export = diffusers_unet.export_conditional if conditional else diffusers_unet.export

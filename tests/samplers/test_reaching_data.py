@@ -68,7 +68,7 @@ def floors():
     return {n: (x[0], np.mean([_sliced_wasserstein(x[i], x[j]) for i, j in pairs])) for n, x in sets.items()}
 
 
-@pytest.mark.parametrize("name", MIXTURES)
+@pytest.mark.parametrize("name", ["ring8", pytest.param("tilted", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("case", CASES)
 def test_samples_are_the_data(floors, name, case):
     mixture, (schedule, solver, times) = MIXTURES[name], CASES[case]

@@ -58,7 +58,7 @@ def test_order_of_the_variance(x64, name, grid):
 
 # --- the density of a mixture ----------------------------------------------------------------------
 
-POINTS, REACH = 800, 6.0
+POINTS, REACH = 600, 6.0
 START = 1.3  # of the fixed start, in units of sigma
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import compiling
 import jax
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from diffjax.training import checkpoints
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parents[1]
-ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "XLA_FLAGS"} | {
+ENVIRONMENT = os.environ | {
+    "XLA_FLAGS": compiling.FLAGS,
     "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PLATFORMS": "cpu",

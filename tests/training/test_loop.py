@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import compiling
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -173,7 +174,7 @@ def test_batches_that_end_are_named(tmp_path):
 
 def test_nothing_is_lost_when_killed(tmp_path):
     num_steps, checkpoint_every, log_every = 201, 5, 3
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": compiling.FLAGS}
 
     def start(workdir):
         numbers = map(str, (num_steps, checkpoint_every, log_every))

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 
+import compiling
 import jax
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ ROOT = SCRIPT.parents[2]
 ENVIRONMENT = {
     **os.environ,
     "PYTHONPATH": str(ROOT),
-    "XLA_FLAGS": "",
+    "XLA_FLAGS": compiling.FLAGS,
     "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
 }

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 
+import compiling
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +21,7 @@ from diffjax.training import checkpoints, layout, metrics, reading
 
 SCRIPT = pathlib.Path(toy_training.__file__)
 ROOT = SCRIPT.parents[2]
-ENVIRONMENT = {**os.environ, "XLA_FLAGS": ""}
+ENVIRONMENT = {**os.environ, "XLA_FLAGS": compiling.FLAGS}
 
 
 def _empty(path):

@@ -1,0 +1,75 @@
+"""Convolutions in order: the same numbers, by convolutions that XLA for CPU runs fast within loops."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from diffjax.convolutions import in_order
+
+X = jax.random.normal(jax.random.key(0), (2, 6, 6, 4))
+KERNEL = jax.random.normal(jax.random.key(1), (3, 3, 4, 4))
+GROUPS = jax.random.normal(jax.random.key(2), (3, 3, 2, 4))
+FORMS = {
+    "plain": lambda x, k: jax.lax.conv_general_dilated(
+        x, k, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    ),
+    "strided": lambda x, k: jax.lax.conv_general_dilated(
+        x, k, (2, 1), ((2, 1), (0, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC")
+    ),
+    "dilated, images last": lambda x, k: jax.lax.conv_general_dilated(
+        x, k, (1, 1), ((2, 2), (2, 2)), (2, 1), (1, 2), dimension_numbers=("HWCN", "OHWI", "CNHW")
+    ),
+    "grouped": lambda x, k: jax.lax.conv_general_dilated(
+        x, GROUPS, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=2
+    ),
+}
+
+
+def _of(form, x=X):
+    x = x.transpose(1, 2, 3, 0) if "last" in form else x
+    kernel = KERNEL.transpose(3, 0, 1, 2) if "last" in form else KERNEL
+    convolve = jax.jit(FORMS[form])  # a call is looked into
+
+    def loss(x, kernel):
+        return (jnp.tanh(convolve(x, kernel)) ** 3).sum()
+
+    return jax.grad(loss, (0, 1)), (x, kernel)
+
+
+def _convolutions(jaxpr):
+    for each in jaxpr.eqns:
+        if each.primitive.name == "conv_general_dilated":
+            yield each.params["dimension_numbers"]
+        for inner in (getattr(value, "jaxpr", value) for value in each.params.values()):
+            if hasattr(inner, "eqns"):
+                yield from _convolutions(inner)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_gradients_are_the_same_and_in_order(form):
+    gradient, given = _of(form)
+    for ours, plain in zip(in_order(gradient)(*given), gradient(*given)):
+        np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-4)
+    orders = {tuple(each) for each in _convolutions(jax.make_jaxpr(in_order(gradient))(*given).jaxpr)}
+    assert orders == {((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))}
+    assert len({tuple(each) for each in _convolutions(jax.make_jaxpr(gradient)(*given).jaxpr)}) > 1
+
+
+def test_what_is_in_order_is_differentiated_again_and_mapped():
+    gradient, given = _of("plain")
+    total = lambda f: lambda x: (f(x, given[1])[0] ** 2).sum()
+    ours, plain = (jax.vmap(jax.grad(total(f)))(X[:, None]) for f in (in_order(gradient), gradient))
+    np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-2)
+
+
+def test_trees_constants_and_programs_without_convolutions_pass():
+    scale = jnp.arange(3.0)
+    f = lambda asked: {
+        "twice": 2 * scale * asked["x"],
+        "one": 1.0,
+        "key": jax.random.fold_in(asked["key"], 1),
+    }
+    ours, plain = (each({"x": jnp.ones(3), "key": jax.random.key(0)}) for each in (in_order(f), f))
+    assert ours["twice"].tolist() == [0.0, 2.0, 4.0] and ours["one"] == 1
+    assert (jax.random.key_data(ours["key"]) == jax.random.key_data(plain["key"])).all()
