@@ -51,7 +51,9 @@ def evaluate(
     What is not given is `config.evaluation`'s, whose `reference` says against how many training images
     distances are measured (default 10,000), `bound_variance` with which variance the bound is taken (default:
     the learned one, or "fixed_small"), and `dequantisation` how images are for the probability-flow ODE:
-    "uniform" (default), or "variational", by a network fitted to the training images.
+    "uniform" (default), or "variational", by a network fitted to the training images. `judge`, {"workdir":
+    ...} of a run of system "clip", tells the captions of pictures made of `captions` (default 200) different
+    ones, held-out and of training, which the data have as `caption_array`.
 
     Args:
       workdir: the run's folder, or None for the pipeline of a config.
@@ -92,7 +94,7 @@ def evaluate(
     arms, sweep = arms_of.of(config, settings, steps, workdir)  # refuse before the work begins
     if arms[0].system.gives is not None and "num_samples" not in settings:
         raise ValueError("num must be given: the run's config has no evaluation.num_samples")
-    extractor = references.extractor(settings["features"])
+    extractor, judge = references.extractor(settings["features"]), references.judge(settings.get("judge"))
     system, variables, step = commands.load(
         config if workdir is None else workdir, step=checkpoint, config=None if workdir is None else config
     )
@@ -100,7 +102,7 @@ def evaluate(
         system.prepare(workdir, systems.load_data(config, split))[1]  # as training saw them, with tokens, say
         for split in _SPLITS
     )
-    task = Task(system, variables, settings, train, held_out, seed, progress)
+    task = Task(system, variables, settings, train, held_out, seed, progress, judge)
     names = settings.get("evaluators", DEFAULTS[system.gives])
     of_data = [work for name in names if name in OF_DATA for work in [OF_DATA[name].prepare(task)] if work]
     bench, request = _bench(task, config, names, sweep, extractor)

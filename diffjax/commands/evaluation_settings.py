@@ -13,12 +13,18 @@ from diffjax.process.forward import VARIANCES
 from diffjax.systems.options import nearest, pick, section
 
 _FEWEST = 10
-_LEAST = {"num_samples": _FEWEST, "batch_size": 1, "bound_images": 0, "reference": _FEWEST}
+_LEAST = {
+    "num_samples": _FEWEST,
+    "batch_size": 1,
+    "bound_images": 0,
+    "reference": _FEWEST,
+    "captions": _FEWEST,
+}
 _DEFAULTS = {
     "batch_size": 256, "bound_images": 0, "sweep_steps": (), "arms": (), "features": "classifier",
-    "reference": 10_000, "dequantisation": "uniform",
+    "reference": 10_000, "dequantisation": "uniform", "captions": 200, "caption_array": "caption",
 }  # fmt: skip
-_KEYS = (*_DEFAULTS, "num_samples", "guidance_weights", "evaluators", "bound_variance")
+_KEYS = (*_DEFAULTS, "num_samples", "guidance_weights", "evaluators", "bound_variance", "judge")
 
 
 def read(config: ConfigDict, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
