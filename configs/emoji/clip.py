@@ -27,7 +27,7 @@ def get_config(path: str = common.FILE) -> ConfigDict:
     config.model = common.tower()
     config.conditions = ConfigDict({"text": {"encoder": "text_model", "model": "minilm"}})
     config.optimizer.learning_rate = 2e-3
-    config.training.update({"num_steps": 700, "batch_size": 128, "log_every": 20, "checkpoint_every": 100})
+    config.training.update({"num_steps": 500, "batch_size": 128, "log_every": 20, "checkpoint_every": 100})
     config.training.update({"sample_every": 0})
     config.training.ema.decay = 0.99
     return config

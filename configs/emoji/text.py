@@ -24,8 +24,10 @@ from diffjax.configs.emoji import common
 
 def get_config(path: str = common.FILE) -> ConfigDict:
     config = common.config(path)
-    text = {"encoder": "text_model", "model": "minilm", "length": 16, "to": "tokens", "drop": 0.1}
+    text = {"encoder": "text_model", "model": "minilm", "length": 16, "to": "both", "drop": 0.1}
+    config.data.only = ("vendor", 3)
     config.conditions = ConfigDict({"text": text})
-    config.model.token_features = 192
+    config.model.token_features = 128
+    config.evaluation.judge = ConfigDict({"workdir": "runs/emoji_clip"})
     config.sampler = common.sampler(guidance_weight=2.0)
     return config

@@ -11,14 +11,21 @@ from diffjax.evaluation.dequantiser import DEQUANTISATIONS
 from diffjax.evaluation.evaluators import NAMES
 from diffjax.process.forward import VARIANCES
 from diffjax.systems.options import nearest, pick, section
+from diffjax.training.workdir import flat
 
 _FEWEST = 10
-_LEAST = {"num_samples": _FEWEST, "batch_size": 1, "bound_images": 0, "reference": _FEWEST}
+_LEAST = {
+    "num_samples": _FEWEST,
+    "batch_size": 1,
+    "bound_images": 0,
+    "reference": _FEWEST,
+    "captions": _FEWEST,
+}
 _DEFAULTS = {
     "batch_size": 256, "bound_images": 0, "sweep_steps": (), "arms": (), "features": "classifier",
-    "reference": 10_000, "dequantisation": "uniform",
+    "reference": 10_000, "dequantisation": "uniform", "captions": 200, "caption_array": "caption",
 }  # fmt: skip
-_KEYS = (*_DEFAULTS, "num_samples", "guidance_weights", "evaluators", "bound_variance")
+_KEYS = (*_DEFAULTS, "num_samples", "guidance_weights", "evaluators", "bound_variance", "judge")
 
 
 def read(config: ConfigDict, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -67,7 +74,8 @@ def read(config: ConfigDict, given: Mapping[str, Any] | None = None) -> dict[str
 def _arms(given: Any) -> tuple[tuple[str, dict[str, Any]], ...]:
     """Read arms: {title: {dotted key: value}}, or a list of such dicts with a "title" among the keys."""
     if isinstance(given, Mapping | ConfigDict):
-        given = [{"title": title, **_flat(changes)} for title, changes in given.items()]
+        given = dict(given.items())
+        given = [{"title": title, **(flat(changes) if changes else {})} for title, changes in given.items()]
     if not isinstance(given, list | tuple) or not all(
         isinstance(each, Mapping | ConfigDict) for each in given
     ):
@@ -87,16 +95,6 @@ def _arms(given: Any) -> tuple[tuple[str, dict[str, Any]], ...]:
                 f"evaluation.arms: {title!r} changes nothing; give dotted keys such as sampler.steps"
             )
     return tuple(zip(titles, arms))
-
-
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(tree, Mapping | ConfigDict):
-        return {prefix: tree}
-    return {
-        key: value
-        for name, branch in tree.items()
-        for key, value in _flat(branch, f"{prefix}.{name}" if prefix else name).items()
-    }
 
 
 def _whole(value, least):

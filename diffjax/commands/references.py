@@ -1,20 +1,23 @@
 """What samples are compared with: real examples of the config's data, and what reads them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 
 from diffjax import systems
 from diffjax.commands.loading import overridden
 from diffjax.data import Source
-from diffjax.evaluation import classifier, extractors, neighbours
+from diffjax.evaluation import batches, captions, classifier, extractors, neighbours
 from diffjax.evaluation.evaluator import Evaluator, Reference, Task
 from diffjax.evaluation.extractors import Extractor
-from diffjax.pixels import to_uint8
+from diffjax.pixels import to_model, to_uint8
+from diffjax.systems import stages
 
+_ROWS = 256  # pictures at a time
 _EXTRACTORS = {
     "classifier": classifier.load,
     "inception": extractors.inception,
@@ -41,6 +44,33 @@ def extractor(features: str) -> Extractor | classifier.Classifier | None:
     if not path and name != "classifier":
         raise ValueError(f"evaluation.features={name!r} needs a path to its weights, '{name}:<path>'")
     return _EXTRACTORS[name](path) if path else None
+
+
+def judge(given: Mapping[str, Any] | None) -> captions.Judge | None:
+    """Return what tells captions from pictures, of `evaluation.judge`; None where there is none.
+
+    Args:
+      given: a stage, {"workdir": ...} of a run whose system has features of pictures and of texts.
+    """
+    if given is None:
+        return None
+    own = stages.stage(given, None, "evaluation.judge")
+    if own.system.features is None or not own.system.request.parts:
+        raise ValueError("evaluation.judge must be a run of a system with features of texts, such as 'clip'")
+    variables, request = own.read(None), own.system.request
+    features, part = own.system.features, next(iter(request.parts))
+    if "text" not in features(variables):
+        raise ValueError("evaluation.judge must know texts, and its features have none")
+    seen = jax.jit(lambda variables, x: features(variables)["image"](x))
+
+    def image(images):
+        rows = lambda chosen: to_model(images[chosen])
+        return batches.over(rows, len(images), min(_ROWS, len(images)), seen, variables)
+
+    def text(said):
+        return np.asarray(features(variables)["text"](request.of_user({part: list(said)}, len(said))))
+
+    return captions.Judge(str(given.get("workdir")), image, text)
 
 
 def make(

@@ -158,6 +158,7 @@ class Task(NamedTuple):
       train, held_out: the data.
       seed: of the noise.
       progress: whether bars are shown.
+      judge: `captions.Judge` of pictures and captions, or None.
     """
 
     system: System
@@ -167,6 +168,7 @@ class Task(NamedTuple):
     held_out: Source
     seed: int = 0
     progress: bool = False
+    judge: Any = None
 
 
 class OfData(NamedTuple):

@@ -3,6 +3,7 @@
 from diffjax.evaluation import (
     bits,
     by_level,
+    captions,
     classes,
     frechet,
     inception_score,
@@ -36,11 +37,12 @@ OF_DATA: dict[str, OfData] = {
         by_level.EVALUATOR,
         retrieval.EVALUATOR,
         retrieval.BY_LEVEL,
+        captions.EVALUATOR,
     )
 }
 NAMES = (*EVALUATORS, *OF_DATA)
 DEFAULTS = {  # by what a system gives; what the data or the features lack is left out
-    "images": ("class_accuracy", "frechet", "kid", "prdc", "inception_score", "copies", "bits"),
+    "images": ("class_accuracy", "frechet", "kid", "prdc", "inception_score", "copies", "bits", "captions"),
     "points": ("class_accuracy", "sliced_wasserstein", "prdc", "components", "bits"),
     "embeddings": ("class_accuracy", "frechet", "kid", "prdc"),
     None: ("measures", "by_level", "retrieval", "retrieval_by_level"),

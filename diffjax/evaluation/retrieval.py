@@ -162,14 +162,15 @@ def _pages(result: Mapping[str, Any]) -> Iterator[str]:
         lines = ["| | R@1 | chance | R@10 | chance | median rank | chance | among |", "|---|" + "---:|" * 7]
         for way, title in _WAYS.items():
             each = found[way]
-            cells = [cell for k in AT for cell in (_told(each, k), f"{each[f'recall_{k}_chance']:.1%}")]
+            cells = [cell for k in AT for cell in (told(each, k), f"{each[f'recall_{k}_chance']:.1%}")]
             cells += [f"{each[name]:g}" for name in ("median_rank", "median_rank_chance")]
             lines.append(f"| {title} | {' | '.join(cells)} | {each['candidates']:,} |")
         yield "\n".join(lines)
         yield "± is one standard error. Pictures of one text are all right for it, and it is one candidate."
 
 
-def _told(each, k, arm=""):
+def told(each: Mapping[str, float], k: int, arm: str = "") -> str:
+    """Say recall at k with its standard error, of `scores` whose names begin with `arm`."""
     return f"{each[f'{arm}recall_{k}']:.1%} ± {each[f'{arm}recall_{k}_error']:.1%}"
 
 
@@ -182,7 +183,7 @@ def _pages_of_levels(result: Mapping[str, Any]) -> Iterator[str]:
         for level in found["levels"]:
             cells = [f"{level['t']:.4g}", "–" if level["log_snr"] is None else f"{level['log_snr']:.2f}"]
             for arm in ("noised_", "unaware_"):
-                cells += [*(_told(level, k, arm) for k in AT), f"{level[f'{arm}cosine']:.2f}"]
+                cells += [*(told(level, k, arm) for k in AT), f"{level[f'{arm}cosine']:.2f}"]
             lines.append(f"| {' | '.join(cells)} |")
         yield "\n".join(lines)
         by_chance = [f"R@{k} {first[f'noised_recall_{k}_chance']:.1%}" for k in AT]
