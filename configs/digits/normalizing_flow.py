@@ -8,7 +8,7 @@ network. `--config.objective.dequantisation=uniform` has it uniform; other coupl
     python -m diffjax.train --config=configs/digits/normalizing_flow.py --workdir=runs/digits_normalizing_flow
     python -m diffjax.evaluate --workdir=runs/digits_normalizing_flow --bound_images=360
 
-TIMED
+Not run at this length.
 """
 
 from ml_collections import ConfigDict

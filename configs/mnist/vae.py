@@ -6,7 +6,7 @@ Kingma & Welling 2013 (arXiv:1312.6114), pixels black or white by chance, as Bur
     python -m diffjax.train --config=configs/mnist/vae.py --workdir=runs/mnist_vae
     python -m diffjax.evaluate --workdir=runs/mnist_vae --bound_images=1000
 
-TIMED
+Not run at this length.
 """
 
 from ml_collections import ConfigDict

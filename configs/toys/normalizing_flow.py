@@ -9,7 +9,7 @@ an exact density, one network call a sample.
 Any other set of points by its name: `--config=configs/toys/normalizing_flow.py:moons`. Other couplings are
 `--config.model.coupling=affine` (RealNVP) and `mixture` (Flow++).
 
-TIMED
+Not run at this length.
 """
 
 from ml_collections import ConfigDict

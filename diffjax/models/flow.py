@@ -6,7 +6,7 @@ RealNVP (Dinh et al. 2017), Glow (Kingma & Dhariwal 2018), Flow++ (Ho et al. 201
 
 import math
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -69,7 +69,7 @@ class Flow(nn.Module):
         Raises:
           ValueError: for images that cannot be halved once a scale.
         """
-        total, parts = jnp.zeros(len(x)), []
+        total, parts = jnp.zeros(len(x)), list[Array]()
         if self.images:
             whole_halvings(x, self.scales)
         if self.ends is not None:
@@ -102,7 +102,7 @@ class Flow(nn.Module):
     def inverse(self, z: list[Array]) -> Float[Array, "batch *shape"]:
         """Map noise to x."""
         parts = list(z)
-        x = parts.pop()
+        x: Any = parts.pop()
         for i, steps in reversed(list(enumerate(self.chain))):
             if i + 1 < len(self.chain):
                 x = jnp.concatenate([x, parts.pop()], -1)

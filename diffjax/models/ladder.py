@@ -1,8 +1,9 @@
 """The networks of a variational autoencoder, of one level of latents or many."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -95,7 +96,8 @@ class Ladder(nn.Module):
         return self._down(noise, None)[0]
 
     def _down(self, noise, seen):
-        h, levels = None, []
+        h: Any = None
+        levels = []
         for i in reversed(range(len(self.latents))):
             mean, log_variance = prior = jnp.zeros((2, *noise[i].shape), noise[i].dtype)
             if h is not None:
@@ -117,7 +119,7 @@ class _Layer(nn.Module):
     features: int
     depth: int
     convolutional: bool
-    resize: object = None
+    resize: Callable[[Array], Array]
 
     @nn.compact
     def __call__(self, h):

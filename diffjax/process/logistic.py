@@ -1,6 +1,7 @@
 """The logistic distribution, whose mass between two points keeps its digits."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,10 +18,10 @@ def log_mass(lower: Array, upper: Array, gap: Array | None = None) -> Array:
       lower, upper: logits, lower < upper.
       gap: upper - lower, where it is known better than by that difference.
     """
-    gap = upper - lower if gap is None else gap
+    apart: Any = upper - lower if gap is None else gap
     # sigmoid(u) - sigmoid(l) = (e^(u-l) - 1) sigmoid(l) sigmoid(-u)
     outside = jax.nn.log_sigmoid(lower) + jax.nn.log_sigmoid(-upper)
-    return gap + jnp.log(-jnp.expm1(-gap)) + outside
+    return apart + jnp.log(-jnp.expm1(-apart)) + outside
 
 
 @checked

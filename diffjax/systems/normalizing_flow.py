@@ -107,14 +107,14 @@ def normalizing_flow(
             return noise.uniform(key, codes, **ENDS), jnp.zeros(len(x))
         return draw(law, {"params": params["dequantiser"]}, key, codes)
 
-    def log_prob(params, x):
-        z, log_det = module.apply({"params": params["network"]}, x)
+    def log_prob(v, x):
+        z, log_det = networks.evaluating(module, v)(x)
         nats = [sum_of_each(-0.5 * (each**2 + math.log(2 * math.pi))) for each in z]
         return sum(nats) + log_det
 
-    def bits(params, key, x):
-        x, log_q = continuous(params, key, x)
-        log_p = log_prob(params, x)
+    def bits(v, key, x):
+        x, log_q = continuous(v.params, key, x)
+        log_p = log_prob(v, x)
         return noise.bits_per_dim(log_p, dims, log_q, **ENDS) if pixels else -log_p / (dims * math.log(2))
 
     def init(key, batch, frozen):
@@ -129,11 +129,11 @@ def normalizing_flow(
 
     def total(v, key, batch, step):
         del step
-        return bits(v.params, key, batch["x"]).mean(), (v.extra, {})
+        return bits(v, key, batch["x"]).mean(), (v.extra, {})
 
     def likelihood(v, key, batch):
         """Bits per dimension `[B]`, one draw of the noise within the bins."""
-        return {"bits_per_dim": bits(v.params, key, batch["x"])}
+        return {"bits_per_dim": bits(v, key, batch["x"])}
 
     def walk(v, keys, asked, made):
         del asked, made
@@ -144,7 +144,7 @@ def normalizing_flow(
                 for k, each in zip(jax.random.split(key, len(module.noise_shapes)), module.noise_shapes)
             ]
 
-        x = module.apply({"params": v.params["network"]}, jax.vmap(one)(keys), method="inverse")
+        x = networks.evaluating(module, v)(jax.vmap(one)(keys), method="inverse")
         return jnp.clip(x, -1, 1) if pixels else x
 
     return System(

@@ -118,13 +118,13 @@ def vae(
     unit = math.log(2) * dims
     example = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
 
-    def drawn(params, key, x):
+    def drawn(v, key, x):
         """log p(x | z) `[B]` and the levels, of one draw of z."""
         key_z, key_x = jax.random.split(key)
         target = law.target(key_x, x)
         keys = jax.random.split(key_z, len(module.latents))
         z = [jax.random.normal(k, (len(x), *each), x.dtype) for k, each in zip(keys, module.latent_shapes)]
-        numbers, levels = module.apply({"params": params["network"]}, x, z)
+        numbers, levels = networks.evaluating(module, v)(x, z)
         levels = [latents.Level(Gaussian(*q), Gaussian(*p), z) for q, p, z in levels]
         return law.log_prob(numbers, target).reshape(len(x), -1).sum(1), levels
 
@@ -134,7 +134,7 @@ def vae(
         return networks.init(module, key, jnp.zeros(example.shape), z)
 
     def total(v, key, batch, step):
-        log_likelihood, levels = drawn(v.params, key, batch["x"])
+        log_likelihood, levels = drawn(v, key, batch["x"])
         distortion, rate = -log_likelihood.mean(), latents.rate(levels).mean()
         paid = latents.free_bits(levels, free) if free else rate
         weight = beta * jnp.minimum(1.0, (step + 1) / (warmup + 1))
@@ -145,12 +145,12 @@ def vae(
 
     def bound(v, key, batch):
         """One draw of the bound, and its two parts in nats, `[B]` each."""
-        log_likelihood, levels = drawn(v.params, key, batch["x"])
+        log_likelihood, levels = drawn(v, key, batch["x"])
         parts = {"distortion": -log_likelihood, "rate": latents.rate(levels)}
         return {named: scaled(latents.elbo(log_likelihood, levels)), **parts}
 
     def importance_weighted(v, key, batch):
-        weights = lambda k: latents.log_weight(*drawn(v.params, k, batch["x"]))
+        weights = lambda k: latents.log_weight(*drawn(v, k, batch["x"]))
         found = jax.lax.map(weights, jax.random.split(key, draws))
         return {named: scaled(latents.importance_weighted(found))}
 
@@ -164,7 +164,7 @@ def vae(
             return [jax.random.normal(k, each) for k, each in zip(keys, module.latent_shapes)], keys[-1]
 
         z, last = jax.vmap(one)(per_sample(keys, len(keys)))
-        numbers = module.apply({"params": v.params["network"]}, z, method="decode")
+        numbers = networks.evaluating(module, v)(z, method="decode")
         return jax.vmap(law.sample)(last, numbers) if noise else law.mean(numbers)
 
     return System(
@@ -181,7 +181,7 @@ def vae(
 
 
 def _codec(module, law, v) -> Codec:
-    apply = partial(module.apply, {"params": v.params["network"]})
+    apply = networks.evaluating(module, v)
     (shape,) = module.latent_shapes
 
     def encode(key: Any, x):
