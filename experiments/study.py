@@ -25,6 +25,7 @@ stopped. Files know the config they are of, not the code that measured them: rem
 """
 
 import argparse
+import functools
 import inspect
 import json
 import time
@@ -39,6 +40,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from diffjax import commands, systems
+from diffjax.systems.options import of_json
 from diffjax.training import ema, in_memory, workdir
 from diffjax.training import state as states
 from diffjax.training import step as steps
@@ -88,15 +90,27 @@ def train(config: ConfigDict, seed: int, progress: str | None = None) -> Variabl
     Raises:
       ValueError: if a loss is not finite.
     """
-    system, key = systems.build(config), jax.random.key(seed)
+    system, begin, one = _programs(config.to_json())
+    frozen, source = system.prepare(None, systems.load_data(config, "train"))
+    given = source.gather(np.arange(len(source))), frozen, jax.random.key(seed)
+    state = in_memory.train(
+        one, begin(given), given, config.training.num_steps, chunk=_CHUNK, progress=progress
+    )
+    return with_served(Variables(state.params, state.extra, frozen), state.ema[ema.TRACK])
+
+
+@functools.lru_cache(maxsize=16)
+def _programs(plain):
+    """Return the system of a config, what begins its training and what makes a step: one for all seeds."""
+    config = ConfigDict(of_json(json.loads(plain)))
+    system = systems.build(config)
     optimizers = systems.make_optimizer(config, system)
     step = steps.make(system, optimizers, systems.make_ema(config))
-    frozen, source = system.prepare(None, systems.load_data(config, "train"))
-    data, rows = source.gather(np.arange(len(source))), config.training.batch_size * steps.rows_a_step(system)
+    rows = config.training.batch_size * steps.rows_a_step(system)
 
     def batch(data, i, key):
         key_batch = jax.random.fold_in(jax.random.fold_in(key, _BATCHES), i)
-        chosen = jax.random.randint(key_batch, (rows,), 0, len(source))
+        chosen = jax.random.randint(key_batch, (rows,), 0, len(jax.tree.leaves(data)[0]))
         return jax.tree.map(lambda a: a[chosen], data)
 
     def one(state, i, given):
@@ -108,11 +122,7 @@ def train(config: ConfigDict, seed: int, progress: str | None = None) -> Variabl
         data, frozen, key = given
         return states.initial(system, optimizers, key, batch(data, 0, key), frozen)
 
-    given = data, frozen, key  # the key is no constant of the program, so that a cache has it for every seed
-    state = in_memory.train(
-        one, jax.jit(begin)(given), given, config.training.num_steps, chunk=_CHUNK, progress=progress
-    )
-    return with_served(Variables(state.params, state.extra, frozen), state.ema[ema.TRACK])
+    return system, jax.jit(begin), one
 
 
 def run(

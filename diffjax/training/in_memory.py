@@ -5,7 +5,7 @@ What judges samples, dequantises images, or is an arm of a study is trained so. 
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -51,15 +51,7 @@ def train(
         if count < 1:
             raise ValueError(f"{name} must be at least 1, got {count}")
 
-    size = 1 if chunk is None else chunk
-
-    @partial(jax.jit, donate_argnums=0, static_argnums=2)
-    def steps(state, first, count, data):
-        if chunk is None:
-            return step(state, first, data)
-        numbers = first + np.arange(count, dtype=np.int32)
-        return jax.lax.scan(lambda state, i: in_order(step)(state, i, data), state, numbers)
-
+    size, steps = 1 if chunk is None else chunk, _compiled(step, chunk is None)
     data = jax.tree.map(jax.numpy.asarray, data)
     with shown.bar(total=num_steps, desc=progress, unit="step", disable=progress is None, leave=False) as bar:
         for first in range(0, num_steps, size):
@@ -70,3 +62,17 @@ def train(
                     raise ValueError(f"{name} is not finite before step {first + count}")
             bar.update(count)
     return state
+
+
+@lru_cache(maxsize=16)
+def _compiled(step, single):
+    """Return the program of several steps, or of a single one: one for a step, however often it trains."""
+
+    @partial(jax.jit, donate_argnums=0, static_argnums=2)
+    def steps(state, first, count, data):
+        if single:
+            return step(state, first, data)
+        numbers = first + np.arange(count, dtype=np.int32)
+        return jax.lax.scan(lambda state, i: in_order(step)(state, i, data), state, numbers)
+
+    return steps
