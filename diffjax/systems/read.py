@@ -379,4 +379,5 @@ def source(config: ConfigDict, split: str) -> data.Source:
         raise ValueError(
             f"data.num_classes is {config.data.num_classes}, but {found.name} has {found.num_classes}"
         )
+    conditions.require_arrays(config, found)
     return found

@@ -27,7 +27,8 @@ def _batch(own, rows=B):
 
 
 def test_every_system_of_the_table_is_a_case():
-    trained = {each for name, each in systems._SYSTEMS.items() if name not in system_list.MADE_OF_RUNS}
+    own = systems._BUILT_IN - set(system_list.MADE_OF_RUNS)  # other tests register systems of their own
+    trained = {systems._SYSTEMS[name] for name in own}
     assert {systems.module(system_list.tiny(name)) for name in CASES} == trained
 
 
