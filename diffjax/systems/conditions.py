@@ -26,7 +26,9 @@ from diffjax.systems.requests import LABEL, Asked, classes
 
 def _classes(about: About, *, array: str, num_classes: int) -> Asked:
     """Make a class of another kind than the label, e.g. a style."""
-    checks.count("num_classes", num_classes)
+    num_classes = checks.count("num_classes", num_classes)
+    if not isinstance(array, str):
+        raise ValueError(f"array must be the name of an array of the data, got {array!r}")
     return classes(num_classes, about.vector_features(), about.null, name=about.name, array=array)
 
 
