@@ -18,6 +18,7 @@ from diffjax.systems import guided as guided
 from diffjax.systems import ncsn as ncsn
 from diffjax.systems import noise_aware as noise_aware
 from diffjax.systems import read as read
+from diffjax.systems import semantic as semantic
 from diffjax.systems import vdm as vdm
 from diffjax.systems.options import nearest as nearest
 from diffjax.systems.options import pick, require
@@ -33,6 +34,7 @@ _SYSTEMS = {
     "vdm": vdm,
     "classifier": classifier,
     "guided": guided,
+    "semantic": semantic,
     "clip": clip,
     "noise_aware": noise_aware,
 }

@@ -9,7 +9,7 @@ A name is free; those of the sample command's flags are "text", "image" and "map
 part is, and `drop` how often training hides it; the other options are those of the encoder's function.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,10 @@ from diffjax.systems.about import About
 from diffjax.systems.requests import LABEL, Asked, classes
 
 
-def _classes(about: About, *, array: str, num_classes: int) -> Asked:
-    """Make a class of another kind than the label, e.g. a style."""
-    return classes(num_classes, about.vector_features(), about.null, name=about.name, array=array)
+def _classes(about: About, *, array: str, num_classes: int, names: Sequence[str] | None = None) -> Asked:
+    """Make a class of another kind than the label, e.g. a style, or a text of one word where it has names."""
+    features, names = about.vector_features(), None if names is None else tuple(names)
+    return classes(num_classes, features, about.null, names, name=about.name, array=array)
 
 
 ENCODERS = {
