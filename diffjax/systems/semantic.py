@@ -5,7 +5,8 @@
     config.sampler = {"solver": "ddim", "steps": 50, "guides": {"text": 60.0, "image": 40.0, "style": 100.0}}
 
 A system without updates, made of two runs; the encoder's has `features` of noised pictures. `sampler.guides`
-says by what it may be steered, and how much:
+says by what it may be steered, and how much; `sampler.style_maps` how many of the encoder's maps, from the
+first, are the style, 1 by default: the deeper ones know what is drawn as well.
 
     text     the texts that the encoder knows, under the names of its own parts
     image    a picture, what is in it
@@ -24,14 +25,14 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from diffjax import guidance, samplers
+from diffjax import checks, guidance, samplers
 from diffjax.pixels import to_uint8
 from diffjax.process.schedules import Schedule
 from diffjax.systems import pictures, pipeline, read
 from diffjax.systems.guided import common_schedule
 from diffjax.systems.options import number, pick, require, section
 from diffjax.systems.stages import Stage, stage
-from diffjax.training.system import Conditioning, Part, Pass, System
+from diffjax.training.system import Conditioning, Part, Pass, System, Variables
 
 SECTIONS = ("data", "denoiser", "encoder", "sampler")
 IDENTITY = ("data",)
@@ -40,7 +41,7 @@ DENOISER, ENCODER, TEXT = "denoiser", "encoder", "text"
 OF_PICTURES = {  # guide -> the features of the encoder that it compares, and the score
     "image": ("image", guidance.resembles_image),
     "layout": ("maps", guidance.resembles_layout),
-    "style": ("maps", guidance.resembles_style),
+    "style": ("style", guidance.resembles_style),
 }
 _SAYS = "says"  # part of the request: which guides steer a sample
 
@@ -56,14 +57,19 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     weights = {name: number(f"sampler.guides.{name}", each) for name, each in own.pop("guides").items()}
     for name in weights:
         pick("sampler.guides", name, dict.fromkeys((TEXT, *OF_PICTURES)))
+    style_maps = checks.count("sampler.style_maps", own.pop("style_maps", 1))
     sampler = read.sampler(ConfigDict({"sampler": own}), noise)
     if sampler.guidance_weight:
         raise ValueError("sampler.guidance_weight is not for system 'semantic'; its weights are guides")
-    return semantic(stages, noise, sampler, weights)
+    return semantic(stages, noise, sampler, weights, style_maps)
 
 
 def semantic(
-    stages: Mapping[str, Stage], schedule: Schedule, sampler: read.Sampler, weights: Mapping[str, float]
+    stages: Mapping[str, Stage],
+    schedule: Schedule,
+    sampler: read.Sampler,
+    weights: Mapping[str, float],
+    style_maps: int = 1,
 ) -> System:
     """Make the system.
 
@@ -73,6 +79,7 @@ def semantic(
       schedule: of both.
       sampler: `read.Sampler`; its threshold comes after the shift.
       weights: {guide: weight} of those that may be asked for.
+      style_maps: how many of the encoder's maps, from the first, are compared in style.
 
     Returns:
       A System whose frozen variables are {stage: Variables}. The condition of its `denoiser`, which
@@ -87,7 +94,7 @@ def semantic(
     rows, shape = samplers.plan(schedule, sampler.solver, sampler.times), own.example["x"].shape[1:]
 
     def steered(v, keys, own_key=None):
-        plain, features = own.denoiser(v.frozen[DENOISER], own_key), encoder.features(v.frozen[ENCODER])
+        plain, features = own.denoiser(v.frozen[DENOISER], own_key), _features(encoder, v, style_maps)
 
         def one(i, name):
             def score(x_t, level, cond):
@@ -126,6 +133,12 @@ def semantic(
         schedule=lambda v: schedule,
         stages=stages,
     )
+
+
+def _features(encoder: System, v: Variables, style_maps: int) -> dict[str, Callable]:
+    """Return the features that guides compare, of noised pictures; "style" are the first maps."""
+    found = encoder.features(v.frozen[ENCODER])
+    return {**found, "style": lambda x, level: found["maps"](x, level)[:style_maps]}
 
 
 def _told(cond: Any, name: str) -> Any:
