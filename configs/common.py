@@ -51,3 +51,22 @@ def annealed_langevin(
             "step_size": 2 * epsilon,
         }
     )
+
+
+def halving(most: int, least: int = 1) -> tuple[dict[str, Any], ...]:
+    """Return the phases of a progressive distillation, each the teacher of the next.
+
+    Args:
+      most: steps of the first student, `least` times a power of two.
+      least: of the last.
+
+    Returns:
+      `config.phases`; folders are called "steps_64", and so on.
+    """
+    phases, steps = [], most
+    while steps >= least:
+        phases.append({"name": f"steps_{steps}", "objective.steps": steps, "sampler.steps": steps})
+        steps //= 2
+    for later in phases[1:]:
+        later["teacher.workdir"] = "previous"
+    return tuple(phases)

@@ -1,4 +1,4 @@
-"""Arrays from `.npz` files: nothing inside is executed, and damage is one line that names the file."""
+"""Arrays from `.npz` and `.npy` files: nothing inside is executed, damage is one line that names the file."""
 
 import os
 import zipfile
@@ -40,6 +40,18 @@ def read(path: str | os.PathLike, wanted: Iterable[str] | None = None) -> dict[s
         return {name: _array(archive, members[name], f'array "{name}" of {path}') for name in wanted}
 
 
+def one(path: str | os.PathLike) -> np.ndarray:
+    """Return the array of an `.npy` file.
+
+    Raises:
+      ValueError: naming the file, if there is none, or it is damaged or of pickled objects.
+    """
+    if not os.path.isfile(path):
+        raise ValueError(f"path must be an existing .npy file, got {path}")
+    with open(path, "rb") as file:
+        return _read(file, str(path))
+
+
 @contextmanager
 def _open(path) -> Iterator[zipfile.ZipFile]:
     if not os.path.isfile(path):
@@ -70,11 +82,19 @@ def _members(archive, path) -> dict[str, zipfile.ZipInfo]:
 
 def _array(archive, member, where):
     try:
-        with archive.open(member) as file:
-            array = np.lib.format.read_array(file, allow_pickle=False)
-            if file.read(1):  # which also compares the checksum
-                raise ValueError("there is more in it than its header says")
-            return array
+        opened = archive.open(member)
+    except Exception as error:  # what a damaged header raises depends on the field
+        raise ValueError(f"{where} cannot be read: {_line(error)}") from error
+    with opened as file:
+        return _read(file, where)
+
+
+def _read(file, where):
+    try:
+        array = np.lib.format.read_array(file, allow_pickle=False)
+        if file.read(1):  # which also compares the checksum of a member
+            raise ValueError("there is more in it than its header says")
+        return array
     except Exception as error:  # zlib's, zipfile's, numpy's, of memory: it depends on the byte
         raise ValueError(f"{where} cannot be read: {_line(error)}") from error
 

@@ -7,7 +7,7 @@
     WrongCall: forward.perturb: eps must be a float array [batch, *shape], got float32[3, 2]; x0 has batch = 4
 
 `diffjax.readers` makes a reader of each annotation, once. A reader takes what is plainly meant: a 0-d array
-or a whole float where a number is asked for, a list where a tuple is. Ranges stay with the functions. Under
+or a whole float where a number is asked for. Ranges stay with the functions. Under
 `jit` a call is checked while it is traced, and never again.
 """
 

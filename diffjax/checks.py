@@ -19,6 +19,13 @@ def count(name: str, value: Any, least: int = 1) -> int:
     return int(value)
 
 
+def seed(value: Any) -> None:
+    """Raise ValueError for a seed that `jax.random.key` takes for another one, modulo 2^32."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or not 0 <= value < 2**32:
+        raise ValueError(f"seed must be an integer in 0..{2**32 - 1}, got {value!r}")
+
+
 def positive(name: str, value: Any) -> None:
     """Raise ValueError unless a number is in (0, inf)."""
     if not 0 < value < math.inf:

@@ -48,7 +48,8 @@ def cli() -> None:
     """Entry point of `diffjax-classifier`."""
     commands.define_config_flag()
     flags.DEFINE_string("out", None, "The file that is written, .npz.")
-    flags.DEFINE_integer("seed", 0, "Of parameters, batches and shifts.", lower_bound=0)
+    about = "Of parameters, batches and shifts."
+    flags.DEFINE_integer("seed", 0, about, lower_bound=0, upper_bound=2**32 - 1)
     flags.DEFINE_integer("num_steps", 600, "Updates.", lower_bound=1)
 
     def main(argv):

@@ -17,7 +17,7 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from diffjax import commands, systems
+from diffjax import checks, commands, systems
 from diffjax.commands import arms as arms_of
 from diffjax.commands import evaluation_settings, output, references, values
 from diffjax.evaluation import batches, figures, pictures, report
@@ -26,6 +26,7 @@ from diffjax.evaluation.evaluators import DEFAULTS, EVALUATORS, OF_DATA
 from diffjax.training import workdir as run_folder
 
 _SHOWN = 100  # images of an arm without classes
+_KEPT = ".passes"  # what is done of the samples until the report is written
 
 
 def evaluate(
@@ -83,6 +84,7 @@ def evaluate(
     Raises:
       ValueError: if the folder is not a run with a checkpoint, or an option does not fit the run.
     """
+    checks.seed(seed)
     workdir, config = _run(workdir, config, out)
     given = {
         "num_samples": num, "guidance_weights": guidance_weights, "arms": arms, "evaluators": evaluators,
@@ -124,6 +126,7 @@ def evaluate(
     result = _plain(result)
     name = folder.absolute().name if workdir is None else workdir.absolute().name
     _write(folder, name, result, system.gives, shown, train)
+    commands.forget(folder / _KEPT)
     return result
 
 
@@ -145,7 +148,7 @@ def _run(workdir, config, out):
 def _samples(bench, drawer, arms, sweep, shown):
     """Return what is found of real examples and of every arm's samples; what is drawn goes into `shown`."""
     held_out, most = bench.reference.held_out, drawer.task.settings["reference"]
-    chosen = held_out.take(np.arange(min(len(held_out), most)))
+    chosen = held_out.first(most)
     asked = {} if chosen.label is None else {"label": chosen.label}
     real, left_out = bench.measure(np.asarray(chosen.x), asked, report.HELD_OUT)
     samples, left_out = [], list(left_out)
@@ -221,7 +224,7 @@ class _Drawer:
             variables = commands.load(arm.config).variables
         made = commands.sample_in_batches(
             arm.system, variables, key=jax.random.key(self.task.seed), num=settings["num_samples"],
-            batch_size=settings["batch_size"], request=self.request, keep=self.folder / ".passes",
+            batch_size=settings["batch_size"], request=self.request, keep=self.folder / _KEPT,
             identity=arm.config.to_json(),
             progress=f"samples, {arm.title}" if self.task.progress else None,
         )  # fmt: skip
@@ -309,7 +312,9 @@ def _flags():
             "features", None, "Of the distances: classifier, or <name>:<path>, e.g. inception:weights.pth."
         ),
         "batch_size": flags.DEFINE_integer("batch_size", None, "Samples at a time.", lower_bound=1),
-        "seed": flags.DEFINE_integer("seed", 0, "Of samples, classifier and subsets.", lower_bound=0),
+        "seed": flags.DEFINE_integer(
+            "seed", 0, "Of samples, classifier and subsets.", lower_bound=0, upper_bound=2**32 - 1
+        ),
     }
 
 
@@ -330,7 +335,7 @@ def cli() -> None:
         commands.use_every_core()
         evaluate(**options)
         folder = run_folder.local(options["out"] or options["workdir"])
-        print((folder / "evaluation.md").read_text())
+        print((folder / "evaluation.md").read_text(encoding="utf-8"))
         print(f"also in {folder / 'evaluation.md'} and {folder / 'evaluation.json'}")
 
     commands.run(main)

@@ -211,24 +211,27 @@ def _pack(readers):
     return read
 
 
-def _sequence(each, to_tuple):
-    """Read a list, tuple, set or host array, item by item; an iterator is taken as it is."""
+def _sequence(each, of_tuple):
+    """Read a list, tuple, set or host array, item by item; an iterator as it is. Only a tuple is a tuple."""
 
     def read(value, sizes, name):
+        must = "a tuple" if of_tuple else "a sequence"
         if isinstance(value, str | bytes | abc.Mapping) or not isinstance(value, abc.Iterable):
-            raise Unread("a sequence")
+            raise Unread(must)
         items = value
         if _is_array(value):
             if _is_traced(value) or getattr(value, "shape", ()) == ():
-                raise Unread("a sequence on the host")
+                raise Unread(f"{must} on the host")
             items = np.asarray(value).tolist()
         elif not isinstance(value, abc.Sequence | abc.Set):
             return value
         try:
             items = [each(item, sizes, name) for item in items]
         except Unread as other:
-            raise Unread(f"a sequence, each {other.must}", other.remark) from None
-        return tuple(items) if to_tuple else value
+            raise Unread(f"{must}, each {other.must}", other.remark) from None
+        if of_tuple and not isinstance(value, tuple):
+            raise Unread(must, f"; {tuple(items)} is one")
+        return tuple(items) if of_tuple else value
 
     return read
 

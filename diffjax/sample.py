@@ -10,9 +10,9 @@ import jax
 import numpy as np
 from absl import flags
 
-from diffjax import commands
+from diffjax import commands, files
 from diffjax.commands import output, values
-from diffjax.evaluation import files, pictures
+from diffjax.evaluation import pictures
 from diffjax.evaluation.evaluator import label_of
 from diffjax.systems import read
 from diffjax.systems.options import require
@@ -175,9 +175,10 @@ def _main(argv):
     more = {part: options[part].value for part in _PARTS}
     request = request_for(system, options.num, options.ask, options.label, more)
     out = output.writable(options.out or options.workdir)
+    keep = out / ".passes"
     samples = commands.sample_in_batches(
         system, variables, key=jax.random.key(options.seed), num=options.num, batch_size=options.batch_size,
-        request=request, keep=out / ".passes", identity=config.to_json(),
+        request=request, keep=keep, identity=config.to_json(),
     )  # fmt: skip
     said = system.request.describe(request)
     with output.together(out, "samples.npz", "samples.png") as scratch:
@@ -186,6 +187,7 @@ def _main(argv):
             scratch / "samples.png", str(system.gives), samples.x, said,
             conditions=system.request.pictures(request),
         )  # fmt: skip
+    commands.forget(keep)
     written = [str(out / "samples.npz")] + ([str(out / shown.name)] if shown else [])
     print(f"{options.num} samples in {samples.seconds:.1f} s: {' and '.join(written)}")
 

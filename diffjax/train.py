@@ -17,12 +17,11 @@ import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
-from diffjax import checks, commands, data, systems
+from diffjax import checks, commands, data, files, systems
 from diffjax.commands import devices, evaluation_settings, phases
 from diffjax.evaluation import pictures
 from diffjax.systems.options import call, require, section
 from diffjax.training import checkpoints, fit, loop, metrics, sharding, workdir
-from diffjax.training import state as states
 from diffjax.training import step as steps
 from diffjax.training.stopping import on_signals
 
@@ -95,7 +94,7 @@ def _train(config, folder, about, progress, should_stop):
     config = _with_names(config, source)
     run = _Run(config, folder, source)
     draw = _preview(run)
-    _trace(run, draw)
+    traced = _trace(run, draw)
     with workdir.lock(folder):
         workdir.prepare(
             folder,
@@ -111,7 +110,8 @@ def _train(config, folder, about, progress, should_stop):
             run.system, run.optimizers, _batches(config, run.source, run.rows), workdir=folder, frozen=frozen,
             ema_decay=run.decays, mesh=run.mesh, writers=run.writers,
             on_sample=draw and _pictures(run, draw, folder), should_stop=should_stop,
-            progress=progress, **{key: config.training[key] for key in _LOOP if key in config.training},
+            progress=progress, traced=traced,
+            **{key: config.training[key] for key in _LOOP if key in config.training},
         )  # fmt: skip
 
 
@@ -124,9 +124,9 @@ class _Run:
         self.system = systems.build(config, folder)
         self.optimizers = systems.make_optimizer(config, self.system)
         self.decays = systems.make_ema(config)
-        self.writers = [
-            call("training.writers", metrics.writer, {"name": name}) for name in settings.get("writers", ())
-        ]
+        names = settings.get("writers", ())
+        names = [names] if isinstance(names, str) else names
+        self.writers = [call("training.writers", metrics.writer, {"name": name}) for name in names]
         self.rows = settings.batch_size * steps.rows_a_step(self.system)
         given = section(config, "training.mesh") if settings.get("mesh") is not None else {}
         self.mesh = call(
@@ -172,41 +172,40 @@ def _check_data(folder, source):
     now["fingerprint"] = source.fingerprint()
     if not path.is_file():
         if jax.process_index() == 0:
-            workdir.write(path, json.dumps(now, indent=2) + "\n")
+            files.write(path, json.dumps(now, indent=2) + "\n")
         return
-    before = json.loads(path.read_text())
+    told = f": without it the data of {folder} are taken as they are now"
+    before = files.read_json(path, "fingerprint", "num_examples", otherwise=told)
     if before["fingerprint"] != now["fingerprint"] or before["num_examples"] != now["num_examples"]:
         if not workdir.has_checkpoint(folder):
             path.unlink()
             return _check_data(folder, source)
         raise ValueError(
-            f"the data are not those that the run in {folder} began with (it had {before['num_examples']:,} "
-            f"examples, here are {now['num_examples']:,}; their content differs): put those back, or begin a "
+            f"the data are not those that the run in {folder} began with (it had {before['num_examples']} "
+            f"examples, here are {now['num_examples']}; their content differs): put those back, or begin a "
             "new workdir"
         )
     return None
 
 
 def _trace(run, draw):
-    """Raise what the system itself refuses, by tracing it: nothing is compiled or written."""
+    """Trace the step, which raises what the system itself refuses: nothing is compiled or written."""
     settings, system = run.config.training, run.system
     _batches(run.config, run.source, run.rows).close()
     # what `prepare` will add is known by its shape alone, and so is what it will read
     row = {**system.example, **run.source.gather(np.zeros(1, int))}
     rows = lambda n: jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((n, *leaf.shape[1:]), leaf.dtype), row)
     batch = rows(run.rows)
-    step = steps.make(system, run.optimizers, run.decays, settings.get("accumulate", 1))
-
-    def once(key, batch, frozen):
-        state = states.initial(system, run.optimizers, key, batch, frozen, tuple(run.decays))
-        return step(state, frozen, key, batch)
-
-    state, measured = jax.eval_shape(once, jax.random.key(0), batch, system.frozen)
+    traced = loop.trace(
+        system, run.optimizers, batch, system.frozen, mesh=run.mesh, ema_decay=run.decays,
+        accumulate=settings.get("accumulate", 1),
+    )  # fmt: skip
     if draw is not None:
         some = _rows_shown(system, rows(_PREVIEWS[system.gives]))
-        jax.eval_shape(draw, loop.averaged(state, system.frozen), some)
+        jax.eval_shape(draw, loop.averaged(traced.state, system.frozen), some)
     # the pictures that are made on the way have no numbers
-    loop.check_metric(settings.get("best_metric", "loss"), measured, sample_every=0)
+    loop.check_metric(settings.get("best_metric", "loss"), traced.measured, sample_every=0)
+    return traced
 
 
 def _check_names(system, source):

@@ -75,7 +75,7 @@ def quality(x: np.ndarray, label: np.ndarray = LABELS) -> dict[str, float]:
     }
 
 
-def _spread(features: np.ndarray, label: np.ndarray) -> float:
+def _spread(features: np.ndarray, label: np.ndarray | None) -> float:
     return float(np.sqrt(np.mean([features[label == each].var(0).sum() for each in range(10)])))
 
 

@@ -155,8 +155,9 @@ REFUSED = {
     "many('uniform')": "many: times must be a sequence, got 'uniform'",
     "many(5)": "many: times must be a sequence, got 5",
     "many(jnp.ones((2, 2)))": "many: times must be a sequence, each a finite number, got float32[2, 2]",
-    "many(steps=[0.5])": "many: steps must be a sequence, each an integer, got [0.5]",
-    "many(steps=0)": "many: steps must be a sequence, got 0",
+    "many(steps=[0.5])": "many: steps must be a tuple, each an integer, got [0.5]",
+    "many(steps=0)": "many: steps must be a tuple, got 0",
+    "many(steps=[0])": "many: steps must be a tuple, got [0]; (0,) is one",
     "many(pair=(1.0,))": "many: pair must be a tuple of 2, got (1.0,)",
     "many(pair=('a', 'b'))": "many: pair must be a finite number, got ('a', 'b')",
     "many(options=[1])": "many: options must be a mapping or None, got [1]",
@@ -195,7 +196,7 @@ made(hammer(), Wall(), lambda a, b=1, *c: a) == hammer()
 made(hammer(), wall(), functools.partial(lambda a, b, c: a, 1)) == hammer()
 made(hammer(), f=max) == hammer()
 made(hammer(), f=lambda *a: a[0]) == hammer()
-many([0, 0.5], [0, 1]) == (0, 1) and many(steps=np.arange(2)) == (0, 1)
+many([0, 0.5], (0, 1)) == (0, 1) and many(steps=(np.int64(0), 1.0)) == (0, 1)
 many(np.linspace(0, 1, 5), pair=[0, 1], options={"a": 1}) == ()
 many(iter([1.0])) == ()
 random(KEY, jax.random.split(KEY, 3), X) is KEY

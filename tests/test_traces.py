@@ -8,9 +8,11 @@ import pytest
 import solver_list
 from absl.testing import parameterized
 from schedule_list import SCHEDULES, times
+from systems.tools import tiny
 
-from diffjax import samplers
+from diffjax import samplers, train
 from diffjax.process import schedules
+from diffjax.training import step
 
 
 class EverySchedule(chex.TestCase):
@@ -48,3 +50,16 @@ def test_one_trace_serves_all_grids_of_a_length(name):
     for seed, schedule in enumerate((schedules.edm(), schedules.ve(0.01, 60.0), schedules.edm(0.01, 60.0))):
         grid = schedule.inv_sigma(samplers.grids.karras(8, 0.02 + 0.01 * seed, 50.0))
         walk.lower(jax.random.key(seed), samplers.plan(schedule, solver, grid), jnp.ones((4, 2)))
+
+
+def test_a_run_traces_its_step_once(tmp_path, monkeypatch):
+    """What is traced to refuse a config before anything is written is what is compiled."""
+    traces, make = [], step.make
+
+    def counting(*args):
+        made = make(*args)
+        return lambda *inputs: traces.append(1) or made(*inputs)
+
+    monkeypatch.setattr(step, "make", counting)
+    train.train(tiny("toys/ddpm"), tmp_path / "run", progress=False)
+    assert len(traces) == 1

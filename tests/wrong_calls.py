@@ -183,7 +183,7 @@ TABLE = {
     "samplers.dpm_solver_pp_2s": (sampled(samplers.dpm_solver_pp_2s), {"eta": A(0.5, -0.1), "s_noise": A(1.0, -1.0)}),
     "samplers.dpm_solver_pp_sde": (sampled(samplers.dpm_solver_pp_sde), {"eta": A(0.5, -0.1), "r": A(0.5, 0.0, 2.0)}),
     "samplers.dpm_solver_single": (sampled(samplers.dpm_solver_single), {**_ORDER, "solver_type": "midpoint"}),
-    "samplers.unipc": (sampled(samplers.unipc), {**_ORDER, "variant": "bh1", "disable_corrector": A((0,), 0, (0.5,), "all")}),
+    "samplers.unipc": (sampled(samplers.unipc), {**_ORDER, "variant": "bh1", "disable_corrector": A((0,), 0, [0], (0.5,), "all")}),
     "samplers.deis": (sampled(samplers.deis), {"order": A(2, 0, 9), "variable": "t"}),
     "samplers.lms": (sampled(samplers.lms), {"order": A(2, 0, 9)}),
     "samplers.pndm": (sampled(samplers.pndm), {"warm_up": "multistep"}),

@@ -10,4 +10,5 @@ from diffjax.commands.loading import load as load
 from diffjax.commands.loading import load_config as load_config
 from diffjax.commands.loading import overridden as overridden
 from diffjax.commands.sampling import Samples as Samples
+from diffjax.commands.sampling import forget as forget
 from diffjax.commands.sampling import sample_in_batches as sample_in_batches

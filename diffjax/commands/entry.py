@@ -3,7 +3,9 @@
 import ast
 import contextlib
 import importlib.util
+import io
 import itertools
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -32,7 +34,8 @@ def run(main: Callable[[list[str]], None]) -> None:
     """Run a command: parse flags, call `main`, and end with status 2 on a user's mistake.
 
     A ValueError or OSError, a missing package, a flag that cannot be parsed, or a key that a config lacks,
-    becomes one line on stderr; `--verbosity=1` shows the traceback too. Ctrl-C ends it with status 130.
+    becomes one line on stderr; `--verbosity=1` shows the traceback too. Ctrl-C ends it with status 130, and a
+    reader that goes away (`| head`) with 141, as a shell has it, and without a word.
 
     Args:
       main: takes the arguments that are no flags; the program's name is the first and only one.
@@ -45,13 +48,20 @@ def run(main: Callable[[list[str]], None]) -> None:
             logging.get_absl_logger().addFilter(lambda record: "/orbax/" not in record.pathname)
         if len(argv) > 1:
             raise ValueError(f"unexpected arguments {' '.join(argv[1:])!r}: options look like --name=value")
-        return main(argv)
+        main(argv)
+        sys.stdout.flush()  # here, where a reader that went away can be told of
 
+    _open_streams()
     try:
         app.run(checked, flags_parser=_parse)
     except KeyboardInterrupt:
         print(f"{Path(sys.argv[0]).name}: interrupted", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (1, 2):  # what is still to be flushed
+            os.dup2(nowhere, stream)
+        sys.exit(141)
     except (ValueError, OSError, ImportError, KeyError, AttributeError) as error:
         if isinstance(error, KeyError | AttributeError):
             if "ml_collections" not in traceback.extract_tb(error.__traceback__)[-1].filename:
@@ -60,6 +70,20 @@ def run(main: Callable[[list[str]], None]) -> None:
         logging.debug("traceback", exc_info=True)
         print(f"{Path(sys.argv[0]).name}: error: {_one_line(error)}", file=sys.stderr)
         sys.exit(2)
+
+
+def _open_streams():
+    """Open the standard streams that whoever started this closed, and let none stumble over a letter."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:  # or the next file that is opened would get the messages
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w" if number else "r"))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def config_module(file: str | Path) -> ModuleType:

@@ -11,6 +11,7 @@ from diffjax.evaluation.dequantiser import DEQUANTISATIONS
 from diffjax.evaluation.evaluators import NAMES
 from diffjax.process.forward import VARIANCES
 from diffjax.systems.options import nearest, pick, section
+from diffjax.training.workdir import flat
 
 _FEWEST = 10
 _LEAST = {
@@ -73,7 +74,8 @@ def read(config: ConfigDict, given: Mapping[str, Any] | None = None) -> dict[str
 def _arms(given: Any) -> tuple[tuple[str, dict[str, Any]], ...]:
     """Read arms: {title: {dotted key: value}}, or a list of such dicts with a "title" among the keys."""
     if isinstance(given, Mapping | ConfigDict):
-        given = [{"title": title, **_flat(changes)} for title, changes in given.items()]
+        given = dict(given.items())
+        given = [{"title": title, **(flat(changes) if changes else {})} for title, changes in given.items()]
     if not isinstance(given, list | tuple) or not all(
         isinstance(each, Mapping | ConfigDict) for each in given
     ):
@@ -93,16 +95,6 @@ def _arms(given: Any) -> tuple[tuple[str, dict[str, Any]], ...]:
                 f"evaluation.arms: {title!r} changes nothing; give dotted keys such as sampler.steps"
             )
     return tuple(zip(titles, arms))
-
-
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(tree, Mapping | ConfigDict):
-        return {prefix: tree}
-    return {
-        key: value
-        for name, branch in tree.items()
-        for key, value in _flat(branch, f"{prefix}.{name}" if prefix else name).items()
-    }
 
 
 def _whole(value, least):

@@ -99,6 +99,9 @@ def load_config(workdir: str | Path, config: ConfigDict | None = None) -> Config
     if not (workdir / "config.json").is_file():
         if config is not None:  # e.g. of a run that was trained by `training.fit`
             return config
+        inside = [each for each in sorted(workdir.iterdir()) if (each / "config.json").is_file()]
+        if inside:
+            raise ValueError(f"workdir {workdir} is several runs: name one, {' or '.join(map(str, inside))}")
         raise ValueError(
             f"workdir {workdir} has no config.json: it is not a run's folder, or was trained without the "
             "command; --config says what was trained there"

@@ -39,7 +39,7 @@ def of(config: ConfigDict, folder: Path) -> list[tuple[ConfigDict, Path]]:
 
 def _name(phase: Any) -> str:
     name = phase.get("name") if is_section(phase) else None
-    if not isinstance(name, str) or not name or Path(name).name != name:
+    if not isinstance(name, str) or name in ("", "..") or Path(name).name != name:
         raise ValueError(f"each of config.phases must be a dict with a name for its folder, got {phase!r}")
     return name
 

@@ -1,6 +1,7 @@
 """Samples pass by pass: each pass over all of them at its own batch size, kept on disk where told."""
 
-import json
+import contextlib
+import hashlib
 import shutil
 import time
 from collections.abc import Mapping
@@ -13,12 +14,11 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from diffjax import checks
+from diffjax import archives, checks, files
 from diffjax.data import to_uint8
 from diffjax.systems.stages import checksum
 from diffjax.training import progress as shown
 from diffjax.training import sharding
-from diffjax.training import workdir as run_folder
 from diffjax.training.system import Pass, System, Variables, require_passes
 
 
@@ -61,8 +61,8 @@ def sample_in_batches(
       num: number N of samples.
       batch_size: samples at a time, where a pass does not say its own.
       request: what is asked, [N, ...]; None for the system's default.
-      keep: folder where the results of passes but the last are kept until all is done; the same call again
-        goes on after them. None keeps nothing.
+      keep: folder where the results of several passes are kept, so that the same call again goes on after
+        them; `forget` it when the samples are written. None keeps nothing.
       identity: what else the results depend on besides key, variables, request and numbers: a config.
       progress: title of the progress bar, or None for no bar.
       mesh: devices that a batch is split over; None: all of them.
@@ -97,15 +97,18 @@ def sample_in_batches(
         if found is None:
             size = min(each.batch_size or batch_size, num)
             title = f"{progress}: {each.name}" if progress and len(system.passes) > 1 else progress
-            found, spent = _run(each, variables, keys, request, made, size, title, mesh)
-            seconds += spent
-            if shelf and each is not system.passes[-1]:
-                shelf.put(each.name, found)
-        made[each.name] = found
+            found = _run(each, variables, keys, request, made, size, title, mesh)
+            if shelf:
+                shelf.put(each.name, *found)
+        made[each.name] = found[0]
+        seconds += found[1]
     x = made[system.passes[-1].name]
-    if shelf:
-        shelf.clear()
     return Samples(to_uint8(x) if system.gives == "images" else x, seconds, made)
+
+
+def forget(keep: str | Path) -> None:
+    """Remove what `sample_in_batches` kept, if anything: its samples are written."""
+    shutil.rmtree(keep, ignore_errors=True)
 
 
 def _run(each: Pass, variables, keys, request, made, size, title, mesh) -> tuple[np.ndarray, float]:
@@ -134,31 +137,20 @@ def _run(each: Pass, variables, keys, request, made, size, title, mesh) -> tuple
 
 
 class _Shelf:
-    """Results of passes in a folder, which belongs to one way of asking for them."""
+    """Results of passes in a folder of their own for each way of asking for them."""
 
     def __init__(self, folder: str | Path, identity: str):
-        self.folder = Path(folder)
-        about, told = self.folder / "passes.json", json.dumps({"of": identity}) + "\n"
-        if about.is_file() and about.read_text(encoding="utf-8", errors="replace") == told:
-            return
-        # also without a word: a deletion that was cut off may have left results of another request
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-        run_folder.write(about, told)
+        self.folder = Path(folder) / hashlib.sha256(identity.encode()).hexdigest()[:16]
 
     def _path(self, name: str) -> Path:
-        return self.folder / f"{name.replace('/', '.')}.npy"
+        return self.folder / f"{name.replace('/', '.')}.npz"
 
-    def get(self, name: str) -> np.ndarray | None:
-        path = self._path(name)
-        return np.load(path, allow_pickle=False) if path.is_file() else None
+    def get(self, name: str) -> tuple[np.ndarray, float] | None:
+        with contextlib.suppress(ValueError):  # a damaged result, as one that is not there, is made anew
+            kept = archives.read(self._path(name), ("x", "seconds"))
+            return kept["x"], float(kept["seconds"])
+        return None
 
-    def put(self, name: str, x: np.ndarray) -> None:
-        path = self._path(name)
-        scratch = path.with_suffix(".tmp")
-        with run_folder.naming(path), scratch.open("wb") as file:
-            np.save(file, x)
-        scratch.replace(path)
-
-    def clear(self) -> None:
-        shutil.rmtree(self.folder)
+    def put(self, name: str, x: np.ndarray, seconds: float) -> None:
+        with files.whole(self._path(name)) as file:
+            np.savez(file, x=x, seconds=seconds)

@@ -38,24 +38,31 @@ def decode(
     """Return the pixels of a file, upright, as a square.
 
     Args:
-      file: of PNG, JPEG, WebP or BMP, whatever its name ends in.
+      file, channels, alpha: as of `read`.
       size: side of the result, see `squares.square`.
+
+    Raises:
+      ValueError: as `read`.
+    """
+    return square(read(file, channels, alpha), size)
+
+
+def read(
+    file: str | os.PathLike, channels: int, alpha: str | None
+) -> UInt8[np.ndarray, "height width channels"]:
+    """Return the pixels of a file, upright.
+
+    Args:
+      file: of PNG, JPEG, WebP or BMP, whatever its name ends in.
       channels: 1 or 3. Grey, palettes, CMYK and YCbCr become what is asked for by Pillow's rules.
       alpha: "white" or "black", the ground of what is transparent; None refuses it.
-
-    Returns:
-      uint8 [size, size, channels].
 
     Raises:
       ValueError: naming the file, if it cannot be decoded, has more than 8 bits a channel, moves, or is
         transparent where `alpha` is None; also where the checksums of a PNG do not fit.
     """
     with named(file):
-        content = pathlib.Path(file).read_bytes()
-        if content.startswith(b"\x89PNG"):
-            with _opened(content) as image:
-                image.verify()
-        return square(pixels(content, channels, alpha, upright=True), size)
+        return pixels(_content(file), channels, alpha, upright=True)
 
 
 def pixels(
@@ -65,15 +72,15 @@ def pixels(
 
     Args:
       content: of PNG, JPEG, WebP or BMP.
-      channels: as of `decode`.
-      alpha: as of `decode`.
+      channels: as of `read`.
+      alpha: as of `read`.
       upright: turn the image as its EXIF data say.
 
     Returns:
       uint8 [H, W, channels].
 
     Raises:
-      Exception: of Pillow, or as `decode`, without a name.
+      Exception: of Pillow, or as `read`, without a name.
     """
     with _opened(content) as image:
         flat = _flat(image, alpha)
@@ -93,7 +100,7 @@ def classes(file: str | os.PathLike) -> UInt8[np.ndarray, "height width"]:
     Raises:
       ValueError: naming the file, if it has colours or cannot be read.
     """
-    with named(file), _opened(pathlib.Path(file).read_bytes()) as image:
+    with named(file), _opened(_content(file)) as image:
         if image.mode not in ("L", "P", "1"):
             raise ValueError(f"a pixel is a class where it is grey or of a palette; these are {image.mode}")
         return np.asarray(image, np.uint8)
@@ -121,6 +128,15 @@ def check(file: str | os.PathLike, channels: int, alpha: str | None) -> None:
     }
     if unclear or kind not in whole or not whole[kind]:
         decode(file, 1, channels, alpha)
+
+
+def _content(file):
+    """Return the bytes of a file, of a PNG compared with its checksums."""
+    content = pathlib.Path(file).read_bytes()
+    if content.startswith(b"\x89PNG"):
+        with _opened(content) as image:
+            image.verify()
+    return content
 
 
 @contextlib.contextmanager

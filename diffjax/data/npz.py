@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,7 +20,7 @@ def read(
     images: str = "{split}_image",
     labels: str | None = "{split}_label",
     num_classes: int | None = None,
-    arrays: tuple[str, ...] | None = None,
+    arrays: Sequence[str] | None = None,
     label_names: str | None = None,
     is_test: str | None = None,
     left_out: str | None = None,

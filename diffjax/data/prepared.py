@@ -6,7 +6,7 @@ import os
 import pathlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ def read(
     train: str = "train",
     test: str = "test",
     size: int | None = None,
-    arrays: tuple[str, ...] | None = None,
+    arrays: Sequence[str] | None = None,
     alpha: str | None = None,
 ) -> Source:
     """Read a set by name; each image is decoded when it is asked for.

@@ -141,6 +141,10 @@ class Source:
         arrays = {name: chosen(array) for name, array in self.arrays.items()}
         return dataclasses.replace(self, x=chosen(self.x), label=label, arrays=arrays)
 
+    def first(self, count: int) -> "Source":
+        """Return the source of the first examples, or of all where there are fewer."""
+        return self.take(np.arange(min(len(self), count)))
+
     def fingerprint(self) -> str:
         """Return a short checksum of x, label and arrays, whatever they are called and wherever they lie.
 

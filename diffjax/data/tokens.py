@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from diffjax import checks
 from diffjax.border import checked
 from diffjax.types import Integer
 
@@ -34,7 +35,8 @@ class Tokenizer:
         pads = [each for each in map(made.token_to_id, _PADS) if each is not None]
         if not pads:
             raise ValueError(f"{where} has no token for padding, which is one of {', '.join(_PADS)}")
-        self._made, self.pad, self.vocab_size = made, pads[0], made.get_vocab_size()
+        self._made, self._where, self.pad = made, where, pads[0]
+        self.vocab_size = made.get_vocab_size()
 
     @checked
     def __call__(
@@ -54,9 +56,14 @@ class Tokenizer:
         Raises:
           ValueError: naming the first text that has more tokens than `length`.
         """
+        checks.count("length", length)
         ids = np.full((len(texts), length), self.pad, np.int32)
         texts = [str(each).strip() for each in texts]
-        for row, text, found in zip(ids, texts, self._made.encode_batch(texts)):
+        try:
+            encoded = self._made.encode_batch(texts)
+        except Exception as error:  # of a damaged file; the library raises nothing narrower
+            raise ValueError(f"{self._where} cannot read {name}: {error}") from error
+        for row, text, found in zip(ids, texts, encoded):
             own = found.ids if text else []
             if len(own) > length and not cut:
                 short = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

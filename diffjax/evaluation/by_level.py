@@ -86,7 +86,7 @@ def _prepare(task: Task):
     }
     if not chosen:
         return None
-    held_out = task.held_out.take(np.arange(min(len(task.held_out), task.settings["reference"])))
+    held_out = task.held_out.first(task.settings["reference"])
 
     def measured():
         results = {}

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from diffjax.evaluation import files
+from diffjax import files
 from diffjax.types import Array, UInt8
 
 _GAP = 2  # white pixels between tiles

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from diffjax import archives
+from diffjax import archives, checks, files
 from diffjax.data import Source
-from diffjax.evaluation import batches, files
+from diffjax.evaluation import batches
 from diffjax.evaluation.extractors import Extractor, softmax
 from diffjax.models.classifier import ConvClassifier
 from diffjax.pixels import to_model
@@ -87,6 +87,7 @@ def fit(
         raise ValueError(f"a classifier needs labelled images, but {source.name} has none")
     module = ConvClassifier(source.num_classes)
     optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, num_steps))
+    checks.seed(seed)
     key = jax.random.key(seed)
     params = jax.jit(module.init)(jax.random.fold_in(key, num_steps), to_model(source.x[:1]))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from diffjax.evaluation import files
+from diffjax import files
 
 
 def bound_terms(path: str | Path, bounds: Mapping[str, Mapping[str, Any]]) -> Path:

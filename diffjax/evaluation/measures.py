@@ -13,7 +13,7 @@ from diffjax.evaluation.evaluator import OfData, Task
 
 def _prepare(task: Task):
     """Return () -> {"measures": {measure: {name: mean and standard error}}}, or None where there is none."""
-    held_out = task.held_out.take(np.arange(min(len(task.held_out), task.settings["reference"])))
+    held_out = task.held_out.first(task.settings["reference"])
     batch = held_out.gather(np.zeros(2, int))
     found = {}
     for name, measure in task.system.measures.items():

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from diffjax.evaluation import files
+from diffjax import files
 from diffjax.evaluation.captioned import captioned
 from diffjax.types import Array, Float, Num, UInt8
 

@@ -47,11 +47,7 @@ def mask(known: Shaped[Array, "..."]) -> Operator:
     known_of("known", known)
     cut = lambda x: jnp.where(known_of("known", known, x.shape), x, 0)
 
-    def solve(y, a, b):
-        scale = expand(a, y) + expand(b, y)
-        return cut(jnp.where(scale == 0, 0, y / jnp.where(scale == 0, 1, scale)))
-
-    return Operator(cut, cut, solve)
+    return Operator(cut, cut, lambda y, a, b: cut(_over(y, expand(a, y) + expand(b, y))))
 
 
 @checked
@@ -77,7 +73,7 @@ def average(factor: int) -> Operator:
         return x.reshape(b, h // f, f, w // f, f, c).mean((2, 4))
 
     adjoint = lambda y: jnp.repeat(jnp.repeat(y, f, 1), f, 2) / f**2
-    return Operator(apply, adjoint, lambda y, a, b: y / (expand(a, y) / f**2 + expand(b, y)))
+    return Operator(apply, adjoint, lambda y, a, b: _over(y, expand(a, y) / f**2 + expand(b, y)))
 
 
 @checked
@@ -113,8 +109,7 @@ def blur(kernel: ArrayLike | Sequence[Sequence[float]]) -> Operator:
         return jnp.fft.ifft2(jnp.fft.fft2(x, axes=(1, 2)) * factor, axes=(1, 2)).real.astype(x.dtype)
 
     def solve(y, a, b):
-        scale = expand(a, y) * np.abs(spectrum(y)) ** 2 + expand(b, y)
-        return times(y, jnp.where(scale == 0, 0, 1 / jnp.where(scale == 0, 1, scale)))
+        return times(y, _over(1.0, expand(a, y) * np.abs(spectrum(y)) ** 2 + expand(b, y)))
 
     return Operator(lambda x: times(x, spectrum(x)), lambda y: times(y, spectrum(y).conj()), solve)
 
@@ -136,11 +131,14 @@ def matrix(a: ArrayLike | Sequence[Sequence[float]]) -> Operator:
     values = np.where(values > 1e-12 * values.max(), values, 0)
 
     def solve(y, share, noise):
-        scale = expand(share, y) * values + expand(noise, y)
-        turned = y @ axes
-        return jnp.where(scale == 0, 0, turned / jnp.where(scale == 0, 1, scale)) @ axes.T
+        return _over(y @ axes, expand(share, y) * values + expand(noise, y)) @ axes.T
 
     return Operator(lambda x: x @ a.T, lambda y: y @ a, solve)
+
+
+def _over(y, scale):
+    """Return y / scale, and 0 where the scale is 0: the least solution."""
+    return jnp.where(scale == 0, 0, y / jnp.where(scale == 0, 1, scale))
 
 
 def known_of(name: str, mask: Any, shape: tuple[int, ...] | None = None, like: str = "x") -> Array:

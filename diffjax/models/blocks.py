@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from diffjax import checks
 from diffjax.models.attention import attend, whole_heads
 from diffjax.models.embeddings import Order, timestep_embedding
 from diffjax.types import Array, ArrayLike, Float, Num
@@ -45,6 +46,7 @@ class TimeEmbedding(nn.Module):
         self, t: ArrayLike, x: Float[Array, "batch ..."], vector: Float[Array, "batch features"] | None = None
     ) -> Float[Array, "batch features"]:
         """Embed times of the inputs x [B, ...], see `checked_times`, and add `vector` [B, features]."""
+        checks.positive("time_scale", self.time_scale)
         embedded = []
         for k, each in enumerate(checked_times(t, x, self.times).T):
             name, init = ("time", _LECUN) if k == 0 else (f"times_{k}", nn.initializers.zeros)

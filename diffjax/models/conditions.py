@@ -17,6 +17,7 @@ import numpy as np
 
 from diffjax import checks
 from diffjax.border import checked
+from diffjax.models.embeddings import looked_up
 from diffjax.types import Array, ArrayLike, Bool, Float, Integer
 
 
@@ -101,12 +102,12 @@ class ClassTable(nn.Module):
         normal = nn.initializers.normal(1.0)
         table = self.param("embedding", normal, (self.num_classes + self.null, self.features))
         label = jnp.asarray(label, jnp.int32)  # holds the number that is no row, which a byte may not
-        label = jnp.where((label >= 0) & (label < self.num_classes), label, len(table))
+        label = jnp.where(label < self.num_classes, label, -1)  # the null is not asked for by its number
         if keep is not None:
             if not self.null:
                 raise ValueError("keep: the table has no null (null=False), so it must be None")
             label = jnp.where(keep, label, self.num_classes)
-        return Condition(vector=jnp.take(table, label, axis=0, mode="fill", fill_value=jnp.nan))
+        return Condition(vector=looked_up(table, label))
 
 
 class Encoders(nn.Module):

@@ -150,8 +150,11 @@ class DiT(nn.Module):
         return unpatched(h.reshape(*h.shape[:2], size, size, features), grid)
 
     def _check(self, x):
-        counts(self, "hidden_size", "depth", "num_heads", "patch_size", "times")
+        optional = (name for name in ("token_features", "out_channels") if getattr(self, name) is not None)
+        counts(self, "hidden_size", "depth", "num_heads", "patch_size", "times", *optional)
         checks.positive("mlp_ratio", self.mlp_ratio)
+        if self.mlp_ratio * self.hidden_size < 1:
+            raise ValueError(f"mlp_ratio must give a hidden layer at least one unit, got {self.mlp_ratio!r}")
         for name, allowed in (("conditioning", Conditioning), ("attention", Implementation)):
             if (value := getattr(self, name)) not in get_args(allowed):
                 raise ValueError(f"{name} must be one of {', '.join(get_args(allowed))}, got {value!r}")

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffjax.border import checked
-from diffjax.types import Array, Float, Num
+from diffjax.types import Array, Float, Integer, Num
 
 Order = Literal["cos_sin", "sin_cos"]
 
@@ -154,3 +154,9 @@ def _waves(t, frequencies, order):
     angles = t[:, None] * jnp.asarray(frequencies, t.dtype)
     halves = [jnp.cos(angles), jnp.sin(angles)]
     return jnp.concatenate(halves if order == "cos_sin" else halves[::-1], axis=-1)
+
+
+def looked_up(table: Float[Array, "rows *features"], index: Integer[Array, "*shape"]) -> Array:
+    """Return the rows of a table at integers; NaN, so that it shows, at one that has no row."""
+    known = jnp.where((index >= 0) & (index < len(table)), index, len(table))
+    return jnp.take(table, known, axis=0, mode="fill", fill_value=jnp.nan)

@@ -16,7 +16,7 @@ import numpy as np
 
 from diffjax.border import checked
 from diffjax.models.conditions import Condition, counts
-from diffjax.models.embeddings import timestep_embedding
+from diffjax.models.embeddings import looked_up, timestep_embedding
 from diffjax.models.transformer import TextTransformer
 from diffjax.types import Array, Bool, Float, Integer, Num
 
@@ -162,10 +162,9 @@ class SemanticMap(nn.Module):
             table = jnp.eye(rows, self.num_classes)
         else:
             table = self.param("embedding", _LIKE_A_LABEL, (rows, self.features))
-        classes = jnp.where((classes >= 0) & (classes < rows), classes, rows)
         if keep is not None:
             classes = jnp.where(_rows_like(keep, classes), classes, self.num_classes)
-        return Condition(map=jnp.take(table, classes, axis=0, mode="fill", fill_value=jnp.nan))
+        return Condition(map=looked_up(table, classes))
 
 
 class Noisy(NamedTuple):

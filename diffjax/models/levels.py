@@ -161,6 +161,10 @@ class Levels(nn.Module):
         optional = ("num_head_channels", "num_heads_upsample", "token_features")
         given = (name for name in optional if getattr(self, name) is not None)
         counts(self, "model_channels", "num_heads", "num_groups", "times", *given)
+        if not self.channel_mult or min(self.channel_mult) <= 0:
+            raise ValueError(f"channel_mult must be positive numbers, one a level, got {self.channel_mult!r}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {self.dropout!r}")
         top = len(self.channel_mult) - 1
         whole_halvings(x, top)
         cond = checked_condition(

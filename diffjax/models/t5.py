@@ -3,11 +3,11 @@
 import math
 
 import flax.linen as nn
-import jax.numpy as jnp
 import numpy as np
 
 from diffjax.border import checked
-from diffjax.models.transformer import ACTIVATIONS, Mask, SelfAttention
+from diffjax.models.embeddings import looked_up
+from diffjax.models.transformer import ACTIVATIONS, Mask, SelfAttention, shown
 from diffjax.types import Array, Bool, Float, Integer
 
 
@@ -56,11 +56,10 @@ class T5Encoder(nn.Module):
         """
         count, small = ids.shape[1], nn.initializers.normal(1.0)
         table = self.param("tokens", small, (self.vocab_size, self.width))
-        ids = jnp.where((ids >= 0) & (ids < self.vocab_size), ids, self.vocab_size)
-        h = jnp.take(table, ids, axis=0, mode="fill", fill_value=jnp.nan)
+        h = looked_up(table, ids)
         places = nn.Embed(self.buckets, self.num_heads, embedding_init=small, name="places")
         bias = places(distance_classes(count, self.buckets, self.farthest)).transpose(2, 0, 1)[None]
-        seen = None if mask is None else (jnp.asarray(mask) != 0)[:, None, None, :]
+        seen = shown(mask)
         for i in range(self.depth):
             h = T5Block(
                 self.num_heads, self.head_features, self.hidden, self.gated, self.activation, self.epsilon,

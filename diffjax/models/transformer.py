@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from diffjax.border import checked
+from diffjax.models.embeddings import looked_up
 from diffjax.types import Array, Bool, Float, Integer
 
 Mask = Bool[Array, "batch tokens"] | Integer[Array, "batch tokens"]
@@ -19,6 +20,11 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": nn.relu,
     "silu": nn.silu,
 }
+
+
+def shown(mask: Mask | None) -> Bool[Array, "batch 1 1 tokens"] | None:
+    """Return a mask [B, M] as attention takes it, [B, heads, to, from]; None of None."""
+    return None if mask is None else (jnp.asarray(mask) != 0)[:, None, None, :]
 
 
 class SelfAttention(nn.Module):
@@ -159,14 +165,13 @@ class TextTransformer(nn.Module):
             raise ValueError(f"ids: must be at most {self.length} tokens (length); got {count}")
         start = nn.initializers.normal(0.02)
         table = self.param("tokens", start, (self.vocab_size, self.width))
-        ids = jnp.where((ids >= 0) & (ids < self.vocab_size), ids, self.vocab_size)
-        h = jnp.take(table, ids, axis=0, mode="fill", fill_value=jnp.nan)
+        h = looked_up(table, ids)
         h = h + self.param("places", start, (self.length, self.width))[:count]
         if self.types:
             h = h + self.param("types", start, (self.types, self.width))[0]
         norm = nn.LayerNorm(epsilon=self.epsilon, name="norm")
         h = h if self.norm_first else norm(h)
-        seen = None if mask is None else (jnp.asarray(mask) != 0)[:, None, None, :]
+        seen = shown(mask)
         if self.causal:
             before = jnp.tril(jnp.ones((count, count), bool))[None, None]
             seen = before if seen is None else seen & before

@@ -1,5 +1,7 @@
 """What training minimises: pure losses inside, one thin drawing layer outside."""
 
+from diffjax.objectives import consistency_steps as consistency_steps
+from diffjax.objectives import metrics as metrics
 from diffjax.objectives import replay as replay
 from diffjax.objectives import score_matching as score_matching
 from diffjax.objectives import second_moment as second_moment
@@ -7,6 +9,8 @@ from diffjax.objectives import weightings as weightings
 from diffjax.objectives.bound import bound as bound
 from diffjax.objectives.bound import hybrid as hybrid
 from diffjax.objectives.bound import step_table as step_table
+from diffjax.objectives.consistency import consistency as consistency
+from diffjax.objectives.consistency_steps import discrete_consistency_grid as discrete_consistency_grid
 from diffjax.objectives.contrastive import contrastive_divergence as contrastive_divergence
 from diffjax.objectives.denoising import Loss as Loss
 from diffjax.objectives.denoising import denoising as denoising
@@ -15,6 +19,8 @@ from diffjax.objectives.denoising import perturbed_input as perturbed_input
 from diffjax.objectives.info_nce import info_nce as info_nce
 from diffjax.objectives.info_nce import same_rows as same_rows
 from diffjax.objectives.preconditioned import preconditioned as preconditioned
+from diffjax.objectives.progressive_distillation import progressive_distillation as progressive_distillation
+from diffjax.objectives.progressive_distillation import two_ddim_steps as two_ddim_steps
 from diffjax.objectives.times import TimeSampler as TimeSampler
 from diffjax.objectives.times import log_normal as log_normal
 from diffjax.objectives.times import logit_normal as logit_normal

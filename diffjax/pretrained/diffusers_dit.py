@@ -96,6 +96,7 @@ def arguments(
         "num_layers",
         "sample_size",
         "patch_size",
+        "norm_num_groups",
     )
     for name in (*whole, "num_embeds_ada_norm", *(["out_channels"] if out_channels is not None else [])):
         checks.count(name, given[name])

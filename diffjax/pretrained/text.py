@@ -22,6 +22,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
+from diffjax import checks
 from diffjax.border import checked
 from diffjax.models.t5 import T5Encoder
 from diffjax.models.transformer import ACTIVATIONS, TextTransformer
@@ -87,7 +88,7 @@ def bert(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> tuple[
     _require(config, "position_embedding_type", "absolute")
     module = TextTransformer(
         **_common(config, "hidden_act", "gelu", "layer_norm_eps", 1e-12),
-        norm_first=False, types=config.get("type_vocab_size", 2),
+        norm_first=False, types=_count(config, "type_vocab_size", 2, least=0),
     )  # fmt: skip
     unread = lambda name: name.startswith(("pooler.", "cls.")) or name.endswith("position_ids")
     return module, _converted(module, _own(tensors, "bert.", unread), _BERT)
@@ -105,8 +106,10 @@ def clip_text(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> t
       ValueError: for another kind of config, or tensors that are not its.
     """
     config = config.get("text_config", config)
+    if not isinstance(config, Mapping):
+        raise ValueError(f"config: text_config must be a dict; got {config!r}")
     common = _common(config, "hidden_act", "quick_gelu", "layer_norm_eps", 1e-5)
-    module = TextTransformer(**common, causal=True, end=config.get("eos_token_id", 49407))
+    module = TextTransformer(**common, causal=True, end=_count(config, "eos_token_id", 49407, least=0))
     own = {n.removeprefix("text_model."): a for n, a in tensors.items() if not n.startswith("vision_model.")}
     unread = lambda name: name.startswith(("text_projection", "visual_projection", "logit_scale"))
     return module, _converted(module, _own(own, "", lambda n: unread(n) or n.endswith("position_ids")), _CLIP)
@@ -122,21 +125,21 @@ def t5(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> tuple[nn
     Raises:
       ValueError: for another kind of config, or tensors that are not its.
     """
-    kind = config.get("feed_forward_proj", "relu")
+    kind = str(config.get("feed_forward_proj", "relu"))
     is_gated, activation = kind.startswith("gated-"), kind.removeprefix("gated-")
     if kind == "gated-gelu":
         activation = "gelu_new"  # as the library reads it
     if activation not in ACTIVATIONS:
         raise ValueError(f"config: feed_forward_proj must be of {', '.join(ACTIVATIONS)}; got {kind!r}")
+    buckets = _count(config, "relative_attention_num_buckets", 32, least=4)
     keys = {
         "vocab_size": "vocab_size", "width": "d_model", "depth": "num_layers", "num_heads": "num_heads",
         "head_features": "d_kv", "hidden": "d_ff",
     }  # fmt: skip
     module = T5Encoder(
         **_whole(config, keys), gated=is_gated, activation=activation,
-        epsilon=config.get("layer_norm_epsilon", 1e-6),
-        buckets=config.get("relative_attention_num_buckets", 32),
-        farthest=config.get("relative_attention_max_distance", 128),
+        epsilon=_small(config, "layer_norm_epsilon", 1e-6), buckets=buckets,
+        farthest=_count(config, "relative_attention_max_distance", 128, least=buckets // 4 + 1),
     )  # fmt: skip
     names = dict(_T5) if is_gated else _T5 | {"dense_0": "layer.1.DenseReluDense.wi"}
     unread = lambda name: name.startswith(("decoder.", "lm_head.")) or name == "encoder.embed_tokens.weight"
@@ -151,21 +154,30 @@ def _require(config, key, value):
 def _common(config, activation, usual, epsilon, small):
     """Return the fields of a `TextTransformer`, which both configs call alike."""
     name = config.get(activation, usual)
-    if name not in ACTIVATIONS:
+    if not isinstance(name, str) or name not in ACTIVATIONS:
         raise ValueError(f"config: {activation} must be one of {', '.join(ACTIVATIONS)}; got {name!r}")
     keys = {
         "vocab_size": "vocab_size", "length": "max_position_embeddings", "width": "hidden_size",
         "depth": "num_hidden_layers", "num_heads": "num_attention_heads", "hidden": "intermediate_size",
     }  # fmt: skip
-    return {**_whole(config, keys), "activation": name, "epsilon": config.get(epsilon, small)}
+    return {**_whole(config, keys), "activation": name, "epsilon": _small(config, epsilon, small)}
 
 
-def _whole(config, keys):
-    """Return {our name: number} of a config's numbers by {our name: theirs}."""
-    for theirs in keys.values():
-        if not isinstance(config.get(theirs), int):
-            raise ValueError(f"config: {theirs} must be an integer; got {config.get(theirs)!r}")
-    return {ours: config[theirs] for ours, theirs in keys.items()}
+def _whole(config, keys) -> dict[str, Any]:
+    """Return {our name: number} of a config's counts by {our name: theirs}."""
+    return {ours: _count(config, theirs, None) for ours, theirs in keys.items()}
+
+
+def _count(config, key, usual, least=1):
+    return checks.count(f"config: {key}", config.get(key, usual), least)
+
+
+def _small(config, key, usual):
+    value = config.get(key, usual)
+    if not isinstance(value, float | int):
+        raise ValueError(f"config: {key} must be a number; got {value!r}")
+    checks.positive(f"config: {key}", value)
+    return value
 
 
 def _own(tensors, prefix, unread):

@@ -57,6 +57,33 @@ def edm_preconditioning(sigma_data: float = 0.5) -> Preconditioning:
 
 
 @checked
+def consistency_preconditioning(sigma_data: float = 0.5, sigma_min: float = 0.002) -> Preconditioning:
+    """Return level -> Scales of a consistency function: EDM's, shifted so that D(y, sigma_min) = y.
+
+    c_skip = sd^2 / ((s - e)^2 + sd^2), c_out = (s - e) sd / sqrt(s^2 + sd^2), e = sigma_min, and c_in and
+    c_noise of `edm_preconditioning` (Song et al. 2023, app. C).
+
+    Raises:
+      ValueError: unless sigma_data and sigma_min are positive and finite.
+
+    Example:
+      >>> from diffjax.process import prediction, schedules
+      >>> scales = prediction.consistency_preconditioning(0.5, sigma_min=0.002)(schedules.edm()(0.002))
+      >>> float(scales.c_skip), float(scales.c_out)
+      (1.0, 0.0)
+    """
+    checks.positive("sigma_min", sigma_min)
+    edm = edm_preconditioning(sigma_data)
+
+    def scales(level):
+        _, _, c_in, c_noise = edm(level)
+        beyond = level.sigma / level.alpha - sigma_min
+        return Scales(sigma_data**2 / (beyond**2 + sigma_data**2), beyond * sigma_data * c_in, c_in, c_noise)
+
+    return scales
+
+
+@checked
 def vp_preconditioning(schedule: Schedule, num_steps: int = 1000) -> Preconditioning:
     """Return level -> Scales of a network that predicts eps on a VP schedule: F = -(D - y) / s.
 

@@ -17,6 +17,7 @@ from diffjax.process.kinds import row as row
 from diffjax.process.level import NoiseLevel, at_least_float32, expand, require_rates
 from diffjax.process.preconditioning import Preconditioning
 from diffjax.process.preconditioning import Scales as Scales
+from diffjax.process.preconditioning import consistency_preconditioning as consistency_preconditioning
 from diffjax.process.preconditioning import edm_preconditioning as edm_preconditioning
 from diffjax.process.preconditioning import iddpm_preconditioning as iddpm_preconditioning
 from diffjax.process.preconditioning import ve_preconditioning as ve_preconditioning

@@ -241,7 +241,7 @@ def make(schedule: Schedule, steps: int | str | Sequence[int], grid: str = "unif
 
     Args:
       schedule: any schedule.
-      steps: at least 2; of "spaced" the sections, see `spaced`.
+      steps: at least 1; of "spaced" the sections, see `spaced`.
       grid: "uniform" or "quadratic" in time, equal in "log_snr", "karras" (from sigma / alpha = 80 at the
         most), or a chain's "spaced".
 
@@ -249,7 +249,7 @@ def make(schedule: Schedule, steps: int | str | Sequence[int], grid: str = "unif
       float64 times, decreasing ("spaced": int64).
 
     Raises:
-      ValueError: for an unknown kind, fewer than 2 steps or more than a chain has, or "spaced" without one.
+      ValueError: for an unknown kind, fewer than 1 step or more than a chain has, or "spaced" without one.
 
     Example:
       >>> from diffjax import samplers
@@ -265,15 +265,15 @@ def make(schedule: Schedule, steps: int | str | Sequence[int], grid: str = "unif
         if num_steps is None:
             raise ValueError("grid='spaced' respaces a chain, and the schedule is continuous")
         return spaced(num_steps, steps)
-    if not isinstance(steps, int) or steps < 2:
+    if not isinstance(steps, int) or steps < 1:
         raise ValueError(
-            f"steps must be an integer of at least 2 (sections need grid 'spaced'), got {steps!r}"
+            f"steps must be an integer of at least 1 (sections need grid 'spaced'), got {steps!r}"
         )
     if num_steps is not None and grid in ("uniform", "quadratic") and steps > num_steps:
         raise ValueError(f"steps must be at most {num_steps}, the steps of the chain; got {steps}")
     # a schedule that starts at a noise level of its own ends there, not on data one step below
     arrives = chain or schedule.t_min > 0
-    if grid == "uniform":
+    if grid == "uniform" or (steps == 1 and grid != "karras"):
         return uniform(steps, 0.0, schedule.t_max)
     if grid == "log_snr":
         return np.append(log_snr(steps - 1, schedule), 0) if arrives else log_snr(steps, schedule)

@@ -58,7 +58,7 @@ class Rows(NamedTuple):
 def one_value(make: Make) -> Make:
     """Make equal calls of a constructor return one value, so that they share compiled programs.
 
-    What it is called with is checked first (`border.checked`), so that a list is the tuple that is meant.
+    What it is called with is checked first (`border.checked`): a 0-d array is the number that it holds.
     """
     signature = inspect.signature(make)
     cached = functools.lru_cache(maxsize=256, typed=True)(make)

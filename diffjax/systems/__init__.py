@@ -12,7 +12,9 @@ from ml_collections import ConfigDict
 
 from diffjax.systems import classifier as classifier
 from diffjax.systems import clip as clip
+from diffjax.systems import consistency as consistency
 from diffjax.systems import ddpm as ddpm
+from diffjax.systems import distill as distill
 from diffjax.systems import ebm as ebm
 from diffjax.systems import guided as guided
 from diffjax.systems import ncsn as ncsn
@@ -37,6 +39,8 @@ _SYSTEMS = {
     "semantic": semantic,
     "clip": clip,
     "noise_aware": noise_aware,
+    "distill": distill,
+    "consistency": consistency,
 }
 
 

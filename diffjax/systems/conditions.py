@@ -9,6 +9,7 @@ A name is free; those of the sample command's flags are "text", "image" and "map
 part is, and `drop` how often training hides it; the other options are those of the encoder's function.
 """
 
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import flax.linen as nn
 import jax
 from ml_collections import ConfigDict
 
+from diffjax import checks
 from diffjax.systems import options, pictures, words
 from diffjax.systems.about import About
 from diffjax.systems.requests import LABEL, Asked, classes
@@ -24,6 +26,7 @@ from diffjax.systems.requests import LABEL, Asked, classes
 
 def _classes(about: About, *, array: str, num_classes: int, names: Sequence[str] | None = None) -> Asked:
     """Make a class of another kind than the label, e.g. a style, or a text of one word where it has names."""
+    checks.count("num_classes", num_classes)
     features, names = about.vector_features(), None if names is None else tuple(names)
     return classes(num_classes, features, about.null, names, name=about.name, array=array)
 
@@ -71,6 +74,27 @@ def parts(
         about = About(name, module, shape, null or drops[name] > 0, folder, own)
         asked[name] = options.call(field, make, own, about)
     return asked, drops
+
+
+def require_arrays(config: ConfigDict, source: Any) -> None:
+    """Raise a ValueError for an array that a part reads of the data, and that is not there.
+
+    Args:
+      config: of a run; its parts are otherwise not looked at.
+      source: `data.Source`.
+    """
+    given = config.get("conditions")
+    for name, own in given.items() if options.is_section(given) else ():
+        make = ENCODERS.get(str(own.get("encoder"))) if options.is_section(own) else None
+        reads = inspect.signature(make).parameters.get("array") if make is not None else None
+        if reads is None:
+            continue
+        array = own.get("array", name if reads.default in (None, reads.empty) else reads.default)
+        try:
+            source[array]
+        except ValueError as error:
+            told = "data.arrays names what is read besides"
+            raise ValueError(f"conditions.{name}.array: {error}; {told}") from error
 
 
 def require_maps(module: nn.Module, asked: Mapping[str, Asked]) -> None:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffjax import archives
 from diffjax.data import image_files
 from diffjax.models.encoders import Noisy, PictureMap, SemanticMap, resized
 from diffjax.models.encoders import blurred as blur
@@ -296,7 +297,7 @@ def _pictures(
     def one(value):
         if about.null and isinstance(value, str) and value == NONE:
             return blank
-        found = _file(value, lambda path: _decoded(path, channels))
+        found = _file(value, lambda path: image_files.read(path, channels, "white"))
         if found.shape not in takes or (found.dtype.kind != "f" and found.dtype != np.uint8):
             allowed = " or ".join(map(str, takes))
             raise ValueError(
@@ -326,7 +327,7 @@ def masks(name: str, values: Sequence[Any], n: int, space: tuple[int, ...]) -> n
     """
 
     def one(value):
-        found = _file(value, lambda path: _decoded(path, 1, "black")[..., 0] >= 128)
+        found = _file(value, lambda path: image_files.read(path, 1, "black")[..., 0] >= 128)
         if found.shape not in (space, (*space, 1)):
             raise ValueError(
                 f"{name} must be of shape {space}, the size of the picture, got {found.shape}{_of(value)}"
@@ -347,12 +348,7 @@ def _file(value, read):
     path = Path(value).expanduser()
     if not path.is_file():
         raise ValueError(f"there is no file {path}")
-    return np.load(path, allow_pickle=False) if path.suffix == ".npy" else read(path)
-
-
-def _decoded(path, channels, ground="white"):
-    with image_files.named(path):
-        return image_files.pixels(path.read_bytes(), channels, ground, upright=True)
+    return archives.one(path) if path.suffix == ".npy" else read(path)
 
 
 def _of(value):

@@ -268,7 +268,7 @@ def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
     require(config, "sampler.solver", "sampler.steps")
     options: dict[str, Any] = section(config, "sampler")
     make = pick("sampler.solver", options["solver"], listing.SOLVERS).make
-    grid_times = _grid(noise, options.pop("steps"), options.pop("grid", "uniform"))
+    grid_times = time_grid(noise, options.pop("steps"), options.pop("grid", "uniform"))
     if "steps_per_level" in options:
         options["steps"] = checks.count("sampler.steps_per_level", options.pop("steps_per_level"))
     edit = edits.of_config(options.get("edit"))
@@ -316,11 +316,12 @@ def resampled(sampler: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[st
     return {**sampler, **changes}
 
 
-def _grid(noise, steps, kind):
+def time_grid(noise: schedules.Schedule, steps: Any, kind: str, section: str = "sampler") -> np.ndarray:
+    """Return the times of `steps` and `grid` of a section, "sampler" or another."""
     try:
         return samplers.grids.make(noise, steps, kind)
     except ValueError as error:  # it names "steps" or "grid"
-        raise ValueError(f"sampler.{error}") from error
+        raise ValueError(f"{section}.{error}") from error
 
 
 def optimizers(config: ConfigDict, system: System) -> dict[str, optax.GradientTransformation]:
@@ -378,4 +379,5 @@ def source(config: ConfigDict, split: str) -> data.Source:
         raise ValueError(
             f"data.num_classes is {config.data.num_classes}, but {found.name} has {found.num_classes}"
         )
+    conditions.require_arrays(config, found)
     return found

@@ -21,7 +21,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from diffjax import pretrained, systems
+from diffjax import files, pretrained, systems
 from diffjax.pretrained.files import one_file
 from diffjax.systems import networks, older, read
 from diffjax.systems.options import is_section, of_json
@@ -30,6 +30,7 @@ from diffjax.training.system import System, Variables, nothing_to_prepare
 
 FOLDER = "stages"
 _ABOUT = "stage.json"  # what a copy is of; written last
+_AGAIN = "; without {} it is copied again"
 _OWN = ("workdir", "ema", "step", "pretrained", "architecture", "config")  # the rest are sections
 _read: dict[Any, Variables] = {}  # by checksums
 
@@ -181,8 +182,7 @@ def step_of(home: Path, step: int | str | None, config: ConfigDict) -> int | Non
 
 def _read_run(system: System, home: Path, name: str, ema, step) -> Variables:
     values, _ = checkpoints.restore_served(home, system.serves, ema=ema, step=step)
-    frozen, _ = system.prepare(home)
-    return placed(system, older.named(values), frozen, f"{home} (config.{name})")
+    return _held_once(system, home, older.named(values), checksum(values), name)
 
 
 def _served(system: System, home: Path, ema, step) -> tuple[dict[str, Any], int]:
@@ -203,17 +203,17 @@ def _copy(system: System, home: Path, target: Path, ema, step) -> None:
 
 
 def _finish(scratch: Path, target: Path, about: Mapping[str, Any]) -> None:
-    workdir.write(scratch / _ABOUT, json.dumps(about, indent=2) + "\n")
+    files.write(scratch / _ABOUT, json.dumps(about, indent=2) + "\n")
     scratch.rename(target)
 
 
-def _about(target: Path) -> dict[str, Any]:
-    return json.loads((target / _ABOUT).read_text())
+def _about(target: Path, *keys: str) -> dict[str, Any]:
+    return files.read_json(target / _ABOUT, "from", "checksum", *keys, otherwise=_AGAIN.format(target))
 
 
 def _check_copy(system: System, home: Path, target: Path, name: str, ema, step) -> None:
     """Raise where a config names another stage than the one that was copied; a path alone does not matter."""
-    about = _about(target)
+    about = _about(target, "ema", "step")
     for key, asked in (("ema", ema), ("step", about["step"] if step is None else step)):
         if about[key] != asked:
             raise ValueError(
@@ -229,22 +229,34 @@ def _check_copy(system: System, home: Path, target: Path, name: str, ema, step) 
 
 
 def _read_copy(system: System, target: Path, name: str) -> Variables:
-    identity, about = _identity(target), _about(target)
+    told = _about(target)["checksum"]
+    identity = _identity(target, told)
     if identity in _read:
         return _read[identity]
-    values = checkpoints.read_tree(target / "variables")
-    if checksum(values) != about["checksum"]:
-        raise ValueError(f"{target / 'variables'} is not what was written: its checksum is another one")
-    frozen, _ = system.prepare(target)
-    _read[identity] = placed(system, values, frozen, f"{target} (config.{name})")
-    return _read[identity]
+    file = target / "variables"
+    try:
+        values = checkpoints.read_tree(file)
+    except Exception as error:  # orbax and tensorstore raise all kinds
+        said = " ".join(str(error).split())[:200]
+        raise ValueError(f"{file} cannot be read: {said}{_AGAIN.format(target)}") from error
+    if checksum(values) != told:
+        raise ValueError(
+            f"{file} is not what was written: its checksum is another one{_AGAIN.format(target)}"
+        )
+    return _held_once(system, target, values, told, name)
 
 
-def _identity(copy: Path) -> tuple[Any, ...]:
-    """Return the checksums of a copy and of the stages in it; what it prepared is of its folder alone."""
-    within = sorted(copy.glob(f"{FOLDER}/*/{_ABOUT}"))
-    own = str(copy.absolute()) if (copy / workdir.PREPARED).is_dir() else ""
-    return (_about(copy)["checksum"], own, *((each.parent.name, _identity(each.parent)) for each in within))
+def _held_once(system: System, home: Path, values: Mapping[str, Any], told: str, name: str) -> Variables:
+    """Return the variables of a run or copy; those of an equal one where it was read before."""
+    found = placed(system, values, system.prepare(home)[0], f"{home} (config.{name})")
+    return _read.setdefault(_identity(home, told), found)
+
+
+def _identity(home: Path, told: str) -> tuple[Any, ...]:
+    """Return a checksum, and those of the stages in a folder; what it prepared is of its folder alone."""
+    within = [each.parent for each in sorted(home.glob(f"{FOLDER}/*/{_ABOUT}"))]
+    own = str(home.absolute()) if (home / workdir.PREPARED).is_dir() else ""
+    return (told, own, *((each.name, _identity(each, _about(each)["checksum"])) for each in within))
 
 
 def _published(given: Mapping[str, Any], copy: Path | None, name: str) -> Stage:
@@ -256,7 +268,7 @@ def _published(given: Mapping[str, Any], copy: Path | None, name: str) -> Stage:
         raise ValueError(f"config.{name}.architecture is missing")
     options = given.get("config")
     how = {"architecture": given["architecture"], "config": None if options is None else dict(options)}
-    file = Path(given["pretrained"]) if copy is None else copy / _about(copy)["file"]
+    file = Path(given["pretrained"]) if copy is None else copy / _about(copy, "file")["file"]
     module, loaded = pretrained.load(file, **how)
     state = {key: tree for key, tree in loaded.items() if key != "params"}
     params = {networks.NETWORK: loaded["params"]}

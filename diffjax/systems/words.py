@@ -4,7 +4,6 @@ A text is read by a transformer that is trained with the network (`tokens`), or 
 (`text_model`), once for all captions. What that needs, a tokenizer or the model, is kept in the run's folder.
 """
 
-import io
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from diffjax import archives
+from diffjax import archives, files
 from diffjax.data import tokens as tokenizers
 from diffjax.models.encoders import Embedded, TokenEncoder
 from diffjax.systems import text_models
@@ -112,8 +111,7 @@ class _Reader:
         with workdir.first_process(place) as first:
             if first and not (place / _TOKENIZER).is_file():
                 made = tokenizers.read(self.given) if self.given else tokenizers.trained(texts, vocab_size)
-                place.mkdir(parents=True, exist_ok=True)
-                workdir.write(place / _TOKENIZER, made.to_json())
+                files.write(place / _TOKENIZER, made.to_json())
         self.made = tokenizers.read(place / _TOKENIZER)
         return self.made
 
@@ -202,11 +200,10 @@ def _once(read, texts, place):
         made = made if known is None else np.concatenate([known["embedding"], made])
         known = {"text": np.concatenate([old, new]), "embedding": made}
         if place is not None and file is not None:
-            content = io.BytesIO()
-            np.savez(content, **known)
             with workdir.first_process(place) as first:
                 if first:
-                    workdir.write(file, content.getvalue())
+                    with files.whole(file) as kept:
+                        np.savez(kept, **known)
     order = np.argsort(known["text"])
     return known["embedding"][order[np.searchsorted(known["text"], texts, sorter=order)]]
 
@@ -244,7 +241,7 @@ def embedding(
     blank = lambda n: {suffix: np.zeros((n, *part.shape), part.dtype) for suffix, part in beside.items()}
 
     def one(value):
-        found = np.load(value, allow_pickle=False) if isinstance(value, str | Path) else np.asarray(value)
+        found = archives.one(value) if isinstance(value, str | Path) else np.asarray(value)
         if found.shape != tuple(shape) or found.dtype.kind != "f":
             raise ValueError(f"{name} must be floats of shape {shape}, got {found.dtype} {found.shape}")
         if not np.isfinite(found).all():

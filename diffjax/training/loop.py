@@ -39,6 +39,49 @@ class Batches(Protocol):
         """Go to a position that `get_state` returned."""
 
 
+class Traced(NamedTuple):
+    """A run's step, traced and not compiled.
+
+    Attributes:
+      step: the jitted step.
+      state: shapes, dtypes and places of the state.
+      measured: shapes of the metrics by name.
+    """
+
+    step: steps.Step
+    state: TrainState
+    measured: Mapping[str, Any]
+
+
+def trace(
+    system: System,
+    optimizer: Optimizers,
+    batch: Any,
+    frozen: Any,
+    *,
+    mesh: Mesh,
+    rule: sharding.Rule | None = None,
+    ema_decay: float | ema_rules.Decay | Mapping[str, float | ema_rules.Decay] = 0.999,
+    accumulate: int = 1,
+) -> Traced:
+    """Trace the step of a run from shapes alone: what a system refuses is told before anything is made.
+
+    Args:
+      batch, frozen: shapes are enough.
+      system, optimizer, mesh, rule, ema_decay, accumulate: see `fit`.
+    """
+    rule, decays = sharding.fsdp(mesh) if rule is None else rule, ema_rules.tracks(ema_decay)
+    batch, frozen = sharding.described(mesh, batch, sharding.rows), sharding.described(mesh, frozen, rule)
+    step, state = _program(system, optimizer, batch, frozen, mesh, rule, decays, accumulate)
+    return Traced(step, state, jax.eval_shape(step, state, frozen, jax.random.key(0), batch)[1])
+
+
+def _program(system, optimizer, batch, frozen, mesh, rule, decays, accumulate):
+    """Return the jitted step and the shapes of the state."""
+    state = states.abstract(system, optimizer, batch, frozen, mesh, rule, tuple(decays))
+    return steps.compiled(steps.make(system, optimizer, decays, accumulate), state), state
+
+
 def fit(
     system: System,
     optimizer: Optimizers,
@@ -61,6 +104,7 @@ def fit(
     writers: Sequence[Callable[[str | Path, int], metrics.Writer]] = (),
     should_stop: Callable[[], Any] = lambda: False,
     progress: bool = True,
+    traced: Traced | None = None,
 ) -> TrainState:
     """Train until `num_steps` steps are made, from the latest checkpoint in `workdir` on if there is one.
 
@@ -102,6 +146,7 @@ def fit(
         is asked at log steps and checkpoints only, and one wish stops them all. So is Ctrl-C, or a notebook's
         stop, where the program does not handle it itself: the checkpoint is saved before it is raised.
       progress: show a progress bar.
+      traced: of `trace` with the same arguments, so that it is not done twice.
 
     Returns:
       The state after the last step; `state.step` is less than `num_steps` if it was told to stop.
@@ -115,6 +160,7 @@ def fit(
     """
     checks.compiling("training")
     workdir = files.local(workdir)
+    checks.seed(seed)
     _check_counts(
         num_steps=num_steps, log_every=log_every, checkpoint_every=checkpoint_every, accumulate=accumulate
     )
@@ -127,8 +173,10 @@ def fit(
     begin = batches.get_state()
     first = sharding.put_batch(mesh, _next(batches, 1))
     batches.set_state(begin)
-    abstract = states.abstract(system, optimizer, first, frozen, mesh, rule, tuple(decays))
-    step = steps.compiled(steps.make(system, optimizer, decays, accumulate), abstract)
+    if traced is None:
+        step, abstract = _program(system, optimizer, first, frozen, mesh, rule, decays, accumulate)
+    else:
+        step, abstract, _ = traced
     found = checkpoints.restore(workdir, abstract)
 
     with contextlib.ExitStack() as stack:
@@ -147,7 +195,7 @@ def fit(
                 metrics.Running(**meta.get(name, {})) for name in ("since_log", "since_checkpoint")
             )
             sampled, latest = meta.get("sampled", {}), meta.get("latest", {})
-        shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), first)
+        shapes = sharding.described(mesh, first, sharding.rows)
         del first
         alone, put = jax.process_count() == 1, sharding.feeder(mesh)
         log = _log(workdir, start, num_steps, writers, progress)

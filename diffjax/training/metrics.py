@@ -6,6 +6,7 @@ import io
 import json
 import math
 import uuid
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -255,10 +256,14 @@ def plot_loss(workdir: str | Path) -> Path:
     if losses and all(0 < loss < math.inf for loss in losses):
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(ScalarFormatter())
-    axes.set(xlabel="step", ylabel="training loss", title=Path(workdir).absolute().name)
+    axes.set(xlabel="step", ylabel="training loss")
+    name = Path(workdir).absolute().name.encode("utf-8", "replace").decode()
+    axes.set_title(name, parse_math=False)  # a folder may be called "$x$"
     axes.yaxis.set_minor_formatter(axes.yaxis.get_major_formatter())
     axes.grid(alpha=0.3, which="both")
     path, drawn = files.local(workdir) / "loss.png", io.BytesIO()
-    figure.savefig(drawn, dpi=120, format="png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # letters that the font lacks are drawn as boxes
+        figure.savefig(drawn, dpi=120, format="png")
     files.write(path, drawn.getvalue())
     return path

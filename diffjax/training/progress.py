@@ -14,6 +14,8 @@ def bar(**options: Any) -> tqdm:
     Args:
       **options: of `tqdm.tqdm`.
     """
+    if sys.stderr is None:  # a program without a terminal, such as a service
+        return tqdm(**{**options, "disable": True})
     if not sys.stderr.isatty():
         every = {"mininterval": _EVERY, "maxinterval": _EVERY, "ncols": 0}
         options = {**options, **every, "file": _Lines(sys.stderr)}

@@ -133,6 +133,21 @@ def shardings(mesh: Mesh, tree: Any, rule: Rule) -> Any:
     return jax.tree_util.tree_map_with_path(place, tree)
 
 
+def described(mesh: Mesh, tree: Any, rule: Rule) -> Any:
+    """Return the shapes and dtypes of a tree with their places on the mesh: `jax.ShapeDtypeStruct`."""
+    return jax.tree.map(
+        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
+        tree,
+        shardings(mesh, tree, rule),
+    )
+
+
+def rows(path: str, leaf: Any) -> P:
+    """Split a batch's rows over `data` and `fsdp`."""
+    del path, leaf
+    return P(BATCH_AXES)
+
+
 def put_batch(mesh: Mesh, batch: Any) -> Any:
     """Split a batch over the mesh.
 

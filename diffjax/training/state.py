@@ -114,11 +114,7 @@ def abstract(
         lambda key, batch, frozen: initial(system, optimizers, key, batch, frozen, tracks),
         jax.random.key(0), batch, frozen,
     )  # fmt: skip
-    return jax.tree.map(
-        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
-        shapes,
-        sharding.shardings(mesh, shapes, rule),
-    )
+    return sharding.described(mesh, shapes, rule)
 
 
 def create(

@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import json
-import os
 import platform
 import shlex
 import subprocess
@@ -18,13 +17,14 @@ from typing import Any
 import jax
 from absl import logging
 
+from diffjax.files import SCRATCH, read_json, write
+from diffjax.files import naming as naming
 from diffjax.training.stopping import agree
 
 _PACKAGES = ("diffjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 LOCK = ".lock"
 PREPARED = "prepared"  # what a system made once, before it was trained: scales, caches
-_SCRATCH = ".tmp"  # a file that was being written when the run was killed; never read
 
 _README = """# {name}
 
@@ -117,6 +117,8 @@ def prepare(
 
 
 def _write_all(workdir, config, changes, about, commands):
+    for left in workdir.glob(f"*{SCRATCH}"):  # of a process that was killed
+        left.unlink(missing_ok=True)
     if changes:
         row = {"time": time.time(), "changes": {key: list(pair) for key, pair in changes.items()}}
         path = workdir / "changes.jsonl"
@@ -157,48 +159,7 @@ def read_config(workdir: str | Path) -> dict[str, Any]:
     Raises:
       ValueError: if the file is damaged; it says where.
     """
-    path = local(workdir) / "config.json"
-    try:
-        config = json.loads(path.read_bytes())
-    except ValueError as error:  # no JSON, or no text
-        raise ValueError(f"{path} is not JSON ({error}): mend it, or name a new workdir") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"{path} is no config ({str(config)[:40]!r}): mend it, or name a new workdir")
-    return config
-
-
-def write(path: Path, content: str | bytes) -> None:
-    """Write a file that is either whole or as it was before.
-
-    Args:
-      path: the file.
-      content: its new one; text becomes UTF-8, whatever the locale.
-
-    Raises:
-      OSError: naming the file, if it could not be written.
-    """
-    scratch = path.with_name(path.name + _SCRATCH)
-    try:
-        with naming(path), scratch.open("wb") as file:
-            file.write(content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Name the file in an OSError, which that of a full disk does not.
-
-    Args:
-      path: what is being written.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise OSError(f"could not write {path}: {error.strerror or error}") from error
+    return read_json(local(workdir) / "config.json", otherwise=": mend it, or name a new workdir")
 
 
 @contextlib.contextmanager
@@ -292,7 +253,7 @@ def _check_folder(workdir: Path) -> None:
         return
     if (workdir / "checkpoints").exists():
         raise ValueError(f"workdir {workdir} has checkpoints but no config.json to compare with")
-    if workdir.is_dir() and any(p.suffix != _SCRATCH and p.name != LOCK for p in workdir.iterdir()):
+    if workdir.is_dir() and any(p.suffix != SCRATCH and p.name != LOCK for p in workdir.iterdir()):
         raise ValueError(f"workdir {workdir} is not empty and not a run's folder: name a new one")
 
 
@@ -314,8 +275,8 @@ def _check_writable(workdir: Path) -> None:
 
 
 def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """Return a nested dict as one of dotted keys."""
-    if not isinstance(tree, dict) or not tree:
+    """Return a nested dict, or ConfigDict, as one of dotted keys."""
+    if not hasattr(tree, "items") or not tree:
         return {prefix: tree}
     return {
         path: leaf

@@ -35,18 +35,18 @@ def test_results_of_other_variables_are_not_gone_on_with(tmp_path):
     np.testing.assert_array_equal(_draw(_system(_add, _add), tmp_path / "p", value=2.0), np.full((3, 2), 4.0))
 
 
-def test_results_without_a_word_on_what_they_are_of_are_not_gone_on_with(tmp_path):
-    """A deletion that was cut off leaves such."""
-    (tmp_path / "p").mkdir()
-    np.save(tmp_path / "p" / "p0.npy", np.full((3, 2), 9.0))
-    np.testing.assert_array_equal(_draw(_system(_add, _add), tmp_path / "p"), np.full((3, 2), 2.0))
-
-
-@pytest.mark.parametrize("damage", ["", "{", '["digest"]'])
-def test_a_damaged_word_on_them_is_none(tmp_path, damage):
-    (tmp_path / "p").mkdir()
-    (tmp_path / "p" / "passes.json").write_text(damage)
-    np.testing.assert_array_equal(_draw(_system(_add, _add), tmp_path / "p"), np.full((3, 2), 2.0))
+def test_all_that_is_done_is_kept_until_it_is_forgotten(tmp_path):
+    """A kill between the last sample and the file of all loses nothing."""
+    shelf, running = tmp_path / "p", _system(_add, _add)
+    x = _draw(running, shelf)
+    np.testing.assert_array_equal(_draw(_system(_killed, _killed), shelf), x)
+    (last,) = shelf.glob("*/p1.npz")
+    last.write_bytes(last.read_bytes()[:-9])  # damaged: made anew
+    np.testing.assert_array_equal(_draw(_system(_killed, _add), shelf), x)
+    commands.forget(shelf)
+    commands.forget(shelf)
+    with pytest.raises(KeyboardInterrupt):
+        _draw(_system(_killed, _add), shelf)
 
 
 def test_a_system_without_passes_samples_nothing(tmp_path):

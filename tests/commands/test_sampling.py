@@ -1,6 +1,8 @@
 """Samples in batches do not depend on the batches; a user's mistake is one line and status 2."""
 
+import io
 import json
+import os
 import sys
 
 import jax
@@ -103,6 +105,24 @@ def test_mistakes_are_one_line(monkeypatch, capsys, arguments, said):
     assert _status(monkeypatch, main, *arguments) == 2
     line = " ".join(said.split())
     assert capsys.readouterr().err.splitlines()[-1] == f"evaluate.py: error: {line}"
+
+
+def test_a_reader_that_goes_away_is_no_error(monkeypatch, capsys):
+    def main(argv):
+        raise BrokenPipeError
+
+    turned = []
+    monkeypatch.setattr(os, "dup2", lambda _, stream: turned.append(stream))
+    assert _status(monkeypatch, main) == 141
+    assert turned == [1, 2] and not capsys.readouterr().err
+
+
+def test_streams_that_are_closed_or_know_few_letters(monkeypatch):
+    said = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(said, "ascii"))
+    monkeypatch.setattr(sys, "stderr", None)
+    assert not _status(monkeypatch, lambda argv: print("Fréchet") or print("gone", file=sys.stderr))
+    assert said.getvalue() == b"Fr?chet\n"
 
 
 def test_bugs_keep_their_traceback(monkeypatch):

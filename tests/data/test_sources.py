@@ -79,6 +79,7 @@ def test_taking_rows(source):
     part = source.take(rows)
     assert len(part) == 4 and part.name == "pets" and part.class_names == source.class_names
     assert part.num_classes == 3 and type(part.x) is type(source.x)
+    assert len(source.first(2)) == 2 and len(source.first(99)) == len(source)
     np.testing.assert_array_equal(part.x, PIXELS[rows])
     np.testing.assert_array_equal(part.take(np.array([1, 0])).x[0], PIXELS[0])
     for name in ("label", *ARRAYS):

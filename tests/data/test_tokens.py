@@ -69,5 +69,7 @@ def test_files_that_are_none(tmp_path):
     (tmp_path / "broken.json").write_text('{"model"')
     with pytest.raises(ValueError, match=r"tokenizer .*broken\.json cannot be read: "):
         tokens.read(tmp_path / "broken.json")
+    with pytest.raises(ValueError, match="length must be a positive integer, got 0"):
+        tokens.trained(["a"], 9)(["a"], 0)
     with pytest.raises(ValueError, match="vocab_size must be at least 3, got 2"):
         tokens.trained(TEXTS, 2)

@@ -335,6 +335,8 @@ def test_a_run_that_cannot_be_written_is_measured_elsewhere(tmp_path, judged):
         evaluate(folder, out=tmp_path / "file" / "report", num=50)
     with pytest.raises(ValueError, match="give --workdir="):
         evaluate(config=_points())
+    with pytest.raises(ValueError, match=r"seed must be an integer in 0..4294967295, got -1"):
+        evaluate(folder, seed=-1)
 
 
 def test_an_image_that_breaks_is_told_of_before_anything_is_sampled(tmp_path, monkeypatch):

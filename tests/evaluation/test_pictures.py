@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diffjax.evaluation import files, pictures
+from diffjax import files
+from diffjax.evaluation import pictures
 
 
 def _images(n, side=8, channels=1):

@@ -40,6 +40,7 @@ def test_an_operator_has_its_adjoint_and_its_inverse(x64, name):
         flat = flat * KNOWN.ravel()  # nothing is measured elsewhere
     for mine, p, v in zip(np.reshape(operator.solve(y, share, noise), (3, -1)), share, flat):
         np.testing.assert_allclose(mine, np.linalg.solve(p * a @ a.T + noise * np.eye(len(v)), v), atol=1e-12)
+    assert not np.asarray(operator.solve(y, 0.0, 0.0)).any()  # nothing to invert: the least solution
 
 
 def test_blur_is_a_convolution_around_the_edges():

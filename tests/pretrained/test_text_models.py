@@ -55,7 +55,19 @@ CONFIG = {
 @pytest.mark.parametrize(
     "convert, config, message",
     [
-        (text.bert, CONFIG | {"hidden_size": "8"}, "config: hidden_size must be an integer; got '8'"),
+        (text.bert, CONFIG | {"hidden_size": "8"}, "config: hidden_size must be a positive integer, got '8'"),
+        (
+            text.bert,
+            CONFIG | {"num_hidden_layers": -1},
+            "num_hidden_layers must be a positive integer",
+        ),
+        (
+            text.bert,
+            CONFIG | {"layer_norm_eps": "small"},
+            "layer_norm_eps must be a number; got 'small'",
+        ),
+        (text.clip_text, {"text_config": 3}, "config: text_config must be a dict; got 3"),
+        (text.t5, {"feed_forward_proj": None}, "config: feed_forward_proj must be of .*'None'"),
         (
             text.bert,
             CONFIG | {"hidden_act": "tanh"},
@@ -65,7 +77,7 @@ CONFIG = {
         (text.bert, CONFIG, "tensors are not those of the network: 21 missing"),
         (text.clip_text, CONFIG, r"tensors are not those of the network: .*1 left over \(other\)"),
         (text.t5, {"feed_forward_proj": "gated-tanh"}, "config: feed_forward_proj must be of .*'gated-tanh'"),
-        (text.t5, {"d_model": 8}, "config: vocab_size must be an integer; got None"),
+        (text.t5, {"d_model": 8}, "config: vocab_size must be a positive integer, got None"),
     ],
 )
 def test_what_does_not_fit_is_refused(convert, config, message):

@@ -119,12 +119,18 @@ def test_the_karras_grid_of_a_schedule_with_noise_of_its_own_ends_there():
     np.testing.assert_allclose(levels.log_snr[[0, -1]], [-8.0, 10.0], atol=1e-9)
 
 
+@pytest.mark.parametrize("kind", ["uniform", "quadratic", "log_snr", "karras"])
+def test_one_step_goes_from_noise_to_data(kind):
+    assert grids.make(CHAIN, 1, kind)[-1] == 0 and grids.make(VDM, 1, kind).tolist() == [1.0, 0.0]
+    assert grids.make(schedules.edm(), 1, kind).tolist() == [80.0, 0.0]
+
+
 @pytest.mark.parametrize(
     ("schedule", "steps", "kind", "message"),
     [
-        (VP, 1, "uniform", r"^steps must be an integer of at least 2 .*, got 1$"),
+        (VP, 0, "uniform", r"^steps must be an integer of at least 1 .*, got 0$"),
         (VP, 2.5, "karras", r"grids.make: steps must be an integer, a string or a sequence, got 2.5$"),
-        (CHAIN, "ddim50", "uniform", r"^steps must be an integer of at least 2 .*, got 'ddim50'$"),
+        (CHAIN, "ddim50", "uniform", r"^steps must be an integer of at least 1 .*, got 'ddim50'$"),
         (CHAIN, 1001, "uniform", "^steps must be at most 1000, the steps of the chain; got 1001$"),
         (VP, 5, "karas", r"^grid must be one of uniform, .*, spaced; got 'karas'$"),
         (VP, "ddim5", "spaced", "^grid='spaced' respaces a chain, and the schedule is continuous$"),

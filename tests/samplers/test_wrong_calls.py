@@ -48,7 +48,10 @@ WRONG = {
     ),
     "a word for eta": (lambda: samplers.ddim("half"), "ddim: eta must be a finite number, got 'half'"),
     "a mistyped option": (lambda: samplers.ddim(etaa=0.5), "ddim: etaa is no argument; .* did you mean 'eta'"),
-    "one step of many": (lambda: samplers.unipc(disable_corrector=0), "disable_corrector must be a sequence, got 0"),
+    "one step of many": (lambda: samplers.unipc(disable_corrector=0), "disable_corrector must be a tuple, got 0"),
+    "a list of steps": (
+        lambda: samplers.unipc(disable_corrector=[0]), r"disable_corrector must be a tuple, got \[0\]; \(0,\) is one",
+    ),
     "correctors that were not called": (
         lambda: samplers.predictor_corrector(samplers.ddim, samplers.langevin()),
         "predictor_corrector: predictor must be a Solver, .* parentheses, ddim",
@@ -96,10 +99,9 @@ def test_it_is_named_in_one_line(name):
 
 
 def test_what_is_plainly_meant_is_taken():
-    assert samplers.unipc(disable_corrector=[0]) is samplers.unipc(disable_corrector=(0,))
-    assert samplers.unipc(disable_corrector=np.arange(2)) is samplers.unipc(disable_corrector=(0, 1))
     assert samplers.ddim(eta=jnp.asarray(0.5)) is samplers.ddim(0.5)
     assert samplers.edm_heun(np.float32(2.0)) is samplers.edm_heun(2.0)
+    assert samplers.unipc(disable_corrector=(np.int64(0),)) is samplers.unipc(disable_corrector=(0,))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ MADE_OF_RUNS = ("guided", "noise_aware", "semantic")  # of trained runs; they ha
 @functools.cache
 def system(name):
     """Return the System of a case."""
-    config = tiny(name)
+    config = tiny(name, phases=())
     if name.startswith("digits"):
         rows = config.model.num_classes
         config.model = {"name": "mlp", "width": 8, "depth": 1, "num_classes": rows}

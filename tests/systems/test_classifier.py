@@ -104,7 +104,7 @@ def test_calibration_is_what_confidence_promises(hits, error):
         ({"model.out_features": 7}, r"model must give logits \[B, 8\], .*; got shape \[B, 7\]"),
         ({"model.num_classes": 8}, "model.num_classes is not for system 'classifier'"),
         ({"data.num_classes": None}, "config.data.num_classes is missing"),
-        ({"levels": {"steps": 1}}, "levels: steps must be an integer of at least 2"),
+        ({"levels": {"steps": 0}}, "levels: steps must be an integer of at least 1"),
         ({"levels": {"grid": "kaaras"}}, "levels: grid must be one of"),
         ({"objective.kind": "v"}, "objective.kind is not an option of classifier"),
     ],

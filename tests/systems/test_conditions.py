@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from PIL import Image
+from systems.tools import tiny
 
 from diffjax import data, models, sample, systems, train
 from diffjax.models.encoders import blurred, resized
@@ -137,6 +138,29 @@ def test_noise_of_the_picture_is_of_its_level_and_its_seed(tmp_path):
     np.testing.assert_array_equal(asked.value(own)[0].picture, noisy)  # as often as it is encoded
     np.testing.assert_array_equal(asked.value(own | {"_level": jnp.zeros(n)})[0].picture, clean)
     np.testing.assert_array_equal(level, own["_level"])
+
+
+def test_an_array_that_the_data_lack_is_refused_as_they_are_read():
+    config = tiny("toys/ddpm")
+    config.conditions = ConfigDict({"text": {"encoder": "tokens", "length": 4, "vocab_size": 9}})
+    with pytest.raises(ValueError, match=r"conditions\.text\.array: ring8/train has no array 'caption'"):
+        systems.load_data(config, "train")
+
+
+def test_files_that_are_damaged_are_named(asker, tmp_path):
+    np.save(tmp_path / "whole.npy", np.zeros((8, 8), int))
+    np.save(tmp_path / "objects.npy", np.array([{}], object), allow_pickle=True)
+    whole = (tmp_path / "whole.npy").read_bytes()
+    Image.fromarray(RNG.integers(0, 3, (8, 8), np.uint8), "L").save(tmp_path / "whole.png")
+    png = (tmp_path / "whole.png").read_bytes()
+    at = png.index(b"IDAT") + 9
+    files = {"cut.npy": whole[:-9], "longer.npy": whole + b"more", "text.npy": b"words", "empty.npy": b""}
+    files["flipped.png"] = png[:at] + bytes([png[at] ^ 4]) + png[at + 1 :]
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    for name in (*files, "objects.npy"):
+        with pytest.raises(ValueError, match=rf"{name} cannot be read"):
+            asker.of_user({"map": str(tmp_path / name), "image": SMALL}, 1)
 
 
 @pytest.mark.parametrize("together", [0.0, 0.25])

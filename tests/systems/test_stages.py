@@ -64,6 +64,8 @@ def test_equal_stages_are_read_once(run, tmp_path):
     given = {"workdir": str(run)}
     read = lambda name: stages.stage(given, tmp_path, name).read(tmp_path)
     assert read("clip") is read("other")
+    where_it_is = lambda: stages.stage(given, None, "teacher").read(None)
+    assert where_it_is() is where_it_is()
 
 
 def test_a_changed_copy_is_refused(run, tmp_path):
@@ -76,6 +78,25 @@ def test_a_changed_copy_is_refused(run, tmp_path):
     stages._read.clear()
     with pytest.raises(ValueError, match="variables is not what was written: its checksum is another one"):
         stages.stage(given, tmp_path, "teacher").read(tmp_path)
+
+
+def test_a_damaged_copy_is_named(run, tmp_path):
+    given = {"workdir": str(run)}
+    read = lambda: stages.stage(given, tmp_path, "teacher").read(tmp_path)
+    read()
+    about, copy = tmp_path / "stages/teacher/stage.json", tmp_path / "stages/teacher"
+    whole = about.read_text()
+    for damage in ("", whole[:40], "[1]", "{}", whole.replace("step", "steep")):
+        about.write_text(damage)
+        with pytest.raises(ValueError, match=r"stages/teacher/stage\.json .*; without .* it is copied again"):
+            read()
+    about.write_text(whole)
+    for file in (copy / "variables").rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[:-3])
+    stages._read.clear()
+    with pytest.raises(ValueError, match=r"stages/teacher/variables cannot be read: .* it is copied again"):
+        read()
 
 
 @pytest.mark.parametrize(
@@ -253,12 +274,14 @@ def test_passes_go_on_where_they_were_killed(run, tmp_path):
     broken = system._replace(passes=(first, second._replace(run=killed)))
     with pytest.raises(KeyboardInterrupt):
         draw(broken)
-    kept = np.load(shelf / "base.walk.npy")
+    (kept,) = shelf.glob("*/base.walk.npz")
+    kept = np.load(kept)["x"]
     assert kept.shape == (5, 2)
     resumed = system._replace(passes=(first._replace(run=killed), second))  # the first is not run again
     x = draw(resumed)
-    assert not shelf.exists()
+    commands.forget(shelf)
     np.testing.assert_allclose(x, draw(system), rtol=1e-4, atol=1e-4)
+    commands.forget(shelf)
     with pytest.raises(KeyboardInterrupt):
         draw(broken)
     with pytest.raises(KeyboardInterrupt):  # another seed: the first has to be run
@@ -274,6 +297,8 @@ def test_phases_are_runs_one_after_another(tmp_path):
         checkpoints.latest_step(tmp_path / "first") == 3 and checkpoints.latest_step(tmp_path / "second") == 5
     )
     assert int(train.train(config, tmp_path, progress=False).step) == 5  # nothing is left to do
+    with pytest.raises(ValueError, match=r"is several runs: name one, .*/first or .*/second"):
+        commands.load(tmp_path)
 
 
 def test_the_phase_before_is_the_teacher(tmp_path):
@@ -284,6 +309,7 @@ def test_the_phase_before_is_the_teacher(tmp_path):
     assert second.teacher.workdir == str(here) and second.steps == 4 and there == tmp_path / "b"
     for bad, message in [
         ([{"steps": 1}], "each of config.phases must be a dict with a name"),
+        ([{"name": ".."}], "each of config.phases must be a dict with a name"),
         ([{"name": "a"}, {"name": "a"}], "config.phases must have names of their own"),
         ([{"name": "a", "teacher.workdir": "previous"}], "the first of config.phases has no phase before it"),
     ]:

@@ -1,11 +1,15 @@
 """What the tests of systems share: variables, gradients and samples of a system at hand."""
 
+import atexit
+import functools
 import pathlib
+import shutil
+import tempfile
 
 import jax
 import numpy as np
 
-from diffjax import commands, samplers
+from diffjax import commands, samplers, train
 from diffjax.systems import read
 from diffjax.training.system import Variables
 
@@ -22,8 +26,9 @@ def sampler(schedule, solver, times, **options):
 
 def variables(system, key=0, **params):
     """Return the variables at initialisation, with the "network" replaced where it is given."""
-    params_, extra = system.init(jax.random.key(key), system.example, {})
-    return Variables({**params_, **params}, extra)
+    frozen = system.prepare(None)[0] if system.frozen else {}
+    params_, extra = system.init(jax.random.key(key), system.example, frozen)
+    return Variables({**params_, **params}, extra, frozen)
 
 
 def gradients(system, v, key, batch):
@@ -38,8 +43,10 @@ def sample(system, v, key, n, request=None):
 def tiny(name, **overrides):
     """Return a shipped config made small: three steps of training, few of sampling, a narrow network."""
     config = commands.config_module(CONFIGS / f"{name}.py").get_config()
-    small = {"width": 8, "depth": 1} if config.model.name == "mlp" else {}
-    config.model.update(small)
+    if "model" in config and config.model.name == "mlp":
+        config.model.update({"width": 8, "depth": 1})
+    if "teacher" in config:
+        config.teacher.workdir = str(teacher())
     if "sampler" in config:
         config.sampler.steps = 3
     config.optimizer.warmup_steps = 1
@@ -48,3 +55,13 @@ def tiny(name, **overrides):
         {"num_steps": 3, "batch_size": 8, "log_every": 1, "checkpoint_every": 3, "sample_every": 0}
     )
     return commands.overridden(config, overrides)
+
+
+@functools.cache
+def teacher():
+    """Return the folder of a tiny run on points, of a network of v, for students."""
+    folder = pathlib.Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    cosine = {"schedule.name": "vp_cosine", "objective.kind": "v", "objective.times": "uniform"}
+    train.train(tiny("toys/flow", **cosine), folder / "teacher", progress=False)
+    return folder / "teacher"

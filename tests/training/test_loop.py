@@ -139,6 +139,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, where, name, at, good
     "options, message",
     [
         ({"log_every": 0}, "log_every=0 must be at least 1"),
+        ({"seed": 2**32}, "seed must be an integer in 0..4294967295, got 4294967296"),
         ({"checkpoint_every": -1}, "checkpoint_every=-1 must be at least 1"),
         ({"ema_decay": 2.0}, r"ema decay=2.0 must be in \[0, 1\]"),
         ({"best_metric": "fid"}, "best_metric='fid' is not one of bias, grad_norm, learning_rate, loss"),

@@ -93,9 +93,11 @@ def test_no_file_is_named(tmp_path):
 @pytest.mark.parametrize("loss", [1.0, -1.0])
 def test_loss_curve_is_an_image(tmp_path, loss):
     lines = [json.dumps({"step": n, "loss": loss * n}) + "\n" for n in range(1, 5)]
-    (tmp_path / metrics.FILE).write_text("".join(lines))
-    path = metrics.plot_loss(tmp_path)
-    assert path == tmp_path / "loss.png" and path.read_bytes().startswith(b"\x89PNG")
+    run = tmp_path / "$a_$ 喵"  # no formula, and not in the font
+    run.mkdir()
+    (run / metrics.FILE).write_text("".join(lines))
+    path = metrics.plot_loss(run)
+    assert path == run / "loss.png" and path.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("name, package", [("tensorboard", "tensorboardX"), ("wandb", "wandb")])

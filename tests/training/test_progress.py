@@ -34,6 +34,11 @@ def test_a_terminal_gets_a_bar(capsys, monkeypatch):
     assert "\r" in capsys.readouterr().err
 
 
+def test_a_program_without_a_terminal_gets_none(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)  # as Python has it where it was closed
+    _advance(3)
+
+
 @pytest.mark.parametrize("shown", [True, False])
 def test_training_shows_what_it_is_told_to(tmp_path, capsys, shown):
     toy_training.run(tmp_path, 40, 100, 1, progress=shown)

@@ -121,7 +121,7 @@ def test_what_identifies_no_run_may_differ_and_is_written_down(tmp_path):
 
 
 def test_killed_while_writing_its_first_file(tmp_path):
-    (tmp_path / "config.json.tmp").write_text('{"mod')
+    (tmp_path / ".config.json.17.tmp").write_text('{"mod')
     workdir.prepare(tmp_path, CONFIG)
     assert not list(tmp_path.glob("*.tmp"))
 
@@ -129,7 +129,7 @@ def test_killed_while_writing_its_first_file(tmp_path):
 @pytest.mark.parametrize("content, message", [
     (b'{"a": ', r"is not JSON \(Expecting value: line 1"),
     (b"\x93\x00", "is not JSON"),
-    (b"[1]", "is no config"),
+    (b"[1]", r"holds no dict, but '\[1\]'"),
 ])  # fmt: skip
 def test_a_damaged_config_is_named_and_kept(tmp_path, content, message):
     (tmp_path / "config.json").write_bytes(content)
@@ -140,7 +140,8 @@ def test_a_damaged_config_is_named_and_kept(tmp_path, content, message):
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path):
-    with pytest.raises(OSError, match=r"could not write .*/none/x: No such file"):
+    (tmp_path / "none").write_text("a file")
+    with pytest.raises(OSError, match=r"could not write .*/none/x: File exists"):
         workdir.write(tmp_path / "none" / "x", "text")
 
 

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from diffjax.process.level import Array, NoiseLevel
+from diffjax.samplers.dpm import renoise
 from diffjax.samplers.solver import require_signal
 from diffjax.types import ArrayLike
 
@@ -159,5 +160,4 @@ def check(name: str, order: int, most: int, eta: float = 0.0, s_noise: float = 1
     """Raise ValueError for an order, eta or s_noise that a solver does not have."""
     if order not in range(1, most + 1):
         raise ValueError(f"{name}: order must be in 1..{most}{' with eta > 0' * (eta > 0)}, got {order!r}")
-    if not (eta >= 0 and s_noise >= 0):
-        raise ValueError(f"{name} needs eta >= 0 and s_noise >= 0, got {eta!r} and {s_noise!r}")
+    renoise.check(name, eta, s_noise)

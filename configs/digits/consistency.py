@@ -1,0 +1,31 @@
+"""Consistency model of scikit-learn's handwritten digits (8x8), distilled: one network call an image.
+
+Song et al. 2023 (arXiv:2303.01469), consistency distillation with the teacher's Heun step on N = 18 levels of
+the rho = 7 grid, target of a moving average; the metric is pseudo-Huber (Song & Dhariwal 2023,
+arXiv:2310.14189). The teacher is `configs/digits/edm.py`, from which the student begins:
+
+    python -m diffjax.train --config=configs/digits/edm.py --workdir=runs/digits_edm
+    python -m diffjax.train --config=configs/digits/consistency.py --workdir=runs/digits_consistency
+    python -m diffjax.evaluate --workdir=runs/digits_consistency --sweep_steps=1,2,4
+
+Not run at this length yet.
+"""
+
+from ml_collections import ConfigDict
+
+from diffjax.configs.digits import common
+
+
+def get_config() -> ConfigDict:
+    config = common.config("consistency")
+    config.teacher = ConfigDict({"workdir": "runs/digits_edm"})
+    config.objective = ConfigDict(
+        {
+            "levels": ConfigDict({"name": "fixed", "num_levels": 18}),
+            "target": ConfigDict({"name": "constant", "rate": 0.95}),
+            "metric": ConfigDict({"name": "pseudo_huber", "c": 0.05}),
+            "solver": "heun",
+        }
+    )
+    config.sampler = ConfigDict({"steps": 1})
+    return config

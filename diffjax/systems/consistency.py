@@ -1,0 +1,180 @@
+"""Consistency models: one network call from noise to data (Song et al. 2023), distilled or trained alone.
+
+    config.teacher = {"workdir": "runs/digits_edm"}  # or the sections schedule and model, without one
+    config.objective = {"levels": {"name": "fixed", "num_levels": 18}, "metric": "pseudo_huber"}
+    config.sampler = {"steps": 1}
+
+With a teacher the student is its system with parameters of its own, which begin as the teacher's, and its
+consistency function is the one step of DDIM to the last level: the identity there, whatever the network
+predicts. `objective.tangent = "data"` only begins as the teacher (ECT, Geng et al. 2024). Without a teacher
+the function has the scales of the paper. Samples are walked by `samplers.jump(renoise=True)`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from diffjax import checks, flow_maps, objectives, samplers
+from diffjax.objectives import consistency_steps
+from diffjax.process import prediction
+from diffjax.process.level import expand
+from diffjax.process.schedules import Schedule
+from diffjax.samplers import starts
+from diffjax.systems import networks, read
+from diffjax.systems.consistency_rules import Ends, Rule, ends_of, rule_of
+from diffjax.systems.ddpm import ddpm
+from diffjax.systems.options import number, require, section
+from diffjax.systems.stages import Stage, stage
+from diffjax.systems.students import TEACHER, asked_of, require_teacher
+from diffjax.training import ema
+from diffjax.training.system import Pass, System, Update, from_loss
+
+SECTIONS = ("data", "teacher", "schedule", "model", "conditions", "objective", "sampler")
+IDENTITY = ("data", "schedule", "model", "conditions")
+
+
+def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
+    """Build the system of a config with sections `SECTIONS`: a teacher, or a schedule and a model."""
+    require(config, "data", "objective", "sampler", "training.num_steps")
+    teacher = None
+    if config.get("teacher") is not None:
+        for name in ("schedule", "model", "conditions"):
+            if config.get(name) is not None:
+                raise ValueError(f"config.{name} must be left out: it is the teacher's")
+        teacher = stage(section(config, "teacher"), folder, TEACHER)
+        require_teacher(teacher.system, read.shape(config))
+        noise = teacher.system.schedule(None)
+    else:
+        require(config, "schedule", "model")
+        noise = read.schedule(config)
+    options = section(config, "objective", *(read.DROPS if teacher is None else ()))
+    ends = ends_of(options, noise)
+    sigma_data = number("objective.sigma_data", options.pop("sigma_data", 0.5), 1e-6)
+    rule = rule_of(options, ends, config.training.num_steps, teacher is not None)
+    if options:
+        raise ValueError(f"objective.{next(iter(options))} is not an option of a consistency model")
+    if teacher is None:
+        base = _alone(
+            config, noise, prediction.consistency_preconditioning(sigma_data, ends.sigma_min), folder
+        )
+    else:
+        base = teacher.system
+    times = np.asarray(noise.inv_sigma(_walked(config, ends)), np.float64)
+    return consistency(base, teacher, noise, ends, rule, times)
+
+
+def consistency(
+    base: System, teacher: Stage | None, schedule: Schedule, ends: Ends, rule: Rule, times: Any
+) -> System:
+    """Make the system.
+
+    Args:
+      base: the teacher's system, or one whose denoiser's x_0 is a consistency function.
+      teacher: Stage, or None.
+      schedule: any schedule.
+      ends: Ends.
+      rule: Rule.
+      times: that samples are walked along, from noise to the last level.
+
+    Returns:
+      A System without a denoiser. `extra["target"]` is the target where it has a rate of its own.
+    """
+    solver = samplers.jump(renoise=True)
+    rows = samplers.plan(schedule, solver, times)
+    end = schedule(np.float64(schedule.inv_sigma(np.float64(ends.sigma_min))))
+
+    def of_base(v, params=None):
+        """Return the variables with which the base is the student, or the target."""
+        params = v.params if params is None else params
+        return v._replace(params=params) if teacher is None else v.frozen[TEACHER]._replace(params=params)
+
+    def flow_map(v, key=None, params=None):
+        denoise = base.denoiser(of_base(v, params), key)
+        if teacher is not None:
+            return flow_maps.of_denoiser(denoise)
+        return lambda x, t, s, cond=None: expand(s.alpha, x) * denoise(x, t, cond).x0
+
+    def init(key, batch, frozen):
+        params = dict(frozen[TEACHER].params) if teacher else base.init(key, batch, {})[0]
+        return params, ({} if rule.rate is None else {"target": jax.tree.map(jnp.copy, params)})
+
+    def total(v, key, batch, step):
+        key_t, key_eps, key_network, key_asked, key_drop = jax.random.split(key, 5)
+        x0, n = batch["x"], len(batch["x"])
+        t, s, number_of_levels = rule.pairs(key_t, n, step)
+        level_t, level_s = (schedule(schedule.inv_sigma(each)) for each in (t, s))
+        extra, target = v.extra, v.params
+        if rule.rate is not None:  # first thing in a step, by the parameters that come in
+            rate = rule.rate(number_of_levels)
+            target = ema.update(v.extra["target"], jax.lax.stop_gradient(v.params), rate)
+            extra = {**v.extra, "target": target}
+        keep = None if base.request.drop is None else base.request.drop(key_drop, n)
+        asked = base.request.of_batch(of_base(v), key_asked, batch)
+        told = lambda variables: base.request.encode(variables, asked, keep)
+        taught = {}
+        if rule.solver is not None:
+            denoise = base.denoiser(v.frozen[TEACHER])
+            taught = {"teacher": denoise, "teacher_cond": told(v.frozen[TEACHER]), "solver": rule.solver}
+        below = told(of_base(v, target))
+        f_below = flow_map(v, key_network, target)  # the same dropout in both
+        losses, _ = objectives.consistency(
+            flow_map(v, key_network), lambda x, t, s, cond=None: f_below(x, t, s, below), x0,
+            jax.random.normal(key_eps, x0.shape, x0.dtype), level_t, level_s, end,
+            told(of_base(v)), metric=rule.metric, weight=rule.weight(level_t, level_s), **taught,
+        )  # fmt: skip
+        return losses.mean(), (extra, {"levels": jnp.asarray(number_of_levels, jnp.float32)})
+
+    def walk(v, keys, asked, made):
+        del made
+        x = starts.start_of(keys, schedule, (len(keys), *base.example["x"].shape[1:]), times)
+        return samplers.walk(keys, flow_map(v), solver, rows, x, cond=base.request.encode(of_base(v), asked))
+
+    def prepare(folder, source=None):
+        frozen, source = base.prepare(None if teacher else folder, source)
+        return ({TEACHER: teacher.read(folder)} if teacher else frozen), source
+
+    return System(
+        example=base.example,
+        init=init,
+        updates=(Update("network", base.serves, from_loss(total, base.serves), rowwise=rule.rate is None),),
+        serves=base.serves,
+        frozen={TEACHER: teacher.shapes()} if teacher else base.frozen,
+        prepare=prepare,
+        request=asked_of(base.request, of_base),
+        passes=(Pass("jump", walk, {"network": len(times) - 1}),),
+        gives=base.gives,
+        schedule=lambda v: schedule,
+        flow_map=flow_map,
+        stages={TEACHER: teacher} if teacher else {},
+    )
+
+
+def _alone(config, noise, scales, folder):
+    """Return the system whose denoiser's x_0 is the consistency function of a network of its own."""
+    module = read.network(config)
+    networks.require_params_alone(module, *networks.inputs(read.shape(config), module))
+    ddim = ConfigDict({"sampler": {"solver": "ddim", "steps": 2, "grid": "karras"}})
+    return ddpm(
+        module, noise, read.sampler(ddim, noise), shape=read.shape(config), gives=read.gives(config),
+        reading=prediction.reading_of(scales), requests=read.request(config, module, folder),
+    )  # fmt: skip
+
+
+def _walked(config: ConfigDict, ends: Ends) -> np.ndarray:
+    """Return the levels of `sampler.steps`, from noise to the last, or those of `sampler.levels` and it."""
+    options = section(config, "sampler")
+    unknown = [name for name in options if name not in ("steps", "levels")]
+    if unknown:
+        raise ValueError(f"sampler.{unknown[0]} is not an option of a consistency model: steps, or levels")
+    if options.get("levels") is not None:
+        levels = [
+            number("sampler.levels", each, ends.sigma_min, ends.sigma_max) for each in options["levels"]
+        ]
+        return np.array([*levels, ends.sigma_min])
+    require(config, "sampler.steps")
+    steps = checks.count("sampler.steps", options["steps"])
+    return np.asarray(consistency_steps.discrete_consistency_grid(steps + 1, **ends._asdict()))[::-1]

@@ -1,0 +1,116 @@
+"""Consistency models as systems: their ends, their targets, and every rule that a config may name."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from systems import tools
+from systems.tools import tiny
+
+from diffjax import commands, systems
+from diffjax.training import ema
+
+X = jax.random.normal(jax.random.key(5), (8, 2))
+
+
+def _config(**objective):
+    return commands.overridden(tiny("toys/consistency"), {"objective": objective})
+
+
+def _alone(**objective):
+    """Return a config without a teacher."""
+    config, edm = _config(sigma_data=0.7, **objective), tiny("toys/edm")
+    config.teacher, config.schedule, config.model = None, edm.schedule, edm.model
+    return config
+
+
+@pytest.mark.parametrize("make", [_config, _alone], ids=["distilled", "alone"])
+def test_the_map_is_the_identity_at_the_last_level(make):
+    system = systems.build(make())
+    v = tools.variables(system)
+    schedule = system.schedule(v)
+    f = jax.jit(lambda x, t: system.flow_map(v)(x, schedule(t), schedule(0.002)))
+    np.testing.assert_allclose(f(X, 0.002), X, rtol=1e-5)
+    assert np.abs(f(X, 1.0) - X).max() > 0.1 and system.denoiser is None
+
+
+def test_the_target_moves_first_by_the_parameters_that_come_in():
+    system = systems.build(_alone(levels="progressive", target={"name": "adaptive", "mu0": 0.9}))
+    v = tools.variables(system)
+    moved = v._replace(params=jax.tree.map(lambda p: p + 0.1, v.params))
+    _, extra, metrics = tools.gradients(system, moved, jax.random.key(1), {"x": X})
+    expected = ema.update(v.extra["target"], moved.params, 0.9**2)  # N = 2 at first
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), extra["target"], expected)
+    assert metrics["levels"] == 2 and set(system.serves) == {"network"}
+
+
+def test_a_model_may_begin_as_a_teacher_and_learn_from_the_data():
+    """ECT: the first stage's s is the last level for small t, where the target is the data themselves."""
+    how = {"levels": {"name": "closing", "doubled_every": 1}, "pairs": "log_normal", "tangent": "data"}
+    system = systems.build(_config(metric="pseudo_huber", weighting="inverse_gap", **how))
+    v = tools.variables(system)
+    assert v.extra == {} and system.stages.keys() == {"teacher"}
+    jax.tree.map(np.testing.assert_array_equal, v.params, dict(v.frozen["teacher"].params))
+    _, _, metrics = tools.gradients(system, v, jax.random.key(1), {"x": X})
+    assert np.isfinite(metrics["loss"]) and metrics["levels"] == 2
+
+
+def test_walks_go_by_the_number_of_steps_or_the_levels_that_are_named():
+    for sampler, calls in (({"steps": 1}, 1), ({"steps": 4}, 4), ({"levels": (80.0, 0.8)}, 2)):
+        config = _config()
+        config.sampler = ConfigDict(sampler)
+        assert systems.build(config).passes[0].calls == {"network": calls}
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        {"levels": {"name": "doubling", "s0": 4, "s1": 32}, "pairs": {"name": "log_normal", "std": 1.5}},
+        {"target": {"name": "constant", "rate": 0.9}, "metric": "l1", "weighting": "edm", "solver": "euler"},
+        {"levels": {"name": "fixed", "num_levels": 40}, "weighting": "snr_plus_one"},
+    ],
+)
+def test_every_rule_is_one_program(objective):
+    system = systems.build(_config(**objective))
+    v = tools.variables(system)
+    found = jax.eval_shape(system.updates[0].gradients, v, jax.random.key(0), {"x": X}, jnp.int32(0))
+    assert jax.tree.structure(found[1]) == jax.tree.structure(v.extra)
+    assert system.updates[0].rowwise == ("target" not in objective)
+
+
+def test_what_is_no_consistency_model_is_refused():
+    for make, how, message in (
+        (_config, {"levels": "fixd"}, "objective.levels must be one of"),
+        (_config, {"levels": {"name": "fixed", "levels": 3}}, r"objective\.levels\.levels is not an option"),
+        (_config, {"levels": "closing"}, "draws its levels by objective.pairs='log_normal'"),
+        (_config, {"pairs": {"name": "uniform", "std": 1.0}}, r"objective\.pairs\.std is not an option of"),
+        (_config, {"target": "moving"}, "objective.target must be one of stopped, constant, adaptive"),
+        (_config, {"target": {"name": "constant", "rate": 2.0}}, r"objective\.target\.rate must be a number"),
+        (_config, {"metric": "lpips"}, "objective.metric must be one of l1, l2, pseudo_huber"),
+        (_config, {"weighting": "heavy"}, "objective.weighting must be one of"),
+        (_config, {"tangent": "data", "solver": "heun"}, "objective.solver is of a teacher's step"),
+        (
+            _config,
+            {"sigma_min": 1.0, "sigma_max": 0.5},
+            "objective.sigma_min and objective.sigma_max must lie",
+        ),
+        (_config, {"label_dropout": 0.1}, r"objective\.label_dropout is not an option"),
+        (_alone, {"tangent": "teacher"}, "objective.tangent='teacher' needs config.teacher"),
+        (_alone, {"kind": "v"}, r"objective\.kind is not an option"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            systems.build(make(**how))
+    for sampler, message in (
+        ({"steps": 0}, "sampler.steps must be a positive integer, got 0"),
+        ({"steps": 1, "solver": "ddim"}, "sampler.solver is not an option of a consistency model"),
+        ({"levels": (90.0,)}, "sampler.levels must be a number"),
+    ):
+        config = _config()
+        config.sampler = ConfigDict(sampler)
+        with pytest.raises(ValueError, match=message):
+            systems.build(config)
+    both = _config()
+    both.model = ConfigDict({"name": "mlp"})
+    with pytest.raises(ValueError, match=r"config\.model must be left out: it is the teacher's"):
+        systems.build(both)
