@@ -26,8 +26,10 @@ from diffjax.systems.requests import LABEL, Asked, classes
 
 def _classes(about: About, *, array: str, num_classes: int, names: Sequence[str] | None = None) -> Asked:
     """Make a class of another kind than the label, e.g. a style, or a text of one word where it has names."""
-    checks.count("num_classes", num_classes)
-    features, names = about.vector_features(), None if names is None else tuple(names)
+    num_classes, features = checks.count("num_classes", num_classes), about.vector_features()
+    if not isinstance(array, str):
+        raise ValueError(f"array must be the name of an array of the data, got {array!r}")
+    names = None if names is None else tuple(names)
     return classes(num_classes, features, about.null, names, name=about.name, array=array)
 
 
