@@ -17,6 +17,7 @@ from diffjax.systems import ddpm as ddpm
 from diffjax.systems import distill as distill
 from diffjax.systems import ebm as ebm
 from diffjax.systems import guided as guided
+from diffjax.systems import mean_flow as mean_flow
 from diffjax.systems import ncsn as ncsn
 from diffjax.systems import noise_aware as noise_aware
 from diffjax.systems import normalizing_flow as normalizing_flow
@@ -45,6 +46,7 @@ _SYSTEMS = {
     "noise_aware": noise_aware,
     "distill": distill,
     "consistency": consistency,
+    "mean_flow": mean_flow,
 }
 
 
