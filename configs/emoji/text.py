@@ -17,8 +17,8 @@ is trained with the network, instead:
 The judge is the CLIP of `configs/emoji/clip.py`, which is trained first: `evaluate` says how often it tells a
 picture's caption from among others. The pictures are those of one vendor, 1,433 to train on.
 
-Not run at this length. Obtained after 401 of its 5,000 steps, about 3 minutes of two quiet cores (Intel Xeon),
-with 15 DDIM steps, R@1 and R@10 among 120 captions, in %, by a CLIP of 223 steps:
+Not run at this length. Obtained after 401 steps of a run of 2,500 (Intel Xeon, some 3 minutes of processor
+time over two cores), with 15 DDIM steps, R@1 and R@10 among 120 captions, in %, by a CLIP of 223 steps:
 
                                    held-out captions             captions of training
     real pictures                  21.7 +- 3.8    59.2 +- 4.5    53.3 +- 4.6    89.2 +- 2.8

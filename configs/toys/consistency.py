@@ -29,5 +29,5 @@ def get_config(name: str = "ring8") -> ConfigDict:
         }
     )
     config.sampler = ConfigDict({"steps": 1})
-    config.training.sample_every = 1000
+    config.training.update({"num_steps": 2000, "sample_every": 1000})
     return config

@@ -26,6 +26,6 @@ def get_config(name: str = "ring8") -> ConfigDict:
     config.objective = ConfigDict({"steps": 64, "grid": "uniform", "weighting": "truncated_snr"})
     config.sampler = ConfigDict({"solver": "ddim", "steps": 64, "grid": "uniform"})
     config.optimizer.update({"learning_rate": 1e-3, "schedule": "linear", "warmup_steps": 0})
-    config.training.update({"num_steps": 2000, "sample_every": 2000})
+    config.training.update({"num_steps": 500, "sample_every": 0, "checkpoint_every": 500})
     config.phases = shared.halving(64)
     return config

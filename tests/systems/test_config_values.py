@@ -71,7 +71,8 @@ def refused(tmp_path_factory):
         try:
             phases.of(changed, folder)
             train._check(changed)
-            train._Run(changed, folder, systems.load_data(changed, "train"))
+            run = train._Run(changed, folder, systems.load_data(changed, "train"))
+            run.system.prepare(None, run.source)
             told[name, path, repr(wrong)] = None
         except ValueError as error:
             told[name, path, repr(wrong)] = str(error)
