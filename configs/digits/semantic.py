@@ -28,6 +28,6 @@ def get_config() -> ConfigDict:
     config.denoiser = ConfigDict({"workdir": "runs/digits_unconditional"})
     config.encoder = ConfigDict({"workdir": "runs/digits_noise_aware"})
     config.sampler = ConfigDict({"solver": "ddim", "steps": 50, "grid": "uniform", "threshold": "static"})
-    config.sampler.guides = ConfigDict({"text": 60.0, "image": 60.0, "layout": 100.0, "style": 1000.0})
+    config.sampler.guides = ConfigDict({"text": 60.0, "image": 60.0, "layout": 100.0, "style": 100.0})
     config.evaluation = ConfigDict({"num_samples": 500, "batch_size": 250})
     return config
