@@ -8,10 +8,10 @@ three levels (Sonderby et al. 2016, arXiv:1602.02282): `--config=configs/digits/
     python -m diffjax.train --config=configs/digits/vae.py --workdir=runs/digits_vae
     python -m diffjax.evaluate --workdir=runs/digits_vae --bound_images=360
 
-Two minutes of training and evaluation on two busy cores (Intel Xeon). Obtained: 3.72 +- 0.03 bits/dim of the
-360 held-out images by the bound, 3.60 +- 0.03 by that of 64 draws; 1,437 samples, of one network call each, are
-at 6.0 times the floor of the Frechet distance (held-out images: 0.5), with precision 0.55. The ladder: 3.97 and
-3.80 bits/dim, 2.5 times the floor, precision 0.74.
+Two minutes of training and evaluation on two busy cores (Intel Xeon). Obtained: 3.72 +- 0.03 bits/dim of 360
+held-out images by the bound, 3.60 +- 0.03 by that of 64 draws; 1,437 samples, of one network call each, are
+at 6.0 times the floor of the Frechet distance (held-out images: 0.5), with precision 0.55. The ladder: 3.97
+and 3.80 bits/dim, 2.5 times the floor, precision 0.74.
 """
 
 from ml_collections import ConfigDict

@@ -22,6 +22,7 @@ from diffjax.systems import ncsn as ncsn
 from diffjax.systems import noise_aware as noise_aware
 from diffjax.systems import normalizing_flow as normalizing_flow
 from diffjax.systems import read as read
+from diffjax.systems import semantic as semantic
 from diffjax.systems import vae as vae
 from diffjax.systems import vdm as vdm
 from diffjax.systems.options import nearest as nearest
@@ -40,6 +41,7 @@ _SYSTEMS = {
     "normalizing_flow": normalizing_flow,
     "classifier": classifier,
     "guided": guided,
+    "semantic": semantic,
     "clip": clip,
     "noise_aware": noise_aware,
     "distill": distill,

@@ -8,7 +8,7 @@ asks it, and the clean one's texts:
 
     system, variables, _ = commands.load("runs/digits_noise_aware")
     features = system.features(variables)
-    seven = features["text"](system.request.of_user({"digit": [7]}, 1))
+    seven = features["text"](system.request.of_user({"text": ["seven"]}, 1))
     text = guidance.resembles_text(features["image"], seven)
     image = guidance.resembles_image(features["image"], reference, key=key)
     style = guidance.resembles_style(features["maps"], reference, key=key)
