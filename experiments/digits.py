@@ -74,11 +74,11 @@ def samples(
     own = read.sampler(config, noise)
     solver = own.solver if solver is None else solver
     rows = samplers.plan(noise, solver, own.times if times is None else times)
-    x = _walk(_Arm(config), solver, transform)(variables, rows, jax.random.key(1000 + seed), num)
+    x = _walk(Arm(config), solver, transform)(variables, rows, jax.random.key(1000 + seed), num)
     return to_uint8(np.asarray(x))
 
 
-class _Arm:
+class Arm:
     """A config as a key of a cache: two with the same network, schedule and kind share their programs."""
 
     def __init__(self, config):

@@ -18,6 +18,8 @@ from diffjax.configs.digits import common
 def get_config() -> ConfigDict:
     config = common.config("clip")
     config.model = common.tower()
-    config.conditions = ConfigDict({"digit": {"encoder": "classes", "array": "label", "num_classes": 10}})
+    names = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+    text = {"encoder": "classes", "array": "label", "num_classes": 10, "names": names}
+    config.conditions = ConfigDict({"text": text})
     config.training.num_steps = 500
     return config

@@ -106,7 +106,7 @@ def fit(
     state = weights, optimizer.init(weights)
     data = images, variables
     weights, _ = in_memory.train(step, state, data, num_steps, chunk=None, progress=progress)
-    return Dequantisation("variational", weights, partial(_draw, module))
+    return Dequantisation("variational", weights, partial(draw, module))
 
 
 DEQUANTISATIONS = {"uniform": lambda *model, **options: UNIFORM, "variational": fit}
@@ -125,7 +125,8 @@ def model_of(system: System) -> tuple[Callable[..., Any], Callable[..., Any]]:
     return system.denoiser, system.schedule
 
 
-def _draw(module, weights, key, codes):
+def draw(module: ConvDequantiser, weights: Any, key: jax.Array, codes: jax.Array) -> tuple[Any, Any]:
+    """Return x `[B, H, W, C]` within `ENDS` and log q `[B]`, of a network's law of codes 0..255."""
     mean, log_scale = module.apply(weights, to_model(codes))
     return dequantisation.logit_logistic(key, codes, mean, log_scale, **ENDS)
 
@@ -139,7 +140,7 @@ def _bound(system, schedule, module):
     def bits(weights, variables, key, batch):
         codes, seen = batch["x"], batch | {"x": to_model(batch["x"])}
         key_q, key_t, key_eps, key_0 = jax.random.split(key, 4)
-        x, log_q = _draw(module, weights, key_q, codes)
+        x, log_q = draw(module, weights, key_q, codes)
         eps, eps_0 = (jax.random.normal(k, x.shape, x.dtype) for k in (key_eps, key_0))
         u = evenly(jax.random.uniform(key_t), len(x))
         level = schedule(schedule.inv_log_snr(first.log_snr + reach * u))

@@ -18,6 +18,8 @@ from diffjax.objectives.denoising import draw as draw
 from diffjax.objectives.denoising import perturbed_input as perturbed_input
 from diffjax.objectives.info_nce import info_nce as info_nce
 from diffjax.objectives.info_nce import same_rows as same_rows
+from diffjax.objectives.mean_flow import mean_flow as mean_flow
+from diffjax.objectives.mean_flow import two_times as two_times
 from diffjax.objectives.preconditioned import preconditioned as preconditioned
 from diffjax.objectives.progressive_distillation import progressive_distillation as progressive_distillation
 from diffjax.objectives.progressive_distillation import two_ddim_steps as two_ddim_steps

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.scipy import special
 
 from diffjax.border import checked
-from diffjax.process import checks
+from diffjax.process import checks, logistic
 from diffjax.process.level import expand
 from diffjax.types import Array, ArrayLike, Float, Key, Num
 
@@ -70,10 +70,8 @@ def _tanh_logit(z):
 
 
 def _tanh_between(z0, z1):
-    # sigmoid(a) - sigmoid(b) = (e^(a-b) - 1) sigmoid(b) sigmoid(-a): no difference of two numbers near 1
     gap = _TANH_SLOPE * (z1 - z0) * (1 + _TANH_CUBIC * (z0**2 + z0 * z1 + z1**2))
-    outside = jax.nn.log_sigmoid(_tanh_logit(z0)) + jax.nn.log_sigmoid(-_tanh_logit(z1))
-    return gap + jnp.log(-jnp.expm1(-gap)) + outside
+    return logistic.log_mass(_tanh_logit(z0), _tanh_logit(z1), gap)
 
 
 def _exact_between(z0, z1):

@@ -17,9 +17,13 @@ from diffjax.systems import ddpm as ddpm
 from diffjax.systems import distill as distill
 from diffjax.systems import ebm as ebm
 from diffjax.systems import guided as guided
+from diffjax.systems import mean_flow as mean_flow
 from diffjax.systems import ncsn as ncsn
 from diffjax.systems import noise_aware as noise_aware
+from diffjax.systems import normalizing_flow as normalizing_flow
 from diffjax.systems import read as read
+from diffjax.systems import semantic as semantic
+from diffjax.systems import vae as vae
 from diffjax.systems import vdm as vdm
 from diffjax.systems.options import nearest as nearest
 from diffjax.systems.options import pick, require
@@ -33,12 +37,16 @@ _SYSTEMS = {
     "ncsn": ncsn,
     "ebm": ebm,
     "vdm": vdm,
+    "vae": vae,
+    "normalizing_flow": normalizing_flow,
     "classifier": classifier,
     "guided": guided,
+    "semantic": semantic,
     "clip": clip,
     "noise_aware": noise_aware,
     "distill": distill,
     "consistency": consistency,
+    "mean_flow": mean_flow,
 }
 
 

@@ -83,7 +83,7 @@ def clip(module: nn.Module, texts: requests.Requests, *, shape: tuple[int, ...])
         network, state = networks.training(module, v, key_network)
         image = network(batch["x"], _clean(batch["x"]), None)
         loss, metrics = towers.contrast(v.params, image, of_text(v, request), request)
-        return loss, ({**v.extra, **state()}, metrics)
+        return loss.mean(), ({**v.extra, **state()}, metrics)
 
     def features(v):
         network = networks.evaluating(module, v)

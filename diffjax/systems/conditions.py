@@ -10,7 +10,7 @@ part is, and `drop` how often training hides it; the other options are those of 
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,13 @@ from diffjax.systems.about import About
 from diffjax.systems.requests import LABEL, Asked, classes
 
 
-def _classes(about: About, *, array: str, num_classes: int) -> Asked:
-    """Make a class of another kind than the label, e.g. a style."""
-    checks.count("num_classes", num_classes)
-    return classes(num_classes, about.vector_features(), about.null, name=about.name, array=array)
+def _classes(about: About, *, array: str, num_classes: int, names: Sequence[str] | None = None) -> Asked:
+    """Make a class of another kind than the label, e.g. a style, or a text of one word where it has names."""
+    num_classes, features = checks.count("num_classes", num_classes), about.vector_features()
+    if not isinstance(array, str):
+        raise ValueError(f"array must be the name of an array of the data, got {array!r}")
+    names = None if names is None else tuple(names)
+    return classes(num_classes, features, about.null, names, name=about.name, array=array)
 
 
 ENCODERS = {

@@ -45,7 +45,7 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     if not isinstance(of_x0, bool):
         raise ValueError(f"sampler.classifier_of_x0 must be True or False, got {of_x0!r}")
     pick("sampler.classifier_shift", shift, dict.fromkeys(_SHIFTS))
-    noise = _common_schedule(stages)
+    noise = common_schedule(stages)
     read.require_unguided(config, "edit")
     sampler = read.sampler(ConfigDict({"sampler": own}), noise)
     if sampler.guidance_weight:
@@ -169,15 +169,15 @@ def _require_parts(own, guide):
         raise ValueError(f"config.classifier is of examples {shapes[1]}, and config.denoiser of {shapes[0]}")
 
 
-def _common_schedule(stages):
-    """Return the schedule of both stages; refuse two."""
+def common_schedule(stages: Mapping[str, Stage]) -> Schedule:
+    """Return the schedule of a denoiser and of what guides it; refuse two."""
     for name, each in stages.items():
         if each.system.schedule is None or "schedule" in each.system.serves:
             raise ValueError(f"config.{name} must be a run with a noise schedule that is not trained")
-    one, other = (each.system.schedule(None) for each in stages.values())
+    (name, one), (guide, other) = ((name, each.system.schedule(None)) for name, each in stages.items())
     ends = [(each.num_steps, each.t_min, each.t_max) for each in (one, other)]
     if ends[0] != ends[1] or not _same_levels(one, other):
-        raise ValueError("config.classifier must be trained on the noise schedule of config.denoiser")
+        raise ValueError(f"config.{guide} must be trained on the noise schedule of config.{name}")
     return one
 
 

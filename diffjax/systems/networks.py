@@ -111,7 +111,9 @@ def inputs(shape: tuple[int, ...], module=None) -> tuple[Any, ...]:
         tokens=floats(1, 1, width) if width else None,
         map=floats(1, *shape[:-1], channels) if channels else None,
     )
-    return floats(1, *shape), floats(1), cond if jax.tree.leaves(cond) else None
+    times = getattr(module, "times", 1)
+    t = floats(1) if times == 1 else floats(1, times)
+    return floats(1, *shape), t, cond if jax.tree.leaves(cond) else None
 
 
 def zeros(shapes: Any) -> Any:

@@ -8,7 +8,7 @@ asks it, and the clean one's texts:
 
     system, variables, _ = commands.load("runs/digits_noise_aware")
     features = system.features(variables)
-    seven = features["text"](system.request.of_user({"digit": [7]}, 1))
+    seven = features["text"](system.request.of_user({"text": ["seven"]}, 1))
     text = guidance.resembles_text(features["image"], seven)
     image = guidance.resembles_image(features["image"], reference, key=key)
     style = guidance.resembles_style(features["maps"], reference, key=key)
@@ -116,13 +116,16 @@ def noise_aware(
         del step
         key_t, key_eps, key_network = jax.random.split(key, 3)
         x0 = batch["x"]
-        t, _ = times.draw(key_t, v.extra.get("times", ()), len(x0))
+        t, weights = times.draw(key_t, v.extra.get("times", ()), len(x0))
         level = schedule(t)
         network, state = networks.training(module, v, key_network)
         seen = network(*ask(level, noised(x0, key_eps, level)), None)
         wanted = jax.lax.stop_gradient(target(v)(x0))
         loss, metrics = towers.contrast(v.params, seen, wanted, {"x": x0})
-        return loss, ({**v.extra, **state()}, metrics)
+        extra = {**v.extra, **state()}
+        if "times" in extra:
+            extra["times"] = times.update(extra["times"], t, jax.lax.stop_gradient(loss))
+        return (weights * loss).mean(), (extra, metrics)
 
     def features(v):
         network = networks.evaluating(module, v)

@@ -311,7 +311,7 @@ def resampled(sampler: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[st
     """Return the section of a sampler with changes; another solver begins without the options of the old."""
     if changes.get("solver", sampler.get("solver")) != sampler.get("solver"):
         shared = ("steps", "grid", "guidance_weight", "threshold", "edit", *null_guidance.FIELDS)
-        shared += ("classifier_scale", "classifier_of_x0", "classifier_shift")
+        shared += ("classifier_scale", "classifier_of_x0", "classifier_shift", "guides")
         sampler = {key: value for key, value in sampler.items() if key in shared}
     return {**sampler, **changes}
 

@@ -70,6 +70,8 @@ def stage(given: Mapping[str, Any], folder: str | Path | None, name: str) -> Sta
     copy = copy if copy is not None and (copy / _ABOUT).is_file() else None
     if "pretrained" in given:
         return _published(given, copy, name)
+    if not isinstance(given["workdir"], str | Path):
+        raise ValueError(f"config.{name}.workdir must be the folder of a run, got {given['workdir']!r}")
     origin = workdir.local(given["workdir"])
     home = origin if copy is None else copy
     config = _with(

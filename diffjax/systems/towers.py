@@ -60,7 +60,7 @@ def start() -> dict[str, Any]:
 def contrast(
     params: Mapping[str, Any], a: jax.Array, b: jax.Array, same: Mapping[str, jax.Array]
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Return the mean loss `objectives.info_nce` of pairs at the learned scale, and metrics.
+    """Return the loss `objectives.info_nce` of pairs at the learned scale, `[B]`, and metrics.
 
     The scale is at most 100 for numerical stability (Radford et al. 2021, section 2.4): beyond, its value is
     clamped and its gradient is not, so that it can come back.
@@ -75,7 +75,7 @@ def contrast(
     a, b = unit_of_each(a), unit_of_each(b)
     loss, aux = objectives.info_nce(a, b, scale, objectives.same_rows(*same.values()))
     metrics = {"accuracy": aux["hit"].mean(), "cosine": (a * b).sum(-1).mean(), "scale": scale}
-    return loss.mean(), metrics
+    return loss, metrics
 
 
 def held_back(gradients: Callable) -> Callable:

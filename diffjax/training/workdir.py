@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import json
+import os
 import platform
 import shlex
 import subprocess
@@ -62,8 +63,10 @@ def local(workdir: str | Path) -> Path:
     """Return the folder of a run as a path of this machine; "~" is the home folder.
 
     Raises:
-      ValueError: for an address such as gs://bucket/run.
+      ValueError: for an address such as gs://bucket/run, or what is no path.
     """
+    if not isinstance(workdir, str | os.PathLike):
+        raise ValueError(f"workdir must be a folder, got {workdir!r}")
     if "://" in str(workdir) or str(workdir).startswith("gs:"):
         raise ValueError(f"workdir must be a folder of this machine, got {str(workdir)!r}: mount the bucket")
     try:

@@ -86,7 +86,7 @@ def test_the_objective_of_the_fit_is_the_bound_that_it_lowers():
 
     @thorough
     def exact_bits(key):
-        x, log_q = dequantiser._draw(module, weights, key, HELD_OUT)
+        x, log_q = dequantiser.draw(module, weights, key, HELD_OUT)
         log_p = MIXTURE.log_prob(x.reshape(-1, 1)).reshape(-1, 4).sum(1)
         return dequantisation.bits_per_dim(log_p, 4, log_q, **dequantiser.ENDS).mean()
 

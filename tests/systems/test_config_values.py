@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 from ml_collections import ConfigDict
+from systems import tools
 
 from diffjax import systems, train
-from diffjax.commands import entry
+from diffjax.commands import entry, phases
 
 NAN = float("nan")
 FINE = [("model.frequencies", [1, 2])]  # a list of octaves
@@ -51,6 +52,8 @@ def _each():
         if file.stem in ("__init__", "common"):
             continue
         config = entry.config_module(file).get_config()
+        if "teacher" in config:
+            config.teacher.workdir = str(tools.teacher())
         for path, value in _leaves(config):
             if path not in seen:
                 seen.add(path)
@@ -66,8 +69,10 @@ def refused(tmp_path_factory):
         if "num_examples" in changed.data and path != "data.num_examples":
             changed.data.num_examples = 40
         try:
+            phases.of(changed, folder)
             train._check(changed)
-            train._Run(changed, folder, systems.load_data(changed, "train"))
+            run = train._Run(changed, folder, systems.load_data(changed, "train"))
+            run.system.prepare(None, run.source)
             told[name, path, repr(wrong)] = None
         except ValueError as error:
             told[name, path, repr(wrong)] = str(error)

@@ -47,7 +47,7 @@ def tiny(name, **overrides):
         config.model.update({"width": 8, "depth": 1})
     if "teacher" in config:
         config.teacher.workdir = str(teacher())
-    if "sampler" in config:
+    if "steps" in config.get("sampler", {}):
         config.sampler.steps = 3
     config.optimizer.warmup_steps = 1
     config.data.num_examples = 64

@@ -1,0 +1,141 @@
+"""What a decoder says of x: the likelihoods p(x | z) of a model with latent variables, by name."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from diffjax import checks
+from diffjax.border import checked
+from diffjax.process import gaussian as normal
+from diffjax.process import logistic
+from diffjax.process.gaussian import Gaussian
+from diffjax.types import Array
+
+_WIDEST = 3.0  # log scale of pixels in [-1, 1]
+
+
+class Observed(NamedTuple):
+    """A likelihood, as functions of the network's numbers `[..., outputs]` for each element of x `[...]`.
+
+    Attributes:
+      outputs: how many numbers an element takes.
+      log_prob: (numbers, target) -> nats `[...]`.
+      mean: numbers -> the mean of x `[...]`.
+      sample: (key, numbers) -> x `[...]`.
+      target: (key, x) -> what is observed of x: x itself, or pixels turned black and white by chance.
+      counts: whether `log_prob` is of a probability, so that images have a code length; else of a density.
+      pixels: whether x must lie in [-1, 1].
+    """
+
+    outputs: int
+    log_prob: Callable[[Array, Array], Array]
+    mean: Callable[[Array], Array]
+    sample: Callable[[Array, Array], Array]
+    target: Callable[[Array, Array], Array] = lambda key, x: x
+    counts: bool = False
+    pixels: bool = False
+
+
+@checked
+def gaussian(std: float | None = None) -> Observed:
+    """Return N(mean, std^2), with its standard deviation given, or said by the network for each element.
+
+    Args:
+      std: positive; None for a learned one.
+
+    Raises:
+      ValueError: for another number.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from diffjax.likelihoods import observed
+      >>> round(float(observed.gaussian(std=1.0).log_prob(jnp.zeros((1, 1)), jnp.zeros(1))[0]), 4)
+      -0.9189
+    """
+    if std is not None:
+        checks.positive("std", std)
+
+    def of(numbers):
+        log_variance = 2 * math.log(std) if std is not None else numbers[..., 1]
+        return Gaussian(numbers[..., 0], log_variance)
+
+    return Observed(
+        1 if std is not None else 2,
+        lambda numbers, x: normal.log_prob(of(numbers), x),
+        lambda numbers: numbers[..., 0],
+        lambda key, numbers: normal.sample(key, of(numbers)),
+    )
+
+
+@checked
+def bernoulli() -> Observed:
+    """Return black and white pixels with the probability that the network says.
+
+    A grey pixel is observed as white by chance, afresh each time (dynamic binarisation: Salakhutdinov &
+    Murray 2008), with probability (x + 1) / 2: what is bounded is the probability of those pictures.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from diffjax.likelihoods import observed
+      >>> round(float(observed.bernoulli().log_prob(jnp.zeros((1, 1)), jnp.ones(1))[0]), 4)  # log 1/2
+      -0.6931
+    """
+
+    def sample(key, numbers):
+        return 2.0 * jax.random.bernoulli(key, jax.nn.sigmoid(numbers[..., 0])).astype(numbers.dtype) - 1
+
+    return Observed(
+        1,
+        lambda numbers, x: jax.nn.log_sigmoid(numbers[..., 0] * x),
+        lambda numbers: jnp.tanh(numbers[..., 0] / 2),
+        sample,
+        lambda key, x: 2.0 * jax.random.bernoulli(key, (x + 1) / 2).astype(x.dtype) - 1,
+        counts=True,
+        pixels=True,
+    )
+
+
+@checked
+def discretized_logistic(log_scale_min: float = -7.0) -> Observed:
+    """Return 8-bit pixels under a logistic integrated over bins, see `logistic.discretized_log_prob`.
+
+    The network says its mean and the logarithm of its scale, which starts at 1/8.
+
+    Args:
+      log_scale_min: below 3; a sharper logistic is not told apart from this one. At -7 (PixelCNN++) all of it
+        is in one of the 256 bins: of few training images a network learns each pixel's value by heart, and is
+        as sure of held-out ones.
+
+    Raises:
+      ValueError: for another number.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from diffjax.likelihoods import observed
+      >>> bins = jnp.arange(256) / 127.5 - 1
+      >>> law = observed.discretized_logistic()
+      >>> round(float(jnp.exp(law.log_prob(jnp.zeros((256, 2)), bins)).sum()), 4)
+      1.0
+    """
+    if log_scale_min >= _WIDEST:
+        raise ValueError(f"log_scale_min must be below {_WIDEST:g}, got {log_scale_min}")
+    log_scale = lambda numbers: jnp.clip(numbers[..., 1] - math.log(8.0), log_scale_min, _WIDEST)
+
+    def sample(key, numbers):
+        x = numbers[..., 0] + jnp.exp(log_scale(numbers)) * jax.random.logistic(key, numbers.shape[:-1])
+        return jnp.clip(jnp.round((x + 1) * 127.5), 0, 255) / 127.5 - 1
+
+    return Observed(
+        2,
+        lambda numbers, x: logistic.discretized_log_prob(numbers[..., 0], log_scale(numbers), x),
+        lambda numbers: jnp.clip(numbers[..., 0], -1, 1),
+        sample,
+        counts=True,
+        pixels=True,
+    )
+
+
+LIKELIHOODS = {each.__name__: each for each in (gaussian, bernoulli, discretized_logistic)}

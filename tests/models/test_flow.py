@@ -1,0 +1,109 @@
+"""A flow is invertible, and its log-determinant is that of its Jacobian (float64, brute force)."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+from diffjax.models import bijections
+from diffjax.models.flow import Flow
+
+FLOWS = {
+    "affine": Flow((3,), 3, coupling="affine", features=8),
+    "mixture": Flow((3,), 2, coupling="mixture", features=8, components=3),
+    "spline": Flow((2,), 2, coupling="spline", features=8, components=5),
+    "one number": Flow((1,), 2, coupling="spline", features=8, components=5),
+    "images": Flow((4, 8, 1), 2, 2, "mixture", 8, components=2, attention=True, ends=(-1.1, 1.1)),
+}
+
+
+def _made(name):
+    """A flow whose parameters are moved from their start, and x within its ends."""
+    module, key = FLOWS[name], jax.random.key(0)
+    x = jax.random.uniform(key, (6, *module.shape), minval=-1.0, maxval=1.0)
+    params = module.init(key, x)
+    move = lambda p: p + 0.1 * jax.random.normal(jax.random.key(p.size), p.shape)
+    return module, jax.tree.map(move, params), x
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_the_inverse_and_the_log_determinant(x64, name):
+    module, params, x = _made(name)
+    z, log_det = jax.jit(module.apply)(params, x)
+    assert [each.shape[1:] for each in z] == list(map(tuple, module.noise_shapes))
+    back = jax.jit(lambda p, z: module.apply(p, z, method="inverse"))(params, z)
+    np.testing.assert_allclose(back, x, atol=1e-9)
+
+    def flat(row):
+        return jnp.concatenate(
+            [each.ravel() for each in module.apply(params, row.reshape(1, *module.shape))[0]]
+        )
+
+    jacobian = jax.jit(jax.vmap(jax.jacfwd(flat)))(x.reshape(6, -1)[:2])
+    np.testing.assert_allclose(log_det[:2], np.linalg.slogdet(jacobian)[1], rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["affine", "mixture", "spline"])
+def test_the_inverse_in_float32(name):
+    module, params, x = _made(name)
+    back = module.apply(params, module.apply(params, x)[0], method="inverse")
+    np.testing.assert_allclose(back, x, atol=1e-5)
+
+
+def test_a_density_of_one_number_integrates_to_one(x64):
+    module, params, _ = _made("one number")
+    x = jnp.linspace(-40, 40, 200_001)[:, None]
+    (z,), log_det = module.apply(params, x)
+    density = np.exp(stats.norm.logpdf(z[:, 0]) + log_det)
+    np.testing.assert_allclose(np.trapezoid(density, x[:, 0]), 1, rtol=1e-6)
+
+
+def test_the_first_batch_has_mean_0_and_variance_1():
+    module = Flow((3,), 1, coupling="affine")
+    x = 5 + 3 * jax.random.normal(jax.random.key(1), (4000, 3))
+    (z,), _ = module.apply(module.init(jax.random.key(0), x), x)  # mixed by a rotation, kept by the coupling
+    np.testing.assert_allclose(z.mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(z.var(0), 1, atol=0.1)
+
+
+def test_a_mixture_of_one_is_a_line(x64):
+    x, of = jnp.linspace(-50, 50, 11), lambda a: jnp.full((11, 1), a)
+    y, log_slope = bijections.mixture_logit(x, of(0.3), of(2.0), of(np.log(0.5)))
+    np.testing.assert_allclose(y, (x - 2) / 0.5, rtol=1e-12)
+    np.testing.assert_allclose(log_slope, np.log(2), rtol=1e-12)
+
+
+def test_a_mixture_is_scipys_distribution(x64):
+    x, weights, means, scales = np.linspace(-9, 9, 41), np.array([0.2, 0.8]), [-3.0, 1.0], [0.3, 1.2]
+    cdf = sum(w * stats.logistic(m, s).cdf(x) for w, m, s in zip(weights, means, scales))
+    told = [np.broadcast_to(np.array(a), (41, 2)) for a in (np.log(weights), means, np.log(scales))]
+    y, log_slope = bijections.mixture_logit(x, *told)
+    np.testing.assert_allclose(jax.nn.sigmoid(y), cdf, rtol=1e-9)
+    slope = jax.vmap(jax.grad(lambda x: bijections.mixture_logit(x, *(a[0] for a in told))[0]))(x)
+    np.testing.assert_allclose(jnp.exp(log_slope), slope, rtol=1e-9)
+    np.testing.assert_allclose(bijections.mixture_logit_inverse(y, *told), x, atol=1e-12)
+
+
+def test_a_spline_goes_through_its_knots_and_is_the_identity_outside(x64):
+    rng = np.random.default_rng(0)
+    widths, heights, slopes = [*rng.normal(size=(2, 6)).tolist(), rng.normal(size=5).tolist()]
+    told = lambda n: [np.broadcast_to(np.array(a), (n, len(a))) for a in (widths, heights, slopes)]
+    share = lambda raw: 6 * np.cumsum(1e-3 + (1 - 6e-3) * np.exp(raw) / np.exp(raw).sum()) - 3
+    knots = share(np.array(widths))
+    y, _ = bijections.spline(jnp.asarray(knots), *told(6))
+    np.testing.assert_allclose(y, share(np.array(heights)), atol=1e-12)
+    x = jnp.linspace(-4, 4, 400)
+    y, log_slope = bijections.spline(x, *told(400))
+    assert (np.diff(y) > 0).all()
+    np.testing.assert_array_equal(y[np.abs(x) > 3], x[np.abs(x) > 3])
+    slope = jax.vmap(jax.grad(lambda x: bijections.spline(x, *(a[0] for a in told(1)))[0]))(x)
+    np.testing.assert_allclose(jnp.exp(log_slope), slope, rtol=1e-8)
+    flat, _ = bijections.spline(x, *np.zeros((2, 400, 6)), np.zeros((400, 5)))
+    np.testing.assert_allclose(flat, x, atol=1e-12)
+
+
+def test_squeezing_keeps_neighbours_together():
+    x = jnp.arange(16.0).reshape(1, 4, 4, 1)
+    np.testing.assert_array_equal(bijections.squeeze(x)[0, 0, 0], [0, 1, 4, 5])
+    np.testing.assert_array_equal(bijections.unsqueeze(bijections.squeeze(x)), x)

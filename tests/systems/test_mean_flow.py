@@ -1,0 +1,48 @@
+"""A mean flow as a system: a map and a denoiser of one network, and what is refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from systems import tools
+from systems.tools import tiny
+
+from diffjax import systems
+
+X = jax.random.normal(jax.random.key(5), (4, 2))
+
+
+def test_map_and_denoiser_are_of_one_network():
+    """Where s nears t the map moves along the velocity that the denoiser says."""
+    system = systems.build(tiny("toys/mean_flow"))
+    v = tools.variables(system)
+    v = v._replace(params=jax.tree.map(lambda p: p + 0.1, v.params))  # or the second time would say nothing
+    schedule = system.schedule(v)
+
+    @jax.jit
+    def both(x):
+        said = system.denoiser(v)(x, schedule(0.5))
+        near = system.flow_map(v)(x, schedule(0.5), schedule(0.5 - 1e-3))
+        return said.eps - said.x0, (x - near) / 1e-3, system.flow_map(v)(x, schedule(0.5), schedule(0.5))
+
+    velocity, slope, still = both(X)
+    np.testing.assert_allclose(slope, velocity, rtol=0.05, atol=0.05)
+    np.testing.assert_array_equal(still, X)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model.times": 1}, "model.times must be 2, t and t - s; got 1"),
+        ({"schedule": {"name": "cosine_beta", "num_steps": 10}}, r"schedule\.name must be of a continuous"),
+        ({"sampler.steps": 0}, r"sampler\.steps must be an integer of at least 1"),
+        ({"sampler.solver": "ddim"}, r"sampler\.solver is not an option of a mean flow"),
+        ({"objective.share_equal": 2.0}, r"share_equal must be in \[0, 1\]"),
+        ({"objective.kind": "v"}, r"objective\.kind is not an option"),
+    ],
+)
+def test_what_is_no_mean_flow_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        system = systems.build(tiny("toys/mean_flow", **changes))
+        update = system.updates[0].gradients  # what an objective refuses, it refuses while it is traced
+        jax.eval_shape(update, tools.variables(system), jax.random.key(0), {"x": X}, jnp.int32(0))
