@@ -128,7 +128,7 @@ def restore_served(
 def read_tree(path: Path) -> Any:
     """Read a tree of arrays that orbax wrote, on the default device: the writing ones need not exist."""
     complaints.silence()
-    handler = ocp.PyTreeCheckpointHandler()
+    path, handler = path.absolute(), ocp.PyTreeCheckpointHandler()
     # As numpy: otherwise orbax would look for the devices that wrote it.
     kinds = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), handler.metadata(path).tree)
     return jax.tree.map(jnp.asarray, handler.restore(path, args=ocp.args.PyTreeRestore(restore_args=kinds)))

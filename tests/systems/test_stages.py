@@ -60,6 +60,18 @@ def test_a_copy_needs_its_origin_no_more(run, tmp_path):
     assert about["checksum"] == stages.checksum({**before.params, **before.extra})
 
 
+def test_folders_may_be_relative(run, tmp_path, monkeypatch):
+    """As on the command line, where a run is `runs/digits`; both what is copied and the copy are read."""
+    shutil.copytree(run, tmp_path / "origin")
+    monkeypatch.chdir(tmp_path)
+    found = []
+    for _ in range(2):
+        monkeypatch.setattr(stages, "_read", {})
+        found.append(stages.stage({"workdir": "origin"}, pathlib.Path("user"), "teacher").read(pathlib.Path("user")))
+    _same(*found)
+    _same(found[0].params, checkpoints.restore_params("origin"))
+
+
 def test_equal_stages_are_read_once(run, tmp_path):
     given = {"workdir": str(run)}
     read = lambda name: stages.stage(given, tmp_path, name).read(tmp_path)
