@@ -23,7 +23,7 @@ from diffjax.process import prediction
 from diffjax.process.schedules import Schedule
 from diffjax.samplers import starts
 from diffjax.systems import networks, read
-from diffjax.systems.options import call, fill, require, section
+from diffjax.systems.options import call, fill, number, require, section
 from diffjax.systems.requests import Requests, prepared
 from diffjax.training.system import Pass, System, Update, from_loss
 
@@ -75,12 +75,21 @@ def mean_flow(
       gives: "images" or "points".
       improved, power, offset: see `objectives.mean_flow`.
       share_equal: see `objectives.two_times`.
+
+    Raises:
+      ValueError: for a number out of its range, or a network with a state.
     """
     inputs = networks.inputs(shape, module)
     networks.require_params_alone(module, *inputs)
     request, solver = requests.conditioning, samplers.jump()
     rows = samplers.plan(schedule, solver, walked)
-    checks.positive("offset", offset)
+    if not isinstance(improved, bool):
+        raise ValueError(f"objective.improved must be True or False, got {improved!r}")
+    power, share_equal = (
+        number("objective.power", power, 0),
+        number("objective.share_equal", share_equal, 0, 1),
+    )
+    checks.positive("objective.offset", number("objective.offset", offset))
     draw = lambda key, n: times.draw(key, (), n)[0]
 
     def average(v, key=None):

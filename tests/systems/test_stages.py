@@ -67,7 +67,9 @@ def test_folders_may_be_relative(run, tmp_path, monkeypatch):
     found = []
     for _ in range(2):
         monkeypatch.setattr(stages, "_read", {})
-        found.append(stages.stage({"workdir": "origin"}, pathlib.Path("user"), "teacher").read(pathlib.Path("user")))
+        found.append(
+            stages.stage({"workdir": "origin"}, pathlib.Path("user"), "teacher").read(pathlib.Path("user"))
+        )
     _same(*found)
     _same(found[0].params, checkpoints.restore_params("origin"))
 
