@@ -91,6 +91,7 @@ def test_the_start_is_finite_and_zero_where_promised(case):
     jax.tree.map(lambda a: np.testing.assert_array_equal(a, 0), variables["params"]["embed"]["times_1_1"])
 
 
+@pytest.mark.slow
 @EVERY
 def test_compiled_is_not_compiled(case):
     _, variables, out = tried(name_of(case))

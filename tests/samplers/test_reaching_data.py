@@ -41,6 +41,8 @@ CASES = {
     "ncsn": (schedules.geometric(20.0, 0.005, 1000), samplers.ancestral(), ALL),
 }  # fmt: skip
 
+LONG = ("ancestral_cosine", "ddim_half", "vp_ancestral")  # 1,000 steps, as others here have them
+
 
 def _stratified(mixture, x):
     """Keep the same number of points of each mode, so that chance weights cannot blur the comparison."""
@@ -69,7 +71,7 @@ def floors():
 
 
 @pytest.mark.parametrize("name", ["ring8", pytest.param("tilted", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.slow) if c in LONG else c for c in CASES])
 def test_samples_are_the_data(floors, name, case):
     mixture, (schedule, solver, times) = MIXTURES[name], CASES[case]
     x = samplers.sample(jax.random.key(11), mixture.denoiser(), schedule, solver, times, shape=(N, 2))

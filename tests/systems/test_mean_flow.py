@@ -37,7 +37,7 @@ def test_map_and_denoiser_are_of_one_network():
         ({"schedule": {"name": "cosine_beta", "num_steps": 10}}, r"schedule\.name must be of a continuous"),
         ({"sampler.steps": 0}, r"sampler\.steps must be an integer of at least 1"),
         ({"sampler.solver": "ddim"}, r"sampler\.solver is not an option of a mean flow"),
-        ({"objective.share_equal": 2.0}, r"share_equal must be in \[0, 1\]"),
+        ({"objective.share_equal": 2.0}, r"share_equal must be a number, in \[0, 1\]"),
         ({"objective.kind": "v"}, r"objective\.kind is not an option"),
     ],
 )

@@ -28,15 +28,16 @@ def test_both_ways_down_are_one_at_the_start(name):
     """Posterior and prior are equal until they are trained: the code says nothing, at no cost."""
     module, key = SMALL[name], jax.random.key(0)
     x, z = jax.random.normal(key, (5, *module.shape)), _noise(module, 5, key)
-    params = module.init(key, x, z)
+    params = jax.jit(module.init)(key, x, z)
     numbers, levels = jax.jit(module.apply)(params, x, z)
     assert numbers.shape == (5, *module.shape, module.outputs) and len(levels) == len(module.latents)
     for (posterior, prior, drawn), shape in zip(levels, reversed(module.latent_shapes)):
         np.testing.assert_array_equal(posterior, prior)
         assert drawn.shape == (5, *shape)
-    np.testing.assert_allclose(module.apply(params, z, method="decode"), numbers, rtol=1e-5, atol=1e-6)
+    decode = jax.jit(lambda p, z: module.apply(p, z, method="decode"))
+    np.testing.assert_allclose(decode(params, z), numbers, rtol=1e-5, atol=1e-6)
     moved = jax.tree.map(lambda p: p + 0.1 * jax.random.normal(key, p.shape), params)
-    apart = [module.apply(moved, each, z)[0] for each in (x, x + 1)]
+    apart = [jax.jit(module.apply)(moved, each, z)[0] for each in (x, x + 1)]
     assert np.abs(apart[0] - apart[1]).max() > 1e-3  # x is seen
 
 

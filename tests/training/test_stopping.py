@@ -59,7 +59,9 @@ def whole(tmp_path_factory):
     return workdir
 
 
-@pytest.mark.parametrize("number, status", [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    "number, status", [(signal.SIGTERM, 0), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
+)
 def test_a_stopped_command_goes_on_as_if_it_never_was(whole, tmp_path, number, status):
     process = _train(tmp_path / "run")
     _wait_for_a_checkpoint(process, tmp_path / "run")
