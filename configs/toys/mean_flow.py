@@ -3,7 +3,8 @@
 Geng et al. 2025 (arXiv:2505.13447): the network is the average velocity from t to s and learns by its
 derivative along the trajectory, a Jacobian-vector product; of two uniform times the later is t, and in a
 quarter of the rows s = t, which is flow matching. The tangent is the predicted velocity (improved MeanFlow).
-The papers' adaptive weight (`power`) moves the optimum where one velocity is many, and is left out here. Its derivative in t wants an embedding of low frequencies: `time_scale` is 4.
+The papers' adaptive weight (`power`) moves the optimum where one velocity is many, and is left out here. Its
+derivative in t wants an embedding of low frequencies: `time_scale` is 4.
 
     python -m diffjax.train --config=configs/toys/mean_flow.py --workdir=runs/ring8_mean_flow
     python -m diffjax.sample --workdir=runs/ring8_mean_flow --num=2000
