@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import scipy.special
 
 from diffjax import pretrained
 from diffjax.evaluation import batches
@@ -135,4 +134,6 @@ def _checked(images):
 
 def softmax(logits: Float[Array, "n classes"]) -> Float[np.ndarray, "n classes"]:
     """Return the probabilities of logits, in float64."""
+    import scipy.special  # a tenth of a second, which commands that measure nothing need not wait
+
     return scipy.special.softmax(np.asarray(logits, np.float64), axis=1)
