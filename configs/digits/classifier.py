@@ -26,21 +26,6 @@ from diffjax.configs.digits import common
 def get_config() -> ConfigDict:
     config = common.config("classifier")
     config.schedule = ConfigDict({"name": "cosine_beta", "num_steps": 1000})
-    config.model = ConfigDict(
-        {
-            "name": "half_unet",
-            "out_features": 10,
-            "pool": "attention",
-            "model_channels": 24,
-            "channel_mult": (1, 2),
-            "num_res_blocks": 1,
-            "attention_resolutions": (2,),
-            "num_heads": 2,
-            "num_groups": 8,
-            "dropout": 0.2,
-            "use_scale_shift_norm": True,
-            "resblock_updown": True,
-        }
-    )
+    config.model = common.tower(out_features=10, dropout=0.2)
     config.objective = ConfigDict({"times": "uniform"})
     return config

@@ -38,8 +38,8 @@ def unet(**more: Any) -> ConfigDict:
     )
 
 
-def tower() -> ConfigDict:
-    """Return the way down of a small U-Net, which makes 32 features of a digit."""
+def tower(**more: Any) -> ConfigDict:
+    """Return the way down of a small U-Net, 32 features of a digit, with what a system replaces."""
     return ConfigDict(
         {
             "name": "half_unet",
@@ -54,5 +54,6 @@ def tower() -> ConfigDict:
             "dropout": 0.1,
             "use_scale_shift_norm": True,
             "resblock_updown": True,
+            **more,
         }
     )

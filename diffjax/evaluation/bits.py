@@ -16,6 +16,7 @@ from diffjax.data import Source
 from diffjax.evaluation import batches, figures, likelihood
 from diffjax.evaluation.dequantiser import DEQUANTISATIONS
 from diffjax.evaluation.evaluator import OfData, Task
+from diffjax.evaluation.held_out import that_give
 from diffjax.types import Array, Float
 
 BITS = "bits_per_dim"
@@ -81,7 +82,7 @@ def _prepare(task: Task):
         )
     chosen = held_out.take(np.arange(count) * len(held_out) // count)  # through the set, whatever its order
     np.asarray(chosen.x)  # a file that cannot be read is told of before the work
-    own = _own(system, task.variables, chosen)
+    own = that_give(system, task.variables, chosen, {BITS})
     _check_variance(settings, own)
     options = {"batch_size": settings["batch_size"], "progress": "bits/dim" if task.progress else None}
     options["key"] = jax.random.key(task.seed)
@@ -108,13 +109,6 @@ def _prepare(task: Task):
         return {"likelihood": measure_bits(measure, (task.variables, law.params), chosen, **options)}
 
     return by_the_ode
-
-
-def _own(system, variables, source):
-    """Return the measures that give code lengths."""
-    batch = source.gather(np.arange(2))
-    gives = lambda measure: BITS in jax.eval_shape(measure, variables, jax.random.key(0), batch)
-    return {name: measure for name, measure in system.measures.items() if gives(measure)}
 
 
 def _check_variance(settings, own):

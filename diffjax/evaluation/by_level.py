@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
-from diffjax.evaluation import batches, figures
+from diffjax.evaluation import figures, held_out
 from diffjax.evaluation.evaluator import OfData, Task
 from diffjax.types import Array, Float, Int
 
@@ -79,29 +78,11 @@ def _prepare(task: Task):
     """Return () -> {"by_level": {measure: {"count", "levels"}}}, or None where no measure tells of levels."""
     if task.held_out.label is None:
         return None
-    batch = task.held_out.gather(np.zeros(2, int))
-    shapes = lambda measure: jax.eval_shape(measure, task.variables, jax.random.key(0), batch)
-    chosen = {
-        name: measure for name, measure in task.system.measures.items() if shapes(measure).keys() >= _NEEDS
-    }
-    if not chosen:
-        return None
-    held_out = task.held_out.first(task.settings["reference"])
+    return held_out.of_those_that_give(task, _NEEDS, "by_level", _levels)
 
-    def measured():
-        results = {}
-        for name, measure in chosen.items():
-            every = batches.per_example(
-                measure, task.variables, held_out, key=jax.random.key(task.seed),
-                batch_size=task.settings["batch_size"], progress=name if task.progress else None,
-            )  # fmt: skip
-            results[name] = {
-                "count": len(held_out),
-                "levels": of_levels(every, getattr(measure, "how", {}), every["label"]),
-            }
-        return {"by_level": results}
 
-    return measured
+def _levels(found, how):
+    return {"levels": of_levels(found, how, found["label"])}
 
 
 def _pages(result: Mapping[str, Any]) -> Iterator[str]:

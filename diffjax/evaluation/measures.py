@@ -3,41 +3,28 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
-from diffjax.evaluation import batches
 from diffjax.evaluation.bits import BITS
 from diffjax.evaluation.evaluator import OfData, Task
+from diffjax.evaluation.held_out import measured, shapes
 
 
 def _prepare(task: Task):
     """Return () -> {"measures": {measure: {name: mean and standard error}}}, or None where there is none."""
-    held_out = task.held_out.first(task.settings["reference"])
-    batch = held_out.gather(np.zeros(2, int))
     found = {}
-    for name, measure in task.system.measures.items():
-        shapes = jax.eval_shape(measure, task.variables, jax.random.key(0), batch)
+    for name, given in shapes(task.system, task.variables, task.held_out).items():
         numbers = [
-            n for n, leaf in shapes.items() if leaf.ndim == 1 and np.issubdtype(leaf.dtype, np.floating)
+            n for n, leaf in given.items() if leaf.ndim == 1 and np.issubdtype(leaf.dtype, np.floating)
         ]
-        if BITS not in shapes and numbers:
-            found[name] = _only(measure, numbers)
-    if not found:
-        return None
-    options = {"key": jax.random.key(task.seed), "batch_size": task.settings["batch_size"]}
+        if BITS not in given and numbers:
+            found[name] = _only(task.system.measures[name], numbers)
+    return measured(task, found, "measures", _means)
 
-    def measured():
-        results = {}
-        for name, measure in found.items():
-            title = name if task.progress else None
-            every = batches.per_example(measure, task.variables, held_out, progress=title, **options)
-            results[name] = {"count": len(held_out)} | {
-                each: _average(value) for each, value in every.items()
-            }
-        return {"measures": results}
 
-    return measured
+def _means(every, how):
+    del how
+    return {name: _average(values) for name, values in every.items()}
 
 
 def _only(measure, names):

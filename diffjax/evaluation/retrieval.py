@@ -7,11 +7,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from diffjax.border import checked
-from diffjax.evaluation import batches
+from diffjax.evaluation import held_out
 from diffjax.evaluation.evaluator import OfData, Task
 from diffjax.types import Array, Bool, Float, Int
 
@@ -105,7 +104,7 @@ def numbered(asked: Sequence[Array]) -> Int[np.ndarray, " n"]:
 
 def _prepare(task: Task):
     """Return () -> {"retrieval": {measure: both ways}}, or None where nothing embeds pictures and texts."""
-    return _of(task, {"image", "text"}, "retrieval", _pairs)
+    return held_out.of_those_that_give(task, {"image", "text"}, "retrieval", _pairs)
 
 
 def _pairs(found, how):
@@ -116,7 +115,7 @@ def _pairs(found, how):
 
 def _prepare_levels(task: Task):
     """Return () -> {"retrieval_by_level": {measure: levels}}, or None where no encoder knows noise."""
-    return _of(task, {"clean", "noised", "unaware"}, "retrieval_by_level", _levels)
+    return held_out.of_those_that_give(task, {"clean", "noised", "unaware"}, "retrieval_by_level", _levels)
 
 
 def _levels(found, how):
@@ -130,27 +129,6 @@ def _levels(found, how):
             level |= {f"{arm}_{name}": value for name, value in told.items()}
         levels.append(level)
     return {"levels": levels}
-
-
-def _of(task, needs, key, reduce):
-    held_out = task.held_out.take(np.arange(min(len(task.held_out), task.settings["reference"])))
-    batch = held_out.gather(np.zeros(2, int))
-    shapes = lambda measure: jax.eval_shape(measure, task.variables, jax.random.key(0), batch)
-    chosen = {name: each for name, each in task.system.measures.items() if shapes(each).keys() >= needs}
-    if not chosen:
-        return None
-
-    def measured():
-        results = {}
-        for name, measure in chosen.items():
-            every = batches.per_example(
-                measure, task.variables, held_out, key=jax.random.key(task.seed),
-                batch_size=task.settings["batch_size"], progress=name if task.progress else None,
-            )  # fmt: skip
-            results[name] = {"count": len(held_out), **reduce(every, getattr(measure, "how", {}))}
-        return {key: results}
-
-    return measured
 
 
 _WAYS = {"image_to_text": "picture → text", "text_to_image": "text → picture"}

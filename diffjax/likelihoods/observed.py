@@ -15,6 +15,7 @@ from diffjax.process.gaussian import Gaussian
 from diffjax.types import Array
 
 _WIDEST = 3.0  # log scale of pixels in [-1, 1]
+_LOG_VARIANCE = (-20.0, 20.0)  # of a learned Gaussian: beyond, float32 has no square over the variance
 
 
 class Observed(NamedTuple):
@@ -59,7 +60,7 @@ def gaussian(std: float | None = None) -> Observed:
         checks.positive("std", std)
 
     def of(numbers):
-        log_variance = 2 * math.log(std) if std is not None else numbers[..., 1]
+        log_variance = 2 * math.log(std) if std is not None else jnp.clip(numbers[..., 1], *_LOG_VARIANCE)
         return Gaussian(numbers[..., 0], log_variance)
 
     return Observed(

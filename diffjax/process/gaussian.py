@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.scipy import special
 
 from diffjax.border import checked
-from diffjax.process import checks, logistic
+from diffjax.process import bins, checks, logistic
 from diffjax.process.level import expand
 from diffjax.types import Array, ArrayLike, Float, Key, Num
 
@@ -123,11 +123,8 @@ def discretized_log_prob(
     normal = _CDFS[cdf]
     x = jnp.asarray(x)
     inverse_std = jnp.exp(-0.5 * expand(g.log_variance, x))
-    z0, z1 = (inverse_std * (x - g.mean + edge) for edge in (-1 / 255, 1 / 255))
-    log_mass = jnp.where(
-        x < -0.999, normal.below(z1), jnp.where(x > 0.999, normal.above(z0), normal.between(z0, z1))
-    )
-    return jnp.maximum(log_mass, math.log(1e-12))
+    z0, z1 = (inverse_std * (x - g.mean + edge) for edge in (-bins.HALF, bins.HALF))
+    return bins.log_mass(x, normal.below(z1), normal.above(z0), normal.between(z0, z1))
 
 
 @checked

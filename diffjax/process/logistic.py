@@ -1,13 +1,12 @@
 """The logistic distribution, whose mass between two points keeps its digits."""
 
-import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from diffjax.border import checked
-from diffjax.process import checks
+from diffjax.process import bins, checks
 from diffjax.types import Array, ArrayLike, Float
 
 
@@ -54,10 +53,7 @@ def discretized_log_prob(
     x = jnp.asarray(x)
     scaled = jnp.exp(-jnp.asarray(log_scale, x.dtype))
     centred = (x - mean) * scaled
-    half = scaled / 255
+    half = scaled * bins.HALF
     lower, upper = centred - half, centred + half
     inside = log_mass(lower, upper, jnp.broadcast_to(2 * half, x.shape))
-    log_p = jnp.where(
-        x < -0.999, jax.nn.log_sigmoid(upper), jnp.where(x > 0.999, jax.nn.log_sigmoid(-lower), inside)
-    )
-    return jnp.maximum(log_p, math.log(1e-12))
+    return bins.log_mass(x, jax.nn.log_sigmoid(upper), jax.nn.log_sigmoid(-lower), inside)

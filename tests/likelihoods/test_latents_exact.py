@@ -118,6 +118,20 @@ def test_samples_and_means_are_of_the_probability(name):
         np.testing.assert_allclose(-log_p.mean(), 0.5 * np.log(2 * np.pi * np.e) - 0.5, atol=0.03)
 
 
+@pytest.mark.parametrize("name", observed.LIKELIHOODS)
+def test_whatever_the_network_says_the_loss_is_finite(name):
+    law, x = observed.LIKELIHOODS[name](), jnp.array([-1.0, -0.999, 0.0, 0.5, 0.999, 1.0])
+
+    @jax.jit
+    @jax.value_and_grad
+    def total(numbers):
+        return law.log_prob(numbers, law.target(jax.random.key(0), x)).sum()
+
+    for said in np.stack(np.meshgrid([-100, -1, 0, 100], [-100, -7, 0, 3, 100])).reshape(2, -1).T:
+        value, slope = total(jnp.broadcast_to(jnp.float32(said[: law.outputs]), (6, law.outputs)))
+        assert value.dtype == jnp.float32 and np.isfinite(value) and np.isfinite(slope).all(), said
+
+
 def test_grey_is_white_by_chance():
     x = jnp.linspace(-1, 1, 5) * jnp.ones((4000, 1))
     drawn = observed.bernoulli().target(jax.random.key(0), x)
