@@ -27,8 +27,8 @@ class Observed(NamedTuple):
       mean: numbers -> the mean of x `[...]`.
       sample: (key, numbers) -> x `[...]`.
       target: (key, x) -> what is observed of x: x itself, or pixels turned black and white by chance.
-      counts: whether `log_prob` is of a probability, so that images have a code length; else of a density.
-      pixels: whether x must lie in [-1, 1].
+      counts: whether `log_prob` is the probability of pixels in [-1, 1], so that images have a code length;
+        else it is a density, of any x.
     """
 
     outputs: int
@@ -37,7 +37,6 @@ class Observed(NamedTuple):
     sample: Callable[[Array, Array], Array]
     target: Callable[[Array, Array], Array] = lambda key, x: x
     counts: bool = False
-    pixels: bool = False
 
 
 @checked
@@ -95,7 +94,6 @@ def bernoulli() -> Observed:
         sample,
         lambda key, x: 2.0 * jax.random.bernoulli(key, (x + 1) / 2).astype(x.dtype) - 1,
         counts=True,
-        pixels=True,
     )
 
 
@@ -135,7 +133,6 @@ def discretized_logistic(log_scale_min: float = -7.0) -> Observed:
         lambda numbers: jnp.clip(numbers[..., 0], -1, 1),
         sample,
         counts=True,
-        pixels=True,
     )
 
 

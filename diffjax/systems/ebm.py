@@ -41,14 +41,12 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     `objective.loss` is "contrastive_divergence" or the name of a score matching.
     """
     del folder
-    if config.get("schedule") is not None:
-        raise ValueError("config.schedule is not for system 'ebm', whose energy has no noise levels")
+    read.require_no_schedule(config)
     require(config, *SECTIONS)
     options, walk = section(config, "objective"), section(config, "sampler")
     if walk.pop("guidance_weight", 0.0):
         raise ValueError("sampler.guidance_weight is not for system 'ebm'")
-    if config.model.get("num_classes"):
-        raise ValueError("model.num_classes is not for system 'ebm', which is unconditional")
+    read.require_unconditional(config)
     sampler = Sampler(call("sampler", langevin, walk), config.sampler.steps)
     common = {"shape": read.shape(config), "gives": read.gives(config)}
     module, losses = read.network(config), _MATCHINGS | {"contrastive_divergence": _contrastive_divergence}

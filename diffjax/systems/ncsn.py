@@ -33,8 +33,7 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     read.require_unguided(config)
     if sampler.guidance_weight or sampler.threshold:
         raise ValueError("sampler.guidance_weight and sampler.threshold are not for system 'ncsn'")
-    if config.model.get("num_classes"):
-        raise ValueError("model.num_classes is not for system 'ncsn', which is unconditional")
+    read.require_unconditional(config)
     options = section(config, "objective", "kind")
     return fill(
         "objective", ncsn, options, module, noise, sampler,

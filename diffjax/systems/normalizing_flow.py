@@ -38,11 +38,13 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     """
     del folder
     require(config, *NEEDED, "model.name")
-    if config.get("schedule") is not None:
-        raise ValueError("config.schedule is not for system 'normalizing_flow', which has no noise levels")
-    shape, gives, made = read.shape(config), read.gives(config), section(config, "model", "name")
-    if made.pop("num_classes", None):
-        raise ValueError("model.num_classes is not for system 'normalizing_flow', which is unconditional")
+    read.require_no_schedule(config)
+    shape, gives, made = (
+        read.shape(config),
+        read.gives(config),
+        section(config, "model", "name", "num_classes"),
+    )
+    read.require_unconditional(config)
     ends = (ENDS["low"], ENDS["high"]) if gives == "images" else None
     for name in ("shape", "ends"):
         if name in made:

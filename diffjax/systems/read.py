@@ -307,6 +307,18 @@ def require_unguided(config: ConfigDict, *more: str) -> None:
             raise ValueError(f"sampler.{field} is not for system {config.system!r}")
 
 
+def require_no_schedule(config: ConfigDict) -> None:
+    """Raise a ValueError for a schedule in the config of a system that has no noise levels."""
+    if config.get("schedule") is not None:
+        raise ValueError(f"config.schedule is not for system {config.system!r}, which has no noise levels")
+
+
+def require_unconditional(config: ConfigDict) -> None:
+    """Raise a ValueError for classes in the network of a system that is asked for none."""
+    if config.model.get("num_classes"):
+        raise ValueError(f"model.num_classes is not for system {config.system!r}, which is unconditional")
+
+
 def resampled(sampler: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the section of a sampler with changes; another solver begins without the options of the old."""
     if changes.get("solver", sampler.get("solver")) != sampler.get("solver"):

@@ -38,18 +38,16 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     """
     del folder
     require(config, *NEEDED, "model.name", "objective.likelihood")
-    if config.get("schedule") is not None:
-        raise ValueError("config.schedule is not for system 'vae', which has no noise levels")
+    read.require_no_schedule(config)
     options, shape, gives = section(config, "objective"), read.shape(config), read.gives(config)
     law = chosen("objective.likelihood", options.pop("likelihood"), observed.LIKELIHOODS)
-    if law.pixels and gives != "images":
+    if law.counts and gives != "images":
         raise ValueError(
             f"objective.likelihood must be 'gaussian' for {gives}: the others are of pixels in [-1, 1]; got "
             f"{config.objective.likelihood!r}"
         )
-    made = section(config, "model", "name")
-    if made.pop("num_classes", None):
-        raise ValueError("model.num_classes is not for system 'vae', which is unconditional")
+    read.require_unconditional(config)
+    made = section(config, "model", "name", "num_classes")
     make = pick("model.name", config.model.name, _NETWORKS)
     module = call("model", make, made, shape=shape, outputs=law.outputs)
     call("model", _check, {}, module)
