@@ -16,6 +16,7 @@ from diffjax.systems import consistency as consistency
 from diffjax.systems import ddpm as ddpm
 from diffjax.systems import distill as distill
 from diffjax.systems import ebm as ebm
+from diffjax.systems import gan as gan
 from diffjax.systems import guided as guided
 from diffjax.systems import mean_flow as mean_flow
 from diffjax.systems import ncsn as ncsn
@@ -38,6 +39,7 @@ _SYSTEMS = {
     "ebm": ebm,
     "vdm": vdm,
     "vae": vae,
+    "gan": gan,
     "normalizing_flow": normalizing_flow,
     "classifier": classifier,
     "guided": guided,
