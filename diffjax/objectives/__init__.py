@@ -16,6 +16,7 @@ from diffjax.objectives.denoising import Loss as Loss
 from diffjax.objectives.denoising import denoising as denoising
 from diffjax.objectives.denoising import draw as draw
 from diffjax.objectives.denoising import perturbed_input as perturbed_input
+from diffjax.objectives.guided_distillation import guided_distillation as guided_distillation
 from diffjax.objectives.info_nce import info_nce as info_nce
 from diffjax.objectives.info_nce import same_rows as same_rows
 from diffjax.objectives.mean_flow import mean_flow as mean_flow

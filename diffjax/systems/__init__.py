@@ -15,6 +15,7 @@ from diffjax.systems import clip as clip
 from diffjax.systems import consistency as consistency
 from diffjax.systems import ddpm as ddpm
 from diffjax.systems import distill as distill
+from diffjax.systems import distill_guidance as distill_guidance
 from diffjax.systems import ebm as ebm
 from diffjax.systems import guided as guided
 from diffjax.systems import mean_flow as mean_flow
@@ -45,6 +46,7 @@ _SYSTEMS = {
     "clip": clip,
     "noise_aware": noise_aware,
     "distill": distill,
+    "distill_guidance": distill_guidance,
     "consistency": consistency,
     "mean_flow": mean_flow,
 }
