@@ -218,7 +218,7 @@ def _registered(monkeypatch, **fields):
     make = lambda config, folder=None: plain_systems.make(**fields)._replace(
         serves=("network",), init=lambda key, batch, frozen: ({"network": jnp.float32(0)}, {})
     )
-    monkeypatch.setattr(systems, "_SYSTEMS", dict(systems._SYSTEMS))
+    monkeypatch.setattr(systems, "_REGISTERED", dict(systems._REGISTERED))
     systems.register("own", types.SimpleNamespace(from_config=make, SECTIONS=("data",), IDENTITY=("data",)))
     evaluation = {"num_samples": 16, "batch_size": 16}
     return ConfigDict({"system": "own", "data": DIGITS, "evaluation": evaluation})
