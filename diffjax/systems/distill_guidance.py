@@ -150,7 +150,8 @@ def _request(base: Conditioning, module, ends, default) -> Conditioning:
         said = given.pop(GUIDANCE, default)
         said = said if isinstance(said, list | tuple) else [said]
         own = base.of_user(given, n)
-        return {**own, GUIDANCE: np.resize(np.float32([_weight(each, low, high) for each in said]), n)}
+        weights = np.asarray([_weight(each, low, high) for each in said], np.float32)
+        return {**own, GUIDANCE: np.resize(weights, n)}
 
     def describe(asked):
         said = base.describe(rest(asked))
