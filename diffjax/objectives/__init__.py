@@ -1,5 +1,6 @@
 """What training minimises: pure losses inside, one thin drawing layer outside."""
 
+from diffjax.objectives import adversarial as adversarial
 from diffjax.objectives import consistency_steps as consistency_steps
 from diffjax.objectives import metrics as metrics
 from diffjax.objectives import replay as replay
