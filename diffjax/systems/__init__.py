@@ -35,6 +35,7 @@ _BUILT_IN = (
     "distill",
     "distill_guidance",
     "consistency",
+    "continuous_consistency",
     "mean_flow",
 )
 _REGISTERED: dict[str, Any] = {}
