@@ -169,7 +169,8 @@ def shortcut_times(
     hops = 2.0 ** jax.random.randint(key_gap, (n,), 0, finest.bit_length() - 1)
     place = 1 + jnp.floor(hops * jax.random.uniform(key_place, (n,)))
     equal, alone = jax.random.uniform(key_equal, (n,)) < share_equal, draw(key_draw, n)
-    return tuple(jnp.where(equal, alone, (place - back) / hops) for back in (0.0, 0.5, 1.0))
+    at = lambda back: jnp.where(equal, alone, (place - back) / hops)
+    return at(0.0), at(0.5), at(1.0)
 
 
 def _begin(x0, eps, *levels):

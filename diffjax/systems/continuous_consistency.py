@@ -13,7 +13,7 @@ more than its time, whose derivative wants an embedding of low frequencies (`mod
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from diffjax import checks, flow_maps, objectives
+from diffjax.models.conditions import Condition
 from diffjax.models.encoders import NumberVector
 from diffjax.process.schedules import Schedule
 from diffjax.systems import read
@@ -117,7 +118,7 @@ def continuous_consistency(
             taught = {"teacher": base.denoiser(v.frozen[TEACHER]), "teacher_cond": told(v.frozen[TEACHER])}
         if adaptive:
             said = log_weight.apply({"params": v.params[WEIGHT]}, jnp.log(ratio))
-            weight = {"log_weight": said.vector[:, 0]}
+            weight = {"log_weight": cast(Condition, said).vector[:, 0]}
         losses, aux = objectives.continuous_consistency(
             base.denoiser(own(v), key_network), x0, jax.random.normal(key_eps, x0.shape, x0.dtype), ratio,
             schedule, told(own(v)), sigma_data=sigma_data, offset=offset,

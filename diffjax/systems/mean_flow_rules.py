@@ -74,7 +74,8 @@ def _eulerian(draw, draw_s, share, improved: bool = False, power: float = 1.0, o
     def loss(u, target, x0, eps, levels, cond, *, target_cond=None, **taught):
         del target, target_cond
         how = {"improved": improved, "power": power, "offset": offset}
-        return objectives.mean_flow(u, x0, eps, *levels, cond, **how, **taught)[0]
+        level_t, level_s = levels
+        return objectives.mean_flow(u, x0, eps, level_t, level_s, cond, **how, **taught)[0]
 
     return Rule(partial(objectives.two_times, draw=draw, share_equal=share, draw_s=draw_s), loss)
 
@@ -82,7 +83,8 @@ def _eulerian(draw, draw_s, share, improved: bool = False, power: float = 1.0, o
 def _lagrangian(draw, draw_s, share) -> Rule:
     def loss(u, target, x0, eps, levels, cond, *, target_cond=None, **taught):
         del target, target_cond
-        return objectives.lagrangian(u, x0, eps, *levels, cond, **taught)[0]
+        level_t, level_s = levels
+        return objectives.lagrangian(u, x0, eps, level_t, level_s, cond, **taught)[0]
 
     return Rule(partial(objectives.two_times, draw=draw, share_equal=share, draw_s=draw_s), loss)
 
@@ -98,7 +100,8 @@ def _semigroup(draw, draw_s, share, finest: int = 128, target: Any = "stopped") 
         raise ValueError(f"objective.rule.finest must be a power of two, got {finest}")
 
     def loss(u, hops, x0, eps, levels, cond, **told):
-        return objectives.shortcut(u, hops, x0, eps, *levels, cond, **told)[0]
+        level_t, level_mid, level_s = levels
+        return objectives.shortcut(u, hops, x0, eps, level_t, level_mid, level_s, cond, **told)[0]
 
     times = partial(objectives.shortcut_times, draw=draw, finest=finest, share_equal=share)
     return Rule(times, loss, rate, smallest=1 / finest)
