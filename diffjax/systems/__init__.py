@@ -10,6 +10,7 @@ from typing import Any
 import optax
 from ml_collections import ConfigDict
 
+from diffjax.systems import cascade as cascade
 from diffjax.systems import classifier as classifier
 from diffjax.systems import clip as clip
 from diffjax.systems import consistency as consistency
@@ -47,6 +48,7 @@ _SYSTEMS = {
     "distill": distill,
     "consistency": consistency,
     "mean_flow": mean_flow,
+    "cascade": cascade,
 }
 
 
