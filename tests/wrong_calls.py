@@ -24,7 +24,7 @@ import numpy as np
 
 from diffjax import exact, guidance, likelihoods, objectives, samplers
 from diffjax.likelihoods import continuous_elbo, dequantisation, elbo
-from diffjax.objectives import replay, score_matching, second_moment, weightings
+from diffjax.objectives import adversarial, replay, score_matching, second_moment, weightings
 from diffjax.process import annealing, forward, gaussian, learned, prediction, schedules, sde
 from diffjax.process.gaussian import Gaussian
 from diffjax.process.prediction import Prediction
@@ -51,6 +51,10 @@ def twice(x, t, cond=None):
 
 
 def energy(x, t, cond=None):
+    return (x**2).sum(1)
+
+
+def critic(x):
     return (x**2).sum(1)
 
 
@@ -244,6 +248,9 @@ TABLE = {
     "objectives.draw": (objectives.draw, {"key": KEY, "x0": X, "schedule": A(VP, "vp"), "times": A(objectives.uniform(VP), 0.5)}),
     "objectives.perturbed_input": (objectives.perturbed_input, {"x0": X, "eps": like(X), "level": LEVEL, "xi": like(X), "gamma": A(0.1, INF, -1.0)}),
     "objectives.contrastive_divergence": (objectives.contrastive_divergence, {"energy": energy, "x": X, "x_model": like(X), "regularization": A(0.1, -1.0, INF)}),
+    "adversarial.gradient_penalty": (adversarial.gradient_penalty, {"critic": critic, "x": X, "x_model": like(X), "mix": like(X[:, 0]), "weight": A(10.0, -1.0, INF)}),
+    "adversarial.r1": (adversarial.r1, {"critic": critic, "x": X, "weight": A(10.0, -1.0, INF)}),
+    "adversarial.hinge": (adversarial.hinge, {"real": X, "fake": like(X)}),
     "objectives.uniform": (objectives.uniform, {"schedule": A(VP, schedules.vp_linear)}),
     "objectives.log_normal": (objectives.log_normal, {"mean": A(-1.2, "low"), "std": A(1.2, -1.0)}),
     "objectives.logit_normal": (objectives.logit_normal, {"mean": A(0.0, "low"), "std": A(1.0, -1.0)}),

@@ -1,5 +1,6 @@
 """What training minimises: pure losses inside, one thin drawing layer outside."""
 
+from diffjax.objectives import adversarial as adversarial
 from diffjax.objectives import consistency_steps as consistency_steps
 from diffjax.objectives import metrics as metrics
 from diffjax.objectives import replay as replay
@@ -16,6 +17,7 @@ from diffjax.objectives.denoising import Loss as Loss
 from diffjax.objectives.denoising import denoising as denoising
 from diffjax.objectives.denoising import draw as draw
 from diffjax.objectives.denoising import perturbed_input as perturbed_input
+from diffjax.objectives.guided_distillation import guided_distillation as guided_distillation
 from diffjax.objectives.info_nce import info_nce as info_nce
 from diffjax.objectives.info_nce import same_rows as same_rows
 from diffjax.objectives.mean_flow import mean_flow as mean_flow

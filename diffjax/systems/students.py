@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 
+import jax
+
+from diffjax import objectives
 from diffjax.training.system import Conditioning, System
 
 TEACHER = "teacher"  # the stage's name
@@ -27,3 +30,10 @@ def asked_of(request: Conditioning, own: Callable) -> Conditioning:
         of_batch=lambda v, key, batch: request.of_batch(own(v), key, batch),
         encode=lambda v, asked, keep=None: request.encode(own(v), asked, keep),
     )
+
+
+def stateless(times: objectives.TimeSampler) -> objectives.TimeSampler:
+    """Return a TimeSampler of `objective.times`; ValueError for one with a state, which these losses lack."""
+    if jax.tree.leaves(jax.eval_shape(times.init)):
+        raise ValueError("objective.times must be one without a state, such as 'uniform'")
+    return times
