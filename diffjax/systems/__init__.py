@@ -37,6 +37,7 @@ _BUILT_IN = (
     "consistency",
     "continuous_consistency",
     "mean_flow",
+    "cascade",
 )
 _REGISTERED: dict[str, Any] = {}
 
