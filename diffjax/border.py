@@ -48,17 +48,19 @@ def checked(function: F) -> F:
         ...
       diffjax.border.WrongCall: border.halve: times must be an integer, got 0.5
     """
-    signature, named = inspect.signature(function), name_of(function)
-    parameters = signature.parameters
+    named = name_of(function)
 
     @functools.cache
-    def readers():  # made at the first call, when every name in the annotations is defined
-        hints = typing.get_type_hints(function, include_extras=True)
+    def read_once():  # at the first call, when every name in the annotations is defined
+        signature, hints = inspect.signature(function), typing.get_type_hints(function, include_extras=True)
         unbounded = lambda default: isinstance(default, float) and math.isinf(default)
-        return {n: reader_of(hints[n], unbounded(p.default)) for n, p in parameters.items() if n in hints}
+        parameters = signature.parameters.items()
+        return signature, {n: reader_of(hints[n], unbounded(p.default)) for n, p in parameters if n in hints}
 
     @functools.wraps(function)
     def call(*args, **kwargs):
+        signature, readers = read_once()
+        parameters = signature.parameters
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError:
@@ -72,7 +74,7 @@ def checked(function: F) -> F:
                 told = f"{name} must be {other.must}, got {describe(value)}{other.remark}"
                 raise WrongCall(f"{named}: {told}") from None
 
-        for name, read in readers().items():
+        for name, read in readers.items():
             if name in arguments:
                 value, kind = arguments[name], parameters[name].kind
                 if kind is Parameter.VAR_POSITIONAL:

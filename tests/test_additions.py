@@ -92,10 +92,7 @@ EDITS = {
     "system": {
         "diffjax/systems/added.py": SYSTEM,
         "diffjax/systems/__init__.py": {
-            "from diffjax.systems import classifier as": (
-                "from diffjax.systems import added as added\nfrom diffjax.systems import classifier as"
-            ),
-            '    "ddpm": ddpm,\n': '    "added": added,\n    "ddpm": ddpm,\n',
+            '    "ddpm",\n': '    "added",\n    "ddpm",\n',
         },
     },
     "config": {"configs/toys/added.py": CONFIG},

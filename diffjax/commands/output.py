@@ -1,6 +1,7 @@
 """Folders that commands write to: refused before the work, and changed only when all of it is there."""
 
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ def together(folder: Path, *names: str) -> Iterator[Path]:
     """Yield an empty folder whose files and folders take their places in another one when all are written.
 
     Whatever ends it early, a full disk or Ctrl-C, leaves what was there before: numbers and pictures in a
-    folder are always of the same samples.
+    folder are always of the same samples. What a command that was killed left half-written is removed.
 
     Args:
       folder: where they go.
@@ -40,7 +41,11 @@ def together(folder: Path, *names: str) -> Iterator[Path]:
     Raises:
       OSError: naming the file that could not be written.
     """
-    scratch = folder / f".unfinished.{os.getpid()}"
+    mine = f".unfinished.{platform.node()}."
+    for left in folder.glob(f"{mine}*"):
+        if not _runs(left.name.removeprefix(mine)):
+            shutil.rmtree(left, ignore_errors=True)
+    scratch = folder / f"{mine}{os.getpid()}"
     shutil.rmtree(scratch, ignore_errors=True)
     try:
         with workdir.naming(folder):
@@ -56,3 +61,14 @@ def together(folder: Path, *names: str) -> Iterator[Path]:
                     (scratch / name).replace(folder / name)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _runs(pid: str) -> bool:
+    """Say whether there is a process of this number on this machine; True where it cannot be told."""
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, ValueError, OverflowError):
+        return True
+    return True

@@ -9,6 +9,7 @@ import flax.linen as nn
 
 from diffjax.border import checked
 from diffjax.pretrained import (
+    autoencoders,
     diffusers_dit,
     diffusers_unet,
     dit,
@@ -30,6 +31,10 @@ _CONFIGURED = {
     "diffusers_unet2d_cond": diffusers_unet.convert_conditional,
     "dit": dit.convert,
     "diffusers_dit": diffusers_dit.convert,
+    "ldm_autoencoder_kl": autoencoders.convert_ldm_kl,
+    "ldm_vqmodel": autoencoders.convert_ldm_vq,
+    "diffusers_autoencoder_kl": autoencoders.convert_diffusers_kl,
+    "diffusers_vqmodel": autoencoders.convert_diffusers_vq,
     "bert": text.bert,
     "clip_text": text.clip_text,
     "t5_encoder": text.t5,
@@ -65,14 +70,19 @@ def load(
         - "diffusers_unet2d_cond": diffusers' `UNet2DConditionModel`, called as "ldm_unet_xattn" is.
         - "dit", "diffusers_dit": the published DiT, and the one of diffusers; `module.apply(variables, x, t,
           label)`, where the label after the last class is none.
+        - "ldm_autoencoder_kl", "diffusers_autoencoder_kl": autoencoders of latent diffusion and of diffusers;
+          `module.apply(variables, x, method="encode")` gives mean and log variance of the code z, and
+          `module.apply(variables, z, method="decode")` the image.
+        - "ldm_vqmodel", "diffusers_vqmodel": the same with a table of codes; "encode" gives z, which "decode"
+          rounds to it, and "quantise" the rounded one with its numbers.
         - "inception_v3_fid": the InceptionV3 of FID; `module.apply(variables, images)`.
         - "lpips_alexnet", "lpips_vgg16": feature maps and the weights of `diffjax.evaluation.lpips`;
           `module.apply(variables, x)`.
         - "bert", "clip_text", "t5_encoder": text models; `module.apply(variables, ids, mask)` gives the
           hidden states after the last normalisation.
-      config: of the U-Nets, DiTs and text models, the arguments the original network was built with, under
-        their original names (of a text model its `config.json`): the tensors do not say all of them, such as
-        the number of attention heads. None for the others.
+      config: of the U-Nets, DiTs, autoencoders and text models, the arguments the original network was built
+        with, under their original names (of a text model its `config.json`): the tensors do not say all of
+        them, such as the number of attention heads. None for the others.
 
     Returns:
       (module, variables), which on NHWC images equal the original network.

@@ -1,8 +1,10 @@
 """Systems of the literature, each composed of the rooms below; `build` makes the one a config names.
 
-The table here is the only place that knows a system by its name.
+The table here is the only place that knows a system by its name, which is its module's. A module is imported
+when it is asked for: a command starts with what its run needs.
 """
 
+import importlib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,22 +12,7 @@ from typing import Any
 import optax
 from ml_collections import ConfigDict
 
-from diffjax.systems import classifier as classifier
-from diffjax.systems import clip as clip
-from diffjax.systems import consistency as consistency
-from diffjax.systems import ddpm as ddpm
-from diffjax.systems import distill as distill
-from diffjax.systems import ebm as ebm
-from diffjax.systems import gan as gan
-from diffjax.systems import guided as guided
-from diffjax.systems import mean_flow as mean_flow
-from diffjax.systems import ncsn as ncsn
-from diffjax.systems import noise_aware as noise_aware
-from diffjax.systems import normalizing_flow as normalizing_flow
 from diffjax.systems import read as read
-from diffjax.systems import semantic as semantic
-from diffjax.systems import vae as vae
-from diffjax.systems import vdm as vdm
 from diffjax.systems.options import nearest as nearest
 from diffjax.systems.options import pick, require
 from diffjax.systems.read import optimizers
@@ -33,23 +20,33 @@ from diffjax.systems.read import source as load_data
 from diffjax.training.ema import Decay
 from diffjax.training.system import System
 
-_SYSTEMS = {
-    "ddpm": ddpm,
-    "ncsn": ncsn,
-    "ebm": ebm,
-    "vdm": vdm,
-    "vae": vae,
-    "gan": gan,
-    "normalizing_flow": normalizing_flow,
-    "classifier": classifier,
-    "guided": guided,
-    "semantic": semantic,
-    "clip": clip,
-    "noise_aware": noise_aware,
-    "distill": distill,
-    "consistency": consistency,
-    "mean_flow": mean_flow,
-}
+_BUILT_IN = (
+    "ddpm",
+    "ncsn",
+    "ebm",
+    "vdm",
+    "vae",
+    "gan",
+    "normalizing_flow",
+    "classifier",
+    "guided",
+    "semantic",
+    "clip",
+    "noise_aware",
+    "distill",
+    "distill_guidance",
+    "consistency",
+    "continuous_consistency",
+    "mean_flow",
+    "cascade",
+)
+_REGISTERED: dict[str, Any] = {}
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _BUILT_IN:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def module(config: ConfigDict) -> ModuleType:
@@ -61,7 +58,8 @@ def module(config: ConfigDict) -> ModuleType:
       ValueError: for an unknown name.
     """
     require(config, "system")
-    return pick("system", config.system, _SYSTEMS)
+    known = {name: None for name in _BUILT_IN} | _REGISTERED
+    return pick("system", config.system, known) or __getattr__(config.system)
 
 
 def register(name: str, system: Any) -> None:
@@ -75,17 +73,14 @@ def register(name: str, system: Any) -> None:
     Raises:
       ValueError: if the name is taken by another system, or this one lacks something.
     """
-    if _SYSTEMS.get(name, system) is not system and name in _BUILT_IN:
+    if name in _BUILT_IN and __getattr__(name) is not system:
         raise ValueError(f"system {name!r} is taken: choose another name")
     for part in ("from_config", "SECTIONS", "IDENTITY"):
         if not hasattr(system, part):
             raise ValueError(
                 f"system {name!r} must have from_config, SECTIONS and IDENTITY; it has no {part}"
             )
-    _SYSTEMS[name] = system
-
-
-_BUILT_IN = frozenset(_SYSTEMS)
+    _REGISTERED[name] = system
 
 
 def build(config: ConfigDict, folder: str | Path | None = None) -> System:

@@ -30,7 +30,7 @@ def init(module, key: jax.Array, *inputs, name: str = NETWORK) -> tuple[dict[str
     Returns:
       ({name: params}, {"<name>_state": other collections}), the second empty where the module has none.
     """
-    made = dict(module.init(key, *inputs))
+    made = dict(_init(module)(key, *inputs))
     params = {name: made.pop("params")}
     return params, {state_name(name): made} if made else {}
 
@@ -59,8 +59,13 @@ def require_params_alone(module, *inputs) -> None:
 
 @lru_cache(maxsize=64)
 def _has_state(module, inputs):
-    made = jax.eval_shape(module.init, jax.random.key(0), *inputs)
+    made = jax.eval_shape(_init(module), jax.random.key(0), *inputs)
     return any(collection != "params" for collection in made)
+
+
+@lru_cache(maxsize=64)
+def _init(module):
+    return jax.jit(module.init)  # which keeps its trace: a network is traced once to learn what it is made of
 
 
 def evaluating(module, variables: Variables, name: str = NETWORK) -> Callable:

@@ -35,8 +35,8 @@ def _mean(**changes):
 @pytest.fixture
 def named(monkeypatch):
     """Let a config name a system for the time of a test."""
-    known = dict(systems._SYSTEMS)
-    monkeypatch.setattr(systems, "_SYSTEMS", known)
+    known = dict(systems._REGISTERED)
+    monkeypatch.setattr(systems, "_REGISTERED", known)
 
     def name(system):
         own = types.SimpleNamespace(from_config=lambda config, folder=None: system, SECTIONS=("data",),

@@ -3,6 +3,8 @@
 import functools
 import json
 import os
+import subprocess
+import sys
 import types
 
 import jax
@@ -218,7 +220,7 @@ def _registered(monkeypatch, **fields):
     make = lambda config, folder=None: plain_systems.make(**fields)._replace(
         serves=("network",), init=lambda key, batch, frozen: ({"network": jnp.float32(0)}, {})
     )
-    monkeypatch.setattr(systems, "_SYSTEMS", dict(systems._SYSTEMS))
+    monkeypatch.setattr(systems, "_REGISTERED", dict(systems._REGISTERED))
     systems.register("own", types.SimpleNamespace(from_config=make, SECTIONS=("data",), IDENTITY=("data",)))
     evaluation = {"num_samples": 16, "batch_size": 16}
     return ConfigDict({"system": "own", "data": DIGITS, "evaluation": evaluation})
@@ -387,6 +389,18 @@ def test_what_ends_early_leaves_numbers_and_pictures_as_they_were(tmp_path):
     assert os.listdir(tmp_path / "evaluation") == ["new.png"]  # no picture of other samples
     assert (tmp_path / "evaluation.json").read_text() == "new"
     assert not (tmp_path / "evaluation.md").exists()  # nor numbers
+
+
+def test_what_a_killed_command_left_is_removed_and_what_a_running_one_writes_is_kept(tmp_path):
+    with output.together(tmp_path, "a") as scratch:
+        name = scratch.name.removesuffix(str(os.getpid()))
+    with subprocess.Popen([sys.executable, "-c", ""]) as killed:
+        left, running = (tmp_path / f"{name}{pid}" for pid in (killed.pid, os.getppid()))
+    for folder in (left, running):
+        (folder / "a").mkdir(parents=True)
+    with output.together(tmp_path, "a") as scratch:
+        (scratch / "a").write_text("whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["a", running.name])
 
 
 @pytest.mark.parametrize(

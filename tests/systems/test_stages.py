@@ -187,7 +187,7 @@ def test_equal_students_of_different_teachers_are_two(run, tmp_path, monkeypatch
             prepare=stages.prepare({"teacher": teacher}),
         )  # fmt: skip
 
-    monkeypatch.setattr(systems, "_SYSTEMS", dict(systems._SYSTEMS))
+    monkeypatch.setattr(systems, "_REGISTERED", dict(systems._REGISTERED))
     own = types.SimpleNamespace(from_config=from_config, SECTIONS=("teacher",), IDENTITY=())
     systems.register("student", own)
     read = {}
