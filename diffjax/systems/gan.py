@@ -15,7 +15,6 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from diffjax.border import checked
-from diffjax.convolutions import in_order
 from diffjax.models import adversaries
 from diffjax.objectives import adversarial
 from diffjax.process import checks
@@ -182,8 +181,7 @@ def gan(
         init=init,
         prepare=requests.prepared(asked),
         updates=(
-            # several moves are a loop, where XLA for CPU needs convolutions in order
-            Update(DISCRIMINATOR, first, in_order(from_loss(judge, first)), repeats=steps, rowwise=rowwise),
+            Update(DISCRIMINATOR, first, from_loss(judge, first), repeats=steps, rowwise=rowwise),
             Update(GENERATOR, second, from_loss(generate, second), rowwise=rowwise),
         ),
         serves=(*second, *served[1:]),
