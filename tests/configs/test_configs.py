@@ -42,7 +42,7 @@ MADE_OF_RUNS = ("digits/classifier_guided.py", "digits/semantic.py", "emoji/casc
 TAUGHT_BY_RUNS = (  # they are trained on a trained run
     *("digits/noise_aware.py", "emoji/noise_aware.py"),
     *("digits/consistency.py", "digits/progressive.py", "toys/consistency.py", "toys/progressive.py"),
-    *("toys/distill_guidance.py", "toys/continuous_consistency.py"),
+    *("toys/distill_guidance.py", "toys/continuous_consistency.py", "toys/distribution_matching.py"),
 )
 TRAINED = [file for file in FILES if file not in MADE_OF_RUNS + TAUGHT_BY_RUNS]
 
