@@ -28,6 +28,7 @@ def test_at_the_start_nothing_moves_the_generator():
     assert set(own.serves) == set(grads) == {"network"}
 
 
+@pytest.mark.slow
 def test_of_two_steps_with_a_critic():
     config = tiny(NAME)
     config.objective.adversarial = {"name": "non_saturating", "weight": 0.1}
