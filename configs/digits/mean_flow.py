@@ -1,4 +1,4 @@
-"""MeanFlow on scikit-learn's handwritten digits (8x8): one network call from noise to data, without a teacher.
+"""MeanFlow on scikit-learn's handwritten digits (8x8): one network call, without a teacher.
 
 Geng et al. 2025 (arXiv:2505.13447), with the tangent of the predicted velocity (improved MeanFlow) and no
 weight but 1: it moves the optimum where one velocity is many.

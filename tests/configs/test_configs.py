@@ -46,7 +46,7 @@ TAUGHT_BY_RUNS = (  # they are trained on a trained run
     *("digits/noise_aware.py", "emoji/noise_aware.py"),
     *("digits/consistency.py", "digits/progressive.py", "toys/consistency.py", "toys/progressive.py"),
     *("toys/distill_guidance.py", "toys/continuous_consistency.py", "toys/distribution_matching.py"),
-    "digits/continuous_consistency.py",
+    *("digits/continuous_consistency.py", "digits/distribution_matching.py", "mnist/consistency.py"),
 )
 COUNTED = ("cifar10/consistency.py", "cifar10/mean_flow.py", "imagenet64/consistency.py")  # toys' are traced
 TRAINED = [file for file in FILES if file not in MADE_OF_RUNS + TAUGHT_BY_RUNS + COUNTED]
