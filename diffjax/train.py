@@ -18,10 +18,10 @@ from absl import flags
 from ml_collections import config_flags
 
 from diffjax import checks, commands, data, files, systems
-from diffjax.commands import devices, evaluation_settings, phases, processes, validation
+from diffjax.commands import beginning, devices, evaluation_settings, phases, processes, validation
 from diffjax.evaluation import pictures
 from diffjax.systems.options import call, require, section
-from diffjax.training import checkpoints, fit, loop, metrics, rescue, sharding, warm_start, watching, workdir
+from diffjax.training import checkpoints, fit, loop, metrics, rescue, sharding, watching, workdir
 from diffjax.training import step as steps
 from diffjax.training.stopping import on_signals
 
@@ -101,7 +101,7 @@ def _train(config, folder, about, progress, should_stop, init_from, profile):
     source = systems.load_data(config, "train")
     config = _with_names(config, source)
     run = _Run(config, folder, source, profile)
-    begin = None if init_from is None else warm_start.read(init_from)
+    begin = None if init_from is None else beginning.read(init_from)
     draw = _preview(run)
     traced = _trace(run, draw)
     with workdir.lock(folder):
@@ -128,7 +128,7 @@ def _train(config, folder, about, progress, should_stop, init_from, profile):
 class _Run:
     """What a config makes, each part refused by its name before anything is compiled or written."""
 
-    def __init__(self, config, folder, source, profile):
+    def __init__(self, config, folder, source, profile=None):
         settings = config.training
         self.config, self.source = config, source
         self.system = systems.build(config, folder)

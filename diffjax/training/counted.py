@@ -27,8 +27,8 @@ class Counted:
     @classmethod
     def of(cls, meta: Mapping[str, Any]) -> "Counted":
         """Go on from what `meta` returned."""
-        since = (Running(**meta.get(name, {})) for name in ("since_log", "since_checkpoint"))
-        return cls(*since, dict(meta.get("sampled", {})), dict(meta.get("latest", {})))
+        since = {name: Running(**meta.get(name, {})) for name in ("since_log", "since_checkpoint")}
+        return cls(**since, sampled=dict(meta.get("sampled", {})), latest=dict(meta.get("latest", {})))
 
     def meta(self) -> dict[str, Any]:
         """Return all of it as JSON data."""

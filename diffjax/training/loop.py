@@ -353,8 +353,8 @@ def _named(report: str, numbers: Any) -> dict[str, float]:
     try:
         return {f"{report}/{name}": float(value) for name, value in dict(numbers or {}).items()}
     except (TypeError, ValueError):
-        told = f"on_sample and on_validate must return numbers by name or None; got {numbers!r}"
-        raise ValueError(told) from None
+        function = {"sample": "on_sample", "held_out": "on_validate"}[report]
+        raise ValueError(f"{function} must return numbers by name or None; got {numbers!r}") from None
 
 
 def _next(batches: Batches, n: int) -> dict[str, Array]:

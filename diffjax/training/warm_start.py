@@ -9,7 +9,6 @@ import jax
 import numpy as np
 from absl import logging
 
-from diffjax.training import reading
 from diffjax.training import workdir as files
 from diffjax.training.state import TrainState
 
@@ -23,40 +22,6 @@ class Values(NamedTuple):
     source: str
 
 
-def read(source: str | Path) -> Values:
-    """Read what a run is to begin with.
-
-    Args:
-      source: the folder of a run, whose moving average is taken, and its parameters where none follows them;
-        or a `.safetensors` or `.npz` file whose names are paths such as `network/Dense_0/kernel`.
-
-    Returns:
-      Values.
-
-    Raises:
-      ValueError: if it is neither, or cannot be read.
-    """
-    path = files.local(source)
-    if path.is_dir():
-        params, _ = reading.restore_params_and_step(path, ema=False)
-        average, _ = reading.restore_params_and_step(path)
-        return Values({**params, **average}, str(source))
-    from diffjax.pretrained.files import read_tensors  # its formats are not needed otherwise
-
-    try:
-        tensors = read_tensors(path)
-    except FileNotFoundError:
-        raise ValueError(f"init_from {str(source)!r} is neither a run nor a file of weights") from None
-    tree: dict[str, Any] = {}
-    for name, leaf in tensors.items():
-        *parents, last = name.split("/")
-        at = tree
-        for parent in parents:
-            at = at.setdefault(parent, {})
-        at[last] = leaf
-    return Values(tree, str(source))
-
-
 def begin(workdir: str | Path, state: TrainState, values: Values) -> TrainState:
     """Replace parameters and carried values of a state before its first step, where paths and shapes match.
 
@@ -66,7 +31,7 @@ def begin(workdir: str | Path, state: TrainState, values: Values) -> TrainState:
     Args:
       workdir: the run's folder.
       state: before the first step, laid out on its mesh.
-      values: see `read`.
+      values: what it begins with.
 
     Returns:
       The state.

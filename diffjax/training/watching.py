@@ -146,10 +146,10 @@ def moving(given: Watch, workdir: str | Path) -> Iterator[Any]:
             jax.profiler.stop_trace()
 
 
-def _stderr():
+def _stderr() -> Any:
     """Return a standard error that has a file descriptor, which a notebook's has not."""
     try:
         sys.stderr.fileno()
     except (AttributeError, OSError):
-        return sys.__stderr__
+        return 2
     return sys.stderr

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from training import toy_training
 
+from diffjax.commands import beginning
 from diffjax.training import checkpoints, warm_start
 
 
@@ -44,7 +45,7 @@ def _begun(workdir, toy, values):
 def test_what_matches_is_taken_and_the_rest_is_listed(tmp_path):
     toy_training.run(tmp_path / "one", 6, 6, 3)
     average = checkpoints.restore_params(tmp_path / "one")["dense"]
-    state = _begun(tmp_path / "two", _other(), warm_start.read(tmp_path / "one"))
+    state = _begun(tmp_path / "two", _other(), beginning.read(tmp_path / "one"))
     np.testing.assert_array_equal(state.params["dense"]["kernel"], average["kernel"])
     np.testing.assert_array_equal(state.params["dense"]["bias"], 0)
     jax.tree.map(np.testing.assert_array_equal, state.ema["ema"], state.params)
@@ -56,22 +57,22 @@ def test_what_matches_is_taken_and_the_rest_is_listed(tmp_path):
 def test_a_file_of_weights(tmp_path):
     kernel = np.full((toy_training.FEATURES, 1), 0.25, np.float32)
     np.savez(tmp_path / "weights.npz", **{"dense/kernel": kernel})
-    state = _begun(tmp_path / "run", toy_training.system(), warm_start.read(tmp_path / "weights.npz"))
+    state = _begun(tmp_path / "run", toy_training.system(), beginning.read(tmp_path / "weights.npz"))
     np.testing.assert_array_equal(state.params["dense"]["kernel"], kernel)
 
 
 def test_what_does_not_match_is_refused_before_anything_is_saved(tmp_path):
     np.savez(tmp_path / "weights.npz", other=np.ones(3))
-    values = warm_start.read(tmp_path / "weights.npz")
+    values = beginning.read(tmp_path / "weights.npz")
     with pytest.raises(
         ValueError, match=r"nothing of init_from .* it has other \[3\], ... and the system dense"
     ):
         toy_training.run(tmp_path / "run", 4, 4, 4, init_from=values)
     assert not checkpoints.steps(tmp_path / "run")
     with pytest.raises(ValueError, match="neither a run nor a file"):
-        warm_start.read(tmp_path / "nothing.npz")
+        beginning.read(tmp_path / "nothing.npz")
     with pytest.raises(ValueError, match="no complete checkpoint"):
-        warm_start.read(tmp_path / "run")
+        beginning.read(tmp_path / "run")
 
 
 def test_a_run_that_goes_on_does_not_look_at_it(tmp_path):
