@@ -35,7 +35,10 @@ _BUILT_IN = (
     "distill",
     "distill_guidance",
     "consistency",
+    "continuous_consistency",
+    "distribution_matching",
     "mean_flow",
+    "cascade",
 )
 _REGISTERED: dict[str, Any] = {}
 

@@ -38,11 +38,11 @@ LARGE = {
     "imagenet64/adm.py": 295_904_454,  # as guided-diffusion's 64x64_diffusion.pt has them
     "imagenet256/dit_xl_2.py": 675_129_632 - 16 * 16 * 1152,  # as its authors count, without positions
 }
-MADE_OF_RUNS = ("digits/classifier_guided.py", "digits/semantic.py")  # they train nothing
+MADE_OF_RUNS = ("digits/classifier_guided.py", "digits/semantic.py", "emoji/cascade.py")  # they train nothing
 TAUGHT_BY_RUNS = (  # they are trained on a trained run
     *("digits/noise_aware.py", "emoji/noise_aware.py"),
     *("digits/consistency.py", "digits/progressive.py", "toys/consistency.py", "toys/progressive.py"),
-    "toys/distill_guidance.py",
+    *("toys/distill_guidance.py", "toys/continuous_consistency.py", "toys/distribution_matching.py"),
 )
 TRAINED = [file for file in FILES if file not in MADE_OF_RUNS + TAUGHT_BY_RUNS]
 

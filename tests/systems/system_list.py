@@ -10,7 +10,7 @@ from diffjax import systems
 _SHARED = ("__init__", "common")
 RING = sorted(f"toys/{p.stem}" for p in (CONFIGS / "toys").glob("*.py") if p.stem not in _SHARED)
 CASES = (*RING, "digits/ddpm", "digits/vdm")
-MADE_OF_RUNS = ("guided", "noise_aware", "semantic")  # of trained runs; they have tests of their own
+MADE_OF_RUNS = ("guided", "noise_aware", "semantic", "cascade")  # of trained runs: tests of their own
 
 
 @functools.cache
@@ -31,6 +31,6 @@ def start(name):
 
 @functools.cache
 def jitted(name):
-    """Return its sampling and its gradients, each compiled once for all tests."""
+    """Return its sampling and the gradients of its updates by name, each compiled once for all tests."""
     own = system(name)
-    return jax.jit(own.sample, static_argnums=3), jax.jit(own.updates[0].gradients)
+    return jax.jit(own.sample, static_argnums=3), {each.name: jax.jit(each.gradients) for each in own.updates}
