@@ -85,7 +85,7 @@ def test_a_run_begins_with_the_parameters_of_another(tmp_path):
         (
             {"validation": {"every": 2, "row": 4}},
             {},
-            "training.validation.row is not an option of held_out; did you mean 'rows'",
+            "training.validation.row is not an option of held_out",
         ),
         ({"best_metric": "held_out/loss"}, {}, "best_metric='held_out/loss' is not one of"),
         ({"watch": {"peak_flops": -1.0}}, {}, "training.watch.*peak_flops must be"),
