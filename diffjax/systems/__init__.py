@@ -37,6 +37,7 @@ _BUILT_IN = (
     "distill_guidance",
     "consistency",
     "continuous_consistency",
+    "distribution_matching",
     "mean_flow",
     "cascade",
 )
