@@ -94,6 +94,8 @@ def _check(config):
     for name, least in _COUNTS.items():
         if name in config.training:
             _check_count(f"training.{name}", config.training[name], least)
+    if not isinstance(config.training.get("best_metric", "loss"), str):
+        raise ValueError(f"training.best_metric must be a metric's name, got {config.training.best_metric!r}")
     systems.make_ema(config)
     evaluation_settings.read(config)
 

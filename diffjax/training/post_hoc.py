@@ -86,9 +86,8 @@ def average(workdir: str | Path, width: float, step: int | None = None) -> dict[
     def together(*leaves):
         if not np.issubdtype(leaves[-1].dtype, np.inexact):
             return leaves[-1]  # a count has no mean
-        return sum(share * np.asarray(leaf, np.float64) for share, leaf in zip(shares, leaves)).astype(
-            np.float32
-        )
+        wide = [share * np.asarray(leaf, np.float64) for share, leaf in zip(shares, leaves)]
+        return np.sum(wide, axis=0).astype(np.float32)
 
     return jax.tree.map(together, *snapshots)
 
