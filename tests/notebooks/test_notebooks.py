@@ -99,6 +99,32 @@ def test_bound():
     assert np.isfinite(total).all() and (np.abs(prior) < 1e-6).all()
 
 
+@pytest.mark.slow
+def test_latents():
+    found = _run(
+        "latents.ipynb",
+        """{
+            "gap": exact_gap,
+            "log_p": log_p.mean(),
+            "ladder": list(ladder.values()),
+            "closed": closed,
+            "same": [as_vae.tolist(), as_diffusion.tolist()],
+            "stairs": stairs.tolist(),
+            "log_likelihood": log_likelihood.tolist(),
+            "best": best,
+        }""",
+    )
+    assert found["gap"] < 1e-12
+    assert (np.diff(found["ladder"]) > 0).all() and found["ladder"][-1] < found["log_p"]
+    assert found["log_p"] - found["ladder"][0] == pytest.approx(found["closed"], rel=0.1)
+    np.testing.assert_allclose(*found["same"], rtol=1e-9)
+    assert (np.diff(found["stairs"]) > -1e-12).all()
+    # after each E step the bound is the likelihood of the M step before it
+    np.testing.assert_allclose(found["stairs"][2::2], found["log_likelihood"][:-1], rtol=1e-12)
+    assert (np.diff(found["log_likelihood"]) > -1e-12).all()
+    assert abs(found["log_likelihood"][-1] - found["best"]) < 0.05
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_is_committed_small_and_as_executed(name):
     """Outputs are of one run from top to bottom, without errors, warnings or anybody's folders."""
