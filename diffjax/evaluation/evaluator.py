@@ -159,6 +159,7 @@ class Task(NamedTuple):
       seed: of the noise.
       progress: whether bars are shown.
       judge: `captions.Judge` of pictures and captions, or None.
+      extractor: of features, an `Extractor` or `classifier.Classifier`, or None.
     """
 
     system: System
@@ -169,6 +170,7 @@ class Task(NamedTuple):
     seed: int = 0
     progress: bool = False
     judge: Any = None
+    extractor: Any = None
 
 
 class OfData(NamedTuple):
@@ -177,7 +179,7 @@ class OfData(NamedTuple):
     Attributes:
       name: in `config.evaluation.evaluators`.
       prepare: `Task -> (() -> {key of the result: what was found})`, or None where there is nothing to do;
-        what does not fit is refused here, before the work.
+        what does not fit is refused here, before the work. A key that begins with "_" is drawn and not kept.
       pages: `result -> Markdown`, page by page, of what is in the result.
       draw: `(folder, result) -> None`, the figures that the pages show.
     """

@@ -11,6 +11,7 @@ from diffjax.evaluation import (
     measures,
     neighbours,
     prdc,
+    reconstruction,
     retrieval,
     wasserstein,
 )
@@ -38,6 +39,7 @@ OF_DATA: dict[str, OfData] = {
         retrieval.EVALUATOR,
         retrieval.BY_LEVEL,
         captions.EVALUATOR,
+        reconstruction.EVALUATOR,
     )
 }
 NAMES = (*EVALUATORS, *OF_DATA)
@@ -45,5 +47,5 @@ DEFAULTS = {  # by what a system gives; what the data or the features lack is le
     "images": ("class_accuracy", "frechet", "kid", "prdc", "inception_score", "copies", "bits", "captions"),
     "points": ("class_accuracy", "sliced_wasserstein", "prdc", "components", "bits"),
     "embeddings": ("class_accuracy", "frechet", "kid", "prdc"),
-    None: ("measures", "by_level", "retrieval", "retrieval_by_level"),
+    None: ("measures", "by_level", "retrieval", "retrieval_by_level", "reconstruction"),
 }

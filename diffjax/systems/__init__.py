@@ -35,6 +35,7 @@ _BUILT_IN = (
     "distill",
     "consistency",
     "mean_flow",
+    "autoencoder",
 )
 _REGISTERED: dict[str, Any] = {}
 

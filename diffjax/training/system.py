@@ -128,12 +128,18 @@ class Codec(NamedTuple):
     Attributes:
       encode: `(key, x [B, ...]) -> z [B, *shape]`.
       decode: `z [B, *shape] -> x [B, ...]`.
-      shape: of one latent.
+      shape: of one latent; None where it follows from that of x.
+      moments: `x -> [B, ...]`, all that `encode` asks of the network, so that it can be kept:
+        `encode(key, x)` is `draw(key, moments(x))`.
+      draw: `(key, moments) -> z`; without a key the most likely one. None, as `moments`, of an encoder whose
+        answers cannot be kept.
     """
 
     encode: Callable[..., jax.Array]
     decode: Callable[..., jax.Array]
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] | None
+    moments: Callable[..., jax.Array] | None = None
+    draw: Callable[..., jax.Array] | None = None
 
 
 def nothing_to_prepare(folder: str | Path | None, source: Any = None) -> tuple[dict[str, Any], Any]:

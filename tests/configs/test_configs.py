@@ -39,8 +39,9 @@ LARGE = {
     "imagenet256/dit_xl_2.py": 675_129_632 - 16 * 16 * 1152,  # as its authors count, without positions
 }
 MADE_OF_RUNS = ("digits/classifier_guided.py", "digits/semantic.py")  # they train nothing
-TAUGHT_BY_RUNS = (  # they are trained on a trained run
+TAUGHT_BY_RUNS = (  # they are trained on a trained run, or on a file of weights
     *("digits/noise_aware.py", "emoji/noise_aware.py"),
+    *("emoji/kl_f4.py", "emoji/kl_f8.py", "emoji/vq_f4.py"),
     *("digits/consistency.py", "digits/progressive.py", "toys/consistency.py", "toys/progressive.py"),
 )
 TRAINED = [file for file in FILES if file not in MADE_OF_RUNS + TAUGHT_BY_RUNS]

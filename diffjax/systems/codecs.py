@@ -1,0 +1,43 @@
+"""Codecs of networks: what encodes a picture, and what decodes it, as a system in latents takes them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from diffjax.models.autoencoder import Autoencoder, VQAutoencoder
+from diffjax.systems import networks
+from diffjax.training.system import Codec, Variables
+
+
+def of_module(module: Any) -> Callable[[Variables], Codec] | None:
+    """Return `System.codec` of an autoencoder, or None of another module.
+
+    A Gaussian code is drawn, or without a key its mean is taken; one that the decoder rounds to a table is
+    what it is before that.
+    """
+    if not isinstance(module, Autoencoder):
+        return None
+
+    def codec(variables):
+        apply = networks.evaluating(module, variables)
+
+        def moments(x):
+            found: Any = apply(x, method="encode")
+            return found if isinstance(module, VQAutoencoder) else jnp.concatenate(found, axis=-1)
+
+        def draw(key, found):
+            if isinstance(module, VQAutoencoder):
+                return found
+            mean, log_variance = jnp.split(found, 2, axis=-1)
+            if key is None:
+                return mean
+            return mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, mean.shape, mean.dtype)
+
+        def encode(key, x):
+            return draw(key, moments(x))
+
+        return Codec(encode, lambda z: apply(z, method="decode"), None, moments, draw)
+
+    return codec
