@@ -17,7 +17,7 @@ from diffjax.configs import common
 FILE = "emoji64.npz"  # in the working directory
 
 
-def config(path: str) -> ConfigDict:
+def config(path: str, size: int = 32) -> ConfigDict:
     """Return the config of a DDPM on a file, but for its network's condition."""
     config = ConfigDict()
     config.system = "ddpm"
@@ -30,8 +30,8 @@ def config(path: str) -> ConfigDict:
             "arrays": ("caption",),
             "is_test": "is_test",
             "left_out": "test_dup_of_train",
-            "size": 32,
-            "shape": (32, 32, 3),
+            "size": size,
+            "shape": (size, size, 3),
         }
     )
     config.schedule = ConfigDict({"name": "cosine_beta", "num_steps": 1000})

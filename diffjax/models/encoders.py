@@ -270,3 +270,29 @@ def _blur(side, width):
 
 def _rows_like(keep, x):
     return keep.reshape(-1, *[1] * (x.ndim - 1))
+
+
+class NumberVector(nn.Module):
+    """Say a number to a network, as a vector that is zero until it is trained.
+
+    Attributes:
+      vector_features: of the network's vector.
+      scale: of the number: what differs by 1 / scale is well told apart.
+      waves: size of its embedding.
+
+    Reference: Meng et al. 2023, section 3.1, where it is the guidance weight.
+    """
+
+    vector_features: int
+    scale: float = 20.0
+    waves: int = 64
+
+    @nn.compact
+    @checked
+    def __call__(self, value: Num[Array, " batch"], keep: Bool[Array, " batch"] | None = None) -> Condition:
+        """Make the Condition of numbers [B]; one that is not kept says nothing."""
+        counts(self, "vector_features", "waves")
+        h = timestep_embedding(self.scale * jnp.asarray(value, jnp.float32), self.waves)
+        h = nn.silu(nn.Dense(self.vector_features, name="number_0")(h))
+        vector = nn.Dense(self.vector_features, kernel_init=nn.initializers.zeros, name="number_1")(h)
+        return Condition(vector=vector if keep is None else jnp.where(keep[:, None], vector, 0))

@@ -21,9 +21,9 @@ import jax
 import jax.numpy as jnp
 
 from diffjax.border import checked
+from diffjax.objectives.guided_distillation import x0_error
 from diffjax.objectives.weightings import Weighting
-from diffjax.process import checks
-from diffjax.process.level import NoiseLevel, expand, mean_of_each, namespace
+from diffjax.process.level import NoiseLevel, expand, namespace
 from diffjax.process.prediction import Denoiser
 from diffjax.types import Array, Float
 
@@ -111,10 +111,7 @@ def progressive_distillation(
     told = cond if teacher_cond is None else teacher_cond
     target = jax.lax.stop_gradient(two_ddim_steps(teacher, x_t, level_t, level_mid, level_s, told))
     prediction = student(x_t, level_t, cond)
-    loss = mean_of_each((prediction.x0 - target) ** 2)
-    if weighting is not None:
-        loss = loss * checks.one_each("weighting(level)", weighting(level_t), len(x_t))
-    return loss, {"target": target, "prediction": prediction}
+    return x0_error(prediction.x0, target, level_t, weighting), {"target": target, "prediction": prediction}
 
 
 def _share(level_t, level_mid, level_s):

@@ -105,6 +105,37 @@ def subdivide(times: Times, schedule: Schedule, parts: int | Sequence[int]) -> n
 
 
 @checked
+def until(times: Times, schedule: Schedule, noise: float) -> np.ndarray:
+    """Return the grid down to where x has noise of this standard deviation left, of its own unit size.
+
+    That is where sigma / sqrt(alpha^2 + sigma^2) is `noise`, on a variance preserving schedule sigma; of a
+    chain it is the nearest step. A cascade's truncated conditioning stops there (Ho et al. 2022, sec. 4.1).
+
+    Args:
+      times: decreasing.
+      schedule: any schedule.
+      noise: in (0, 1).
+
+    Raises:
+      ValueError: for another number, or a grid that begins there or ends before.
+
+    Example:
+      >>> from diffjax import samplers
+      >>> from diffjax.process import schedules
+      >>> samplers.grids.until([1.0, 0.75, 0.5, 0.25, 0.0], schedules.vp_cosine(), 0.6).round(4).tolist()
+      [1.0, 0.75, 0.5, 0.4097]
+    """
+    times = np.asarray(times, np.float64)
+    if not 0 < noise < 1:
+        raise ValueError(f"noise must be in (0, 1), got {noise}")
+    stop = float(schedule.at_ratio(noise / (1 - noise**2) ** 0.5).t)
+    if not times[-1] <= stop < times[0]:
+        ends = f"from {times[0]:g} to {times[-1]:g}"
+        raise ValueError(f"noise {noise:g} is left at t = {stop:g}, which must be on the way {ends}")
+    return np.append(times[times > stop], stop)
+
+
+@checked
 def distinct(times: Times) -> np.ndarray:
     """Round times to the steps of a chain and merge those that fall on one; decreasing.
 

@@ -33,8 +33,11 @@ _BUILT_IN = (
     "clip",
     "noise_aware",
     "distill",
+    "distill_guidance",
     "consistency",
+    "continuous_consistency",
     "mean_flow",
+    "cascade",
     "autoencoder",
 )
 _REGISTERED: dict[str, Any] = {}

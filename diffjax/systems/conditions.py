@@ -19,7 +19,7 @@ import jax
 from ml_collections import ConfigDict
 
 from diffjax import checks
-from diffjax.systems import options, pictures, words
+from diffjax.systems import options, pictures, small_pictures, words
 from diffjax.systems.about import About
 from diffjax.systems.requests import LABEL, Asked, classes
 
@@ -40,8 +40,8 @@ ENCODERS = {
     "embedding": words.embedding,
     "map": pictures.semantic_map,
     "colour_map": pictures.colour_map,
-    "low_resolution": pictures.low_resolution,
-    "blurred": pictures.blurred,
+    "low_resolution": small_pictures.low_resolution,
+    "blurred": small_pictures.blurred,
 }
 
 

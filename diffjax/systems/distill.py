@@ -47,7 +47,12 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
 
 
 def distill(
-    teacher: Stage, *, steps: int, grid: str = "uniform", weighting: Weighting | None = None
+    teacher: Stage,
+    *,
+    steps: int,
+    grid: str = "uniform",
+    weighting: Weighting | None = None,
+    between: bool = False,
 ) -> System:
     """Make the system.
 
@@ -56,6 +61,7 @@ def distill(
       steps: N of the student; its teacher takes two where it takes one.
       grid: kind of the grid of 2 N steps, whose every other time is the student's.
       weighting: level -> weight of the error of x_0; None is 1.
+      between: learn from the half steps too, which `ddim(ahead=2)` of 2 N steps visits.
 
     Returns:
       A System. Its flow map is one step of DDIM, trained on its own grid alone: `flow_map.how["times"]`.
@@ -63,6 +69,8 @@ def distill(
     Raises:
       ValueError: for a grid that does not halve, or that is not its teacher's where that is a student itself.
     """
+    if not isinstance(between, bool):
+        raise ValueError(f"objective.between must be True or False, got {between!r}")
     base, schedule = teacher.system, teacher.system.schedule(None)
     times = _times(schedule, steps, grid)
     _require_halving(base, times)
@@ -76,7 +84,11 @@ def distill(
         del step
         key_i, key_eps, key_network, key_asked, key_drop = jax.random.split(key, 5)
         x0, n = batch["x"], len(batch["x"])
-        i = 2 * jax.random.randint(key_i, (n,), 0, steps)
+        i = (
+            jax.random.randint(key_i, (n,), 0, 2 * steps - 1)
+            if between
+            else 2 * jax.random.randint(key_i, (n,), 0, steps)
+        )
         level_t, level_mid, level_s = (_at(levels, i + j) for j in range(3))
         x_t = forward.perturb(x0, jax.random.normal(key_eps, x0.shape, x0.dtype), level_t)
         request, taught = base.request, v.frozen[TEACHER]

@@ -1,4 +1,4 @@
-"""Maps and pictures as parts of a request: what lies beside the pixels that a network sees."""
+"""Maps as parts of a request, and how pictures are read: what lies beside the pixels that a network sees."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,14 +11,12 @@ import numpy as np
 
 from diffjax import archives
 from diffjax.data import image_files
-from diffjax.models.encoders import Noisy, PictureMap, SemanticMap, resized
-from diffjax.models.encoders import blurred as blur
+from diffjax.models.encoders import PictureMap, SemanticMap, resized
 from diffjax.pixels import to_model, to_uint8
 from diffjax.systems.about import About
 from diffjax.systems.requests import NONE, Asked, require_classes, rows_of
 from diffjax.training.system import Part
 
-_LEVEL, _SEED = "_level", "_seed"
 _GOLDEN = 0.618033988749895  # hues that are far from each other
 
 
@@ -118,7 +116,7 @@ def _classes(about, num_classes, features, of_batch, colours=None):
         module=SemanticMap(num_classes, features),
         of_batch=lambda _, batch: {"": of_batch(batch)},
         of_user=lambda given, n: {"": rows_of(name, [one(each) for each in given[""]], n)},
-        default=_optional(about, blank),
+        default=optional(about, blank),
         nothing=blank,
         picture=lambda own: _coloured(np.asarray(own[""]), num_classes, colours),
     )
@@ -139,137 +137,16 @@ def _numbers(about, array, shape):
         parts={"": Part(shape, jnp.float32)},
         module=PictureMap(),
         of_batch=lambda _, batch: {"": jnp.asarray(batch[array], jnp.float32)},
-        of_user=lambda given, n: {"": _pictures(about, given[""], n, {shape: lambda x: x})},
-        default=_optional(about, blank),
+        of_user=lambda given, n: {"": pictures_of(about, given[""], n, {shape: lambda x: x})},
+        default=optional(about, blank),
         nothing=blank,
-        picture=_shown,
+        picture=shown,
         example={array: jax.ShapeDtypeStruct((1, *shape), jnp.float32)},
         prepare=prepare,
     )
 
 
-def low_resolution(about: About, *, size: int, augmentation: float = 0.0, level: float = 0.0) -> Asked:
-    """Make a small picture, float32 [n, size, size, C], of which a larger one is asked.
-
-    In training it is made of the picture by `models.encoders.resized`. A user gives one of the small size, or
-    of the full one, which is made small. With `augmentation` it gets noise of its own, see `_noisy`.
-
-    Args:
-      about: see `About`.
-      size: its side.
-      augmentation: the most noise in training, a standard deviation in [0, 1); 0 for none.
-      level: of the noise where a user does not say it, by "<name>_level".
-
-    Reference: Saharia et al. 2021 (SR3); Ho et al. 2022, section 4.
-    """
-    *space, channels = about.shape
-    if not 1 <= size < min(space) or any(side % size for side in space):
-        raise ValueError(f"size must be below the picture's {space} and divide it, got {size}")
-    small = lambda x: resized(x, (size, size))
-    takes = {(size, size, channels): lambda x: x, about.shape: small}
-    return _of_picture(about, (size, size, channels), small, takes, augmentation, level)
-
-
-def blurred(about: About, *, width: float, augmentation: float = 0.0, level: float = 0.0) -> Asked:
-    """Make a blurred picture, float32 [n, H, W, C], of which a sharp one is asked.
-
-    In training it is made of the picture by `models.encoders.blurred`. A user's is taken as it is.
-
-    Args:
-      about: see `About`.
-      width: standard deviation of the blur, in pixels.
-      augmentation, level: see `low_resolution`.
-
-    Reference: Whang et al. 2022 (deblurring); Ho et al. 2022, section 4 (its blur as an augmentation).
-    """
-    if not 0 < width < min(about.shape[:-1]):
-        raise ValueError(f"width must be a positive number of pixels, got {width}")
-    return _of_picture(
-        about, about.shape, lambda x: blur(x, width), {about.shape: lambda x: x}, augmentation, level
-    )
-
-
-def _of_picture(about, shape, make, takes, augmentation, level):
-    """Return a part that is made of the picture x of a batch, with noise of its own where there is some.
-
-    The noise is no part of a request, which holds its level and a seed for each sample: so a request says all
-    that a network is told, however often it is encoded.
-    """
-    if len(about.shape) != 3:
-        raise ValueError(f"{about.name} is made of images [H, W, C], and data.shape is {about.shape}")
-    if not 0 <= augmentation < 1 or not 0 <= level <= augmentation:
-        raise ValueError(
-            f"augmentation must be in [0, 1) and level in [0, augmentation], got {augmentation} and {level}"
-        )
-    name, noisy = about.name, augmentation > 0
-    parts = {"": Part(shape, jnp.float32)}
-    parts |= {_LEVEL: Part((), jnp.float32), _SEED: Part((), jnp.uint32)} if noisy else {}
-    features = about.vector_features() if noisy else None
-
-    def beside(n, levels=(level,)):
-        if not noisy:
-            return {}
-        return {
-            _LEVEL: np.resize(np.asarray(levels, np.float32), n),
-            _SEED: np.arange(n, dtype=np.uint32),
-        }
-
-    def blank(n):
-        return {"": np.full((n, *shape), np.nan, np.float32), **beside(n)}
-
-    def of_batch(key, batch):
-        own, n = {"": make(batch["x"])}, len(batch["x"])
-        if noisy:
-            of_level, of_seed = jax.random.split(key)
-            own[_LEVEL] = augmentation * jax.random.uniform(of_level, (n,))
-            own[_SEED] = jax.random.bits(of_seed, (n,), jnp.uint32)
-        return own
-
-    def of_user(given, n):
-        if "" not in given:
-            raise ValueError(f"{name} must be given beside {name}{next(iter(given))}")
-        levels = [_level(name, each, augmentation) for each in given.get(_LEVEL, [level])]
-        return {"": _pictures(about, given[""], n, takes), **beside(n, levels)}
-
-    def value(own):
-        if not noisy:
-            return own[""], None
-        return Noisy(_noisy(own[""], own[_LEVEL], own[_SEED]), own[_LEVEL]), None
-
-    return Asked(
-        parts=parts,
-        module=PictureMap(about.shape[:2], features),
-        of_batch=of_batch,
-        of_user=of_user,
-        default=_optional(about, blank),
-        nothing=blank,
-        says=("", _LEVEL) if noisy else ("",),
-        value=value,
-        picture=_shown,
-    )
-
-
-def _noisy(picture, level, seed):
-    """Return sqrt(1 - s^2) x + s eps at level s [B], eps of each row's own seed.
-
-    Reference: Ho et al. 2022, section 4.1: the forward process of the picture that is conditioned on.
-    """
-    draw = lambda each: jax.random.normal(jax.random.key(each), picture.shape[1:], picture.dtype)
-    s = level.reshape(-1, *[1] * (picture.ndim - 1)).astype(picture.dtype)
-    return jnp.sqrt(1 - s**2) * picture + s * jax.vmap(draw)(seed)
-
-
-def _level(name, value, most):
-    try:
-        found = float(value)
-    except (TypeError, ValueError):
-        found = np.nan
-    if not 0 <= found <= most:
-        raise ValueError(f"{name}{_LEVEL} must be in [0, {most}], as it was in training; got {value!r}")
-    return found
-
-
-def _optional(about, blank):
+def optional(about: About, blank: Callable[[int], Any]) -> Callable[[int], Any]:
     """Return the default of a part: nothing, or a refusal where training always had something."""
 
     def default(n):
@@ -280,7 +157,7 @@ def _optional(about, blank):
     return default
 
 
-def _pictures(
+def pictures_of(
     about: About, values: Sequence[Any], n: int, takes: Mapping[tuple[int, ...], Callable[[Any], Any]]
 ) -> np.ndarray:
     """Return pictures in [-1, 1], float32 [n, h, w, C], of arrays, files, or "none".
@@ -314,7 +191,7 @@ def _pictures(
 
 def images(name: str, values: Sequence[Any], n: int, shape: tuple[int, ...]) -> np.ndarray:
     """Return pictures of one shape [H, W, C], of arrays or files in turn: float32 [n, H, W, C] in [-1, 1]."""
-    return _pictures(About(name, nn.Module(), shape, False, None), values, n, {shape: lambda x: x})
+    return pictures_of(About(name, nn.Module(), shape, False, None), values, n, {shape: lambda x: x})
 
 
 def masks(name: str, values: Sequence[Any], n: int, space: tuple[int, ...]) -> np.ndarray:
@@ -355,7 +232,7 @@ def _of(value):
     return f" of {value}" if isinstance(value, str | Path) else ""
 
 
-def _shown(own):
+def shown(own: Mapping[str, Any]) -> np.ndarray:
     """Return pictures as uint8 with 1 or 3 channels; what says nothing is grey."""
     x = np.asarray(own[""])
     x = to_uint8(np.where(np.isfinite(x), x, 0).astype(np.float32))

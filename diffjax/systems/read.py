@@ -32,6 +32,7 @@ _PRECONDITIONINGS = {
     "vp": prediction.vp_preconditioning,
     "iddpm": prediction.iddpm_preconditioning,
     "ve": prediction.ve_preconditioning,
+    "trigflow": prediction.trigflow_preconditioning,
 }
 _SCHEDULES = {
     name: getattr(schedules, name)
@@ -238,18 +239,18 @@ def weighting(value: Any) -> Callable | None:
     return optional("objective.weighting", value, _WEIGHTINGS)
 
 
-def times(config: ConfigDict, noise: schedules.Schedule) -> objectives.TimeSampler:
-    """Build the TimeSampler of `objective.times`."""
-    name, options = named(config.objective.get("times", "uniform"))
-    make = pick("objective.times", "none" if name is None else name, _TIMES)
+def times(config: ConfigDict, noise: schedules.Schedule, field: str = "times") -> objectives.TimeSampler:
+    """Build the TimeSampler of `objective.times`, or of another field of it."""
+    name, options = named(config.objective.get(field, "uniform"))
+    where = f"objective.{field}"
+    make = pick(where, "none" if name is None else name, _TIMES)
     if name not in _OWN_TIMES:
-        made = call("objective.times", make, options, noise)
+        made = call(where, make, options, noise)
     elif _fits(name, noise):
-        made = call("objective.times", make, options)
+        made = call(where, make, options)
     else:
         raise ValueError(
-            f"objective.times={name!r} does not fit the schedule: log_normal is for edm, "
-            "logit_normal for t in [0, 1]"
+            f"{where}={name!r} does not fit the schedule: log_normal is for edm, logit_normal for t in [0, 1]"
         )
     return made if isinstance(made, objectives.TimeSampler) else objectives.stateless(made)
 
@@ -264,6 +265,7 @@ def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
     """Build what `config.sampler` names.
 
     `sampler.steps` is of the time grid; a solver's own `steps` at each level are `sampler.steps_per_level`.
+    `sampler.stop_at` leaves noise of that standard deviation in what is sampled.
     """
     require(config, "sampler.solver", "sampler.steps")
     options: dict[str, Any] = section(config, "sampler")
@@ -273,11 +275,13 @@ def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
         options["steps"] = checks.count("sampler.steps_per_level", options.pop("steps_per_level"))
     edit = edits.of_config(options.get("edit"))
     grid_times = edit.times(grid_times)
+    if options.get("stop_at") is not None:
+        grid_times = call("sampler.stop_at", samplers.grids.until, {}, grid_times, noise, options["stop_at"])
     weight = number("sampler.guidance_weight", options.pop("guidance_weight", 0.0))
     by_level = options.get("guidance_interval") is not None
     scales = null_guidance.scales(options, weight)
     guide = null_guidance.guide(options, weight, noise, _kind_of(config), scales)
-    options = {name: value for name, value in options.items() if name not in ("solver", "edit")}
+    options = {name: value for name, value in options.items() if name not in ("solver", "edit", "stop_at")}
     threshold = optional("sampler.threshold", options.pop("threshold", None), _THRESHOLDS)
     correctors = {name: each.make for name, each in listing.CORRECTORS.items()}
     corrector = optional("sampler.corrector", options.pop("corrector", None), correctors)
@@ -322,7 +326,7 @@ def require_unconditional(config: ConfigDict) -> None:
 def resampled(sampler: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the section of a sampler with changes; another solver begins without the options of the old."""
     if changes.get("solver", sampler.get("solver")) != sampler.get("solver"):
-        shared = ("steps", "grid", "guidance_weight", "threshold", "edit", *null_guidance.FIELDS)
+        shared = ("steps", "grid", "guidance_weight", "threshold", "edit", "stop_at", *null_guidance.FIELDS)
         shared += ("classifier_scale", "classifier_of_x0", "classifier_shift", "guides")
         sampler = {key: value for key, value in sampler.items() if key in shared}
     return {**sampler, **changes}

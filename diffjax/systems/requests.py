@@ -109,7 +109,8 @@ def of_parts(
         return {f"{name}{suffix}": array for name, values in made.items() for suffix, array in values.items()}
 
     def own_of(name, request):
-        return {suffix: request[f"{name}{suffix}"] for suffix in asked[name].parts}
+        names = {suffix: f"{name}{suffix}" for suffix in asked[name].parts}
+        return {suffix: request[part] for suffix, part in names.items() if not suffix or part in request}
 
     def init(key):
         zeros = {part: jnp.zeros((1, *about.shape), about.dtype) for part, about in parts.items()}

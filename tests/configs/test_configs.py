@@ -38,24 +38,42 @@ LARGE = {
     "imagenet64/adm.py": 295_904_454,  # as guided-diffusion's 64x64_diffusion.pt has them
     "imagenet256/dit_xl_2.py": 675_129_632 - 16 * 16 * 1152,  # as its authors count, without positions
 }
-MADE_OF_RUNS = ("digits/classifier_guided.py", "digits/semantic.py")  # they train nothing
+MADE_OF_RUNS = ("digits/classifier_guided.py", "digits/semantic.py", "emoji/cascade.py")  # they train nothing
 TAUGHT_BY_RUNS = (  # they are trained on a trained run, or on a file of weights
     *("digits/noise_aware.py", "emoji/noise_aware.py"),
     *("emoji/kl_f4.py", "emoji/kl_f8.py", "emoji/vq_f4.py"),
     *("digits/consistency.py", "digits/progressive.py", "toys/consistency.py", "toys/progressive.py"),
+    *("toys/distill_guidance.py", "toys/continuous_consistency.py"),
 )
 TRAINED = [file for file in FILES if file not in MADE_OF_RUNS + TAUGHT_BY_RUNS]
-CASES = [(file, argument) for file in TRAINED for argument in (None, *ARGUMENTS.get(file, ()))]
-
-every_file = pytest.mark.parametrize("file", FILES)
-every_config = pytest.mark.parametrize(
-    "file, argument", CASES, ids=[f"{f}:{a}" if a else f for f, a in CASES]
-)
 
 
 def _config(file, argument=None):
     module = commands.config_module(ROOT / file)
     return module.get_config() if argument is None else module.get_config(argument)
+
+
+def _composed_of(config):
+    """Return what a config's program is composed of; two that agree differ in sizes and numbers alone."""
+    names = ("model.name", "schedule.name", "objective.kind", "sampler.solver", "sampler.corrector")
+    parts = sorted(part.encoder for part in (config.get("conditions") or {}).values())
+    get = lambda path: functools.reduce(lambda at, key: (at or {}).get(key), path.split("."), config)
+    return str([config.system, len(config.data.shape), parts, *map(get, names)])
+
+
+def _cases():
+    """Yield every trained config, the first of equal composition for every day and its likes as slow."""
+    seen = set()
+    for file in TRAINED:
+        for argument in (None, *ARGUMENTS.get(file, ())):
+            composed = _composed_of(_config(file, argument))
+            marks = [pytest.mark.slow] if composed in seen else []
+            seen.add(composed)
+            yield pytest.param(file, argument, marks=marks, id=f"{file}:{argument}" if argument else file)
+
+
+every_file = pytest.mark.parametrize("file", FILES)
+every_config = pytest.mark.parametrize("file, argument", list(_cases()))
 
 
 def _stand_in(config, name, split, **options):
@@ -112,6 +130,15 @@ def _require_packages(config):
 def _variables(system, key):
     batch = {name: jnp.zeros(row.shape, row.dtype) for name, row in system.example.items()}
     return Variables(*system.init(key, batch, {}), {})
+
+
+@pytest.mark.parametrize("file", TRAINED)
+def test_is_built(file):
+    """Every value is read, and the shapes of what it trains and serves are known."""
+    config = _config(file)
+    _require_packages(config)
+    system = systems.build(config)
+    assert system.updates and set(systems.make_optimizer(config, system)) == {u.name for u in system.updates}
 
 
 @every_file

@@ -143,8 +143,7 @@ def test_imagen_forward(x64, name):
     same(np.stack([times[:-1], times[1:]], 1), "sampling_timesteps")
 
 
-# Not x_start with dyn: the reference clips a predicted x_start in place, so that what was recorded as its
-# network's output is the clipped one.
+# x_start with dyn has a test of its own below.
 @pytest.mark.parametrize(
     ("objective", "threshold"),
     [("noise", "dyn"), ("noise", "static"), ("v", "dyn"), ("v", "static"), ("x_start", "static")],
@@ -166,6 +165,39 @@ def test_imagen_reverse(x64, name, objective, threshold):
     np.testing.assert_allclose(model.mean, golden[f"{prefix}mean"], rtol=1e-6, atol=1e-9)
     variance = np.exp(model.log_variance).reshape(-1, 1, 1, 1)
     np.testing.assert_allclose(variance, golden[f"{prefix}variance"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", IMAGEN)
+def test_imagen_reverse_of_a_dynamic_x_start(x64, name):
+    """The reference clips a predicted x_start in place: its record of it was cut to [-1, 1] afterwards.
+
+    What the network had said follows from the result x / s all the same, up to what the threshold hides: s is
+    the one factor of all pixels that were not cut, those within s are known by it, and of those beyond the
+    smallest is where the percentile lies between two of them, as it does.
+    """
+    golden, hyper = reference.load("imagen_diffusion")
+    _, _, level, below, x_t = _imagen(golden, name)
+    prefix, share = f"{name}__x_start__dyn__", hyper["dynamic_thresholding_percentile"]
+    recorded, bounded = (
+        golden[each].reshape(4, -1) for each in (f"{name}__x_start__pred", f"{prefix}x_start")
+    )
+    inside = np.abs(bounded) < 1
+    whole = np.where(np.abs(recorded) < 1, recorded / bounded, np.nan)
+    s = np.nanmedian(whole, axis=1, keepdims=True)
+    np.testing.assert_allclose(whole, np.where(np.isnan(whole), np.nan, s), rtol=1e-9)
+    place = share * (bounded.shape[1] - 1)
+    lower, part = int(place), place - int(place)
+    assert (inside.sum(axis=1) == lower + 1).all()
+    largest = np.where(inside, s * np.abs(bounded), 0).max(axis=1, keepdims=True)
+    said = np.where(inside, s * bounded, np.sign(bounded) * (s - (1 - part) * largest) / part)
+    network = lambda x, t, cond: jnp.asarray(said).reshape(x.shape)
+    predicted = guidance.dynamic_threshold(share)(prediction.denoiser(network, "x0"))(x_t, level)
+    model = forward.reverse(predicted, x_t, below, level)
+    np.testing.assert_allclose(predicted.x0, golden[f"{prefix}x_start"], rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(model.mean, golden[f"{prefix}mean"], rtol=1e-6, atol=1e-9)
+    variance = np.exp(model.log_variance).reshape(-1, 1, 1, 1)
+    np.testing.assert_allclose(variance, golden[f"{prefix}variance"], rtol=1e-6)
+    np.testing.assert_allclose(recorded, np.clip(said, -1, 1), rtol=1e-9)
 
 
 def test_imagen_conditioning_augmentation(x64):

@@ -46,7 +46,7 @@ def tiny(name, **overrides):
     if "model" in config and config.model.name == "mlp":
         config.model.update({"width": 8, "depth": 1})
     if "teacher" in config:
-        config.teacher.workdir = str(teacher())
+        config.teacher.workdir = str(teacher("num_classes" in config.data))
     if "steps" in config.get("sampler", {}):
         config.sampler.steps = 3
     config.optimizer.warmup_steps = 1
@@ -58,10 +58,13 @@ def tiny(name, **overrides):
 
 
 @functools.cache
-def teacher():
-    """Return the folder of a tiny run on points, of a network of v, for students."""
+def teacher(labelled=False):
+    """Return the folder of a tiny run on points, of a network of v, for students; perhaps with a null."""
     folder = pathlib.Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     cosine = {"schedule.name": "vp_cosine", "objective.kind": "v", "objective.times": "uniform"}
-    train.train(tiny("toys/flow", **cosine), folder / "teacher", progress=False)
+    config = tiny("toys/flow", **cosine)
+    if labelled:
+        config.data.num_classes, config.model.num_classes, config.objective.label_dropout = 8, 9, 0.1
+    train.train(config, folder / "teacher", progress=False)
     return folder / "teacher"
