@@ -50,7 +50,7 @@ def _prepare(task: Task):
             )  # fmt: skip
             small = to_uint8(small)
             found = {"count": len(x), "values": how["values"], "pixels": int(np.prod(x.shape[1:]))}
-            for title, given in (("autoencoder", y), ("bicubic", small)):
+            for title, given in (("given back", y), ("bicubic", small)):
                 found[title] = _compare(x, given, extractor, task.settings["batch_size"])
             if extractor is not None:
                 found["features"] = extractor.conventions
@@ -107,10 +107,10 @@ def _codes(task: Task, measure) -> dict[str, Any]:
 def _pages(result: Mapping[str, Any]) -> Iterator[str]:
     for name, found in result.get("reconstruction", {}).items():
         yield f"## Reconstruction of {found['count']:,} held-out pictures"
-        columns = {"autoencoder": found["autoencoder"], "bicubic": found["bicubic"]}
+        columns = {title: found[title] for title in ("given back", "bicubic")}
         lines = [f"| | {' | '.join(columns)} |", "|---|---:|---:|"]
         for key, (title, form) in _ROWS.items():
-            if key in found["autoencoder"]:
+            if key in found["bicubic"]:
                 lines.append(
                     f"| {title} | {' | '.join(form.format(each[key]) for each in columns.values())} |"
                 )

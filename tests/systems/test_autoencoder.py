@@ -225,6 +225,6 @@ def test_a_run_is_trained_measured_and_resumed_bit_for_bit(tmp_path):
     evaluate.evaluate(tmp_path / "run", progress=False)
     found = json.loads((tmp_path / "run" / "evaluation.json").read_text())["reconstruction"]["reconstruction"]
     assert found["count"] == 10 and found["values"] == 6 * 4 * 2 and 0 < found["codes"]["used"] <= 1
-    assert {"psnr", "ssim"} <= found["autoencoder"].keys() == found["bicubic"].keys()
+    assert {"psnr", "ssim"} <= found["given back"].keys() == found["bicubic"].keys()
     assert (tmp_path / "run" / "evaluation" / "reconstruction.png").is_file()
     assert commands.load(tmp_path / "run").variables.params.keys() == {"network"}
