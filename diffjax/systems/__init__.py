@@ -39,6 +39,7 @@ _BUILT_IN = (
     "mean_flow",
     "cascade",
     "autoencoder",
+    "latent",
 )
 _REGISTERED: dict[str, Any] = {}
 

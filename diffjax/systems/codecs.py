@@ -3,11 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from diffjax.models.autoencoder import Autoencoder, VQAutoencoder
+from diffjax.models.conditions import Condition
+from diffjax.models.encoders import resized
 from diffjax.systems import networks
+from diffjax.systems.requests import Asked
 from diffjax.training.system import Codec, Variables
 
 
@@ -41,3 +45,29 @@ def of_module(module: Any) -> Callable[[Variables], Codec] | None:
         return Codec(encode, lambda z: apply(z, method="decode"), None, moments, draw)
 
     return codec
+
+
+class AtSize(nn.Module):
+    """Encode a condition, and make its map as large as a network's input is.
+
+    Attributes:
+      module: `(value, keep) -> Condition`.
+      space: (h, w).
+    """
+
+    module: nn.Module
+    space: tuple[int, int]
+
+    def __call__(self, value: Any, keep: Any = None) -> Condition:
+        """Encode a value, see `module`."""
+        cond = self.module(value, keep)
+        return cond if cond.map is None else cond._replace(map=resized(cond.map, self.space))
+
+
+def beside_latents(asked: Asked, space: tuple[int, int]) -> Asked:
+    """Return a part of a request that is made of the pictures of a batch in latents, and lies beside these."""
+
+    def of_batch(key, batch):
+        return asked.of_batch(key, {**batch, "x": batch["pictures"]})
+
+    return asked._replace(module=AtSize(asked.module, space), of_batch=of_batch)

@@ -19,7 +19,7 @@ import jax
 from ml_collections import ConfigDict
 
 from diffjax import checks
-from diffjax.systems import options, pictures, small_pictures, words
+from diffjax.systems import known, options, pictures, small_pictures, words
 from diffjax.systems.about import About
 from diffjax.systems.requests import LABEL, Asked, classes
 
@@ -41,6 +41,7 @@ ENCODERS = {
     "map": pictures.semantic_map,
     "colour_map": pictures.colour_map,
     "low_resolution": small_pictures.low_resolution,
+    "known": known.asked,
     "blurred": small_pictures.blurred,
 }
 
