@@ -18,6 +18,7 @@ from diffjax.objectives.denoising import Loss as Loss
 from diffjax.objectives.denoising import denoising as denoising
 from diffjax.objectives.denoising import draw as draw
 from diffjax.objectives.denoising import perturbed_input as perturbed_input
+from diffjax.objectives.distribution_matching import distribution_matching as distribution_matching
 from diffjax.objectives.flow_map_rules import lagrangian as lagrangian
 from diffjax.objectives.flow_map_rules import shortcut as shortcut
 from diffjax.objectives.flow_map_rules import shortcut_times as shortcut_times

@@ -36,6 +36,7 @@ _BUILT_IN = (
     "distill_guidance",
     "consistency",
     "continuous_consistency",
+    "distribution_matching",
     "mean_flow",
     "cascade",
     "autoencoder",

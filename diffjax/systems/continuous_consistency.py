@@ -113,12 +113,13 @@ def continuous_consistency(
         keep = None if base.request.drop is None else base.request.drop(key_drop, n)
         asked = base.request.of_batch(own(v), key_asked, batch)
         told = lambda variables: base.request.encode(variables, asked, keep)
-        taught, weight = {}, {}
+        taught: dict[str, Any] = {}
+        weight: dict[str, Any] = {}
         if tangent == "teacher":
             taught = {"teacher": base.denoiser(v.frozen[TEACHER]), "teacher_cond": told(v.frozen[TEACHER])}
         if adaptive:
             said = log_weight.apply({"params": v.params[WEIGHT]}, jnp.log(ratio))
-            weight = {"log_weight": cast(Condition, said).vector[:, 0]}
+            weight = {"log_weight": jnp.asarray(cast(Condition, said).vector)[:, 0]}
         losses, aux = objectives.continuous_consistency(
             base.denoiser(own(v), key_network), x0, jax.random.normal(key_eps, x0.shape, x0.dtype), ratio,
             schedule, told(own(v)), sigma_data=sigma_data, offset=offset,

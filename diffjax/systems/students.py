@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from diffjax import objectives, samplers
+from diffjax.process.level import NoiseLevel
 from diffjax.process.prediction import Reading
 from diffjax.process.schedules import Schedule
 from diffjax.samplers import starts
@@ -16,6 +18,7 @@ from diffjax.systems.ddpm import ddpm
 from diffjax.systems.options import require, section
 from diffjax.systems.stages import Stage, stage
 from diffjax.training.system import Conditioning, Pass, System, Update, Variables
+from diffjax.types import Array
 
 TEACHER = "teacher"  # the stage's name
 
@@ -63,6 +66,11 @@ def stateless(times: objectives.TimeSampler) -> objectives.TimeSampler:
     if jax.tree.leaves(jax.eval_shape(times.init)):
         raise ValueError("objective.times must be one without a state, such as 'uniform'")
     return times
+
+
+def levels_at(levels: NoiseLevel, i: Array) -> NoiseLevel:
+    """Return the levels of a table on the host at traced indices."""
+    return NoiseLevel(*(None if each is None else jnp.asarray(each, jnp.float32)[i] for each in levels))
 
 
 def alone(config: ConfigDict, noise: Schedule, folder: str | Path | None, reading: Reading) -> System:

@@ -43,7 +43,7 @@ TAUGHT_BY_RUNS = (  # they are trained on a trained run, or on a file of weights
     *("digits/noise_aware.py", "emoji/noise_aware.py"),
     *("emoji/kl_f4.py", "emoji/kl_f8.py", "emoji/vq_f4.py"),
     *("digits/consistency.py", "digits/progressive.py", "toys/consistency.py", "toys/progressive.py"),
-    *("toys/distill_guidance.py", "toys/continuous_consistency.py"),
+    *("toys/distill_guidance.py", "toys/continuous_consistency.py", "toys/distribution_matching.py"),
 )
 TRAINED = [file for file in FILES if file not in MADE_OF_RUNS + TAUGHT_BY_RUNS]
 
