@@ -65,7 +65,7 @@ class AtSize(nn.Module):
 
 
 def beside_latents(asked: Asked, space: tuple[int, int]) -> Asked:
-    """Return a part of a request that is made of the pictures of a batch in latents, and lies beside these."""
+    """Return a part that is made of the pictures of a batch in latents, and lies beside these."""
 
     def of_batch(key, batch):
         return asked.of_batch(key, {**batch, "x": batch["pictures"]})

@@ -19,7 +19,7 @@ import jax
 from ml_collections import ConfigDict
 
 from diffjax import checks
-from diffjax.systems import known, options, pictures, small_pictures, words
+from diffjax.systems import codecs, known, options, pictures, small_pictures, words
 from diffjax.systems.about import About
 from diffjax.systems.requests import LABEL, Asked, classes
 
@@ -74,8 +74,11 @@ def parts(
         own = options.section(config, field)
         drops[name] = options.number(f"{field}.drop", own.pop("drop", 0.0), 0, 1)
         make = options.pick(f"{field}.encoder", own.pop("encoder", None), ENCODERS)
-        about = About(name, module, shape, null or drops[name] > 0, folder, own)
+        seen = tuple(config.data.get("pictures", shape))  # of which a system in latents is asked
+        about = About(name, module, seen, null or drops[name] > 0, folder, own)
         asked[name] = options.call(field, make, own, about)
+        if "pictures" in config.data:
+            asked[name] = codecs.beside_latents(asked[name], (shape[0], shape[1]))
     return asked, drops
 
 

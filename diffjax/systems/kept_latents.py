@@ -1,12 +1,12 @@
-"""What a system in latents makes once of its training data and keeps: their scale, and the latents themselves.
+"""What a system in latents makes once of its training data and keeps: their scale, and the latents.
 
-In `<run>/prepared/latents.npz` are shift and scale of a run, which go wherever it goes. In `<run>/cache/` are the
-moments of every picture's latent, and of its mirror image where pictures are mirrored; they may be deleted, and
-are made again where training goes on. Both say of which first stage and of which data they are.
+In `<run>/prepared/latents.npz` are shift and scale of a run, which go wherever it goes. In `<run>/cache/` are
+the moments of every picture's latent, and of its mirror image where pictures are mirrored; they may be
+deleted, and are made again where training goes on. Both say of which first stage they are.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,7 +44,9 @@ def example(shape: tuple[int, ...], flip: bool) -> dict[str, jax.ShapeDtypeStruc
     return found | ({SIDE: jax.ShapeDtypeStruct((1, *_SIDES.shape), jnp.int8)} if flip else {})
 
 
-def cached(folder: Path, first: Variables, codec: Codec, source: Source, flip: bool) -> Source:
+def cached(
+    folder: Path, first: Variables, codec: Callable[..., Codec] | None, source: Source, flip: bool
+) -> Source:
     """Return the source with the moments of its pictures, made where they are not there yet.
 
     Args:

@@ -72,12 +72,12 @@ def masks(key: jax.Array, n: int, space: tuple[int, int]) -> jax.Array:
 def beside(codec: Codec, image: jax.Array, mask: jax.Array) -> jax.Array:
     """Return the latents of a picture [B, H, W, C] where it is known, and the mask, [B, h, w, c + 1]."""
     z = codec.encode(None, jnp.where(mask > 0, image, _GREY))
-    return jnp.concatenate([z, resized(mask, z.shape[1:3])], axis=-1)
+    return jnp.concatenate([z, resized(mask, (z.shape[1], z.shape[2]))], axis=-1)
 
 
 def of_batch(codec: Codec, key: jax.Array, x: jax.Array) -> dict[str, jax.Array]:
     """Return what a batch has of it in training."""
-    return {NAME: beside(codec, x, masks(jax.random.fold_in(key, 1), len(x), x.shape[1:3]))}
+    return {NAME: beside(codec, x, masks(jax.random.fold_in(key, 1), len(x), (x.shape[1], x.shape[2])))}
 
 
 def in_latents(codec: Codec, request: Any) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def conditioning(request: Conditioning, shape: tuple[int, ...]) -> Conditioning:
         return {**own, IMAGE: image, MASK: pictures.masks(MASK, listed(given[MASK]), n, shape[:-1])}
 
     def of_rows(variables, key, batch):
-        mask = masks(jax.random.fold_in(key, 1), len(batch["x"]), shape[:2])
+        mask = masks(jax.random.fold_in(key, 1), len(batch["x"]), (shape[0], shape[1]))
         blank = {NAME: jnp.zeros((len(batch["x"]), *request.parts[NAME].shape))}
         own = request.of_batch(variables, key, {**batch, **blank})
         own = {part: value for part, value in own.items() if part != NAME}

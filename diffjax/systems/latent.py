@@ -2,13 +2,13 @@
 
     config.system = "latent"
     config.first_stage = {"workdir": "runs/emoji_kl_f4"}  # or {"pretrained": file, "architecture": ..., ...}
-    config.latents = {"system": "ddpm", "scale": "measured", "per": "model", "posterior": "sample", "cache": True}
+    config.latents = {"system": "ddpm", "scale": "measured", "per": "model", "cache": True}
 
-`data` are the pictures; `schedule`, `model`, `objective`, `sampler` and `conditions` are those of the system that
-`latents.system` names, which sees latents in the place of pictures. A condition is made of the picture itself,
-and what lies beside the latents is made as small as they are. `latents.scale` is "measured" once over the
-training data, per "model" or per "channel", or a number such as 0.18215. With `latents.cache` the encoder is
-asked once for every picture.
+`data` are the pictures; `schedule`, `model`, `objective`, `sampler` and `conditions` are those of the system
+that `latents.system` names, which sees latents in the place of pictures. A condition is made of the picture
+itself, and what lies beside the latents is made as small as they are. `latents.scale` is "measured" once over
+the training data, per "model" or per "channel", or a number such as 0.18215. With `latents.cache` the encoder
+is asked once for every picture.
 """
 
 from pathlib import Path
@@ -19,7 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from diffjax import checks, systems
+from diffjax import checks, files, systems
+from diffjax.data import Source
 from diffjax.systems import kept_latents, known, read
 from diffjax.systems.options import call, number, pick, require, section
 from diffjax.systems.stages import Stage, stage
@@ -101,13 +102,14 @@ def latent_shape(first: Stage, pixels: tuple[int, ...]) -> tuple[int, ...]:
     """
     if first.system.codec is None:
         raise ValueError(
-            "config.first_stage must be a run of a system with a codec, such as 'autoencoder', or the file of a "
-            "published one"
+            "config.first_stage must be a run of a system with a codec, such as 'autoencoder', or a "
+            "published one's file"
         )
     trained = first.system.example.get("x")
     if trained is not None and tuple(trained.shape[1:]) != pixels:
         raise ValueError(
-            f"config.first_stage was trained on pictures {tuple(trained.shape[1:])}, and data.shape is {pixels}"
+            f"config.first_stage was trained on pictures {tuple(trained.shape[1:])}, and data.shape is "
+            f"{pixels}"
         )
     x = jax.ShapeDtypeStruct((1, *pixels), jnp.float32)
     encode = lambda v, x: first.system.codec(v).encode(jax.random.key(0), x)
@@ -123,8 +125,8 @@ def latent_shape(first: Stage, pixels: tuple[int, ...]) -> tuple[int, ...]:
         raise ValueError(f"config.first_stage does not encode pictures {pixels}: {said}") from error
     if len(found) != 3 or back.shape[1:] != pixels:
         raise ValueError(
-            f"config.first_stage must make maps [h, w, C] of pictures {pixels} and back; it makes {found}, and "
-            f"{tuple(back.shape[1:])} of these"
+            f"config.first_stage must make maps [h, w, C] of pictures {pixels} and back; it makes {found}, "
+            f"and {tuple(back.shape[1:])} of these"
         )
     return tuple(found)
 
@@ -132,7 +134,7 @@ def latent_shape(first: Stage, pixels: tuple[int, ...]) -> tuple[int, ...]:
 def latent(
     inner: System,
     first: Stage,
-    how: Latents = Latents(),  # noqa: B008
+    how: Latents,
     *,
     pixels: tuple[int, ...],
     shape: tuple[int, ...],
@@ -158,8 +160,8 @@ def latent(
     original = first.system.codec
     moments = _moments_shape(first, pixels)
     if moments is None and (how.cache or how.posterior == "mean"):
-        asked = "latents.cache" if how.cache else "latents.posterior='mean'"
-        raise ValueError(f"{asked} needs a first stage that tells the moments of its code")
+        wanted = "latents.cache" if how.cache else "latents.posterior='mean'"
+        raise ValueError(f"{wanted} needs a first stage that tells the moments of its code")
 
     def within(v):
         return v._replace(frozen=v.frozen[WITHIN])
@@ -289,11 +291,7 @@ def _moments_shape(first: Stage, pixels) -> tuple[int, ...] | None:
     return tuple(jax.eval_shape(moments, first.shapes(), x).shape[1:])
 
 
-def _is_training(folder: Path, source) -> bool:
+def _is_training(folder: Path, source: Source) -> bool:
     """Say whether these are the data that the run in a folder is trained on: only their latents are kept."""
     path = folder / "data.json"
-    if not path.is_file():
-        return True
-    import json
-
-    return json.loads(path.read_text()).get("fingerprint") == source.fingerprint()
+    return not path.is_file() or files.read_json(path, "fingerprint")["fingerprint"] == source.fingerprint()

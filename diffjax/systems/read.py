@@ -14,7 +14,7 @@ from diffjax.border import checked
 from diffjax.objectives import weightings
 from diffjax.process import prediction, schedules
 from diffjax.samplers import listing, starts
-from diffjax.systems import codecs, conditions, edits, networks, null_guidance, requests
+from diffjax.systems import conditions, edits, networks, null_guidance, requests
 from diffjax.systems.options import call, is_section, named, number, optional, pick, require, section
 from diffjax.training import ema, optimizer
 from diffjax.training.system import Request, System, require_updates
@@ -158,10 +158,7 @@ def request(config: ConfigDict, module: nn.Module, folder: str | Path | None = N
     labelled = _labelled(config, module, together > 0)
     asked = {} if labelled is None else {requests.LABEL: labelled}
     drops = {requests.LABEL: config.objective.get("label_dropout", 0.0)}
-    seen, of_pictures = shape(config), config.data.get("pictures")  # of a system in latents
-    more, own = conditions.parts(config, module, of_pictures or seen, together > 0, folder)
-    if of_pictures:
-        more = {name: codecs.beside_latents(each, seen[:2]) for name, each in more.items()}
+    more, own = conditions.parts(config, module, shape(config), together > 0, folder)
     conditions.require_maps(module, asked | more)
     if not asked and not more:
         if together:

@@ -272,7 +272,7 @@ def _published(given: Mapping[str, Any], folder: Any, copy: Path | None, name: s
     if "architecture" not in given:
         raise ValueError(f"config.{name}.architecture is missing")
     options = given.get("config")
-    how = {"architecture": given["architecture"], "config": None if options is None else dict(options)}
+    how = {"architecture": given["architecture"], "config": None if options is None else _plain(options)}
     file = Path(given["pretrained"]) if copy is None else copy / _about(copy, "file")["file"]
     described = pretrained.describe(**how) if folder is None else None
     module, tree = pretrained.load(file, **how) if described is None else described
@@ -300,6 +300,11 @@ def _published(given: Mapping[str, Any], folder: Any, copy: Path | None, name: s
         return loaded()
 
     return Stage(system, read_it, lambda: abstract)
+
+
+def _plain(tree: Any) -> Any:
+    """Return sections within sections as dicts."""
+    return {key: _plain(each) for key, each in tree.items()} if is_section(tree) else tree
 
 
 def _as_variables(tree: Mapping[str, Any]) -> Variables:
