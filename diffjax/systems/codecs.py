@@ -47,6 +47,21 @@ def of_module(module: Any) -> Callable[[Variables], Codec] | None:
     return codec
 
 
+class AsToken(nn.Module):
+    """Tell what a module makes a vector of as the only token.
+
+    Attributes:
+      module: `(value, keep) -> Condition` of a vector.
+    """
+
+    module: nn.Module
+
+    def __call__(self, value: Any, keep: Any = None) -> Condition:
+        """Encode a value, see `module`."""
+        vector = self.module(value, keep).vector
+        return Condition(tokens=vector[:, None])
+
+
 class AtSize(nn.Module):
     """Encode a condition, and make its map as large as a network's input is.
 

@@ -24,13 +24,23 @@ from diffjax.systems.about import About
 from diffjax.systems.requests import LABEL, Asked, classes
 
 
-def _classes(about: About, *, array: str, num_classes: int, names: Sequence[str] | None = None) -> Asked:
-    """Make a class of another kind than the label, e.g. a style, or a text of one word where it has names."""
-    num_classes, features = checks.count("num_classes", num_classes), about.vector_features()
+def _classes(
+    about: About, *, array: str, num_classes: int, names: Sequence[str] | None = None, to: str = "vector"
+) -> Asked:
+    """Make a class of another kind than the label, e.g. a style, or a text of one word where it has names.
+
+    It is told as a vector, or `to` "tokens" as the only token to attend to (Rombach et al. 2022, section 4.3).
+    """
+    num_classes = checks.count("num_classes", num_classes)
+    widths = about.widths(to)
+    if to == "both":
+        raise ValueError("to must be 'vector' or 'tokens', got 'both'")
+    features = next(width for width in widths.values() if width is not None)
     if not isinstance(array, str):
         raise ValueError(f"array must be the name of an array of the data, got {array!r}")
     names = None if names is None else tuple(names)
-    return classes(num_classes, features, about.null, names, name=about.name, array=array)
+    made = classes(num_classes, features, about.null, names, name=about.name, array=array)
+    return made if to == "vector" else made._replace(module=codecs.AsToken(made.module))
 
 
 ENCODERS = {

@@ -35,12 +35,18 @@ LARGE = {
     "cifar10/ddpm_ip.py": None,
     "imagenet64/adm.py": 295_904_454,  # as guided-diffusion's 64x64_diffusion.pt has them
     "imagenet256/dit_xl_2.py": 675_129_632 - 16 * 16 * 1152,  # as its authors count, without positions
+    "imagenet256/dit_xl_2_latent.py": 675_129_632 - 16 * 16 * 1152,
+    "imagenet256/kl_f8.py": 83_653_863 + 2_765_633,  # `sd-vae-ft-mse`, and pix2pix's discriminator of patches
+    "imagenet256/vq_f4.py": None,
+    "imagenet256/ldm_4.py": 400_920_579 + 1001 * 512,  # "400.92 M params" beside the classes
+    "laion/ldm_text.py": None,  # the U-Net's 872,300,484 are "872.30 M params"
 }
 MADE_OF_RUNS = ("digits/classifier_guided.py", "digits/semantic.py", "emoji/cascade.py")  # they train nothing
 TAUGHT_BY_RUNS = (  # they are trained on a trained run, or on a file of weights
     *("digits/noise_aware.py", "emoji/noise_aware.py"),
     *("emoji/kl_f4.py", "emoji/kl_f8.py", "emoji/vq_f4.py", "digits/latent.py", "mnist/latent.py"),
-    *("emoji/latent_class.py", "emoji/latent_text.py", "emoji/latent_map.py"),
+    *("emoji/latent_class.py", "emoji/latent_text.py", "emoji/latent_map.py", "laion/ldm_text.py"),
+    *(f"imagenet256/{name}.py" for name in ("kl_f8", "vq_f4", "ldm_4", "dit_xl_2_latent")),
     *("digits/consistency.py", "digits/progressive.py", "toys/consistency.py", "toys/progressive.py"),
     *("toys/distill_guidance.py", "toys/continuous_consistency.py", "toys/distribution_matching.py"),
 )

@@ -218,8 +218,9 @@ def test_what_does_not_fit_is_refused(place, changes, message):
 
 def test_a_published_first_stage_needs_no_file_to_be_described():
     """Stable Diffusion's autoencoder makes 32x32x4 of 256x256 pixels, whatever the folder."""
-    published = {"attn_resolutions": (), "ch": 128, "ch_mult": (1, 2, 4, 4), "double_z": True, "in_channels": 3,
-                 "num_res_blocks": 2, "out_ch": 3, "resolution": 256, "z_channels": 4}  # fmt: skip
+    published = {"attn_resolutions": (), "ch": 128, "ch_mult": (1, 2, 4, 4), "double_z": True,
+                 "in_channels": 3, "num_res_blocks": 2, "out_ch": 3, "resolution": 256,
+                 "z_channels": 4}  # fmt: skip
     own = config("", latents={"scale": 0.18215})
     own.data.shape = (256, 256, 3)
     own.first_stage = {"pretrained": "none.safetensors", "architecture": "ldm_autoencoder_kl",
