@@ -1,4 +1,4 @@
-"""DiT-XL/2 on pictures of ImageNet at 256x256, encoded as they are read: `configs/imagenet256/dit_xl_2.py` whole.
+"""DiT-XL/2 on pictures of ImageNet at 256x256, encoded as they are read: `dit_xl_2.py` whole.
 
 Peebles & Xie 2023, table 2, rows "DiT-XL/2" (FID 9.62) and "DiT-XL/2-G" (2.27); there the latents are also
 made while training, samples of the posterior times 0.18215, of pictures mirrored at random.
@@ -7,9 +7,9 @@ made while training, samples of the posterior times 0.18215, of pictures mirrore
     python -m diffjax.sample --workdir=runs/dit_xl_2_latent --num=50000
 
 Obtained: not run at full size here; it builds and traces, with 674,834,720 parameters (with the paper's table
-of positions, which is not trained, 675,129,632). The first stage is latent diffusion's KL autoencoder of factor
-8; the authors took Stable Diffusion's, the same network trained on (`stabilityai/sd-vae-ft-mse`, of diffusers:
-architecture "diffusers_autoencoder_kl").
+of positions, which is not trained, 675,129,632). The first stage is latent diffusion's KL autoencoder of
+factor 8; the authors took Stable Diffusion's, the same network trained on (`stabilityai/sd-vae-ft-mse`, of
+diffusers: architecture "diffusers_autoencoder_kl").
 """
 
 from ml_collections import ConfigDict

@@ -6,8 +6,8 @@ Rombach et al. 2022 (arXiv:2112.10752), table 8 (autoencoders of OpenImages, mea
 
 Obtained: not run at full size here; it builds and traces, with 86,419,496 parameters: 83,653,863 of the
 network, as the published checkpoint has them, which `pretrained.load` reads, and a discriminator's. The
-authors' settings: LPIPS of VGG16, a KL of weight 1e-6, a discriminator of patches with batch norm whose opinion
-counts from step 50,001 on with weight 0.5, batches of 12, Adam (0.5, 0.9) at 4.5e-6 a picture.
+authors' settings: LPIPS of VGG16, a KL of weight 1e-6, a discriminator of patches with batch norm whose
+opinion counts from step 50,001 on with weight 0.5, batches of 12, Adam (0.5, 0.9) at 4.5e-6 a picture.
 
 They trained on OpenImages; here it is ImageNet, a folder of pictures.
 """

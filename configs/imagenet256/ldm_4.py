@@ -1,4 +1,4 @@
-"""LDM-4: class-conditional diffusion on ImageNet at 256x256 in latents of 64x64x3, classes by cross-attention.
+"""LDM-4: class-conditional diffusion on ImageNet at 256x256 in latents of 64x64x3, by cross-attention.
 
 Rombach et al. 2022 (arXiv:2112.10752), table 3, rows "LDM-4" and "LDM-4-G": FID 10.56 and, guided by the
 scale 1.5, 3.60, of 250 DDIM steps and 50,000 samples; 400 million parameters.

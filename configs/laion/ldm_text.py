@@ -1,14 +1,14 @@
 """Text-to-image latent diffusion on LAION-400M, 256x256: the U-Net attends to a transformer's tokens.
 
-Rombach et al. 2022 (arXiv:2112.10752), section 4.3.1 and table 15, LDM-KL-8 with guidance: FID 12.63 on MS-COCO
-of 250 DDIM steps at the scale 1.5, 1.45 billion parameters with the text's transformer.
+Rombach et al. 2022 (arXiv:2112.10752), section 4.3.1, LDM-KL-8 with guidance: FID 12.63 on MS-COCO of 250
+DDIM steps at the scale 1.5, 1.45 billion parameters with the text's transformer.
 
     python -m diffjax.train --config=configs/laion/ldm_text.py --workdir=runs/ldm_text
     python -m diffjax.sample --workdir=runs/ldm_text --text="a painting of a squirrel eating a burger"
 
 Obtained: not run at full size here; it builds and traces, with 1,542,788,804 parameters: 872,300,484 of the
-U-Net, as the authors' code says of it (872.30 million), and 670,488,320 of the text's transformer, whose heads
-are wider than theirs. The authors' settings: the KL autoencoder of factor 8 times 0.18215, 1000 scaled-linear
+U-Net, as the authors' code says of it (872.30 million), and 670,488,320 of the text's transformer, whose
+heads are wider than theirs. The authors' settings: the KL autoencoder of factor 8 times 0.18215, 1000 scaled-linear
 betas from 0.00085 to 0.012, 320 channels times 1, 2, 4, 4, eight heads, 77 tokens of BERT's 30,522 through 32
 layers of 1280, trained along, dropped for one in ten.
 

@@ -29,7 +29,7 @@ def _classes(
 ) -> Asked:
     """Make a class of another kind than the label, e.g. a style, or a text of one word where it has names.
 
-    It is told as a vector, or `to` "tokens" as the only token to attend to (Rombach et al. 2022, section 4.3).
+    It is told as a vector, or `to` "tokens" as the only one to attend to (Rombach et al. 2022, section 4.3).
     """
     num_classes = checks.count("num_classes", num_classes)
     widths = about.widths(to)

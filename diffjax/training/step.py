@@ -69,12 +69,8 @@ def make(
             keys = _numbered(jax.random.fold_in(key, i), update.repeats)
             # strided, so that every device keeps rows of its own
             rows = jax.tree.map(lambda a, u=update: _strided(a, most, "repeats")[: u.repeats], batch)
-            if update.repeats == 1:  # no loop, in whose body convolutions are slow on a CPU
-                carry, found = move(carry, jax.tree.map(lambda a: a[0], (keys, rows)))
-            else:
-                carry, found = jax.lax.scan(in_order(move), carry, (keys, rows))
-                found = jax.tree.map(lambda a: a.mean(0), found)
-            params, extra, opt_state[update.name] = carry
+            (params, extra, opt_state[update.name]), found = jax.lax.scan(in_order(move), carry, (keys, rows))
+            found = jax.tree.map(lambda a: a.mean(0), found)
             metrics |= {f"{update.name}/{name}": value for name, value in found.items()}
             metrics["loss"] = found["loss"]
         metrics["param_norm"] = optax.tree.norm(params)

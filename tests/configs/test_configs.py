@@ -33,6 +33,9 @@ LARGE = {
     "cifar10/ddpm.py": 35_746_307,  # as diffusers' UNet2DModel of google/ddpm-cifar10-32 has them
     "cifar10/iddpm.py": None,
     "cifar10/ddpm_ip.py": None,
+    "cifar10/consistency.py": None,
+    "cifar10/mean_flow.py": None,
+    "imagenet64/consistency.py": None,
     "imagenet64/adm.py": 295_904_454,  # as guided-diffusion's 64x64_diffusion.pt has them
     "imagenet256/dit_xl_2.py": 675_129_632 - 16 * 16 * 1152,  # as its authors count, without positions
     "imagenet256/dit_xl_2_latent.py": 675_129_632 - 16 * 16 * 1152,
@@ -49,8 +52,10 @@ TAUGHT_BY_RUNS = (  # they are trained on a trained run, or on a file of weights
     *(f"imagenet256/{name}.py" for name in ("kl_f8", "vq_f4", "ldm_4", "dit_xl_2_latent")),
     *("digits/consistency.py", "digits/progressive.py", "toys/consistency.py", "toys/progressive.py"),
     *("toys/distill_guidance.py", "toys/continuous_consistency.py", "toys/distribution_matching.py"),
+    *("digits/continuous_consistency.py", "digits/distribution_matching.py", "mnist/consistency.py"),
 )
-TRAINED = [file for file in FILES if file not in MADE_OF_RUNS + TAUGHT_BY_RUNS]
+COUNTED = ("cifar10/consistency.py", "cifar10/mean_flow.py", "imagenet64/consistency.py")  # toys' are traced
+TRAINED = [file for file in FILES if file not in MADE_OF_RUNS + TAUGHT_BY_RUNS + COUNTED]
 
 
 def _config(file, argument=None):
@@ -195,7 +200,11 @@ def test_commands_find_what_ships_from_any_directory(flag, tmp_path):
     assert "taking the one that ships, " in where and not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("file, published", LARGE.items(), ids=LARGE)
+@pytest.mark.parametrize(
+    "file, published",
+    [pytest.param(*each, marks=[pytest.mark.slow] if each[0] in COUNTED else []) for each in LARGE.items()],
+    ids=LARGE,
+)
 def test_numbers_of_parameters_are_those_of_the_docstring(file, published):
     system = systems.build(_config(file))
     params, _ = jax.eval_shape(system.init, jax.random.key(0), system.example, system.frozen)
