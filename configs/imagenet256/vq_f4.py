@@ -5,9 +5,9 @@ Rombach et al. 2022 (arXiv:2112.10752), table 8 (autoencoders of OpenImages, mea
     python -m diffjax.train --config=configs/imagenet256/vq_f4.py --workdir=runs/imagenet256_vq_f4
 
 Obtained: not run at full size here; it builds and traces, with 58,088,415 parameters: 55,322,782 of the
-network and its table, and a discriminator's. The authors' settings: three numbers a vector, commitment 0.25 in
-taming-transformers' first order ("legacy"), LPIPS of VGG16, a discriminator of patches with weight 0.75 from
-the first step on, batches and rate as `configs/imagenet256/kl_f8.py`.
+network and its table, and a discriminator's. The authors' settings: three numbers a vector, commitment 0.25
+in taming-transformers' first order ("legacy"), LPIPS of VGG16, a discriminator of patches with weight 0.75
+from the first step on, batches and rate as `configs/imagenet256/kl_f8.py`.
 """
 
 from ml_collections import ConfigDict

@@ -8,9 +8,9 @@ DDIM steps at the scale 1.5, 1.45 billion parameters with the text's transformer
 
 Obtained: not run at full size here; it builds and traces, with 1,542,788,804 parameters: 872,300,484 of the
 U-Net, as the authors' code says of it (872.30 million), and 670,488,320 of the text's transformer, whose
-heads are wider than theirs. The authors' settings: the KL autoencoder of factor 8 times 0.18215, 1000 scaled-linear
-betas from 0.00085 to 0.012, 320 channels times 1, 2, 4, 4, eight heads, 77 tokens of BERT's 30,522 through 32
-layers of 1280, trained along, dropped for one in ten.
+heads are wider than theirs. The authors' settings: the KL autoencoder of factor 8 times 0.18215, 1000
+scaled-linear betas from 0.00085 to 0.012, 320 channels times 1, 2, 4, 4, eight heads, 77 tokens of BERT's
+30,522 through 32 layers of 1280, trained along, dropped for one in ten.
 
 The tokenizer is made of the captions at hand; BERT's own is `conditions.text.tokenizer` in the place of
 `vocab_size`.
