@@ -209,5 +209,5 @@ def test_numbers_of_parameters_are_those_of_the_docstring(file, published):
     system = systems.build(_config(file))
     params, _ = jax.eval_shape(system.init, jax.random.key(0), system.example, system.frozen)
     count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
-    said = re.search(r"(\d+,\d+,\d+) parameters", inspect.getdoc(commands.config_module(ROOT / file)))
+    said = re.search(r"(\d[\d,]+) parameters", inspect.getdoc(commands.config_module(ROOT / file)))
     assert count == int(said.group(1).replace(",", "")) == (published or count)
