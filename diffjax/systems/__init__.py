@@ -27,6 +27,7 @@ _BUILT_IN = (
     "ebm",
     "vdm",
     "vae",
+    "gan",
     "normalizing_flow",
     "classifier",
     "guided",
