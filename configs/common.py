@@ -26,9 +26,11 @@ def training(num_steps: int, **more: Any) -> ConfigDict:
       rolled back, no held-out data are measured, and nothing is watched for, unless it is set.
     """
     average = ConfigDict({"name": "warmed_up", "decay": 0.995})
-    unset = dict.fromkeys(("not_finite", "validation", "watch"))  # so that the command line can set them
-    usual = {"num_steps": num_steps, "sample_every": num_steps, "seed": 0, "ema": average}
-    return ConfigDict({**unset, **usual, **more})
+    # what is not used is there, so that the command line can set it
+    unset = dict.fromkeys(("mesh", "not_finite", "validation", "watch"))
+    usual = {"best_metric": "loss", "snapshot_every": 0, "accumulate": 1, "seed": 0, "ema": average}
+    steps = {"num_steps": num_steps, "sample_every": num_steps}
+    return ConfigDict({**unset, **usual, **steps, **more})
 
 
 def annealed_langevin(

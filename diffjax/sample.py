@@ -134,13 +134,13 @@ _PARTS = {  # of requests, that have flags of their own
 
 
 class _Average(flags.BooleanParser):
-    """Reads --ema, --noema, or --ema=<name> of a run that follows several averages."""
+    """Reads --ema, --noema, --ema=<name> of a run that follows several averages, or --ema=<width>."""
 
     def parse(self, argument):
         try:
             return super().parse(argument)
         except ValueError:
-            return argument
+            return values.value(argument)
 
 
 def _loaded(options):
@@ -224,7 +224,7 @@ def cli():
     flags.DEFINE_integer(
         "batch_size", 256, "Samples at a time; changes memory and speed only.", lower_bound=1
     )
-    about = "Use the moving average of the parameters; --ema=<name> of a run that follows several."
+    about = "Use the moving average of the parameters; --ema=<name> of several, --ema=<width> of snapshots."
     flags.DEFINE_flag(flags.Flag(_Average(), None, "ema", True, about, boolean=True))
     flags.DEFINE_string("checkpoint", None, "Step of the checkpoint, or 'best'; default: the latest.")
     flags.DEFINE_string("out", None, "Folder of the output; default: the run's.")

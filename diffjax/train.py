@@ -21,7 +21,7 @@ from diffjax import checks, commands, data, files, systems
 from diffjax.commands import beginning, devices, evaluation_settings, phases, processes, validation
 from diffjax.evaluation import pictures
 from diffjax.systems.options import call, require, section
-from diffjax.training import checkpoints, fit, loop, metrics, rescue, sharding, watching, workdir
+from diffjax.training import checkpoints, fit, loop, metrics, rescue, sharding, tracing, watching, workdir
 from diffjax.training import step as steps
 from diffjax.training.stopping import on_signals
 
@@ -35,13 +35,14 @@ _LOOP = (
     "keep",
     "accumulate",
     "best_metric",
+    "snapshot_every",
 )
 _TRAINING = (*_LOOP, "batch_size", "ema", "mesh", "writers", "watch", "not_finite", "validation")
 _REQUIRED = ("num_steps", "seed", "log_every", "checkpoint_every", "batch_size", "ema")
 _IDENTITY = ("system", "training.seed", "training.batch_size", "training.ema")
 _COUNTS = {  # of config.training, and the least they may be
     "num_steps": 1, "batch_size": 1, "log_every": 1, "checkpoint_every": 1, "accumulate": 1, "keep": 1,
-    "sample_every": 0, "seed": 0,
+    "sample_every": 0, "seed": 0, "snapshot_every": 0,
 }  # fmt: skip
 _PLACES = ("path", "data_dir")  # of data, whose content counts
 _PREVIEWS = {"images": 100, "points": 2000, "embeddings": 100}
@@ -93,6 +94,8 @@ def _check(config):
     for name, least in _COUNTS.items():
         if name in config.training:
             _check_count(f"training.{name}", config.training[name], least)
+    if not isinstance(config.training.get("best_metric", "loss"), str):
+        raise ValueError(f"training.best_metric must be a metric's name, got {config.training.best_metric!r}")
     systems.make_ema(config)
     evaluation_settings.read(config)
 
@@ -224,7 +227,7 @@ def _trace(run, draw):
     row = {**system.example, **run.source.gather(np.zeros(1, int))}
     rows = lambda n: jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((n, *leaf.shape[1:]), leaf.dtype), row)
     batch = rows(run.rows)
-    traced = loop.trace(
+    traced = tracing.trace(
         system, run.optimizers, batch, system.frozen, mesh=run.mesh, ema_decay=run.decays,
         accumulate=settings.get("accumulate", 1),
     )  # fmt: skip

@@ -33,7 +33,7 @@ class Loaded(NamedTuple):
 
 def load(
     run: str | Path | ConfigDict,
-    ema: bool | str = True,
+    ema: bool | str | float = True,
     step: int | str | None = None,
     mesh: Mesh | None = None,
     config: ConfigDict | None = None,
@@ -42,7 +42,8 @@ def load(
 
     Args:
       run: the run's folder; or the config of a pipeline, whose `stages` name runs.
-      ema: the moving average (by its name, where a run follows several), or the parameters as trained.
+      ema: the moving average (by its name, where a run follows several; or by its relative width, made of
+        snapshots), or the parameters as trained.
       step: of the checkpoint, or "best"; None for the latest.
       mesh: where the variables are laid out; None: on the default device.
       config: in the place of the run's own, e.g. with another sampler.

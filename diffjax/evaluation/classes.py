@@ -16,6 +16,11 @@ def total_variation(a: Float[Array, " n"], b: Float[Array, " n"]) -> float:
     return float(np.abs(np.asarray(a) - np.asarray(b)).sum() / 2)
 
 
+def reached(found: Float[Array, " n"], expected: Float[Array, " n"]) -> int:
+    """Return how many modes samples reach: those that come a tenth as often as among the data, at least."""
+    return int((np.asarray(found) >= 0.1 * np.asarray(expected)).sum())
+
+
 def _accuracy(reference: Reference):
     def measure(examples: Examples):
         if examples.label is None:
@@ -25,16 +30,25 @@ def _accuracy(reference: Reference):
     return measure
 
 
-def _components(reference: Reference):
+def _expected(reference):
     label, num_classes = reference.real.label, reference.real.num_classes
     assert label is not None and num_classes is not None  # it needs "components"
-    expected = shares(label, num_classes)
+    return shares(label, num_classes), num_classes
+
+
+def _components(reference: Reference):
+    expected, num_classes = _expected(reference)
 
     def measure(examples: Examples):
         found = shares(examples.classes, num_classes)
         return {"weights": found.tolist(), "weights_off": total_variation(found, expected)}
 
     return measure
+
+
+def _modes(reference: Reference):
+    expected, num_classes = _expected(reference)
+    return lambda examples: {"modes": reached(shares(examples.classes, num_classes), expected)}
 
 
 ACCURACY = Evaluator(
@@ -51,5 +65,11 @@ COMPONENTS = Evaluator(
         Row("weights", "weights of the components", "{:.3f}"),
         Row("weights_off", "… total variation from other real points", "{:.4f}"),
     ),
+    needs=("components",),
+)
+MODES = Evaluator(
+    "modes",
+    _modes,
+    (Row("modes", "classes reached, by a tenth of their share", "{:.0f}"),),
     needs=("components",),
 )

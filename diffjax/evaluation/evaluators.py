@@ -26,7 +26,9 @@ EVALUATORS: dict[str, Evaluator] = {
         prdc.EVALUATOR,
         inception_score.EVALUATOR,
         neighbours.COPIES,
+        neighbours.DUPLICATES,
         classes.COMPONENTS,
+        classes.MODES,
     )
 }
 OF_DATA: dict[str, OfData] = {
@@ -42,8 +44,13 @@ OF_DATA: dict[str, OfData] = {
 }
 NAMES = (*EVALUATORS, *OF_DATA)
 DEFAULTS = {  # by what a system gives; what the data or the features lack is left out
-    "images": ("class_accuracy", "frechet", "kid", "prdc", "inception_score", "copies", "bits", "captions"),
-    "points": ("class_accuracy", "sliced_wasserstein", "prdc", "components", "bits"),
+    "images": (
+        *("class_accuracy", "frechet", "kid", "prdc", "inception_score", "copies", "duplicates", "modes"),
+        *("bits", "captions"),
+    ),
+    "points": (
+        *("class_accuracy", "sliced_wasserstein", "prdc", "components", "duplicates", "modes", "bits"),
+    ),
     "embeddings": ("class_accuracy", "frechet", "kid", "prdc"),
     None: ("measures", "by_level", "retrieval", "retrieval_by_level"),
 }

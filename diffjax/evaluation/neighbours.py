@@ -1,11 +1,12 @@
 """Nearest neighbours: who they are, how far, and whether samples are copies of the training data."""
 
+import functools
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from diffjax.evaluation.evaluator import Evaluator, Examples, Reference, Row
+from diffjax.evaluation.evaluator import MOST, Evaluator, Examples, Reference, Row
 from diffjax.types import Array, Float, Int, Num
 
 _BLOCK = 512  # queries at a time, so that the distances need little memory
@@ -115,6 +116,39 @@ def _flat(x):
     return x.reshape(len(x), -1).astype(np.float64) / scale
 
 
+def duplicates(samples: Num[Array, "n *shape"], low: float) -> float:
+    """Return the fraction of samples whose nearest other sample is nearer than `low`.
+
+    Args:
+      samples: [N, ...], N at least 2; uint8 pixels count in [0, 1].
+      low: what hardly any two of as many real examples are within, such as `close_together` of them.
+    """
+    return float(np.mean(radii(samples, 1) < low))
+
+
+def close_together(real: Num[Array, "n *shape"]) -> float:
+    """Return the 1 % quantile of the distance from real examples [N, ...] to the nearest other one."""
+    return float(np.quantile(radii(real, 1), 0.01))
+
+
+def _duplicates(reference: Reference):
+    """Compare equal numbers, as neighbours of many are nearer."""
+
+    def some(rows, size):
+        if len(rows) == size:
+            return np.asarray(rows)
+        chosen = np.random.default_rng(reference.seed).choice(len(rows), size, replace=False)
+        return np.asarray(rows[np.sort(chosen)])
+
+    low = functools.cache(lambda size: close_together(some(reference.real.x, size)))
+
+    def measure(examples: Examples):
+        size = min(len(examples), len(reference.real), MOST)
+        return {"duplicates": duplicates(some(examples.x, size), low(size))}
+
+    return measure
+
+
 def _prepare(reference: Reference):
     train = reference.train.x
     held_out = nearest(reference.held_out.x, train)[1]
@@ -134,4 +168,10 @@ COPIES = Evaluator(
         Row("nearest_low", "… 1 % quantile", "{:.3f}"),
         Row("copies", "nearer than 99 % of held-out images", "{:.1%}"),
     ),
+)
+DUPLICATES = Evaluator(
+    "duplicates",
+    _duplicates,
+    (Row("duplicates", "nearer to another sample than 99 % of real examples to each other", "{:.1%}"),),
+    least=3,
 )

@@ -13,6 +13,7 @@ import optax
 from ml_collections import ConfigDict
 
 from diffjax.systems import read as read
+from diffjax.systems.averages import averages
 from diffjax.systems.options import nearest as nearest
 from diffjax.systems.options import pick, require
 from diffjax.systems.read import optimizers
@@ -26,6 +27,7 @@ _BUILT_IN = (
     "ebm",
     "vdm",
     "vae",
+    "gan",
     "normalizing_flow",
     "classifier",
     "guided",
@@ -108,7 +110,7 @@ def make_optimizer(
 
 def make_ema(config: ConfigDict) -> dict[str, Decay]:
     """Build the decay rules of the moving averages, one a track."""
-    return read.averages(config)
+    return averages(config)
 
 
 __all__ = ["System", "build", "load_data", "make_ema", "make_optimizer", "module", "nearest", "register"]

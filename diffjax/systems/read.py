@@ -16,7 +16,7 @@ from diffjax.process import prediction, schedules
 from diffjax.samplers import listing, starts
 from diffjax.systems import conditions, edits, networks, null_guidance, requests
 from diffjax.systems.options import call, is_section, named, number, optional, pick, require, section
-from diffjax.training import ema, optimizer
+from diffjax.training import optimizer
 from diffjax.training.system import Request, System, require_updates
 from diffjax.types import Array
 
@@ -49,7 +49,6 @@ _TIMES = {
 }
 _THRESHOLDS = {"static": guidance.clip, "dynamic": guidance.dynamic_threshold}
 DROPS = ("label_dropout", "condition_dropout")  # of config.objective, read by `request`
-_EMA = {"constant": ema.constant, "warmed_up": ema.warmed_up, "inverse_power": ema.inverse_power}
 
 
 class Sampler(NamedTuple):
@@ -359,21 +358,6 @@ def optimizers(config: ConfigDict, system: System) -> dict[str, optax.GradientTr
         name: call(field, optimizer.make, options, num_steps=count)
         for (name, count), (field, options) in zip(own.items(), sections.items())
     }
-
-
-def averages(config: ConfigDict) -> dict[str, ema.Decay]:
-    """Build the decay rules of `config.training.ema`: one section, or one for each track by its name."""
-    given = section(config, "training.ema")
-    if not given or "name" in given or not all(map(is_section, given.values())):
-        return {ema.TRACK: _average("training.ema", given)}
-    rules = {name: _average(f"training.ema.{name}", dict(each)) for name, each in given.items()}
-    return call("training.ema", ema.tracks, {}, rules)
-
-
-def _average(field: str, options: dict[str, Any]) -> ema.Decay:
-    if options.get("name") is None:
-        raise ValueError(f"config.{field}.name is missing")
-    return call(field, pick(f"{field}.name", options.pop("name"), _EMA), options)
 
 
 def source(config: ConfigDict, split: str) -> data.Source:

@@ -21,14 +21,14 @@ from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, L
 from diffjax.training import complaints, layout, seal
 from diffjax.training.reading import best_step as best_step
 from diffjax.training.reading import latest_step as latest_step
-from diffjax.training.reading import read_tree as read_tree
 from diffjax.training.reading import restore_params as restore_params
 from diffjax.training.reading import restore_params_and_step as restore_params_and_step
 from diffjax.training.reading import restore_served as restore_served
 from diffjax.training.reading import steps as steps
-from diffjax.training.reading import write_tree as write_tree
 from diffjax.training.state import TrainState
 from diffjax.training.stopping import agree
+from diffjax.training.trees import read_tree as read_tree
+from diffjax.training.trees import write_tree as write_tree
 
 
 def open_manager(workdir: str | Path, *, keep: int = 2, best_metric: str = "loss") -> ocp.CheckpointManager:

@@ -5,10 +5,11 @@ schedule is: `ema <- decay(n) ema + (1 - decay(n)) params`.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from diffjax import checks
 from diffjax.border import checked
@@ -165,6 +166,55 @@ def half_life(images: float, batch_size: int, rampup: float | None = 0.05) -> De
         return 0.5 ** (batch_size / jnp.maximum(life, 1e-8))
 
     return decay
+
+
+@checked
+def power(width: float) -> Decay:
+    """Return (1 - 1 / (n + 1))^(gamma + 1): an average whose memory is a constant share of the run so far.
+
+    The average weighs the parameters at time s of a run of length t by s^gamma, as far as a sum can. Several
+    of them, kept now and then (`post_hoc`), make an average of any other width afterwards.
+
+    Args:
+      width: standard deviation of that weight relative to t, in (0, 0.288), such as 0.05 and 0.10.
+
+    Returns:
+      The rule.
+
+    Raises:
+      ValueError: if `width` is out of range.
+
+    Reference:
+      Karras et al. 2024 (EDM2, arXiv:2312.02696), section 3.1 and equation 127.
+    """
+    return Power(width, exponent(width))
+
+
+class Power(NamedTuple):
+    """The rule of `power`."""
+
+    width: float
+    gamma: float
+
+    def __call__(self, n: Any) -> Any:
+        """Return the decay of update n."""
+        return (1 - 1 / (n + 1)) ** (self.gamma + 1)
+
+
+def exponent(width: float) -> float:
+    """Return gamma of a power-function average of a relative width; see `power`.
+
+    The weight s^gamma on [0, 1] has variance (gamma + 1) / ((gamma + 2)^2 (gamma + 3)).
+
+    Raises:
+      ValueError: if `width` is not in (0, 0.288), that of equal weights.
+    """
+    widest = 12**-0.5
+    if not 0 < width < widest:
+        raise ValueError(f"width={width} of an average must be in (0, {widest:.3f})")
+    inverse = width**-2
+    roots = np.roots([1, 7, 16 - inverse, 12 - inverse])
+    return float(roots.real.max())
 
 
 def _check(decay: float) -> None:

@@ -6,14 +6,24 @@ import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
 from diffjax import checks
-from diffjax.training import checkpoints, cost, metrics, rescue, sharding, stopping, warm_start, watching
+from diffjax.training import (
+    checkpoints,
+    cost,
+    metrics,
+    post_hoc,
+    rescue,
+    sharding,
+    stopping,
+    warm_start,
+    watching,
+)
 from diffjax.training import ema as ema_rules
 from diffjax.training import state as states
 from diffjax.training import step as steps
@@ -22,6 +32,7 @@ from diffjax.training.counted import Counted
 from diffjax.training.log import log_to
 from diffjax.training.state import Optimizers, TrainState
 from diffjax.training.system import System, Variables, with_served
+from diffjax.training.tracing import Traced, program
 from diffjax.types import Array
 
 Report = Callable[[int, Variables], Mapping[str, float] | None]
@@ -44,49 +55,6 @@ class Batches(Protocol):
         """Go to a position that `get_state` returned."""
 
 
-class Traced(NamedTuple):
-    """A run's step, traced and not compiled.
-
-    Attributes:
-      step: the jitted step.
-      state: shapes, dtypes and places of the state.
-      measured: shapes of the metrics by name.
-    """
-
-    step: steps.Step
-    state: TrainState
-    measured: Mapping[str, Any]
-
-
-def trace(
-    system: System,
-    optimizer: Optimizers,
-    batch: Any,
-    frozen: Any,
-    *,
-    mesh: Mesh,
-    rule: sharding.Rule | None = None,
-    ema_decay: float | ema_rules.Decay | Mapping[str, float | ema_rules.Decay] = 0.999,
-    accumulate: int = 1,
-) -> Traced:
-    """Trace the step of a run from shapes alone: what a system refuses is told before anything is made.
-
-    Args:
-      batch, frozen: shapes are enough.
-      system, optimizer, mesh, rule, ema_decay, accumulate: see `fit`.
-    """
-    rule, decays = sharding.fsdp(mesh) if rule is None else rule, ema_rules.tracks(ema_decay)
-    batch, frozen = sharding.described(mesh, batch, sharding.rows), sharding.described(mesh, frozen, rule)
-    step, state = _program(system, optimizer, batch, frozen, mesh, rule, decays, accumulate)
-    return Traced(step, state, jax.eval_shape(step, state, frozen, jax.random.key(0), batch)[1])
-
-
-def _program(system, optimizer, batch, frozen, mesh, rule, decays, accumulate):
-    """Return the jitted step and the shapes of the state."""
-    state = states.abstract(system, optimizer, batch, frozen, mesh, rule, tuple(decays))
-    return steps.compiled(steps.make(system, optimizer, decays, accumulate), state), state
-
-
 def fit(
     system: System,
     optimizer: Optimizers,
@@ -102,6 +70,7 @@ def fit(
     on_sample: Report | None = None,
     validate_every: int = 0,
     on_validate: Report | None = None,
+    snapshot_every: int = 0,
     ema_decay: float | ema_rules.Decay | Mapping[str, float | ema_rules.Decay] = 0.999,
     accumulate: int = 1,
     keep: int = 2,
@@ -142,6 +111,8 @@ def fit(
         numbers are logged as "sample/<name>".
       validate_every: steps between calls of `on_validate`, the last step has one too; 0 for none.
       on_validate: as `on_sample`, of held-out data; its numbers are logged as "held_out/<name>".
+      snapshot_every: steps between snapshots of the averages by the rule `ema.power`, the last step has one
+        too; 0 for none. See `post_hoc`.
       ema_decay: decay of the moving average, a number in [0, 1] or a rule of `ema`; or either for each of
         several by name, of which "ema" is the one that is sampled with.
       accumulate: parts that the rows of an update are split into, one after another; their gradients are
@@ -185,13 +156,14 @@ def fit(
     mesh = sharding.make_mesh() if mesh is None else mesh
     rule = sharding.fsdp(mesh) if rule is None else rule
     decays = ema_rules.tracks(ema_decay)
+    widths = post_hoc.widths(decays) if snapshot_every else {}
     frozen = system.prepare(workdir)[0] if frozen is None else frozen
     frozen = jax.device_put(frozen, sharding.shardings(mesh, frozen, rule))
     begin = batches.get_state()
     first = sharding.put_batch(mesh, _next(batches, 1))
     batches.set_state(begin)
     if traced is None:
-        traced = Traced(*_program(system, optimizer, first, frozen, mesh, rule, decays, accumulate), {})
+        traced = Traced(*program(system, optimizer, first, frozen, mesh, rule, decays, accumulate), {})
     create = lambda batch: states.create(
         system, optimizer, jax.random.fold_in(jax.random.key(seed), _INIT), batch, frozen, traced.state
     )
@@ -202,7 +174,7 @@ def fit(
         traced=traced, frozen=frozen, key=jax.random.key(seed), create=create, init_from=init_from,
         workdir=workdir, keep=keep, best_metric=best_metric, num_steps=num_steps, log_every=log_every,
         checkpoint_every=checkpoint_every, reports=reports, writers=writers, should_stop=should_stop,
-        progress=progress, watch=watch,
+        progress=progress, watch=watch, snapshot_every=snapshot_every, widths=widths,
     )  # fmt: skip
     del first
     position, left = None, not_finite.times if not_finite else 0
@@ -240,6 +212,8 @@ class _Run:
     should_stop: Callable[[], Any]
     progress: bool
     watch: watching.Watch
+    snapshot_every: int
+    widths: Mapping[str, float]
 
     def go(self, position: Any) -> TrainState:
         """Train from the latest checkpoint on.
@@ -303,6 +277,8 @@ class _Run:
                     counted.add_sampled(_named(name, report(n, averaged(state, self.frozen))))
                     if self.best_metric.startswith(f"{name}/"):
                         check_metric(self.best_metric, counted.latest)
+            if self.snapshot_every and (n % self.snapshot_every == 0 or n == self.num_steps):
+                post_hoc.keep(self.workdir, n, state.ema, self.widths)
             if logs or saves or stops:
                 rows, pending = _fetched(pending), []
                 _check_finite(rows, n, manager)

@@ -1,6 +1,9 @@
 """Optimizers and learning-rate schedules, on optax."""
 
-from typing import NamedTuple
+import importlib
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -69,11 +72,13 @@ def make(
     b1: float = 0.9,
     b2: float = 0.999,
     eps: float = 1e-8,
+    options: Mapping[str, Any] | None = None,
 ) -> optax.GradientTransformation:
     """Make an optimizer: clip by global norm, precondition, decay weights, scale by the learning rate.
 
     Args:
-      name: "adam", "adamw", "radam" or "sgd".
+      name: "adam", "adamw", "radam" or "sgd"; or where to import another from, such as "optax.lion": a
+        function of the learning rate that returns an optax transformation.
       learning_rate: the highest rate.
       schedule: "constant", "cosine" or "linear"; see `learning_rate_schedule`.
       warmup_steps: updates of linear warm-up from 0.
@@ -83,6 +88,7 @@ def make(
       b1: decay of the first moment; the momentum of "sgd" (0 for plain gradient descent).
       b2: decay of the second moment; not used by "sgd".
       eps: added to the root of the second moment; not used by "sgd".
+      options: further arguments of an imported one, in the place of the four above.
 
     Returns:
       The optimizer; its state holds the rate in force, which the training step reports as "learning_rate".
@@ -96,8 +102,18 @@ def make(
         "radam": lambda: optax.scale_by_radam(b1, b2, eps),
         "sgd": lambda: optax.trace(b1),
     }
+    clip = optax.identity() if clip_norm is None else optax.clip_by_global_norm(_positive_norm(clip_norm))
+    rate = learning_rate_schedule(
+        learning_rate, schedule=schedule, warmup_steps=warmup_steps, num_steps=num_steps
+    )
+    if "." in name:
+        return optax.chain(clip, _imported(name, rate, dict(options or {})), _told(rate))
     if name not in preconditioners:
-        raise ValueError(f"optimizer name={name!r} is not one of {', '.join(_NAMES)}")
+        raise ValueError(
+            f"optimizer name={name!r} is not one of {', '.join(_NAMES)}, nor a path such as optax.lion"
+        )
+    if options:
+        raise ValueError(f"options are of an imported optimizer, such as optax.lion; {name!r} has none")
     if weight_decay and name != "adamw":
         raise ValueError(f"weight_decay={weight_decay} is decoupled and needs name='adamw', got {name!r}")
     checks.not_negative("weight_decay", weight_decay)
@@ -105,17 +121,34 @@ def make(
     for moment, decay in (("b1", b1), ("b2", b2)):
         if not 0 <= decay < 1:
             raise ValueError(f"{moment} must be in [0, 1), got {decay}")
-    if clip_norm is not None and clip_norm <= 0:
-        raise ValueError(f"clip_norm={clip_norm} must be positive, or None for no clipping")
-    rate = learning_rate_schedule(
-        learning_rate, schedule=schedule, warmup_steps=warmup_steps, num_steps=num_steps
-    )
     return optax.chain(
-        optax.identity() if clip_norm is None else optax.clip_by_global_norm(clip_norm),
+        clip,
         preconditioners[name](),
         optax.add_decayed_weights(weight_decay) if weight_decay else optax.identity(),
         _descend(rate),
     )
+
+
+def _positive_norm(clip_norm):
+    if clip_norm <= 0:
+        raise ValueError(f"clip_norm={clip_norm} must be positive, or None for no clipping")
+    return clip_norm
+
+
+def _imported(name, rate, options) -> optax.GradientTransformation:
+    """Return the optimizer that a function makes which lives elsewhere."""
+    module, _, function = name.rpartition(".")
+    try:
+        make = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"optimizer name={name!r} cannot be imported: {error}") from error
+    try:
+        made = make(rate, **options)
+    except TypeError as error:
+        raise ValueError(f"optimizer {name} does not take these options: {error}") from error
+    if not (hasattr(made, "init") and hasattr(made, "update")):
+        raise ValueError(f"optimizer {name} must return an optax transformation, got {type(made).__name__}")
+    return made
 
 
 def learning_rates(opt_state: optax.OptState) -> dict[str, jax.Array]:
@@ -145,8 +178,16 @@ class _Descent(NamedTuple):
 
 
 def _descend(schedule: optax.Schedule) -> optax.GradientTransformation:
-    """Multiply updates by minus the rate, and remembers the rate."""
+    """Multiply updates by minus the rate, and remember the rate."""
+    return _remembering(schedule, lambda rate, u: -rate.astype(u.dtype) * u)
 
+
+def _told(schedule: optax.Schedule) -> optax.GradientTransformation:
+    """Remember the rate that another optimizer goes by."""
+    return _remembering(schedule, lambda rate, u: u)
+
+
+def _remembering(schedule, change) -> optax.GradientTransformation:
     def rate(count):
         return jnp.asarray(schedule(count), jnp.result_type(float))
 
@@ -157,7 +198,6 @@ def _descend(schedule: optax.Schedule) -> optax.GradientTransformation:
     def update(updates, state, params=None):
         del params
         now = rate(state.count)
-        updates = jax.tree.map(lambda u: -now.astype(u.dtype) * u, updates)
-        return updates, _Descent(state.count + 1, now)
+        return jax.tree.map(partial(change, now), updates), _Descent(state.count + 1, now)
 
     return optax.GradientTransformation(init, update)

@@ -10,14 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import orbax.checkpoint as ocp
 from absl import logging
 
-from diffjax.training import complaints, layout, seal
 from diffjax.training import ema as averages
+from diffjax.training import layout, post_hoc, seal
+from diffjax.training.trees import read_tree
 
 
 def steps(workdir: str | Path) -> list[int]:
@@ -90,13 +87,14 @@ def restore_params_and_step(
 
 
 def restore_served(
-    workdir: str | Path, names: Sequence[str], ema: bool | str = True, step: int | None = None
+    workdir: str | Path, names: Sequence[str], ema: bool | str | float = True, step: int | None = None
 ) -> tuple[dict[str, Any], int]:
     """Read what a system serves, of params and extra alike.
 
     Args:
-      workdir, ema, step: see `restore_params`.
+      workdir, step: see `restore_params`.
       names: of params and extra.
+      ema: see `restore_params`; a number is the relative width of an average that is made now (`post_hoc`).
 
     Returns:
       {name: tree}, and of which step they are. A checkpoint of an older layout gives its one tree as it is.
@@ -111,7 +109,10 @@ def restore_served(
             return params, older
         return params | _item(folder, "extra")[0]["extra"], older
 
-    if ema:
+    if isinstance(ema, float):
+        values = post_hoc.average(workdir, ema, step)
+        older, step = False, step if step is not None else max(post_hoc.steps(workdir))
+    elif ema:
         (values, older), step = _restore(workdir, step, lambda folder: _item(folder, "ema"))
         values = values if older else _track(workdir, values, ema)
     else:
@@ -123,22 +124,6 @@ def restore_served(
             there = ", ".join(sorted(values))
             raise ValueError(f"step {step} in workdir {workdir} has no {name!r}, but {there}")
     return {name: values[name] for name in names}, step
-
-
-def read_tree(path: Path) -> Any:
-    """Read a tree of arrays that orbax wrote, on the default device: the writing ones need not exist."""
-    complaints.silence()
-    path, handler = path.absolute(), ocp.PyTreeCheckpointHandler()
-    # As numpy: otherwise orbax would look for the devices that wrote it.
-    kinds = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), handler.metadata(path).tree)
-    return jax.tree.map(jnp.asarray, handler.restore(path, args=ocp.args.PyTreeRestore(restore_args=kinds)))
-
-
-def write_tree(path: Path, tree: Any) -> None:
-    """Write a tree of arrays for `read_tree`; the folder must not exist."""
-    complaints.silence()
-    with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as writer:
-        writer.save(path.absolute(), args=ocp.args.StandardSave(jax.tree.map(np.asarray, tree)))
 
 
 def _restore(workdir: str | Path, step: int | None, read: Callable[[Path], Any]) -> tuple[Any, int]:
@@ -211,7 +196,7 @@ def _held(folder: Path, item: str) -> Iterator[Path]:
         yield own
 
 
-def _track(workdir: str | Path, tracks: Any, ema: bool | str) -> Any:
+def _track(workdir: str | Path, tracks: Any, ema: bool | str | float) -> Any:
     name = averages.main(tracks) if ema is True else ema
     if name not in tracks:
         there = ", ".join(sorted(tracks))

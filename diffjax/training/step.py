@@ -9,6 +9,7 @@ import optax
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from diffjax.convolutions import in_order
 from diffjax.training import ema
 from diffjax.training.optimizer import learning_rates
 from diffjax.training.state import Optimizers, TrainState, named_optimizers
@@ -68,7 +69,7 @@ def make(
             keys = _numbered(jax.random.fold_in(key, i), update.repeats)
             # strided, so that every device keeps rows of its own
             rows = jax.tree.map(lambda a, u=update: _strided(a, most, "repeats")[: u.repeats], batch)
-            (params, extra, opt_state[update.name]), found = jax.lax.scan(move, carry, (keys, rows))
+            (params, extra, opt_state[update.name]), found = jax.lax.scan(in_order(move), carry, (keys, rows))
             found = jax.tree.map(lambda a: a.mean(0), found)
             metrics |= {f"{update.name}/{name}": value for name, value in found.items()}
             metrics["loss"] = found["loss"]

@@ -54,6 +54,7 @@ The same command again goes on from the latest checkpoint; a larger `training.nu
 | `cost.json` | a step's operations, and the bytes of the state and of what the step needs |
 | `changes.jsonl` | what was changed when the run was resumed, and when it was rolled back, if anything |
 | `data.json` | what the training data are, by their content |
+| `snapshots/<step>/` | averages of which one of any width can be made, if any |
 | `init_from.json` | what was taken from another run at the beginning, and what was not, if anything |
 | `prepared/` | what was made once, before training: tokenizers, text models and what they said |
 | `stages/<name>/` | copies of the trained systems that this one stands on, if any |

@@ -83,11 +83,13 @@ def test_few_real_images_are_measured_as_far_as_they_go(judge, digits):
         "nearest_median",
         "nearest_low",
         "copies",
+        "modes",
     }
     assert left_out == (
         "frechet needs at least 4 examples, there is 1 (held-out real)",
         "kid needs at least 4 examples, there is 1 (held-out real)",
         "prdc needs at least 6 examples, there is 1 (held-out real)",
+        "duplicates needs at least 3 examples, there is 1 (held-out real)",
     )
     metrics, left_out = bench.measure(test.x[:20], {}, "samples")
     assert (
@@ -158,8 +160,18 @@ def test_points_that_miss_a_mode():
     most = points.x[points.label != 7]  # of weight 8/36
     found = _measure_points(np.resize(most, points.x.shape), None, real)
     assert found["weights_off"] == pytest.approx(8 / 36, abs=0.02) and found["weights"][7] < 1e-3
+    assert found["modes"] == 7
     assert found["precision"] > 0.95 and found["sliced_wasserstein"] > 0.15
     assert found["coverage"] == pytest.approx(28 / 36, abs=0.03)
+
+
+def test_few_points_that_come_again_and_again():
+    """A tenth of them, each ten times: all modes are reached, by duplicates of one another."""
+    points, real = _points("ring8", "train"), _points("ring8", "test")
+    found = _measure_points(points.x, None, real)
+    assert found["modes"] == 8 and found["duplicates"] == pytest.approx(0.01, abs=0.006)
+    again = _measure_points(np.repeat(points.x[:400], 10, axis=0), None, real)
+    assert again["modes"] == 8 and again["duplicates"] == 1
 
 
 def test_points_between_the_modes():

@@ -66,13 +66,15 @@ def refused(tmp_path_factory):
     folder, told = tmp_path_factory.mktemp("none") / "run", {}
     for name, config, path, wrong in _each():
         changed = _set(config, path, wrong)
-        if "num_examples" in changed.data and path != "data.num_examples":
+        if "num_examples" in changed.data and path not in ("data.num_examples", "training.best_metric"):
             changed.data.num_examples = 40
         try:
             phases.of(changed, folder)
             train._check(changed)
             run = train._Run(changed, folder, systems.load_data(changed, "train"))
             run.system.prepare(None, run.source)
+            if path == "training.best_metric":  # what a step measures is known when it is traced
+                train._trace(run, None)
             told[name, path, repr(wrong)] = None
         except ValueError as error:
             told[name, path, repr(wrong)] = str(error)

@@ -119,3 +119,43 @@ def test_updates_keep_the_dtype_of_the_parameters():
 def test_bad_arguments_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
         optimizer.make(**{"learning_rate": 0.1, **arguments})
+
+
+def test_an_imported_optimizer_is_optax_own():
+    """Clipped, with its own options and the rate of the section, which the step reports."""
+    own = optimizer.make(
+        "optax.lion",
+        0.1,
+        schedule="linear",
+        num_steps=4,
+        clip_norm=1.0,
+        options={"b1": 0.5, "weight_decay": 0.1},
+    )
+    known = optax.chain(
+        optax.clip_by_global_norm(1.0),
+        optax.lion(optax.linear_schedule(0.1, 0.0, 4), b1=0.5, weight_decay=0.1),
+    )
+    params = {"w": jnp.array([1.0, -2.0, 3.0])}
+    states, followed = [own.init(params), known.init(params)], [params, params]
+    for n in range(3):
+        for i, each in enumerate((own, known)):
+            changes, states[i] = each.update(jax.tree.map(jnp.cos, followed[i]), states[i], followed[i])
+            followed[i] = optax.apply_updates(followed[i], changes)
+        np.testing.assert_array_equal(*(tree["w"] for tree in followed))
+        assert optimizer.learning_rates(states[0])["learning_rate"] == pytest.approx(0.1 * (1 - n / 4))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("optax.lyon", None, "optimizer name='optax.lyon' cannot be imported"),
+        ("no.such.module", None, "cannot be imported"),
+        ("optax.lion", {"b3": 1}, "optimizer optax.lion does not take these options"),
+        ("math.sqrt", None, "optimizer math.sqrt"),
+        ("adam", {"b1": 0.5}, "options are of an imported optimizer"),
+        ("lion", None, "is not one of adam, adamw, radam, sgd, nor a path such as optax.lion"),
+    ],
+)
+def test_what_cannot_be_imported(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        optimizer.make(name, 0.1, options=options)
