@@ -21,9 +21,10 @@ from diffjax import checks, commands, systems
 from diffjax.commands import arms as arms_of
 from diffjax.commands import evaluation_settings, output, references, values
 from diffjax.evaluation import batches, figures, pictures, report
-from diffjax.evaluation.evaluator import Bench, Task, label_of
+from diffjax.evaluation.evaluator import Bench, Task
 from diffjax.evaluation.evaluators import DEFAULTS, EVALUATORS, OF_DATA
 from diffjax.training import workdir as run_folder
+from diffjax.training.system import label_of
 
 _SHOWN = 100  # images of an arm without classes
 _KEPT = ".passes"  # what is done of the samples until the report is written

@@ -13,7 +13,7 @@ import numpy as np
 
 from diffjax.data import Source
 from diffjax.evaluation.extractors import Extractor
-from diffjax.training.system import System, Variables
+from diffjax.training.system import System, Variables, label_of
 from diffjax.types import Array, Float, Int, Shaped
 
 MOST = 10_000  # examples of either set where the cost is quadratic
@@ -249,12 +249,3 @@ class Bench:
 def _few(evaluator, title, count):
     there = f"there {'is' if count == 1 else 'are'} {count}"
     return f"{evaluator.name} needs at least {evaluator.least} examples, {there} ({title})"
-
-
-def label_of(request: Any) -> np.ndarray | None:
-    """Return the classes int [N] that a request asks for, or None; of a pipeline, its first stage's."""
-    for part, value in request.items():
-        found = label_of(value) if isinstance(value, Mapping) else value if part == "label" else None
-        if found is not None:
-            return np.asarray(found)
-    return None
