@@ -75,3 +75,32 @@ def halving(most: int, least: int = 1) -> tuple[dict[str, Any], ...]:
     for later in phases[1:]:
         later["teacher.workdir"] = "previous"
     return tuple(phases)
+
+
+def autoencoder(config: ConfigDict, model: dict[str, Any], num_steps: int, **objective: Any) -> ConfigDict:
+    """Return the config of an autoencoder on the data of another config, with its two players' optimizers.
+
+    Args:
+      config: of a diffusion model; its sections schedule, sampler and conditions are taken out.
+      model: the section `model`.
+      num_steps: of the run; what the discriminator says counts in the second half.
+      objective: the section `objective`, and in `discriminator` what differs from a small one of patches.
+    """
+    for section in ("schedule", "sampler", "conditions"):
+        if section in config:
+            del config[section]
+    config.system = "autoencoder"
+    config.model = ConfigDict(model)
+    critic = {"features": 32, "layers": 2, "norm": "batch", "start": num_steps // 2, "weight": 0.5}
+    critic |= objective.pop("discriminator", {})
+    config.objective = ConfigDict({**objective, "discriminator": critic})
+    moments = {"b1": 0.5, "b2": 0.9}  # as Esser et al. 2021 have them
+    config.optimizer = ConfigDict(
+        {
+            "network": {**adam().to_dict(), "learning_rate": 1e-3, "clip_norm": None, **moments},
+            "discriminator": {"name": "adam", "learning_rate": 4e-4, **moments},
+        }
+    )
+    config.training.update({"num_steps": num_steps, "sample_every": 0})
+    config.evaluation = ConfigDict({"batch_size": 100})
+    return config

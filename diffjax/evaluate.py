@@ -21,9 +21,10 @@ from diffjax import checks, commands, systems
 from diffjax.commands import arms as arms_of
 from diffjax.commands import evaluation_settings, output, references, values
 from diffjax.evaluation import batches, figures, pictures, report
-from diffjax.evaluation.evaluator import Bench, Task, label_of
+from diffjax.evaluation.evaluator import Bench, Task
 from diffjax.evaluation.evaluators import DEFAULTS, EVALUATORS, OF_DATA
 from diffjax.training import workdir as run_folder
+from diffjax.training.system import label_of
 
 _SHOWN = 100  # images of an arm without classes
 _KEPT = ".passes"  # what is done of the samples until the report is written
@@ -104,7 +105,7 @@ def evaluate(
         system.prepare(workdir, systems.load_data(config, split))[1]  # as training saw them, with tokens, say
         for split in _SPLITS
     )
-    task = Task(system, variables, settings, train, held_out, seed, progress, judge)
+    task = Task(system, variables, settings, train, held_out, seed, progress, judge, extractor)
     names = settings.get("evaluators", DEFAULTS[system.gives])
     of_data = [work for name in names if name in OF_DATA for work in [OF_DATA[name].prepare(task)] if work]
     bench, request = _bench(task, config, names, sweep, extractor)
@@ -123,9 +124,10 @@ def evaluate(
         result |= _samples(bench, drawer, arms, sweep, shown)
     for work in of_data:
         result |= work()
-    result = _plain(result)
+    drawn = {key: found for key, found in result.items() if key.startswith("_")}
+    result = _plain({key: found for key, found in result.items() if key not in drawn})
     name = folder.absolute().name if workdir is None else workdir.absolute().name
-    _write(folder, name, result, system.gives, shown, train)
+    _write(folder, name, result, drawn, system.gives, shown, train)
     commands.forget(folder / _KEPT)
     return result
 
@@ -270,7 +272,7 @@ def _plain(tree: Any) -> Any:
     return None if isinstance(tree, float) and not math.isfinite(tree) else tree
 
 
-def _write(folder, name, result, gives, shown, train):
+def _write(folder, name, result, drawn, gives, shown, train):
     """Write the report, its figures and its numbers, all of them or none."""
     with output.together(folder, "evaluation", "evaluation.json", "evaluation.md") as scratch:
         for file, (x, said, conditions) in shown.items():
@@ -283,7 +285,7 @@ def _write(folder, name, result, gives, shown, train):
             rows = result["sweep"]
             figures.quality(scratch / "evaluation" / "sweep.png", rows, rows[0]["frechet_floor"])
         for each in OF_DATA.values():
-            each.draw(scratch / "evaluation", result)
+            each.draw(scratch / "evaluation", {**result, **drawn})
         run_folder.write(scratch / "evaluation.json", json.dumps(result, indent=2, allow_nan=False) + "\n")
         run_folder.write(scratch / "evaluation.md", "\n\n".join(report.pages(name, result)) + "\n")
 

@@ -13,10 +13,9 @@ from absl import flags
 from diffjax import commands, files
 from diffjax.commands import output, values
 from diffjax.evaluation import pictures
-from diffjax.evaluation.evaluator import label_of
 from diffjax.systems import read
 from diffjax.systems.options import require
-from diffjax.training.system import require_passes
+from diffjax.training.system import label_of, require_passes
 
 
 def with_sampler(config, solver=None, options=(), steps=None, grid=None, guidance_weight=None, edit=None):

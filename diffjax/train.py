@@ -39,7 +39,7 @@ _LOOP = (
 )
 _TRAINING = (*_LOOP, "batch_size", "ema", "mesh", "writers", "watch", "not_finite", "validation")
 _REQUIRED = ("num_steps", "seed", "log_every", "checkpoint_every", "batch_size", "ema")
-_IDENTITY = ("system", "training.seed", "training.batch_size", "training.ema")
+_IDENTITY = ("system", "training.seed")
 _COUNTS = {  # of config.training, and the least they may be
     "num_steps": 1, "batch_size": 1, "log_every": 1, "checkpoint_every": 1, "accumulate": 1, "keep": 1,
     "sample_every": 0, "seed": 0, "snapshot_every": 0,
@@ -108,6 +108,7 @@ def _train(config, folder, about, progress, should_stop, init_from, profile):
     draw = _preview(run)
     traced = _trace(run, draw)
     with workdir.lock(folder):
+        _check_averages(folder, run.decays)
         workdir.prepare(
             folder,
             config.to_dict(),
@@ -195,6 +196,18 @@ def _identity(config):
     own = [key for key in systems.module(config).IDENTITY if key != "data"]
     kept = [f"data.{key}" for key in config.data if key not in _PLACES]
     return (*_IDENTITY, *own, *kept)
+
+
+def _check_averages(folder, decays):
+    """Raise for other averages than those that a run follows; their decays may change."""
+    if not workdir.has_checkpoint(folder) or not (Path(folder) / "config.json").is_file():
+        return
+    own = systems.make_ema(commands.load_config(folder))
+    if set(own) != set(decays):
+        names = [", ".join(sorted(each)) for each in (own, decays)]
+        raise ValueError(
+            f"training.ema must have the averages of the run in {folder}, {names[0]}; got {names[1]}"
+        )
 
 
 def _check_data(folder, source):

@@ -8,7 +8,9 @@ arXiv:2310.14189). The teacher is `configs/digits/teacher.py`, from which the st
     python -m diffjax.train --config=configs/digits/consistency.py --workdir=runs/digits_consistency
     python -m diffjax.evaluate --workdir=runs/digits_consistency --sweep_steps=1,2,4
 
-Not run at this length yet.
+Training took 8 minutes of two busy cores (Intel Xeon), one of a core's own. Obtained: of 1,437 samples of one
+network call 92.4% are of the class asked for, at 3.2 times the floor of the Frechet distance; of 8 calls
+95.0% at 2.7 times. Expected: 95% in one call at 3 times, which is not reached.
 """
 
 from ml_collections import ConfigDict

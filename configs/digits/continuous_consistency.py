@@ -8,7 +8,9 @@ begins:
     python -m diffjax.train --config=configs/digits/continuous_consistency.py --workdir=runs/digits_scm
     python -m diffjax.evaluate --workdir=runs/digits_scm --sweep_steps=1,2,4,8
 
-Not run at this length yet.
+Training took 9 minutes of two busy cores (Intel Xeon), one of a core's own. Obtained: of 1,437 samples of one
+network call 85.4% are of the class asked for, at 3.3 times the floor of the Frechet distance. Expected: 95%
+at 3 times, which is not reached.
 """
 
 from ml_collections import ConfigDict

@@ -10,6 +10,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 FILE = "imagenet256_latents.npz"  # in the working directory: train_latent [N, 32, 32, 4], train_label [N]
+FOLDER = "imagenet256"  # in the working directory: train/<class>/*.jpg and test/<class>/*.jpg
 
 
 def config(path: str, num_steps: int) -> ConfigDict:
@@ -49,3 +50,74 @@ def dit(hidden_size: int, depth: int, num_heads: int, patch_size: int, **more: A
             **more,
         }
     )
+
+
+def pictures(path: str) -> ConfigDict:
+    """Return the section `data` of the pictures themselves, in a folder: cropped in the middle, mirrored."""
+    return ConfigDict(
+        {
+            "name": "folder",
+            "path": path,
+            "labels": True,
+            "size": 256,
+            "shape": (256, 256, 3),
+            "num_classes": 1000,
+            "flip": True,
+        }
+    )
+
+
+def autoencoder(path: str, model: dict[str, Any], **objective: Any) -> ConfigDict:
+    """Return the config of one of latent diffusion's autoencoders, but for what is its own.
+
+    Args:
+      path: of the pictures.
+      model: the section `model`, but for what all of them have.
+      objective: the section `objective`.
+    """
+    config = ConfigDict()
+    config.system = "autoencoder"
+    config.data = pictures(path)
+    config.model = ConfigDict({"num_res_blocks": 2, "num_groups": 32, **model})
+    config.objective = ConfigDict({"perceptual_weight": 1.0, **objective})
+    config.perceptual = ConfigDict({"pretrained": "lpips_vgg16_fp16.npz", "architecture": "lpips_vgg16"})
+    adam = {"name": "adam", "learning_rate": 5.4e-5, "b1": 0.5, "b2": 0.9}  # 4.5e-6 a picture of the batch
+    config.optimizer = ConfigDict({"network": adam, "discriminator": adam})
+    config.training = ConfigDict(
+        {
+            "num_steps": 250_000,
+            "batch_size": 12,
+            "seed": 0,
+            "log_every": 100,
+            "checkpoint_every": 10_000,
+            "keep": 2,
+            "ema": ConfigDict({"name": "constant", "decay": 0.9999}),
+        }
+    )
+    config.evaluation = ConfigDict({"batch_size": 12, "reference": 50_000})
+    return config
+
+
+def published(name: str) -> ConfigDict:
+    """Return the section `first_stage` of one of latent diffusion's published autoencoders.
+
+    Args:
+      name: "kl_f8" or "vq_f4"; its file is `<name>.safetensors` in the working directory, with the tensors of
+        the authors' checkpoint (its `state_dict`).
+    """
+    kl = name == "kl_f8"
+    ddconfig = {
+        "double_z": kl,
+        "z_channels": 4 if kl else 3,
+        "resolution": 256,
+        "in_channels": 3,
+        "out_ch": 3,
+        "ch": 128,
+        "ch_mult": (1, 2, 4, 4) if kl else (1, 2, 4),
+        "num_res_blocks": 2,
+        "attn_resolutions": (),
+        "dropout": 0.0,
+    }
+    config = {"ddconfig": ddconfig, "embed_dim": 4 if kl else 3} | ({} if kl else {"n_embed": 8192})
+    architecture = "ldm_autoencoder_kl" if kl else "ldm_vqmodel"
+    return ConfigDict({"pretrained": f"{name}.safetensors", "architecture": architecture, "config": config})

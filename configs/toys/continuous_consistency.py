@@ -11,7 +11,10 @@ time by low frequencies:
     python -m diffjax.train --config=configs/toys/continuous_consistency.py --workdir=runs/ring8_scm
     python -m diffjax.sample --workdir=runs/ring8_scm --num=2000
 
-Not run at this length yet.
+At a batch of 256 training took 4 minutes of two busy cores (Intel Xeon), 40 seconds of a core's own. Obtained
+in one network call: sliced 2-Wasserstein distance to 10,000 fresh points 0.120 (among fresh points 0.027),
+weights of the modes off by 0.038 (0.022). Expected: 0.054, twice the floor, which is not reached; the
+learning rate, 0.002, is many times the paper's.
 """
 
 from ml_collections import ConfigDict

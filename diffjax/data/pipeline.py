@@ -3,7 +3,8 @@
 The order of training is a stream of positions p = 0, 1, 2, ...; position p shows example
 `shuffle(seed, epoch)[p mod N]` of epoch `p div N`. The global batch k is the positions k B .. (k + 1) B - 1,
 and a shard reads its own contiguous rows of it. So the stream depends neither on the number of processes nor
-on what was read before: a whole run is a function of the seed, and a resumed one of the seed and k.
+on what was read before: a whole run is a function of the seed, and a resumed one of the seed and k. Another
+batch size goes on at the position where the old one stopped.
 """
 
 import functools
@@ -31,12 +32,12 @@ class Batches:
     the `next` that wanted the batch, and the same batch comes next again.
     """
 
-    def __init__(self, dataset: "grain.MapDataset", stream: dict[str, Any]):
+    def __init__(self, dataset: "grain.MapDataset", stream: dict[str, Any], begin: list[int]):
         import grain
 
         options = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD)
         self._iterator = iter(dataset.to_iter_dataset(options))
-        self._stream = stream
+        self._stream, self._begin = stream, begin
 
     def __iter__(self) -> "Batches":
         """Return the iterator itself."""
@@ -57,26 +58,35 @@ class Batches:
 
     def get_state(self) -> dict[str, Any]:
         """Return the state as a small dict that JSON can hold; the same on every shard."""
-        return {"next_batch": int(self._iterator.get_state()["next_index"])} | self._stream
+        at = {"next_batch": int(self._iterator.get_state()["next_index"]), "begin": self._begin[0]}
+        return at | self._stream
 
     def set_state(self, state: dict[str, Any], accept: Collection[str] = ()) -> None:
         """Go on where `get_state` was called, whatever the number of shards was then.
 
         Args:
-          state: from `get_state` of an iterator with the same data, seed, batch size and switches.
+          state: from `get_state` of an iterator with the same data, seed and switches. Its batch size may be
+            another where epochs are repeated.
           accept: fields of the state that may be others here, such as ("data", "num_examples") after an image
             was removed: the stream of what there is now goes on at the same number of batches.
 
         Raises:
           ValueError: if the state belongs to another stream; it names the first difference.
         """
-        for field, value in self._stream.items():
+        own = self._stream
+        sizes = own["batch_size"], state.get("batch_size", own["batch_size"])
+        others = {"batch_size"} if own["repeat"] and isinstance(sizes[1], int) else set()
+        for field, value in own.items():
             given = state.get(field, value if field == "data" else None)  # older states do not say which data
-            if given != value and field not in accept:
+            if given != value and field not in {*accept, *others}:
                 raise ValueError(
                     f"{field} is {value!r} here, but {given!r} in the state to resume{_WAY.get(field, '')}"
                 )
-        self._iterator.set_state({"next_index": int(state["next_batch"])})
+        begin, next_batch = int(state.get("begin", 0)), int(state["next_batch"])  # older states have no begin
+        if sizes[0] != sizes[1]:
+            begin, next_batch = begin + next_batch * sizes[1], 0
+        self._begin[0] = begin
+        self._iterator.set_state({"next_index": next_batch})
 
 
 _CHANGED = ": these are not the data that the run began with; put those back, or begin another run"
@@ -135,16 +145,17 @@ def batches(
 
     rows = batch_size // shard_count
     mine = np.arange(shard_index * rows, (shard_index + 1) * rows)
+    begin = [0]  # the position of batch 0, since the batch size is what it is
 
     def read(k: int) -> dict[str, np.ndarray]:
         # A batch is one record of the pipeline: examples cost numpy's time, not Python's.
-        epochs, places = np.divmod(k * batch_size + mine, n)
+        epochs, places = np.divmod(begin[0] + k * batch_size + mine, n)
         indices = _by_epoch(_order, seed, n, epochs, places) if shuffle else places
         return source.gather(indices, _by_epoch(_coins, seed, n, epochs, indices) if flip else None)
 
     dataset = grain.MapDataset.range((sys.maxsize if repeat else n) // batch_size).map(read)
     stream = {"seed": seed, "num_examples": n, "data": source.fingerprint(), "batch_size": batch_size}
-    return Batches(dataset, stream | {"shuffle": shuffle, "repeat": repeat, "flip": flip})
+    return Batches(dataset, stream | {"shuffle": shuffle, "repeat": repeat, "flip": flip}, begin)
 
 
 @checked

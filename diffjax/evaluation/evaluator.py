@@ -13,7 +13,7 @@ import numpy as np
 
 from diffjax.data import Source
 from diffjax.evaluation.extractors import Extractor
-from diffjax.training.system import System, Variables
+from diffjax.training.system import System, Variables, label_of
 from diffjax.types import Array, Float, Int, Shaped
 
 MOST = 10_000  # examples of either set where the cost is quadratic
@@ -159,6 +159,7 @@ class Task(NamedTuple):
       seed: of the noise.
       progress: whether bars are shown.
       judge: `captions.Judge` of pictures and captions, or None.
+      extractor: of features, an `Extractor` or `classifier.Classifier`, or None.
     """
 
     system: System
@@ -169,6 +170,7 @@ class Task(NamedTuple):
     seed: int = 0
     progress: bool = False
     judge: Any = None
+    extractor: Any = None
 
 
 class OfData(NamedTuple):
@@ -177,7 +179,7 @@ class OfData(NamedTuple):
     Attributes:
       name: in `config.evaluation.evaluators`.
       prepare: `Task -> (() -> {key of the result: what was found})`, or None where there is nothing to do;
-        what does not fit is refused here, before the work.
+        what does not fit is refused here, before the work. A key that begins with "_" is drawn and not kept.
       pages: `result -> Markdown`, page by page, of what is in the result.
       draw: `(folder, result) -> None`, the figures that the pages show.
     """
@@ -247,12 +249,3 @@ class Bench:
 def _few(evaluator, title, count):
     there = f"there {'is' if count == 1 else 'are'} {count}"
     return f"{evaluator.name} needs at least {evaluator.least} examples, {there} ({title})"
-
-
-def label_of(request: Any) -> np.ndarray | None:
-    """Return the classes int [N] that a request asks for, or None; of a pipeline, its first stage's."""
-    for part, value in request.items():
-        found = label_of(value) if isinstance(value, Mapping) else value if part == "label" else None
-        if found is not None:
-            return np.asarray(found)
-    return None

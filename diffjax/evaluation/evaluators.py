@@ -11,6 +11,7 @@ from diffjax.evaluation import (
     measures,
     neighbours,
     prdc,
+    reconstruction,
     retrieval,
     wasserstein,
 )
@@ -40,6 +41,7 @@ OF_DATA: dict[str, OfData] = {
         retrieval.EVALUATOR,
         retrieval.BY_LEVEL,
         captions.EVALUATOR,
+        reconstruction.EVALUATOR,
     )
 }
 NAMES = (*EVALUATORS, *OF_DATA)
@@ -52,5 +54,5 @@ DEFAULTS = {  # by what a system gives; what the data or the features lack is le
         *("class_accuracy", "sliced_wasserstein", "prdc", "components", "duplicates", "modes", "bits"),
     ),
     "embeddings": ("class_accuracy", "frechet", "kid", "prdc"),
-    None: ("measures", "by_level", "retrieval", "retrieval_by_level"),
+    None: ("measures", "by_level", "retrieval", "retrieval_by_level", "reconstruction"),
 }

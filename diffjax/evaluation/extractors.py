@@ -9,6 +9,7 @@ import numpy as np
 
 from diffjax import pretrained
 from diffjax.evaluation import batches
+from diffjax.evaluation.lpips import lpips
 from diffjax.pixels import to_model
 from diffjax.types import Array, Float
 
@@ -23,12 +24,14 @@ class Extractor(NamedTuple):
       features: uint8 images [N, H, W, C] -> features [N, D].
       probabilities: uint8 images [N, H, W, C] -> class probabilities [N, K], or None.
       conventions: one sentence on resizing, rounding and weights.
+      distance: uint8 images [N, H, W, C] twice -> LPIPS [N], or None.
     """
 
     name: str
     features: Callable[[np.ndarray], np.ndarray]
     probabilities: Callable[[np.ndarray], np.ndarray] | None
     conventions: str
+    distance: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
 
 
 def inception(path: str | pathlib.Path, batch_size: int = 32) -> Extractor:
@@ -80,12 +83,22 @@ def lpips_trunk(
     Raises:
       FileNotFoundError, ValueError: see `diffjax.pretrained.load`.
     """
+    module: Any
     module, variables = pretrained.load(path, architecture)
 
     @jax.jit
     def pooled(variables, images):
         maps: Any = module.apply(variables, _enlarge(images))
         return maps[-1].mean(axis=(1, 2))
+
+    @jax.jit
+    def apart(variables, both):
+        return lpips(module, variables, *(_enlarge(images) for images in both))
+
+    def distance(x, y):
+        x, y = (np.broadcast_to(_checked(each), (*each.shape[:3], 3)) for each in (x, y))
+        with jax.default_matmul_precision("highest"):
+            return batches.over(lambda i: (x[i], y[i]), len(x), batch_size, apart, variables)
 
     width = module.stages[-1][-1].features
     return Extractor(
@@ -95,6 +108,7 @@ def lpips_trunk(
         f"{width} features, the last convolution of {architecture.removeprefix('lpips_')} averaged over "
         f"places; uint8 pixels, grey repeated to RGB, sides below {_SMALLEST} enlarged to {_SMALLEST} "
         f"bilinearly (pixel centres aligned); weights from {pathlib.Path(path).name}.",
+        distance,
     )
 
 

@@ -1,6 +1,6 @@
 """Learned perceptual distance of images."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -34,12 +34,28 @@ def lpips(
     """
     if x.shape != y.shape:
         raise ValueError(f"x and y: must have the same shape; got {list(x.shape)} and {list(y.shape)}")
-    maps = zip(trunk.apply(variables, x), trunk.apply(variables, y))
-    distances = [
-        jnp.mean(jnp.square(_unit(a) - _unit(b)) @ variables["heads"][f"head_{i}"], axis=(1, 2))
-        for i, (a, b) in enumerate(maps)
-    ]
-    return sum(distances)
+    heads = [variables["heads"][f"head_{i}"] for i in range(len(trunk.stages))]
+    return of_maps(trunk.apply(variables, x), trunk.apply(variables, y), heads)
+
+
+def of_maps(
+    x: Any, y: Any, heads: Sequence[Float[Array, " channels"]] | None = None
+) -> Float[Array, " batch"]:
+    """Measure how different two images' feature maps are, see `lpips`.
+
+    Args:
+      x, y: maps [B, H, W, C] of each, from any network.
+      heads: weights [C] of each map; None for 1, of features that nobody fitted to judgements.
+
+    Returns:
+      [B].
+    """
+    distances = []
+    for i, (a, b) in enumerate(zip(x, y)):
+        apart = jnp.square(_unit(a) - _unit(b))
+        apart = apart.sum(-1) if heads is None else apart @ heads[i]
+        distances.append(jnp.mean(apart, axis=(1, 2)))
+    return sum(distances[1:], distances[0])
 
 
 def _unit(x):

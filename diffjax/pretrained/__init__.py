@@ -3,14 +3,14 @@
 import typing
 
 if typing.TYPE_CHECKING:
-    from diffjax.pretrained.loading import load
+    from diffjax.pretrained.loading import describe, load
 
-__all__ = ["load"]
+__all__ = ["describe", "load"]
 
 
 def __getattr__(name: str) -> typing.Any:
-    if name == "load":  # with every architecture: imported where weights are read
+    if name in __all__:  # with every architecture: imported where weights are read
         from diffjax.pretrained import loading
 
-        return loading.load
+        return getattr(loading, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from diffjax import checks
@@ -252,6 +253,26 @@ def _attending(name, types, plain, channels):
 
 
 @checked
+def describe(architecture: str, config: Mapping[str, Any]) -> tuple[Autoencoder, dict[str, Any]]:
+    """Return our network of an architecture of `pretrained.load`, and the shapes of its variables."""
+    if architecture.startswith("ldm"):
+        _require_codes(architecture, config)
+        module = build_ldm(config)
+    else:
+        module = build_diffusers(config, codes=architecture == "diffusers_vqmodel")
+    return module, dict(jax.eval_shape(module.init, jax.random.key(0), *_image(module)))
+
+
+def _require_codes(architecture, config):
+    """Raise a ValueError for the config of the other kind."""
+    given = config.get("n_embed")
+    if architecture == "ldm_autoencoder_kl" and given is not None:
+        raise ValueError(f"n_embed is of a VQModel, 'ldm_vqmodel'; got {given!r}")
+    if architecture == "ldm_vqmodel" and given is None:
+        raise ValueError("n_embed must be given of a VQModel: the number of its vectors")
+
+
+@checked
 def convert_ldm_kl(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> tuple[Autoencoder, dict]:
     """Make our network and its parameters from latent diffusion's `AutoencoderKL`.
 
@@ -265,16 +286,14 @@ def convert_ldm_kl(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any])
     Raises:
       ValueError: if names or shapes are not exactly those that the configuration asks for.
     """
-    if config.get("n_embed") is not None:
-        raise ValueError(f"n_embed is of a VQModel, 'ldm_vqmodel'; got {config['n_embed']!r}")
+    _require_codes("ldm_autoencoder_kl", config)
     return _convert_ldm(tensors, config)
 
 
 @checked
 def convert_ldm_vq(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> tuple[Autoencoder, dict]:
     """Make our network and its parameters from latent diffusion's `VQModel`; see `convert_ldm_kl`."""
-    if config.get("n_embed") is None:
-        raise ValueError("n_embed must be given of a VQModel: the number of its vectors")
+    _require_codes("ldm_vqmodel", config)
     return _convert_ldm(tensors, config)
 
 

@@ -46,6 +46,31 @@ _FIXED = {
 }
 
 
+_DESCRIBED = {
+    "ldm_autoencoder_kl": autoencoders.describe,
+    "ldm_vqmodel": autoencoders.describe,
+    "diffusers_autoencoder_kl": autoencoders.describe,
+    "diffusers_vqmodel": autoencoders.describe,
+    "lpips_alexnet": lpips.describe,
+    "lpips_vgg16": lpips.describe,
+}
+
+
+@checked
+def describe(
+    architecture: str, config: Mapping[str, Any] | None = None
+) -> tuple[nn.Module, dict[str, Any]] | None:
+    """Return what `load` will, the variables as shapes, where it is known without the file; None elsewhere.
+
+    Args:
+      architecture, config: see `load`.
+    """
+    if architecture not in _DESCRIBED:
+        return None
+    _check(architecture, config)
+    return _DESCRIBED[architecture](architecture, config)
+
+
 @checked
 def load(
     path: str | os.PathLike, architecture: str, config: Mapping[str, Any] | None = None
@@ -96,21 +121,25 @@ def load(
       >>> config = {"image_size": 64, "in_channels": 3, "model_channels": 192, ...}  # doctest: +SKIP
       >>> unet, variables = load("64x64_diffusion.pt", "guided_diffusion_unet", config)  # doctest: +SKIP
     """
-    if architecture in _FIXED:
-        if config is not None:
-            raise ValueError(f"config: {architecture} takes none; got {config!r}")
-        convert = _FIXED[architecture]
-    elif architecture in _CONFIGURED:
-        if config is None:
-            raise ValueError(
-                f"config: {architecture} needs the arguments its network was built with; got None"
-            )
-        convert = partial(_CONFIGURED[architecture], config=config)
-    else:
-        allowed = ", ".join((*_CONFIGURED, *_FIXED))
-        raise ValueError(f"architecture: must be one of {allowed}; got {architecture!r}")
+    _check(architecture, config)
+    convert = _FIXED.get(architecture) or partial(_CONFIGURED[architecture], config=config)
     tensors = read_tensors(path)
     try:
         return convert(tensors)
     except WrongTensors as error:
         raise WrongTensors(f"{error} [{one_file(path).name}]") from None
+
+
+def _check(architecture, config):
+    """Raise a ValueError for an architecture that is not known, or a config that it cannot do with."""
+    if architecture in _FIXED:
+        if config is not None:
+            raise ValueError(f"config: {architecture} takes none; got {config!r}")
+    elif architecture in _CONFIGURED:
+        if config is None:
+            raise ValueError(
+                f"config: {architecture} needs the arguments its network was built with; got None"
+            )
+    else:
+        allowed = ", ".join((*_CONFIGURED, *_FIXED))
+        raise ValueError(f"architecture: must be one of {allowed}; got {architecture!r}")

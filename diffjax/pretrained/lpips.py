@@ -19,6 +19,19 @@ _TRUNKS = {
     "lpips_alexnet": (perceptual.alexnet, "AlexNet_0"),
     "lpips_vgg16": (perceptual.vgg16, "VGG16_0"),
 }
+_IMAGE = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
+
+
+def describe(architecture: str, config: None = None) -> tuple[perceptual.Trunk, dict]:
+    """Return our trunk, and the shapes of the variables of the distance; see `convert`."""
+    del config
+    module = _TRUNKS[architecture][0]()
+    shapes = jax.eval_shape(module.init, jax.random.key(0), _IMAGE)
+    heads = {
+        f"head_{i}": jax.ShapeDtypeStruct((stage[-1].features,), jnp.float32)
+        for i, stage in enumerate(module.stages)
+    }
+    return module, {**shapes, "heads": heads}
 
 
 def convert(architecture: str, tensors: Mapping[str, np.ndarray]) -> tuple[perceptual.Trunk, dict]:
@@ -36,8 +49,7 @@ def convert(architecture: str, tensors: Mapping[str, np.ndarray]) -> tuple[perce
     """
     make, prefix = _TRUNKS[architecture]
     module = make()
-    image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
-    ours = shapes_of(module, image)
+    ours = shapes_of(module, _IMAGE)
     names = {path: path.replace("params/", f"{prefix}/").replace("conv_", "Conv_") for path in ours}
     widths = {f"NetLinLayer_{i}/Conv_0/kernel": stage[-1].features for i, stage in enumerate(module.stages)}
     shapes = {names[path]: a.shape for path, a in ours.items()}

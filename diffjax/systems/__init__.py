@@ -41,6 +41,8 @@ _BUILT_IN = (
     "distribution_matching",
     "mean_flow",
     "cascade",
+    "autoencoder",
+    "latent",
 )
 _REGISTERED: dict[str, Any] = {}
 

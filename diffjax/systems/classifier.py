@@ -20,7 +20,7 @@ from diffjax.process import forward, prediction
 from diffjax.process.level import NoiseLevel
 from diffjax.process.schedules import Schedule
 from diffjax.systems import levels as levels_of
-from diffjax.systems import networks, read, requests
+from diffjax.systems import networks, read, requests, towers
 from diffjax.systems.options import fill, require, section
 from diffjax.training.system import System, Update, from_loss
 from diffjax.types import Array
@@ -122,6 +122,11 @@ def classifier(
 
         return of_class
 
+    def features(v):
+        """What the blocks make of a picture, see `towers`; without a level of the least noise."""
+        least = schedule(jnp.float32(schedule.t_min if schedule.num_steps is None else 1))
+        return {"maps": lambda x, level=least: towers.maps(module, v, *ask(level, x))}
+
     def by_level(v, key, batch):
         """One draw of noise a level: log p(y | x_t) `[B, L, K]`, the label, and the truth if it is known."""
 
@@ -148,6 +153,7 @@ def classifier(
         measures={"by_level": by_level} if len(levels) else {},
         schedule=lambda v: schedule,
         log_prob=log_prob,
+        features=features,
     )
 
 

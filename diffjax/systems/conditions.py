@@ -19,18 +19,28 @@ import jax
 from ml_collections import ConfigDict
 
 from diffjax import checks
-from diffjax.systems import options, pictures, small_pictures, words
+from diffjax.systems import codecs, known, options, pictures, small_pictures, words
 from diffjax.systems.about import About
 from diffjax.systems.requests import LABEL, Asked, classes
 
 
-def _classes(about: About, *, array: str, num_classes: int, names: Sequence[str] | None = None) -> Asked:
-    """Make a class of another kind than the label, e.g. a style, or a text of one word where it has names."""
-    num_classes, features = checks.count("num_classes", num_classes), about.vector_features()
+def _classes(
+    about: About, *, array: str, num_classes: int, names: Sequence[str] | None = None, to: str = "vector"
+) -> Asked:
+    """Make a class of another kind than the label, e.g. a style, or a text of one word where it has names.
+
+    It is told as a vector, or `to` "tokens" as the only one to attend to (Rombach et al. 2022, section 4.3).
+    """
+    num_classes = checks.count("num_classes", num_classes)
+    widths = about.widths(to)
+    if to == "both":
+        raise ValueError("to must be 'vector' or 'tokens', got 'both'")
+    features = next(width for width in widths.values() if width is not None)
     if not isinstance(array, str):
         raise ValueError(f"array must be the name of an array of the data, got {array!r}")
     names = None if names is None else tuple(names)
-    return classes(num_classes, features, about.null, names, name=about.name, array=array)
+    made = classes(num_classes, features, about.null, names, name=about.name, array=array)
+    return made if to == "vector" else made._replace(module=codecs.AsToken(made.module))
 
 
 ENCODERS = {
@@ -41,6 +51,7 @@ ENCODERS = {
     "map": pictures.semantic_map,
     "colour_map": pictures.colour_map,
     "low_resolution": small_pictures.low_resolution,
+    "known": known.asked,
     "blurred": small_pictures.blurred,
 }
 
@@ -73,8 +84,11 @@ def parts(
         own = options.section(config, field)
         drops[name] = options.number(f"{field}.drop", own.pop("drop", 0.0), 0, 1)
         make = options.pick(f"{field}.encoder", own.pop("encoder", None), ENCODERS)
-        about = About(name, module, shape, null or drops[name] > 0, folder, own)
+        seen = tuple(config.data.get("pictures", shape))  # of which a system in latents is asked
+        about = About(name, module, seen, null or drops[name] > 0, folder, own)
         asked[name] = options.call(field, make, own, about)
+        if "pictures" in config.data:
+            asked[name] = codecs.beside_latents(asked[name], (shape[0], shape[1]))
     return asked, drops
 
 

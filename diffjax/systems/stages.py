@@ -13,7 +13,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from ml_collections import ConfigDict
 
 from diffjax import files, pretrained, systems
 from diffjax.pretrained.files import one_file
-from diffjax.systems import networks, older, read
+from diffjax.systems import codecs, networks, older, read
 from diffjax.systems.options import is_section, of_json
 from diffjax.training import checkpoints, workdir
 from diffjax.training.system import System, Variables, nothing_to_prepare
@@ -69,7 +69,7 @@ def stage(given: Mapping[str, Any], folder: str | Path | None, name: str) -> Sta
     copy = None if folder is None else Path(folder) / FOLDER / name
     copy = copy if copy is not None and (copy / _ABOUT).is_file() else None
     if "pretrained" in given:
-        return _published(given, copy, name)
+        return _published(given, folder, copy, name)
     if not isinstance(given["workdir"], str | Path):
         raise ValueError(f"config.{name}.workdir must be the folder of a run, got {given['workdir']!r}")
     origin = workdir.local(given["workdir"])
@@ -261,41 +261,56 @@ def _identity(home: Path, told: str) -> tuple[Any, ...]:
     return (told, own, *((each.name, _identity(each, _about(each)["checksum"])) for each in within))
 
 
-def _published(given: Mapping[str, Any], copy: Path | None, name: str) -> Stage:
-    """Return a published network as a system that only has it: `features(variables)["network"]`."""
+def _published(given: Mapping[str, Any], folder: Any, copy: Path | None, name: str) -> Stage:
+    """Return a published network as a system that only has it: `features(variables)["network"]`.
+
+    Where its architecture says all shapes and no run stands on it yet, the file need not be there.
+    """
     for key in given:
         if key not in ("pretrained", "architecture", "config"):
             raise ValueError(f"config.{name} of a published file has no {key!r}")
     if "architecture" not in given:
         raise ValueError(f"config.{name}.architecture is missing")
     options = given.get("config")
-    how = {"architecture": given["architecture"], "config": None if options is None else dict(options)}
+    how = {"architecture": given["architecture"], "config": None if options is None else _plain(options)}
     file = Path(given["pretrained"]) if copy is None else copy / _about(copy, "file")["file"]
-    module, loaded = pretrained.load(file, **how)
-    state = {key: tree for key, tree in loaded.items() if key != "params"}
-    params = {networks.NETWORK: loaded["params"]}
-    found = Variables(params, {networks.state_name(): state} if state else {})
+    described = pretrained.describe(**how) if folder is None else None
+    module, tree = pretrained.load(file, **how) if described is None else described
+    found = _as_variables(tree)
     abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), found)
+    loaded = cache(lambda: found if described is None else _as_variables(pretrained.load(file, **how)[1]))
     system = System(
         example={},
-        init=lambda key, batch, frozen: (found.params, found.extra),
+        init=lambda key, batch, frozen: loaded()[:2],
         updates=(),
         serves=(*found.params, *found.extra),
+        codec=codecs.of_module(module),
         features=lambda v: {"network": networks.evaluating(module, v)},
     )
 
     def read_it(into):
         target = None if into is None else Path(into) / FOLDER / name
         if target is None:
-            return found
+            return loaded()
         with workdir.first_process(target) as first:
             if first and not (target / _ABOUT).is_file():
-                _copy_file(one_file(file), target, {**how, "checksum": checksum(found)})
-        if _about(target)["checksum"] != checksum(found):
+                _copy_file(one_file(file), target, {**how, "checksum": checksum(loaded())})
+        if _about(target)["checksum"] != checksum(loaded()):
             raise ValueError(f"config.{name} is not what was copied to {target}: its checksum is another one")
-        return found
+        return loaded()
 
     return Stage(system, read_it, lambda: abstract)
+
+
+def _plain(tree: Any) -> Any:
+    """Return sections within sections as dicts."""
+    return {key: _plain(each) for key, each in tree.items()} if is_section(tree) else tree
+
+
+def _as_variables(tree: Mapping[str, Any]) -> Variables:
+    """Return the collections of a module as a system has them."""
+    state = {key: each for key, each in tree.items() if key != "params"}
+    return Variables({networks.NETWORK: tree["params"]}, {networks.state_name(): state} if state else {})
 
 
 def _copy_file(file: Path, target: Path, about: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from diffjax.keys import per_sample
 
@@ -128,12 +129,18 @@ class Codec(NamedTuple):
     Attributes:
       encode: `(key, x [B, ...]) -> z [B, *shape]`.
       decode: `z [B, *shape] -> x [B, ...]`.
-      shape: of one latent.
+      shape: of one latent; None where it follows from that of x.
+      moments: `x -> [B, ...]`, all that `encode` asks of the network, so that it can be kept:
+        `encode(key, x)` is `draw(key, moments(x))`.
+      draw: `(key, moments) -> z`; without a key the most likely one. None, as `moments`, of an encoder whose
+        answers cannot be kept.
     """
 
     encode: Callable[..., jax.Array]
     decode: Callable[..., jax.Array]
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] | None
+    moments: Callable[..., jax.Array] | None = None
+    draw: Callable[..., jax.Array] | None = None
 
 
 def nothing_to_prepare(folder: str | Path | None, source: Any = None) -> tuple[dict[str, Any], Any]:
@@ -261,3 +268,12 @@ def with_served(variables: Variables, values: Mapping[str, Any]) -> Variables:
     """Return the variables with other values of what is served, each name where it was."""
     own = lambda names: {name: values.get(name, tree) for name, tree in names.items()}
     return variables._replace(params=own(variables.params), extra=own(variables.extra))
+
+
+def label_of(request: Request) -> np.ndarray | None:
+    """Return the classes int [N] that a request asks for, or None; of a pipeline, its first stage's."""
+    for part, value in request.items():
+        found = label_of(value) if isinstance(value, Mapping) else value if part == "label" else None
+        if found is not None:
+            return np.asarray(found)
+    return None

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from diffjax import commands, exact, train
 from diffjax.commands import processes, validation
@@ -127,3 +128,23 @@ def test_two_steps_are_profiled():
     for text in ("10", "a:b", "10:", "1:2:3"):
         with pytest.raises(ValueError, match="--profile must be first:last"):
             train._window(text)
+
+
+def test_what_may_change_when_a_run_goes_on(tmp_path):
+    """The batch size and an average's decay may, and are written down; another average is refused by name."""
+    train.train(_config(), tmp_path, progress=False)
+    more = {"num_steps": 6, "batch_size": 32, "ema": {"name": "constant", "decay": 0.9}}
+    state = train.train(_config(**more), tmp_path, progress=False)
+    assert int(state.step) == 6
+    (told,) = map(json.loads, (tmp_path / "changes.jsonl").read_text().splitlines())
+    assert told["changes"]["training.batch_size"] == [16, 32]
+    assert told["changes"]["training.ema.name"] == ["warmed_up", "constant"]
+    assert [row["step"] for row in metrics.read(tmp_path)] == [2, 4, 6]
+    two = {name: {"name": "constant", "decay": 0.9} for name in ("ema", "slow")}
+    other = _config(num_steps=8)
+    with other.training.unlocked():
+        other.training.ema = ConfigDict(two)
+    with pytest.raises(
+        ValueError, match=r"training.ema must have the averages of the run in .*, ema; got ema, slow"
+    ):
+        train.train(other, tmp_path, progress=False)

@@ -133,6 +133,21 @@ def test_resumes_on_another_number_of_processes():
     np.testing.assert_array_equal(np.concatenate([next(s)["label"] for s in shards]), next(first)["label"])
 
 
+def test_another_batch_size_goes_on_where_the_old_one_stopped():
+    """Twice, and once more from the state of that: no example is shown twice or left out."""
+    shown, state = [], None
+    for batch_size, batches in ((4, 7), (6, 5), (4, 3), (4, 2)):
+        stream = data.batches(IDENTITY, batch_size, seed=8)
+        if state is not None:
+            stream.set_state(state)
+        shown += [label for batch in _take(stream, batches) for label in batch["label"]]
+        state = stream.get_state()
+    whole = data.batches(IDENTITY, 1, seed=8)
+    assert shown == [int(batch["label"][0]) for batch in _take(whole, len(shown))]
+    with pytest.raises(ValueError, match="batch_size is 5 here, but 4 in the state"):
+        data.batches(IDENTITY, 5, seed=8, repeat=False).set_state({**state, "repeat": False})
+
+
 def test_resumes_at_the_end_of_the_only_epoch():
     first = data.batches(IDENTITY, 10, seed=0, repeat=False)
     assert len(list(first)) == 2
@@ -141,9 +156,9 @@ def test_resumes_at_the_end_of_the_only_epoch():
     assert list(second) == []
 
 
-@pytest.mark.parametrize("field, change", [("seed", {"seed": 1}), ("batch_size", {"batch_size": 5})])
+@pytest.mark.parametrize("field, change", [("seed", {"seed": 1}), ("shuffle", {"shuffle": False})])
 def test_refuses_the_state_of_another_stream(field, change):
-    options = {"batch_size": 4, "seed": 0}
+    options = {"batch_size": 4, "seed": 0, "shuffle": True}
     state = data.batches(IDENTITY, **options | change).get_state()
     expected = f"{field} is {options[field]} here, but {change[field]} in the state"
     with pytest.raises(ValueError, match=expected):

@@ -5,8 +5,9 @@ import pytest
 
 from diffjax import data
 from diffjax.evaluation import classifier, extractors, neighbours, report
-from diffjax.evaluation.evaluator import Bench, Evaluator, Reference, Row, label_of
+from diffjax.evaluation.evaluator import Bench, Evaluator, Reference, Row
 from diffjax.evaluation.evaluators import DEFAULTS, EVALUATORS, NAMES, OF_DATA
+from diffjax.training.system import label_of
 
 
 def _bench(reference, gives):

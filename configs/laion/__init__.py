@@ -1,0 +1,1 @@
+"""The papers' configs on LAION: pictures with captions from the web."""

@@ -1,0 +1,230 @@
+"""Autoencoders: two players whose gradients never mix, the weight between them, and tables kept in use."""
+
+import functools
+import json
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from ml_collections import ConfigDict
+from systems.tools import variables
+
+from diffjax import commands, evaluate, systems, train
+from diffjax.models.autoencoder import KLAutoencoder
+from diffjax.models.patches import PatchDiscriminator
+from diffjax.objectives import adversarial
+from diffjax.process import gaussian
+from diffjax.process.gaussian import Gaussian
+from diffjax.training import optimizer, step
+from diffjax.training.state import TrainState
+
+SHAPE = (12, 8, 1)
+X = jnp.clip(jax.random.normal(jax.random.key(9), (4, *SHAPE)), -1, 1)
+SMALL = {
+    "channels": (4, 4),
+    "num_res_blocks": 1,
+    "num_groups": 2,
+    "latent_channels": 2,
+    "middle_attention": False,
+}
+CRITIC = {"features": 4, "layers": 1, "norm": "spectral", "start": 3}
+NAMES = ("network", "discriminator")
+
+
+def config(name="kl", model=(), discriminator=CRITIC, **objective):
+    model = {"name": name, **SMALL, **({"codes": 8} if name == "vq" else {}), **dict(model)}
+    objective = {"discriminator": discriminator, **objective}
+    return ConfigDict(
+        {"system": "autoencoder", "data": {"shape": SHAPE}, "model": model, "objective": objective}
+    )
+
+
+@functools.cache
+def case(name, **changes):
+    own = systems.build(config(name, **changes))
+    return own, variables(own)
+
+
+def moved(own, i=0):
+    return jax.jit(own.updates[i].gradients)
+
+
+def close(ours, theirs, rtol=1e-4):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-6), ours, theirs)
+
+
+@pytest.mark.slow
+def test_before_its_start_the_discriminator_changes_nothing_of_the_network():
+    """The network's gradients are those without a discriminator, and each update gives those of its own."""
+    own, v = case("kl")
+    alone, w = case("kl", discriminator=None)
+    assert [(u.name, tuple(u.moves)) for u in own.updates] == [(name, (name,)) for name in NAMES]
+    assert own.serves == ("network",) and [u.rowwise for u in alone.updates] == [True]
+    w = w._replace(params={"network": v.params["network"]})
+    key = jax.random.key(1)
+    grads, extra, metrics = moved(own)(v, key, {"x": X}, 2)
+    close(grads, moved(alone)(w, key, {"x": X}, 2)[0])
+    jax.tree.map(np.testing.assert_array_equal, extra, v.extra)
+    after, _, later = moved(own)(v, key, {"x": X}, 3)
+    assert later["l1"] == metrics["l1"] and later["loss"] != metrics["loss"]
+    assert not np.allclose(optax.tree.norm(after), optax.tree.norm(grads), rtol=1e-6)
+
+
+def _losses(own, v, key):
+    """The two losses of a Gaussian code by hand, of the network's parameters."""
+    module = KLAutoencoder(**SMALL, image_channels=1)
+    critic = lambda y: _critic(v, y)
+
+    def image(params):
+        law = Gaussian(*module.apply({"params": params}, X, method="encode"))
+        z = gaussian.sample(jax.random.split(key, 4)[0], law)
+        kl = gaussian.kl(law, Gaussian(jnp.zeros(z.shape), jnp.zeros(()))).sum() / len(X)
+        y: Any = module.apply({"params": params}, z, method="decode")
+        return y, kl
+
+    error = lambda params: jnp.abs(image(params)[0] - X).sum() / len(X)
+    game = lambda params: -critic(image(params)[0]).mean()
+    return error, game, lambda params: image(params)[1]
+
+
+def _critic(v, y):
+    module = PatchDiscriminator(features=4, layers=1, norm="spectral")
+    state = {"params": v.params["discriminator"], **v.extra["discriminator_state"]}
+    return module.apply(state, y, train=True, mutable=["batch_stats"])[0]
+
+
+def test_the_networks_gradient_is_that_of_the_losses_by_hand():
+    own, v = case("kl", kl=0.01)
+    params, key = v.params["network"], jax.random.key(1)
+    grads, _, metrics = moved(own)(v, key, {"x": X}, 5)
+    error, game, kl = _losses(own, v, key)
+    by_error, by_game, by_kl = (jax.jit(jax.grad(f))(params) for f in (error, game, kl))
+    last = lambda tree: np.linalg.norm(tree["decoder"]["out_conv"]["kernel"])
+    weight = last(by_error) / (last(by_game) + 1e-4)
+    np.testing.assert_allclose(metrics["adaptive_weight"], weight, rtol=1e-3)
+    by_hand = jax.tree.map(lambda a, b, c: a + 0.5 * weight * b + 0.01 * c, by_error, by_game, by_kl)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=2e-3 * np.abs(b).max() + 1e-5),
+        grads["network"], by_hand,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_discriminator_sees_the_network_that_has_just_moved():
+    """One whole step: its gradient is that at the network's new parameters, and moves nothing of it."""
+    own, v = case("vq")
+    rates = {name: optimizer.make("sgd", 0.1, b1=0.0) for name in NAMES}
+    moments = {name: rates[name].init({name: v.params[name]}) for name in NAMES}
+    average = {"ema": {name: v.params[name] for name in own.serves}}
+    state = TrainState(jnp.int32(5), v.params, moments, average, v.extra)
+    after, _ = jax.jit(step.make(own, rates, lambda n: 0.9))(state, {}, jax.random.key(0), {"x": X})
+    new = v._replace(params={**v.params, "network": after.params["network"]})
+    grads, _, metrics = moved(own, 1)(new, jax.random.key(0), {"x": X}, 5)  # a table draws nothing
+    by_hand = jax.tree.map(lambda p, g: p - 0.1 * g, v.params["discriminator"], grads["discriminator"])
+    close(after.params["discriminator"], by_hand)
+    assert set(grads) == {"discriminator"}
+    assert {name for name in after.ema["ema"]} == {"network"}
+    y = own.codec(new).decode(own.codec(new).encode(None, X))
+    hinge = adversarial.hinge(_critic(new, X), _critic(new, y)).mean()
+    np.testing.assert_allclose(metrics["loss"], hinge, rtol=0.05)  # the power iteration moved between the two
+
+
+@pytest.mark.slow
+def test_a_table_that_follows_averages_moves_without_an_optimizer():
+    own, v = case("vq", model=(("averaged", True),), restart=1.0, decay=0.9)
+    assert own.serves == ("network", "network_state") and not own.updates[0].rowwise
+    grads, extra, _ = moved(own)(v, jax.random.key(1), {"x": X}, 0)
+    assert "quantiser" not in grads["network"]
+    before, after = (e["network_state"]["codes"]["quantiser"] for e in (v.extra, extra))
+    z = own.codec(v).encode(None, X).reshape(-1, 2)
+    begun = np.asarray(after["count"] == 1.0)
+    assert begun.any() and not begun.all()
+    assert all(
+        np.isclose(np.asarray(z), row, atol=1e-5).all(1).any()
+        for row in np.asarray(after["embedding"])[begun]
+    )
+    assert not np.allclose(before["embedding"], after["embedding"])
+
+
+@pytest.mark.parametrize("name", ["kl", "vq"])
+def test_the_codec_keeps_what_it_encodes_of(name):
+    """What is drawn from kept moments is what encodes at once; without a key the mean."""
+    own, v = case(name)
+    codec, key = own.codec(v), jax.random.key(3)
+    z = codec.encode(key, X)
+    assert z.shape[1:] == codec.shape == (6, 4, 2)
+    np.testing.assert_array_equal(z, codec.draw(key, codec.moments(X)))
+    assert (name == "vq") == bool((codec.draw(None, codec.moments(X)) == z).all())
+    assert codec.decode(z).shape == X.shape
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"kll": 1.0}, "objective.kll is not for model.name='kl': it has kl"),
+        ({"restart": 1.0}, "objective.restart is not for model.name='kl'"),
+        ({"kl": -1.0}, "objective.kl must be a number, finite; got -1.0"),
+        ({"name": "vq", "order": "older"}, "objective.order must be one of paper, legacy; got 'older'"),
+        ({"name": "vq", "restart": 1.0}, "objective.restart is not for model.name='vq' with averaged=False"),
+        (
+            {"discriminator": {"layers": 3}},
+            "objective.discriminator: layers: 3 need pictures of at least 24x24",
+        ),
+        ({"discriminator": {"norm": "layer"}}, "norm"),
+        (
+            {"discriminator": {"features": 4, "layers": 1, "start": -1}},
+            "objective.discriminator.start must be",
+        ),
+        ({"model": {"channels": (4,) * 4}}, "model: x: height and width must be divisible by 8; got 12x8"),
+        ({"model": {"num_groups": 3}}, "model: num_groups: must divide"),
+        ({"model": {"chanels": (4,)}}, "model.chanels is not an option"),
+        ({"name": "ae"}, "model.name must be one of kl, vq"),
+        ({"perceptual_weight": -1.0}, "objective.perceptual_weight must be a number"),
+    ],
+)
+def test_what_does_not_fit_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        systems.build(config(**changes))
+
+
+def test_a_perceptual_distance_needs_its_file_and_its_shapes_do_not(tmp_path):
+    own = config(discriminator=None)
+    own.perceptual = {"pretrained": str(tmp_path / "none.npz"), "architecture": "lpips_alexnet"}
+    own.data.shape = (32, 32, 3)
+    shapes = systems.build(own).frozen["perceptual"]
+    assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == 2_470_848  # AlexNet's convolutions, heads
+    with pytest.raises(ValueError, match=r"config.perceptual.pretrained: there is no file .*none.npz"):
+        systems.build(own, tmp_path / "run")
+    own.perceptual = {**own.perceptual, "architecture": "inception_v3_fid"}
+    with pytest.raises(ValueError, match=r"config\.perceptual\.architecture must be one of lpips_alexnet"):
+        systems.build(own)
+
+
+@pytest.mark.slow
+def test_a_run_is_trained_measured_and_resumed_bit_for_bit(tmp_path):
+    """Two players, a table with restarts; a report beside bicubic, with its picture."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (40, 12, 8, 1), dtype=np.uint8)
+    np.savez(tmp_path / "x.npz", image=images, is_test=np.arange(40) < 10)
+    own = config("vq", model=(("averaged", True),), restart=0.1, discriminator={**CRITIC, "norm": "batch"})
+    own.data = {"name": "npz", "path": str(tmp_path / "x.npz"), "images": "image", "labels": None,
+                "is_test": "is_test", "shape": SHAPE}  # fmt: skip
+    adam = {"name": "adam", "learning_rate": 1e-2}
+    own.optimizer = {"network": adam, "discriminator": adam}
+    own.training = {"num_steps": 6, "batch_size": 8, "seed": 0, "log_every": 1, "checkpoint_every": 2,
+                    "ema": {"name": "constant", "decay": 0.9}}  # fmt: skip
+    whole = train.train(own, tmp_path / "whole", progress=False)
+    count = iter(range(100))
+    half = train.train(own, tmp_path / "run", progress=False, should_stop=lambda: next(count) >= 3)
+    assert int(half.step) < 6
+    again = train.train(own, tmp_path / "run", progress=False)
+    jax.tree.map(np.testing.assert_array_equal, (again.params, again.extra), (whole.params, whole.extra))
+    evaluate.evaluate(tmp_path / "run", progress=False)
+    found = json.loads((tmp_path / "run" / "evaluation.json").read_text())["reconstruction"]["reconstruction"]
+    assert found["count"] == 10 and found["values"] == 6 * 4 * 2 and 0 < found["codes"]["used"] <= 1
+    assert {"psnr", "ssim"} <= found["given back"].keys() == found["bicubic"].keys()
+    assert (tmp_path / "run" / "evaluation" / "reconstruction.png").is_file()
+    assert commands.load(tmp_path / "run").variables.params.keys() == {"network"}
