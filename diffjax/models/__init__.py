@@ -3,6 +3,7 @@ them."""
 
 from diffjax.models.conditions import ClassTable, Condition, Encoders, Labelled, merge
 from diffjax.models.dit import DiT
+from diffjax.models.efficient_unet import EfficientUNet
 from diffjax.models.embeddings import (
     fourier_features,
     octaves,
@@ -18,6 +19,7 @@ from diffjax.models.unet import UNet
 # By the names that configs give them. Each is called `(x, t, Condition | None, train=)`.
 NETWORKS = {
     "unet": UNet,
+    "efficient_unet": EfficientUNet,
     "half_unet": HalfUNet,
     "mlp": MLP,
     "refinenet": RefineNet,
@@ -32,6 +34,7 @@ __all__ = [
     "Condition",
     "ConvEnergy",
     "DiT",
+    "EfficientUNet",
     "Encoders",
     "HalfUNet",
     "Labelled",
