@@ -13,6 +13,7 @@ from diffjax.models.embeddings import (
 from diffjax.models.energy import ConvEnergy
 from diffjax.models.half_unet import HalfUNet
 from diffjax.models.mlp import MLP
+from diffjax.models.prior import Prior
 from diffjax.models.refinenet import RefineNet
 from diffjax.models.unet import UNet
 
@@ -25,6 +26,7 @@ NETWORKS = {
     "refinenet": RefineNet,
     "conv_energy": ConvEnergy,
     "dit": DiT,
+    "prior": Prior,
 }
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "Encoders",
     "HalfUNet",
     "Labelled",
+    "Prior",
     "RefineNet",
     "UNet",
     "fourier_features",

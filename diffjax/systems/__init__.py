@@ -37,6 +37,9 @@ _BUILT_IN = (
     "consistency",
     "mean_flow",
     "cascade",
+    "imagen",
+    "prior",
+    "unclip",
 )
 _REGISTERED: dict[str, Any] = {}
 

@@ -19,7 +19,7 @@ import jax
 from ml_collections import ConfigDict
 
 from diffjax import checks
-from diffjax.systems import options, pictures, small_pictures, words
+from diffjax.systems import options, pictures, seen, small_pictures, words
 from diffjax.systems.about import About
 from diffjax.systems.requests import LABEL, Asked, classes
 
@@ -42,6 +42,8 @@ ENCODERS = {
     "colour_map": pictures.colour_map,
     "low_resolution": small_pictures.low_resolution,
     "blurred": small_pictures.blurred,
+    "clip_image": seen.clip_image,
+    "clip_text": seen.clip_text,
 }
 
 

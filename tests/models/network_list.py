@@ -79,5 +79,14 @@ CASES = {
         "refinenet", {"features": 2, "dilations": (2,)}, *2 * [(4, 6, 2)], times=False, map=False
     ),
     "dit": Network("dit", DIT, (4, 2, 1), (4, 2, 2), zero=True, tokens=3, single=True),
+    "prior": Network(
+        "prior",
+        {"width": 8, "depth": 1, "num_heads": 2, "token_features": 3},
+        *2 * [(5,)],
+        zero=True,
+        map=False,
+        tokens=3,
+        single=True,
+    ),
     "conv_energy": Network("conv_energy", {"features": 4}, (8, 7, 1), ()),
 }
