@@ -22,10 +22,13 @@ def training(num_steps: int, **more: Any) -> ConfigDict:
       more: `batch_size` and what else the trainer reads.
 
     Returns:
-      The section `training`, with a moving average over some hundred steps.
+      The section `training`, with a moving average over some hundred steps. Nothing that is not finite is
+      rolled back, no held-out data are measured, and nothing is watched for, unless it is set.
     """
     average = ConfigDict({"name": "warmed_up", "decay": 0.995})
-    return ConfigDict({"num_steps": num_steps, "sample_every": num_steps, "seed": 0, "ema": average, **more})
+    unset = dict.fromkeys(("not_finite", "validation", "watch"))  # so that the command line can set them
+    usual = {"num_steps": num_steps, "sample_every": num_steps, "seed": 0, "ema": average}
+    return ConfigDict({**unset, **usual, **more})
 
 
 def annealed_langevin(

@@ -18,10 +18,10 @@ from absl import flags
 from ml_collections import config_flags
 
 from diffjax import checks, commands, data, files, systems
-from diffjax.commands import devices, evaluation_settings, phases
+from diffjax.commands import beginning, devices, evaluation_settings, phases, processes, validation
 from diffjax.evaluation import pictures
 from diffjax.systems.options import call, require, section
-from diffjax.training import checkpoints, fit, loop, metrics, sharding, workdir
+from diffjax.training import checkpoints, fit, loop, metrics, rescue, sharding, watching, workdir
 from diffjax.training import step as steps
 from diffjax.training.stopping import on_signals
 
@@ -36,7 +36,7 @@ _LOOP = (
     "accumulate",
     "best_metric",
 )
-_TRAINING = (*_LOOP, "batch_size", "ema", "mesh", "writers")
+_TRAINING = (*_LOOP, "batch_size", "ema", "mesh", "writers", "watch", "not_finite", "validation")
 _REQUIRED = ("num_steps", "seed", "log_every", "checkpoint_every", "batch_size", "ema")
 _IDENTITY = ("system", "training.seed", "training.batch_size", "training.ema")
 _COUNTS = {  # of config.training, and the least they may be
@@ -47,7 +47,10 @@ _PLACES = ("path", "data_dir")  # of data, whose content counts
 _PREVIEWS = {"images": 100, "points": 2000, "embeddings": 100}
 
 
-def train(config, folder, about="A training run.", progress=True, should_stop=lambda: False):
+def train(
+    config, folder, about="A training run.", progress=True, should_stop=lambda: False, init_from=None,
+    profile=None,
+):  # fmt: skip
     """Train, or go on training, until `config.training.num_steps`.
 
     Everything that can be refused is refused before anything is compiled or written.
@@ -58,6 +61,9 @@ def train(config, folder, about="A training run.", progress=True, should_stop=la
       about: what the run is, for its README.
       progress: show a progress bar.
       should_stop: asked between steps, see `training.fit`.
+      init_from: run's folder, or file, whose parameters the run begins with where they match, see
+        `training.warm_start`; of the first phase, if the config has any.
+      profile: (first, last), steps of which a trace is written.
 
     Returns:
       The final TrainState (of the last phase, if the config has any); its `step` is less than `num_steps` if
@@ -67,11 +73,13 @@ def train(config, folder, about="A training run.", progress=True, should_stop=la
       ValueError: naming the field of the config that does not fit.
     """
     checks.compiling("training")
+    processes.require_same(workdir.flat(config.to_dict()))
     state, runs = None, phases.of(config, workdir.local(folder))
     for own, _ in runs:
         _check(own)
     for own, place in runs:
-        state = _train(own, place, about, progress, should_stop)
+        state = _train(own, place, about, progress, should_stop, init_from, profile)
+        init_from = None
         if int(state.step) < own.training.num_steps:
             break
     return state
@@ -89,10 +97,11 @@ def _check(config):
     evaluation_settings.read(config)
 
 
-def _train(config, folder, about, progress, should_stop):
+def _train(config, folder, about, progress, should_stop, init_from, profile):
     source = systems.load_data(config, "train")
     config = _with_names(config, source)
-    run = _Run(config, folder, source)
+    run = _Run(config, folder, source, profile)
+    begin = None if init_from is None else beginning.read(init_from)
     draw = _preview(run)
     traced = _trace(run, draw)
     with workdir.lock(folder):
@@ -110,7 +119,8 @@ def _train(config, folder, about, progress, should_stop):
             run.system, run.optimizers, _batches(config, run.source, run.rows), workdir=folder, frozen=frozen,
             ema_decay=run.decays, mesh=run.mesh, writers=run.writers,
             on_sample=draw and _pictures(run, draw, folder), should_stop=should_stop,
-            progress=progress, traced=traced,
+            progress=progress, traced=traced, watch=run.watch, not_finite=run.not_finite,
+            on_validate=run.on_validate(folder), validate_every=run.validate_every, init_from=begin,
             **{key: config.training[key] for key in _LOOP if key in config.training},
         )  # fmt: skip
 
@@ -118,20 +128,38 @@ def _train(config, folder, about, progress, should_stop):
 class _Run:
     """What a config makes, each part refused by its name before anything is compiled or written."""
 
-    def __init__(self, config, folder, source):
+    def __init__(self, config, folder, source, profile=None):
         settings = config.training
         self.config, self.source = config, source
         self.system = systems.build(config, folder)
         self.optimizers = systems.make_optimizer(config, self.system)
         self.decays = systems.make_ema(config)
+        given = lambda name: section(config, f"training.{name}") if settings.get(name) is not None else None
+        self.watch = call("training.watch", watching.watch, given("watch") or {}, profile=profile)
+        rescued = given("not_finite")
+        self.not_finite = None if rescued is None else call("training.not_finite", rescue.roll_back, rescued)
+        self.validation, self.held_out = given("validation") or {}, None
+        self.validate_every = self.validation.pop("every", 0)
+        if self.validation or self.validate_every:
+            _check_count("training.validation.every", self.validate_every, 1)
+            self.held_out = systems.load_data(config, "test")
+            self._validation(self.held_out)
         names = settings.get("writers", ())
         names = [names] if isinstance(names, str) else names
         self.writers = [call("training.writers", metrics.writer, {"name": name}) for name in names]
         self.rows = settings.batch_size * steps.rows_a_step(self.system)
-        given = section(config, "training.mesh") if settings.get("mesh") is not None else {}
-        self.mesh = call(
-            "training.mesh", sharding.make_mesh, given | ({} if given else _all_devices(self.rows))
-        )
+        mesh = given("mesh") or _all_devices(self.rows)
+        self.mesh = call("training.mesh", sharding.make_mesh, mesh)
+
+    def _validation(self, source):
+        seed = {"seed": self.config.training.seed}
+        return call("training.validation", validation.held_out, self.validation, self.system, source, **seed)
+
+    def on_validate(self, folder):
+        """Return what measures held-out data, prepared as those are that it trains on; or None."""
+        if self.held_out is None:
+            return None
+        return self._validation(self.system.prepare(folder, self.held_out)[1])
 
 
 def _all_devices(rows):
@@ -204,7 +232,8 @@ def _trace(run, draw):
         some = _rows_shown(system, rows(_PREVIEWS[system.gives]))
         jax.eval_shape(draw, loop.averaged(traced.state, system.frozen), some)
     # the pictures that are made on the way have no numbers
-    loop.check_metric(settings.get("best_metric", "loss"), traced.measured, sample_every=0)
+    reports = ["held_out"] if run.validate_every else []
+    loop.check_metric(settings.get("best_metric", "loss"), traced.measured, reports)
     return traced
 
 
@@ -288,16 +317,28 @@ def _main(argv):
     if options.config is None or not options.workdir:
         raise ValueError("give --config=configs/<dataset>/<system>.py and --workdir=runs/<name>")
     commands.use_every_core(options.cpu_devices)
-    if options.distributed:
-        jax.distributed.initialize()
+    processes.join(options)
+    profile = _window(options.profile)
     about = _about(config_flags.get_config_filename(options["config"]), options.config)
     folder = workdir.local(options.workdir)
     with on_signals() as received:
-        train(options.config, folder, about, should_stop=received)
+        train(
+            options.config, folder, about, should_stop=received, init_from=options.init_from, profile=profile
+        )
     if jax.process_index() == 0:
         print(_last_words(phases.of(options.config, folder), received()))
     if received() is signal.SIGINT:
         sys.exit(130)  # what a shell expects of a command ended by Ctrl-C
+
+
+def _window(text):
+    """Return the two steps of --profile."""
+    if text is None:
+        return None
+    first, _, last = text.partition(":")
+    if not (first.isdecimal() and last.isdecimal()):
+        raise ValueError(f"--profile must be first:last, such as 10:15; got {text!r}")
+    return int(first), int(last)
 
 
 def _about(file, config):
@@ -330,7 +371,9 @@ def _last_words(runs, received):
 def cli():
     """Entry point of `diffjax-train`."""
     commands.define_run_flags()
-    flags.DEFINE_bool("distributed", False, "Join the other hosts (jax.distributed) before anything else.")
+    processes.define_flags()
+    flags.DEFINE_string("init_from", None, "Run or file whose parameters it begins with, where they match.")
+    flags.DEFINE_string("profile", None, "first:last, the steps of which a trace goes to <workdir>/profile.")
     flags.DEFINE_integer(
         "cpu_devices", None, "Devices that one CPU is seen as; default: one a core.", lower_bound=1
     )

@@ -38,6 +38,13 @@ def unet(**more: Any) -> ConfigDict:
     )
 
 
+def mlp(**more: Any) -> ConfigDict:
+    """Return an MLP that is told its class, which two cores can train many times, with what a system adds."""
+    return ConfigDict(
+        {"name": "mlp", "width": 256, "depth": 3, "time_scale": 20.0, "num_classes": 11, **more}
+    )
+
+
 def tower(**more: Any) -> ConfigDict:
     """Return the way down of a small U-Net, 32 features of a digit, with what a system replaces."""
     return ConfigDict(

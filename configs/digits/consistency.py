@@ -2,9 +2,9 @@
 
 Song et al. 2023 (arXiv:2303.01469), consistency distillation with the teacher's Heun step on N = 18 levels of
 the rho = 7 grid, target of a moving average; the metric is pseudo-Huber (Song & Dhariwal 2023,
-arXiv:2310.14189). The teacher is `configs/digits/edm.py`, from which the student begins:
+arXiv:2310.14189). The teacher is `configs/digits/teacher.py`, from which the student begins:
 
-    python -m diffjax.train --config=configs/digits/edm.py --workdir=runs/digits_edm
+    python -m diffjax.train --config=configs/digits/teacher.py --workdir=runs/digits_teacher
     python -m diffjax.train --config=configs/digits/consistency.py --workdir=runs/digits_consistency
     python -m diffjax.evaluate --workdir=runs/digits_consistency --sweep_steps=1,2,4
 
@@ -18,7 +18,7 @@ from diffjax.configs.digits import common
 
 def get_config() -> ConfigDict:
     config = common.config("consistency")
-    config.teacher = ConfigDict({"workdir": "runs/digits_edm"})
+    config.teacher = ConfigDict({"workdir": "runs/digits_teacher"})
     config.objective = ConfigDict(
         {
             "levels": ConfigDict({"name": "fixed", "num_levels": 18}),
@@ -28,4 +28,5 @@ def get_config() -> ConfigDict:
         }
     )
     config.sampler = ConfigDict({"steps": 1})
+    config.training.update({"num_steps": 3000, "sample_every": 1000, "checkpoint_every": 1500})
     return config

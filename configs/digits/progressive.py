@@ -4,11 +4,9 @@ Salimans & Ho 2022 (arXiv:2202.00512): a student begins as its teacher and learn
 where that takes two, with the weight max(SNR, 1) on the error of x_0, and becomes the teacher of the next.
 The learning rate falls to 0 within each phase, and the optimizer begins afresh.
 
-The first teacher is a class-conditional network of v on the cosine schedule:
+The first teacher is a class-conditional network of v on the cosine schedule, an MLP:
 
-    python -m diffjax.train --config=configs/digits/flow.py --config.schedule.name=vp_cosine \\
-        --config.objective.kind=v --config.objective.times="{'name': 'uniform'}" \\
-        --config.sampler="{'solver': 'ddim', 'steps': 64, 'grid': 'uniform'}" --workdir=runs/digits_v
+    python -m diffjax.train --config=configs/digits/teacher.py --workdir=runs/digits_teacher
     python -m diffjax.train --config=configs/digits/progressive.py --workdir=runs/digits_progressive
     python -m diffjax.evaluate --workdir=runs/digits_progressive/steps_4
 
@@ -23,7 +21,7 @@ from diffjax.configs.digits import common
 
 def get_config() -> ConfigDict:
     config = common.config("distill")
-    config.teacher = ConfigDict({"workdir": "runs/digits_v"})
+    config.teacher = ConfigDict({"workdir": "runs/digits_teacher"})
     config.objective = ConfigDict({"steps": 64, "grid": "uniform", "weighting": "truncated_snr"})
     config.sampler = ConfigDict({"solver": "ddim", "steps": 64, "grid": "uniform"})
     config.optimizer.update({"learning_rate": 1e-3, "schedule": "linear", "warmup_steps": 0})

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import jax
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
@@ -34,8 +35,9 @@ def run(main: Callable[[list[str]], None]) -> None:
     """Run a command: parse flags, call `main`, and end with status 2 on a user's mistake.
 
     A ValueError or OSError, a missing package, a flag that cannot be parsed, or a key that a config lacks,
-    becomes one line on stderr; `--verbosity=1` shows the traceback too. Ctrl-C ends it with status 130, and a
-    reader that goes away (`| head`) with 141, as a shell has it, and without a word.
+    becomes one line on stderr; `--verbosity=1` shows the traceback too. So does the end of another process of
+    the same run, with status 1. Ctrl-C ends it with status 130, and a reader that goes away (`| head`) with
+    141, as a shell has it, and without a word.
 
     Args:
       main: takes the arguments that are no flags; the program's name is the first and only one.
@@ -62,6 +64,13 @@ def run(main: Callable[[list[str]], None]) -> None:
         for stream in (1, 2):  # what is still to be flushed
             os.dup2(nowhere, stream)
         sys.exit(141)
+    except jax.errors.JaxRuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        logging.debug("traceback", exc_info=True)
+        told = f"another process of this run is gone: {_one_line(error)[:200]}"
+        print(f"{Path(sys.argv[0]).name}: error: {told}", file=sys.stderr, flush=True)
+        os._exit(1)  # JAX would wait at its exit for the one that is gone
     except (ValueError, OSError, ImportError, KeyError, AttributeError) as error:
         if isinstance(error, KeyError | AttributeError):
             if "ml_collections" not in traceback.extract_tb(error.__traceback__)[-1].filename:

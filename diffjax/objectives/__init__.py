@@ -12,11 +12,16 @@ from diffjax.objectives.bound import hybrid as hybrid
 from diffjax.objectives.bound import step_table as step_table
 from diffjax.objectives.consistency import consistency as consistency
 from diffjax.objectives.consistency_steps import discrete_consistency_grid as discrete_consistency_grid
+from diffjax.objectives.continuous_consistency import continuous_consistency as continuous_consistency
 from diffjax.objectives.contrastive import contrastive_divergence as contrastive_divergence
 from diffjax.objectives.denoising import Loss as Loss
 from diffjax.objectives.denoising import denoising as denoising
 from diffjax.objectives.denoising import draw as draw
 from diffjax.objectives.denoising import perturbed_input as perturbed_input
+from diffjax.objectives.distribution_matching import distribution_matching as distribution_matching
+from diffjax.objectives.flow_map_rules import lagrangian as lagrangian
+from diffjax.objectives.flow_map_rules import shortcut as shortcut
+from diffjax.objectives.flow_map_rules import shortcut_times as shortcut_times
 from diffjax.objectives.guided_distillation import guided_distillation as guided_distillation
 from diffjax.objectives.info_nce import info_nce as info_nce
 from diffjax.objectives.info_nce import same_rows as same_rows

@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 
 from diffjax.border import checked
-from diffjax.process import checks, forward
+from diffjax.process import checks, forward, prediction
 from diffjax.process.level import NoiseLevel, expand, namespace, require_rates, sum_of_each
+from diffjax.process.prediction import Denoiser
 from diffjax.types import Array, Float, Key
 
 Average = Callable[[Array, Array, Array, Any], Array]  # (x_t `[B, ...]`, t `[B]`, s `[B]`, cond) -> u
@@ -32,6 +33,8 @@ def mean_flow(
     improved: bool = False,
     power: float = 1.0,
     offset: float = 0.01,
+    teacher: Denoiser | None = None,
+    teacher_cond: Any = None,
 ) -> tuple[Float[Array, " batch"], dict[str, Any]]:
     """Return w ||u + (t - s) stop(du/dt) - v||^2, v = alpha' x_0 + sigma' eps (Geng et al. 2025, eq. 10, 22).
 
@@ -47,6 +50,8 @@ def mean_flow(
         it (improved MeanFlow, Geng et al. 2025b).
       power: of the weight; 0 is none, the papers' 1 (ImageNet) and 0.75 (CIFAR-10).
       offset: of the weight, positive.
+      teacher: Denoiser that says v, along which the tangent is too; None takes the data's.
+      teacher_cond: the teacher's own condition, where another encoder made it; None is `cond`.
 
     Returns:
       loss `[B]`, and aux {"x_t", "average", "velocity"}: u, and v as u says it.
@@ -69,7 +74,9 @@ def mean_flow(
     if namespace(level_t.t, level_s.t) is not jnp and not (level_t.t >= level_s.t).all():
         raise ValueError("level_s must not be noisier than level_t: s <= t")
     x_t = forward.perturb(x0, eps, level_t)
-    velocity = expand(level_t.d_alpha, x0) * x0 + expand(level_t.d_sigma, x0) * eps
+    told = cond if teacher_cond is None else teacher_cond
+    said = prediction.Prediction(x0, eps) if teacher is None else teacher(x_t, level_t, told)
+    velocity = jax.lax.stop_gradient(prediction.velocity(said, level_t))
     t, s = (jnp.broadcast_to(jnp.asarray(each.t, x_t.dtype), x_t.shape[:1]) for each in (level_t, level_s))
     tangent = jax.lax.stop_gradient(average(x_t, t, t, cond)) if improved else velocity
     along = lambda x, t: average(x, t, s, cond)
@@ -86,6 +93,7 @@ def two_times(
     n: int,
     draw: Callable[[Array, int], Array],
     share_equal: float = 0.75,
+    draw_s: Callable[[Array, int], Array] | None = None,
 ) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
     """Draw t >= s: of two draws the later and the earlier, and s = t in a share of the rows.
 
@@ -96,6 +104,7 @@ def two_times(
       n: rows.
       draw: (key, n) -> `[n]` times, e.g. `objectives.logit_normal(-0.4, 1.0)`.
       share_equal: of rows that learn the velocity itself, in [0, 1].
+      draw_s: another law of the second draw.
 
     Example:
       >>> import jax
@@ -106,6 +115,6 @@ def two_times(
     """
     checks.within("share_equal", share_equal, 0.0, 1.0)
     key_one, key_other, key_equal = jax.random.split(key, 3)
-    one, other = draw(key_one, n), draw(key_other, n)
+    one, other = draw(key_one, n), (draw if draw_s is None else draw_s)(key_other, n)
     t, s = jnp.maximum(one, other), jnp.minimum(one, other)
     return t, jnp.where(jax.random.uniform(key_equal, (n,)) < share_equal, t, s)

@@ -136,6 +136,32 @@ def _of_eps(c_noise):
 
 
 @checked
+def trigflow_preconditioning(sigma_data: float = 0.5) -> Preconditioning:
+    """Return level -> Scales of TrigFlow: D = cos(t) x - sin(t) sd F(x / sd, t), sd tan t = s, x = cos(t) y.
+
+    Lu & Song 2024, sec. 3: EDM's with another sign of F, which is the velocity dx / dt over sd, and another
+    time, from 0 to pi / 2.
+
+    Raises:
+      ValueError: unless sigma_data is positive and finite.
+
+    Example:
+      >>> from diffjax.process import prediction, schedules
+      >>> scales = prediction.trigflow_preconditioning(sigma_data=0.5)(schedules.edm()(0.5))
+      >>> round(float(scales.c_noise), 6)  # pi / 4
+      0.785398
+    """
+    edm = edm_preconditioning(sigma_data)
+
+    def scales(level):
+        xp, like = namespace(level.sigma, level.alpha), edm(level)
+        ratio = level.sigma / level.alpha / sigma_data
+        return like._replace(c_out=-like.c_out, c_noise=xp.arctan(ratio))
+
+    return scales
+
+
+@checked
 def ve_preconditioning() -> Preconditioning:
     """Return level -> Scales of a network of the score times s: c_skip = 1, c_out = s, c_in = 1.
 

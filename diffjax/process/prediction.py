@@ -20,6 +20,7 @@ from diffjax.process.preconditioning import Scales as Scales
 from diffjax.process.preconditioning import consistency_preconditioning as consistency_preconditioning
 from diffjax.process.preconditioning import edm_preconditioning as edm_preconditioning
 from diffjax.process.preconditioning import iddpm_preconditioning as iddpm_preconditioning
+from diffjax.process.preconditioning import trigflow_preconditioning as trigflow_preconditioning
 from diffjax.process.preconditioning import ve_preconditioning as ve_preconditioning
 from diffjax.process.preconditioning import vp_preconditioning as vp_preconditioning
 from diffjax.types import Array, ArrayLike, Float

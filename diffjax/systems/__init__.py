@@ -35,6 +35,8 @@ _BUILT_IN = (
     "distill",
     "distill_guidance",
     "consistency",
+    "continuous_consistency",
+    "distribution_matching",
     "mean_flow",
     "cascade",
     "imagen",

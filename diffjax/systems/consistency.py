@@ -18,20 +18,17 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from diffjax import checks, flow_maps, objectives, samplers
-from diffjax.objectives import consistency_steps
+from diffjax import flow_maps, objectives
 from diffjax.process import prediction
 from diffjax.process.level import expand
 from diffjax.process.schedules import Schedule
-from diffjax.samplers import starts
-from diffjax.systems import networks, read
-from diffjax.systems.consistency_rules import Ends, Rule, ends_of, rule_of
-from diffjax.systems.ddpm import ddpm
+from diffjax.systems import read
+from diffjax.systems.consistency_rules import Ends, Rule, ends_of, rule_of, walked
 from diffjax.systems.options import number, require, section
-from diffjax.systems.stages import Stage, stage
-from diffjax.systems.students import TEACHER, asked_of, require_teacher
+from diffjax.systems.stages import Stage
+from diffjax.systems.students import TEACHER, alone, few_steps, own_of, teacher_of
 from diffjax.training import ema
-from diffjax.training.system import Pass, System, Update, from_loss
+from diffjax.training.system import System, Update, from_loss
 
 SECTIONS = ("data", "teacher", "schedule", "model", "conditions", "objective", "sampler")
 IDENTITY = ("data", "schedule", "model", "conditions")
@@ -40,30 +37,17 @@ IDENTITY = ("data", "schedule", "model", "conditions")
 def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     """Build the system of a config with sections `SECTIONS`: a teacher, or a schedule and a model."""
     require(config, "data", "objective", "sampler", "training.num_steps")
-    teacher = None
-    if config.get("teacher") is not None:
-        for name in ("schedule", "model", "conditions"):
-            if config.get(name) is not None:
-                raise ValueError(f"config.{name} must be left out: it is the teacher's")
-        teacher = stage(section(config, "teacher"), folder, TEACHER)
-        require_teacher(teacher.system, read.shape(config))
-        noise = teacher.system.schedule(None)
-    else:
-        require(config, "schedule", "model")
-        noise = read.schedule(config)
+    teacher = teacher_of(config, folder)
+    noise = read.schedule(config) if teacher is None else teacher.system.schedule(None)
     options = section(config, "objective", *(read.DROPS if teacher is None else ()))
     ends = ends_of(options, noise)
     sigma_data = number("objective.sigma_data", options.pop("sigma_data", 0.5), 1e-6)
     rule = rule_of(options, ends, config.training.num_steps, teacher is not None)
     if options:
         raise ValueError(f"objective.{next(iter(options))} is not an option of a consistency model")
-    if teacher is None:
-        base = _alone(
-            config, noise, prediction.consistency_preconditioning(sigma_data, ends.sigma_min), folder
-        )
-    else:
-        base = teacher.system
-    times = np.asarray(noise.inv_sigma(_walked(config, ends)), np.float64)
+    scales = prediction.consistency_preconditioning(sigma_data, ends.sigma_min)
+    base = alone(config, noise, folder, prediction.reading_of(scales)) if teacher is None else teacher.system
+    times = np.asarray(noise.inv_sigma(walked(config, ends)), np.float64)
     return consistency(base, teacher, noise, ends, rule, times)
 
 
@@ -83,14 +67,8 @@ def consistency(
     Returns:
       A System without a denoiser. `extra["target"]` is the target where it has a rate of its own.
     """
-    solver = samplers.jump(renoise=True)
-    rows = samplers.plan(schedule, solver, times)
     end = schedule(np.float64(schedule.inv_sigma(np.float64(ends.sigma_min))))
-
-    def of_base(v, params=None):
-        """Return the variables with which the base is the student, or the target."""
-        params = v.params if params is None else params
-        return v._replace(params=params) if teacher is None else v.frozen[TEACHER]._replace(params=params)
+    of_base = own_of(base, teacher)
 
     def flow_map(v, key=None, params=None):
         denoise = base.denoiser(of_base(v, params), key)
@@ -128,53 +106,5 @@ def consistency(
         )  # fmt: skip
         return losses.mean(), (extra, {"levels": jnp.asarray(number_of_levels, jnp.float32)})
 
-    def walk(v, keys, asked, made):
-        del made
-        x = starts.start_of(keys, schedule, (len(keys), *base.example["x"].shape[1:]), times)
-        return samplers.walk(keys, flow_map(v), solver, rows, x, cond=base.request.encode(of_base(v), asked))
-
-    def prepare(folder, source=None):
-        frozen, source = base.prepare(None if teacher else folder, source)
-        return ({TEACHER: teacher.read(folder)} if teacher else frozen), source
-
-    return System(
-        example=base.example,
-        init=init,
-        updates=(Update("network", base.serves, from_loss(total, base.serves), rowwise=rule.rate is None),),
-        serves=base.serves,
-        frozen={TEACHER: teacher.shapes()} if teacher else base.frozen,
-        prepare=prepare,
-        request=asked_of(base.request, of_base),
-        passes=(Pass("jump", walk, {"network": len(times) - 1}),),
-        gives=base.gives,
-        schedule=lambda v: schedule,
-        flow_map=flow_map,
-        stages={TEACHER: teacher} if teacher else {},
-    )
-
-
-def _alone(config, noise, scales, folder):
-    """Return the system whose denoiser's x_0 is the consistency function of a network of its own."""
-    module = read.network(config)
-    networks.require_params_alone(module, *networks.inputs(read.shape(config), module))
-    ddim = ConfigDict({"sampler": {"solver": "ddim", "steps": 2, "grid": "karras"}})
-    return ddpm(
-        module, noise, read.sampler(ddim, noise), shape=read.shape(config), gives=read.gives(config),
-        reading=prediction.reading_of(scales), requests=read.request(config, module, folder),
-    )  # fmt: skip
-
-
-def _walked(config: ConfigDict, ends: Ends) -> np.ndarray:
-    """Return the levels of `sampler.steps`, from noise to the last, or those of `sampler.levels` and it."""
-    options = section(config, "sampler")
-    unknown = [name for name in options if name not in ("steps", "levels")]
-    if unknown:
-        raise ValueError(f"sampler.{unknown[0]} is not an option of a consistency model: steps, or levels")
-    if options.get("levels") is not None:
-        levels = [
-            number("sampler.levels", each, ends.sigma_min, ends.sigma_max) for each in options["levels"]
-        ]
-        return np.array([*levels, ends.sigma_min])
-    require(config, "sampler.steps")
-    steps = checks.count("sampler.steps", options["steps"])
-    return np.asarray(consistency_steps.discrete_consistency_grid(steps + 1, **ends._asdict()))[::-1]
+    update = Update("network", base.serves, from_loss(total, base.serves), rowwise=rule.rate is None)
+    return few_steps(base, teacher, schedule, times, flow_map=flow_map, init=init, updates=(update,))

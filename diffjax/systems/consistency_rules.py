@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
-from diffjax import objectives, samplers
+from diffjax import checks, objectives, samplers
 from diffjax.objectives import consistency_steps, metrics, weightings
 from diffjax.process.schedules import Schedule
-from diffjax.systems.options import call, chosen, named, number, pick
+from diffjax.systems.options import call, chosen, named, number, pick, require, section
 
 
 class Ends(NamedTuple):
@@ -59,6 +60,25 @@ def ends_of(options: dict[str, Any], noise: Schedule) -> Ends:
             f"alpha, {low:g} and {high:g}; got {ends.sigma_min:g} and {ends.sigma_max:g}"
         )
     return ends
+
+
+def walked(config: ConfigDict, ends: Ends) -> np.ndarray:
+    """Return the levels of `sampler.steps`, from noise to the last, or those of `sampler.levels` and it.
+
+    In sigma / alpha, as the ends.
+    """
+    options = section(config, "sampler")
+    unknown = [name for name in options if name not in ("steps", "levels")]
+    if unknown:
+        raise ValueError(f"sampler.{unknown[0]} is not an option of a consistency model: steps, or levels")
+    if options.get("levels") is not None:
+        levels = [
+            number("sampler.levels", each, ends.sigma_min, ends.sigma_max) for each in options["levels"]
+        ]
+        return np.array([*levels, ends.sigma_min])
+    require(config, "sampler.steps")
+    steps = checks.count("sampler.steps", options["steps"])
+    return np.asarray(consistency_steps.discrete_consistency_grid(steps + 1, **ends._asdict()))[::-1]
 
 
 _LEVELS = {

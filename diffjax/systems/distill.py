@@ -15,21 +15,18 @@ of v, x_0 or a velocity do not.
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
 from diffjax import flow_maps, objectives
 from diffjax.objectives.weightings import Weighting
 from diffjax.process import forward
-from diffjax.process.level import NoiseLevel
 from diffjax.process.schedules import Schedule
 from diffjax.systems import read
 from diffjax.systems.options import fill, require, section
 from diffjax.systems.stages import Stage, stage
-from diffjax.systems.students import TEACHER, asked_of, require_teacher
+from diffjax.systems.students import TEACHER, asked_of, levels_at, require_teacher
 from diffjax.training.system import System, Update, Variables, from_loss
-from diffjax.types import Array
 
 SECTIONS = ("data", "teacher", "objective", "sampler")
 IDENTITY = ("data", "objective")
@@ -89,7 +86,7 @@ def distill(
             if between
             else 2 * jax.random.randint(key_i, (n,), 0, steps)
         )
-        level_t, level_mid, level_s = (_at(levels, i + j) for j in range(3))
+        level_t, level_mid, level_s = (levels_at(levels, i + j) for j in range(3))
         x_t = forward.perturb(x0, jax.random.normal(key_eps, x0.shape, x0.dtype), level_t)
         request, taught = base.request, v.frozen[TEACHER]
         asked = request.of_batch(taught, key_asked, batch)
@@ -153,11 +150,6 @@ def _require_halving(base: System, times: np.ndarray) -> None:
             f"objective.steps must be half of the steps of the teacher, {len(taught) - 1}, on the same grid; "
             f"got {len(times) // 2}"
         )
-
-
-def _at(levels: NoiseLevel, i: Array) -> NoiseLevel:
-    """Return the levels of a table on the host at traced indices."""
-    return NoiseLevel(*(None if each is None else jnp.asarray(each, jnp.float32)[i] for each in levels))
 
 
 def _own(v: Variables) -> Variables:

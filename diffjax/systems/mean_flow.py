@@ -1,12 +1,14 @@
-"""MeanFlow: one network call from noise to data, learned without a teacher (Geng et al. 2025).
+"""The average velocity from t to s: one network call from noise to data (Geng et al. 2025).
 
     config.schedule = {"name": "rectified_flow"}
     config.model = {"name": "mlp", "times": 2, ...}  # it is told t and t - s
     config.objective = {"improved": True, "power": 1.0, "times": {"name": "logit_normal", "mean": -0.4}}
     config.sampler = {"steps": 1}
 
-The network is the average velocity from t to s. At s = t that is the velocity, so that the system is a
-denoiser as well. Samples are walked by `samplers.jump()`.
+At s = t it is the velocity, so that the system is a denoiser as well. `objective.rule` says by which equation
+it is learned: MeanFlow's own, the Lagrangian one, or the semigroup's of shortcut models, see
+`mean_flow_rules`. A `config.teacher` on the same schedule says the velocity in the place of the data. Samples
+are walked by `samplers.jump()`.
 """
 
 from pathlib import Path
@@ -18,17 +20,21 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from diffjax import checks, flow_maps, objectives, samplers
+from diffjax import flow_maps, samplers
 from diffjax.process import prediction
 from diffjax.process.schedules import Schedule
 from diffjax.samplers import starts
 from diffjax.systems import networks, read
-from diffjax.systems.options import call, fill, number, require, section
+from diffjax.systems.mean_flow_rules import Rule, rule_of
+from diffjax.systems.options import call, require, section
 from diffjax.systems.requests import Requests, prepared
+from diffjax.systems.stages import Stage, stage
+from diffjax.systems.students import TEACHER, require_teacher
+from diffjax.training import ema
 from diffjax.training.system import Pass, System, Update, from_loss
 
 NEEDED = ("data", "schedule", "model", "objective", "sampler")
-SECTIONS = (*NEEDED, "conditions")
+SECTIONS = (*NEEDED, "conditions", TEACHER)
 IDENTITY = ("data", "schedule", "model", "conditions")
 
 
@@ -40,12 +46,14 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
         raise ValueError("schedule.name must be of a continuous schedule: a mean flow needs rates")
     if config.model.get("times") != 2:
         raise ValueError(f"model.times must be 2, t and t - s; got {config.model.get('times', 1)!r}")
-    module = read.network(config)
-    options = section(config, "objective", "times", *read.DROPS)
-    return fill(
-        "objective", mean_flow, options, module, noise, _times(config, noise),
-        times=read.times(config, noise), shape=read.shape(config), gives=read.gives(config),
-        requests=read.request(config, module, folder),
+    module, teacher = read.network(config), None
+    if config.get(TEACHER) is not None:
+        teacher = stage(section(config, TEACHER), folder, TEACHER)
+        require_teacher(teacher.system, read.shape(config))
+        _require_its_schedule(teacher.system.schedule(None), noise)
+    return mean_flow(
+        module, noise, _times(config, noise), shape=read.shape(config), rule=rule_of(config, noise),
+        requests=read.request(config, module, folder), gives=read.gives(config), teacher=teacher,
     )  # fmt: skip
 
 
@@ -55,13 +63,10 @@ def mean_flow(
     walked: Any,
     *,
     shape: tuple[int, ...],
-    times: objectives.TimeSampler,
+    rule: Rule,
     requests: Requests,
     gives: str = "images",
-    improved: bool = False,
-    power: float = 1.0,
-    offset: float = 0.01,
-    share_equal: float = 0.75,
+    teacher: Stage | None = None,
 ) -> System:
     """Make the system.
 
@@ -70,48 +75,52 @@ def mean_flow(
       schedule: a continuous one.
       walked: times that samples are walked along, from noise to data.
       shape: of one example.
-      times: `objectives.TimeSampler` without a state, of t and s alike.
+      rule: Rule.
       requests: what the model is asked.
       gives: "images" or "points".
-      improved, power, offset: see `objectives.mean_flow`.
-      share_equal: see `objectives.two_times`.
+      teacher: that says the velocity; None takes the data's.
 
     Raises:
-      ValueError: for a number out of its range, or a network with a state.
+      ValueError: for a network with a state.
     """
     inputs = networks.inputs(shape, module)
     networks.require_params_alone(module, *inputs)
     request, solver = requests.conditioning, samplers.jump()
     rows = samplers.plan(schedule, solver, walked)
-    if not isinstance(improved, bool):
-        raise ValueError(f"objective.improved must be True or False, got {improved!r}")
-    power, share_equal = (
-        number("objective.power", power, 0),
-        number("objective.share_equal", share_equal, 0, 1),
-    )
-    checks.positive("objective.offset", number("objective.offset", offset))
-    draw = lambda key, n: times.draw(key, (), n)[0]
 
     def average(v, key=None):
         network = networks.of(module, v, key)
-        return lambda x, t, s, cond=None: network(x, jnp.stack([t, t - s], -1), cond)
+        gap = lambda t, s: jnp.where(t - s <= 1.001 * rule.smallest, 0, t - s) if rule.smallest else t - s
+        return lambda x, t, s, cond=None: network(x, jnp.stack([t, gap(t, s)], -1), cond)
 
     def init(key, batch, frozen):
         del batch, frozen
-        return networks.init(module, key, *networks.zeros(inputs))[0] | requests.init(key), {}
+        params = networks.init(module, key, *networks.zeros(inputs))[0] | requests.init(key)
+        return params, ({} if rule.rate is None else {"target": jax.tree.map(jnp.copy, params)})
 
     def total(v, key, batch, step):
         del step
         key_t, key_eps, key_network, key_asked, key_drop = jax.random.split(key, 5)
         x0, n = batch["x"], len(batch["x"])
-        t, s = objectives.two_times(key_t, n, draw, share_equal)
+        levels = [schedule(t) for t in rule.draw(key_t, n)]
         keep = None if request.drop is None else request.drop(key_drop, n)
-        cond = request.encode(v, request.of_batch(v, key_asked, batch), keep)
-        losses, _ = objectives.mean_flow(
-            average(v, key_network), x0, jax.random.normal(key_eps, x0.shape, x0.dtype), schedule(t),
-            schedule(s), cond, improved=improved, power=power, offset=offset,
+        asked = request.of_batch(v, key_asked, batch)
+        extra, target = v.extra, v
+        if rule.rate is not None:  # first thing in a step, by the parameters that come in
+            moved = ema.update(v.extra["target"], jax.lax.stop_gradient(v.params), rule.rate)
+            extra, target = {**v.extra, "target": moved}, v._replace(params=moved)
+        told = {"target_cond": request.encode(target, asked, keep)}
+        if teacher is not None:
+            base, taught = teacher.system, v.frozen[TEACHER]
+            own = base.request.of_batch(taught, key_asked, batch)
+            kept = None if base.request.drop is None else keep
+            cond = base.request.encode(taught, own, kept)
+            told |= {"teacher": base.denoiser(taught), "teacher_cond": cond}
+        losses = rule.loss(
+            average(v, key_network), average(target, key_network), x0,
+            jax.random.normal(key_eps, x0.shape, x0.dtype), levels, request.encode(v, asked, keep), **told,
         )  # fmt: skip
-        return losses.mean(), (v.extra, {})
+        return losses.mean(), (extra, {})
 
     def flow_map(v, key=None):
         return flow_maps.mean_flow(average(v, key))
@@ -125,20 +134,33 @@ def mean_flow(
         x = starts.start_of(keys, schedule, (len(keys), *shape), walked)
         return samplers.walk(keys, flow_map(v), solver, rows, x, cond=request.encode(v, asked))
 
+    def prepare(folder, source=None):
+        source = requests.prepare(folder, source)
+        return ({} if teacher is None else {TEACHER: teacher.read(folder)}), source
+
     names = ("network", *jax.eval_shape(requests.init, jax.random.key(0)))
     return System(
         example={"x": jax.ShapeDtypeStruct((1, *shape), jnp.float32), **requests.example},
         init=init,
-        updates=(Update("network", names, from_loss(total, names)),),
+        updates=(Update("network", names, from_loss(total, names), rowwise=rule.rate is None),),
         serves=names,
-        prepare=prepared(requests),
+        frozen={} if teacher is None else {TEACHER: teacher.shapes()},
+        prepare=prepare if teacher is not None else prepared(requests),
         request=request,
         passes=(Pass("jump", walk, {"network": len(walked) - 1}),),
         gives=gives,
         denoiser=denoiser,
         schedule=lambda v: schedule,
         flow_map=flow_map,
+        stages={} if teacher is None else {TEACHER: teacher},
     )
+
+
+def _require_its_schedule(taught: Schedule, noise: Schedule) -> None:
+    """Raise a ValueError for a teacher of other noise levels: its velocity would be another one."""
+    at = np.linspace(noise.t_min, noise.t_max, 9)
+    if taught.num_steps is not None or not np.allclose(taught(at).sigma, noise(at).sigma):
+        raise ValueError("config.teacher must be a run on the schedule of config.schedule")
 
 
 def _times(config: ConfigDict, noise: Schedule) -> np.ndarray:

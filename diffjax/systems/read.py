@@ -32,6 +32,7 @@ _PRECONDITIONINGS = {
     "vp": prediction.vp_preconditioning,
     "iddpm": prediction.iddpm_preconditioning,
     "ve": prediction.ve_preconditioning,
+    "trigflow": prediction.trigflow_preconditioning,
 }
 _SCHEDULES = {
     name: getattr(schedules, name)
@@ -238,18 +239,18 @@ def weighting(value: Any) -> Callable | None:
     return optional("objective.weighting", value, _WEIGHTINGS)
 
 
-def times(config: ConfigDict, noise: schedules.Schedule) -> objectives.TimeSampler:
-    """Build the TimeSampler of `objective.times`."""
-    name, options = named(config.objective.get("times", "uniform"))
-    make = pick("objective.times", "none" if name is None else name, _TIMES)
+def times(config: ConfigDict, noise: schedules.Schedule, field: str = "times") -> objectives.TimeSampler:
+    """Build the TimeSampler of `objective.times`, or of another field of it."""
+    name, options = named(config.objective.get(field, "uniform"))
+    where = f"objective.{field}"
+    make = pick(where, "none" if name is None else name, _TIMES)
     if name not in _OWN_TIMES:
-        made = call("objective.times", make, options, noise)
+        made = call(where, make, options, noise)
     elif _fits(name, noise):
-        made = call("objective.times", make, options)
+        made = call(where, make, options)
     else:
         raise ValueError(
-            f"objective.times={name!r} does not fit the schedule: log_normal is for edm, "
-            "logit_normal for t in [0, 1]"
+            f"{where}={name!r} does not fit the schedule: log_normal is for edm, logit_normal for t in [0, 1]"
         )
     return made if isinstance(made, objectives.TimeSampler) else objectives.stateless(made)
 

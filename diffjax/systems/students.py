@@ -1,13 +1,42 @@
 """What systems share that learn from a trained denoiser, and begin as it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
 
-from diffjax import objectives
-from diffjax.training.system import Conditioning, System
+from diffjax import objectives, samplers
+from diffjax.process.level import NoiseLevel
+from diffjax.process.prediction import Reading
+from diffjax.process.schedules import Schedule
+from diffjax.samplers import starts
+from diffjax.systems import networks, read
+from diffjax.systems.ddpm import ddpm
+from diffjax.systems.options import require, section
+from diffjax.systems.stages import Stage, stage
+from diffjax.training.system import Conditioning, Pass, System, Update, Variables
+from diffjax.types import Array
 
 TEACHER = "teacher"  # the stage's name
+
+
+def teacher_of(config: ConfigDict, folder: str | Path | None) -> Stage | None:
+    """Return the stage of `config.teacher`, whose schedule, model and conditions are the student's.
+
+    None where it is not given: then the config has them itself.
+    """
+    if config.get(TEACHER) is None:
+        require(config, "schedule", "model")
+        return None
+    for name in ("schedule", "model", "conditions"):
+        if config.get(name) is not None:
+            raise ValueError(f"config.{name} must be left out: it is the teacher's")
+    teacher = stage(section(config, TEACHER), folder, TEACHER)
+    require_teacher(teacher.system, read.shape(config))
+    return teacher
 
 
 def require_teacher(base: System, shape: tuple[int, ...]) -> None:
@@ -37,3 +66,88 @@ def stateless(times: objectives.TimeSampler) -> objectives.TimeSampler:
     if jax.tree.leaves(jax.eval_shape(times.init)):
         raise ValueError("objective.times must be one without a state, such as 'uniform'")
     return times
+
+
+def levels_at(levels: NoiseLevel, i: Array) -> NoiseLevel:
+    """Return the levels of a table on the host at traced indices."""
+    return NoiseLevel(*(None if each is None else jnp.asarray(each, jnp.float32)[i] for each in levels))
+
+
+def alone(config: ConfigDict, noise: Schedule, folder: str | Path | None, reading: Reading) -> System:
+    """Return the system of a network of its own, of `config.model`, for a method that needs no teacher.
+
+    Args:
+      config, folder: of the run.
+      noise: the schedule.
+      reading: of the network.
+    """
+    module = read.network(config)
+    networks.require_params_alone(module, *networks.inputs(read.shape(config), module))
+    ddim = ConfigDict({"sampler": {"solver": "ddim", "steps": 2, "grid": "karras"}})  # not how it is sampled
+    return ddpm(
+        module, noise, read.sampler(ddim, noise), shape=read.shape(config), gives=read.gives(config),
+        reading=reading, requests=read.request(config, module, folder),
+    )  # fmt: skip
+
+
+def params_of(base: System, v: Variables) -> dict[str, Any]:
+    """Return the params that a base system serves, of those of a student."""
+    return {name: v.params[name] for name in base.serves if name in v.params}
+
+
+def own_of(base: System, teacher: Stage | None) -> Callable[..., Variables]:
+    """Return (variables, params=None) -> those with which the base is the student, or has other params."""
+
+    def own(v, params=None):
+        params = params_of(base, v) if params is None else params
+        return v._replace(params=params) if teacher is None else v.frozen[TEACHER]._replace(params=params)
+
+    return own
+
+
+def few_steps(
+    base: System,
+    teacher: Stage | None,
+    schedule: Schedule,
+    times: Any,
+    *,
+    flow_map: Callable,
+    init: Callable,
+    updates: Sequence[Update],
+) -> System:
+    """Make the System of a flow map that is walked over its last level, with fresh noise between.
+
+    Args:
+      base: the teacher's system, or one that is trained alone: what may be asked is its.
+      teacher: Stage, or None.
+      schedule: any schedule.
+      times: that samples are walked along, from noise to the last level.
+      flow_map: (variables, key=None) -> FlowMap.
+      init, updates: of the System.
+    """
+    own, solver = own_of(base, teacher), samplers.jump(renoise=True)
+    rows = samplers.plan(schedule, solver, times)
+
+    def walk(v, keys, asked, made):
+        del made
+        x = starts.start_of(keys, schedule, (len(keys), *base.example["x"].shape[1:]), times)
+        return samplers.walk(keys, flow_map(v), solver, rows, x, cond=base.request.encode(own(v), asked))
+
+    def prepare(folder, source=None):
+        frozen, source = base.prepare(None if teacher else folder, source)
+        return ({TEACHER: teacher.read(folder)} if teacher else frozen), source
+
+    return System(
+        example=base.example,
+        init=init,
+        updates=updates,
+        serves=base.serves,
+        frozen={TEACHER: teacher.shapes()} if teacher else base.frozen,
+        prepare=prepare,
+        request=asked_of(base.request, own),
+        passes=(Pass("jump", walk, {"network": len(times) - 1}),),
+        gives=base.gives,
+        schedule=lambda v: schedule,
+        flow_map=flow_map,
+        stages={TEACHER: teacher} if teacher else {},
+    )

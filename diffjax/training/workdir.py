@@ -51,8 +51,10 @@ The same command again goes on from the latest checkpoint; a larger `training.nu
 | `samples/step_<n>.png` | samples of the moving average on the way |
 | `samples.npz`, `samples.png` | the latest output of the sample command |
 | `evaluation.md`, `evaluation.json`, `evaluation/` | the latest output of the evaluate command |
-| `changes.jsonl` | what was changed when the run was resumed, if anything |
+| `cost.json` | a step's operations, and the bytes of the state and of what the step needs |
+| `changes.jsonl` | what was changed when the run was resumed, and when it was rolled back, if anything |
 | `data.json` | what the training data are, by their content |
+| `init_from.json` | what was taken from another run at the beginning, and what was not, if anything |
 | `prepared/` | what was made once, before training: tokenizers, text models and what they said |
 | `stages/<name>/` | copies of the trained systems that this one stands on, if any |
 | `checkpoints/<step>/` | the whole state after that many steps; the latest ones and the best are kept |
@@ -123,15 +125,24 @@ def _write_all(workdir, config, changes, about, commands):
     for left in workdir.glob(f"*{SCRATCH}"):  # of a process that was killed
         left.unlink(missing_ok=True)
     if changes:
-        row = {"time": time.time(), "changes": {key: list(pair) for key, pair in changes.items()}}
-        path = workdir / "changes.jsonl"
-        before = path.read_text(encoding="utf-8") if path.exists() else ""
-        write(path, before + json.dumps(row) + "\n")
+        note(workdir, {"changes": {key: list(pair) for key, pair in changes.items()}})
     write(workdir / "config.json", config + "\n")
     write(workdir / "environment.json", json.dumps(environment(), indent=2) + "\n")
     lines = "".join(f"{title}:\n\n    {command}\n\n" for title, command in commands.items())
     filled = {"name": workdir.name, "folder": str(workdir), "about": about, "command": _command()}
     write(workdir / "README.md", _README.format(**filled, commands=lines))
+
+
+def note(workdir: str | Path, row: Mapping[str, Any]) -> None:
+    """Add a row to `changes.jsonl`, with the time; to be called by one process.
+
+    Args:
+      workdir: the run's folder.
+      row: JSON data.
+    """
+    path = local(workdir) / "changes.jsonl"
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    write(path, before + json.dumps({"time": time.time(), **row}) + "\n")
 
 
 @contextlib.contextmanager

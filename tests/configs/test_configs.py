@@ -35,6 +35,9 @@ LARGE = {
     "cifar10/ddpm.py": 35_746_307,  # as diffusers' UNet2DModel of google/ddpm-cifar10-32 has them
     "cifar10/iddpm.py": None,
     "cifar10/ddpm_ip.py": None,
+    "cifar10/consistency.py": None,
+    "cifar10/mean_flow.py": None,
+    "imagenet64/consistency.py": None,
     "imagenet64/adm.py": 295_904_454,  # as guided-diffusion's 64x64_diffusion.pt has them
     "imagen/base64.py": None,
     "imagen/up256.py": None,
@@ -44,22 +47,19 @@ LARGE = {
 }
 MADE_OF_RUNS = (  # they train nothing
     *("digits/classifier_guided.py", "digits/semantic.py"),
-    *(
-        "emoji/cascade.py",
-        "emoji/imagen.py",
-        "imagen/text_to_image.py",
-        "emoji/unclip.py",
-        "unclip/text_to_image.py",
-    ),
+    *("emoji/cascade.py", "emoji/imagen.py", "emoji/unclip.py"),
+    *("imagen/text_to_image.py", "unclip/text_to_image.py"),
 )
 TAUGHT_BY_RUNS = (  # they are trained on a trained run
     *("digits/noise_aware.py", "emoji/noise_aware.py"),
     *("emoji/prior.py", "emoji/prior_codes.py", "emoji/decoder.py"),
     *("digits/consistency.py", "digits/progressive.py", "toys/consistency.py", "toys/progressive.py"),
-    "toys/distill_guidance.py",
+    *("toys/distill_guidance.py", "toys/continuous_consistency.py", "toys/distribution_matching.py"),
+    *("digits/continuous_consistency.py", "digits/distribution_matching.py", "mnist/consistency.py"),
 )
+COUNTED = ("cifar10/consistency.py", "cifar10/mean_flow.py", "imagenet64/consistency.py")  # toys' are traced
 FULL_SIZE = ("imagen/", "unclip/")  # small ones of emoji are traced every day
-TRAINED = [file for file in FILES if file not in MADE_OF_RUNS + TAUGHT_BY_RUNS]
+TRAINED = [file for file in FILES if file not in MADE_OF_RUNS + TAUGHT_BY_RUNS + COUNTED]
 
 
 def _config(file, argument=None):
@@ -223,7 +223,11 @@ def test_commands_find_what_ships_from_any_directory(flag, tmp_path):
     assert "taking the one that ships, " in where and not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("file, published", LARGE.items(), ids=LARGE)
+@pytest.mark.parametrize(
+    "file, published",
+    [pytest.param(*each, marks=[pytest.mark.slow] if each[0] in COUNTED else []) for each in LARGE.items()],
+    ids=LARGE,
+)
 def test_numbers_of_parameters_are_those_of_the_docstring(file, published):
     system = systems.build(_config(file))
     made = jax.eval_shape(functools.partial(_variables, system), jax.random.key(0))

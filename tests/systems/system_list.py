@@ -31,6 +31,6 @@ def start(name):
 
 @functools.cache
 def jitted(name):
-    """Return its sampling and its gradients, each compiled once for all tests."""
+    """Return its sampling and the gradients of its updates by name, each compiled once for all tests."""
     own = system(name)
-    return jax.jit(own.sample, static_argnums=3), jax.jit(own.updates[0].gradients)
+    return jax.jit(own.sample, static_argnums=3), {each.name: jax.jit(each.gradients) for each in own.updates}

@@ -53,7 +53,7 @@ def _each():
             continue
         config = entry.config_module(file).get_config()
         if "teacher" in config:
-            config.teacher.workdir = str(tools.teacher())
+            config.teacher.workdir = str(tools.teacher("num_classes" in config.data))
         for path, value in _leaves(config):
             if path not in seen:
                 seen.add(path)

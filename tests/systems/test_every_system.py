@@ -45,32 +45,38 @@ def test_shapes_are_known_without_values(name):
 
 @pytest.mark.parametrize("name", CASES)
 def test_gradients_move_what_they_say_and_keep_the_rest(name):
-    own, v = system(name), start(name)
-    (update,) = own.updates
-    grads, extra, metrics = jitted(name)[1](v, jax.random.key(1), _batch(own), 0)
-    assert set(grads) == set(update.moves) == set(v.params)
+    own, v, moved = system(name), start(name), []
+    v = v._replace(params=jax.tree.map(lambda p: p + 0.01, v.params))  # players may begin where nothing moves
     same = lambda one, two: (
         jax.tree.map(lambda a: (a.shape, a.dtype), one) == jax.tree.map(lambda a: (a.shape, a.dtype), two)
     )
-    assert same(grads, v.params) and same(extra, v.extra)
-    assert np.isfinite(metrics["loss"]) and all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
-    assert any(np.abs(g).max() > 0 for g in jax.tree.leaves(grads))
-    assert all(jnp.shape(value) == () for value in metrics.values())
+    for update in own.updates:
+        grads, extra, metrics = jitted(name)[1][update.name](v, jax.random.key(1), _batch(own), 0)
+        moved += update.moves
+        assert set(grads) == set(update.moves)
+        assert same(grads, {each: v.params[each] for each in update.moves}) and same(extra, v.extra)
+        assert np.isfinite(metrics["loss"]) and all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
+        assert any(np.abs(g).max() > 0 for g in jax.tree.leaves(grads))
+        assert all(jnp.shape(value) == () for value in metrics.values())
+    assert sorted(moved) == sorted(v.params)  # each once
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_one_program_serves_all_steps(name):
     """What the trainer's step returns is what it takes, also where the batch is taken in parts."""
-    own, optimizer = system(name), optimizers.make("adam", 1e-3)
-    accumulate = 2 if own.updates[0].rowwise else 1
-    frozen = start(name).frozen
+    own = system(name)
+    optimizer = {update.name: optimizers.make("adam", 1e-3) for update in own.updates}
+    accumulate = 2 if all(update.rowwise for update in own.updates) else 1
+    rows, frozen = accumulate * B * step.rows_a_step(own), start(name).frozen
     begin = lambda key: state.initial(own, optimizer, key, _batch(own), frozen)
     now = jax.eval_shape(begin, jax.random.key(0))
     run = step.make(own, optimizer, lambda n: 0.9, accumulate)
-    after, metrics = jax.eval_shape(run, now, frozen, jax.random.key(2), _batch(own, 2 * B))
+    after, metrics = jax.eval_shape(run, now, frozen, jax.random.key(2), _batch(own, rows))
     about = lambda tree: jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype, leaf.weak_type), tree)
     assert about(after) == about(now)
-    assert {"loss", "grad_norm", "param_norm", "learning_rate"} <= set(metrics)
+    of = [""] if len(own.updates) == 1 else [f"{update.name}/" for update in own.updates]
+    assert {"loss", "param_norm"} <= set(metrics)
+    assert {f"{each}{told}" for each in of for told in ("grad_norm", "learning_rate")} <= set(metrics)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if system(name).passes])

@@ -39,6 +39,17 @@ def test_map_and_denoiser_are_of_one_network():
         ({"sampler.solver": "ddim"}, r"sampler\.solver is not an option of a mean flow"),
         ({"objective.share_equal": 2.0}, r"share_equal must be a number, in \[0, 1\]"),
         ({"objective.kind": "v"}, r"objective\.kind is not an option"),
+        ({"objective.rule": "galilean"}, r"objective\.rule must be one of eulerian, lagrangian, semigroup"),
+        (
+            {"objective": {"rule": {"name": "semigroup", "finest": 6}}},
+            r"finest must be a power of two, got 6",
+        ),
+        (
+            {"objective": {"rule": "semigroup", "target": {"name": "constant", "rate": 2.0}}},
+            r"rate must be a",
+        ),
+        ({"objective": {"rule": "semigroup", "times_s": "uniform"}}, r"objective\.times_s must be left out"),
+        ({"objective.times": "low_snr"}, r"objective\.times must be one of"),
     ],
 )
 def test_what_is_no_mean_flow_is_refused(changes, message):
@@ -46,3 +57,18 @@ def test_what_is_no_mean_flow_is_refused(changes, message):
         system = systems.build(tiny("toys/mean_flow", **changes))
         update = system.updates[0].gradients  # what an objective refuses, it refuses while it is traced
         jax.eval_shape(update, tools.variables(system), jax.random.key(0), {"x": X}, jnp.int32(0))
+
+
+def test_a_teacher_may_say_the_velocity():
+    """By the Lagrangian rule, on the teacher's own schedule and on no other."""
+    config = tiny("toys/mean_flow")
+    config.teacher, config.objective = {"workdir": str(tools.teacher())}, {"rule": "lagrangian"}
+    with pytest.raises(
+        ValueError, match=r"config\.teacher must be a run on the schedule of config\.schedule"
+    ):
+        systems.build(config)
+    config.schedule = {"name": "vp_cosine"}
+    system = systems.build(config)
+    v = tools.variables(system)
+    _, _, metrics = tools.gradients(system, v, jax.random.key(0), {"x": X})
+    assert np.isfinite(metrics["loss"]) and set(v.frozen) == set(system.stages) == {"teacher"}

@@ -43,13 +43,15 @@ def sample(system, v, key, n, request=None):
 def tiny(name, **overrides):
     """Return a shipped config made small: three steps of training, few of sampling, a narrow network."""
     config = commands.config_module(CONFIGS / f"{name}.py").get_config()
-    if "model" in config and config.model.name == "mlp":
-        config.model.update({"width": 8, "depth": 1})
+    for part in ("model", "discriminator"):
+        if part in config and config[part].name == "mlp":
+            config[part].update({"width": 8, "depth": 1})
     if "teacher" in config:
         config.teacher.workdir = str(teacher("num_classes" in config.data))
     if "steps" in config.get("sampler", {}):
         config.sampler.steps = 3
-    config.optimizer.warmup_steps = 1
+    for each in [config.optimizer] if "name" in config.optimizer else config.optimizer.values():
+        each.warmup_steps = 1  # one section, or one an update
     config.data.num_examples = 64
     config.training.update(
         {"num_steps": 3, "batch_size": 8, "log_every": 1, "checkpoint_every": 3, "sample_every": 0}

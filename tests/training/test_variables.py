@@ -12,7 +12,7 @@ import pytest
 from training import toy_training
 
 from diffjax import training
-from diffjax.training import checkpoints, ema, metrics, sharding, system
+from diffjax.training import checkpoints, ema, metrics, sharding, system, watching
 
 
 class _Net(nn.Module):
@@ -224,7 +224,7 @@ def test_numbers_of_samples_are_not_forgotten_by_a_run_that_goes_on(tmp_path):
     toy_training.run(tmp_path / "parts", 9, 3, 6, keep=9, should_stop=wish, **options)
     assert checkpoints.steps(tmp_path / "parts") == [3, 5]
     toy_training.run(tmp_path / "parts", 9, 3, 6, keep=9, **options)
-    clocks = {"time": 0, "steps_per_s": 0}
+    clocks = dict.fromkeys(watching.CLOCKS, 0)
     logs = [[row | clocks for row in metrics.read(tmp_path / name)] for name in ("parts", "whole")]
     assert logs[0] == logs[1] and "sample/distance" in logs[0][0]
     scores = [
