@@ -5,8 +5,8 @@ chosen when sampling.
 
     python -m diffjax.sample --config=configs/imagen/text_to_image.py --out=runs/imagen --ask=text=t5.npy
 
-The stages read what T5-XXL says of a caption, `.npy` files of [256, 4096]. The paper: FID 7.27 on COCO. Not
-run at full size here.
+The stages read what T5-XXL says of a caption, `.npy` files of [256, 4096]. The paper: FID 7.27 on COCO.
+Not run at full size here.
 """
 
 from ml_collections import ConfigDict

@@ -6,7 +6,7 @@ Ramesh et al. 2022 (arXiv:2204.06125), section 2.2 and appendix C: 600 thousand 
     python -m diffjax.train --config=configs/unclip/prior.py --workdir=runs/unclip_prior
 
 The paper: 1 billion parameters; of MS-COCO, FID 10.39 with this prior and 10.63 with the autoregressive one.
-Obtained: not run at full size here; it builds and traces, with 1,227,665,152 parameters.
+Obtained: not run at full size here; it builds and traces, with 1,231,861,504 parameters.
 """
 
 from ml_collections import ConfigDict

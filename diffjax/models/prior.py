@@ -1,5 +1,7 @@
 """Transformers that write the embedding of a picture after that of its text: unCLIP's priors."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 
@@ -19,12 +21,14 @@ class Writer(nn.Module):
     Attributes:
       width, depth, num_heads: of the transformer, see `transformer.Block`.
       length: the most tokens in all.
+      dtype: of the products of the blocks; None follows their input.
     """
 
     width: int
     depth: int
     num_heads: int
     length: int
+    dtype: Any = None
 
     @nn.compact
     def __call__(
@@ -46,7 +50,8 @@ class Writer(nn.Module):
         own = jnp.eye(count, dtype=bool)  # a softmax over nothing is no number
         allowed = (seen[:, None, :] & jnp.tril(jnp.ones((count, count), bool))) | own
         for i in range(self.depth):
-            h = Block(self.num_heads, 4 * self.width, name=f"block_{i}")(h, allowed[:, None])
+            block = Block(self.num_heads, 4 * self.width, dtype=self.dtype, name=f"block_{i}")
+            h = block(h, allowed[:, None])
         return nn.LayerNorm(name="norm")(h[:, before:])
 
 
@@ -60,7 +65,8 @@ class Prior(nn.Module):
       width, depth, num_heads: see `Writer`.
       token_features: width of the condition's tokens; None for a network that is told no tokens.
       length: the most tokens of a text.
-      time_scale, times: see `blocks.TimeEmbedding`.
+      time_scale: see `blocks.TimeEmbedding`.
+      dtype: of the products of the blocks; None follows their input.
 
     Reference: Ramesh et al. 2022 (unCLIP), section 2.2.
     """
@@ -71,7 +77,7 @@ class Prior(nn.Module):
     token_features: int | None = None
     length: int = 16
     time_scale: float = 1.0
-    times: int = 1
+    dtype: Any = None
 
     @property
     def vector_features(self) -> int:
@@ -82,17 +88,17 @@ class Prior(nn.Module):
     @checked
     def __call__(
         self,
-        x: Float[Array, "batch *shape"],
+        x: Float[Array, "batch features *shape"],
         t: ArrayLike,
         cond: Condition | None = None,
         *,
         train: bool = False,
-    ) -> Float[Array, "batch *shape"]:
+    ) -> Float[Array, "batch features *shape"]:
         """Apply the network.
 
         Args:
           x: noised embeddings [B, ...], taken as [B, D].
-          t: times [B], or [B, times].
+          t: times [B].
           cond: vector [B, vector_features], tokens [B, M, token_features] and their mask; None for nothing.
           train: changes nothing: there is no dropout.
 
@@ -103,16 +109,16 @@ class Prior(nn.Module):
           ValueError: for shapes or heads that do not fit.
         """
         del train
-        counts(self, "width", "depth", "num_heads", "length", "times")
+        counts(self, "width", "depth", "num_heads", "length")
         x = single(x)
         cond = checked_condition(
             cond, x, vector_features=self.vector_features, token_features=self.token_features
         )
-        embed = TimeEmbedding(self.width, self.width, self.time_scale, self.times, name="embed")
+        embed = TimeEmbedding(self.width, self.width, self.time_scale, name="embed")
         flat = x.reshape(len(x), -1)
         query = jnp.broadcast_to(self.param("query", _START, (self.width,)), (len(x), self.width))
         told = jnp.stack([embed(t, x), nn.Dense(self.width, name="noised")(flat), query], axis=1)
-        write = Writer(self.width, self.depth, self.num_heads, self.length + 4, name="write")
+        write = Writer(self.width, self.depth, self.num_heads, self.length + 4, self.dtype, name="write")
         h = write(cond._replace(map=None), told)[:, -1]
         out = nn.Dense(flat.shape[1], kernel_init=nn.initializers.zeros, name="out")(h)
         return out.reshape(x.shape)

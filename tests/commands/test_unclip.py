@@ -130,7 +130,7 @@ def test_codes_take_the_place_of_a_walk(config, runs):
 def test_a_prior_is_measured_by_what_its_embeddings_find(runs, tmp_path):
     found = evaluate.evaluate(runs / "prior", out=tmp_path, progress=False)
     (scores,) = found["retrieval"].values()
-    assert scores["image_to_text"]["candidates"] == 4 and np.isfinite(scores["image_to_text"]["recall_1"])
+    assert scores["image_to_text"]["queries"] == 16 and np.isfinite(scores["image_to_text"]["recall_1"])
 
 
 @pytest.mark.parametrize(

@@ -232,5 +232,5 @@ def test_numbers_of_parameters_are_those_of_the_docstring(file, published):
     system = systems.build(_config(file))
     made = jax.eval_shape(functools.partial(_variables, system), jax.random.key(0))
     count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(made.params))
-    said = re.search(r"(\d+,\d+,\d+) parameters", inspect.getdoc(commands.config_module(ROOT / file)))
+    said = re.search(r"([\d,]+,\d+)\s+parameters", inspect.getdoc(commands.config_module(ROOT / file)))
     assert count == int(said.group(1).replace(",", "")) == (published or count)

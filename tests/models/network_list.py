@@ -84,6 +84,7 @@ CASES = {
         {"width": 8, "depth": 1, "num_heads": 2, "token_features": 3},
         *2 * [(5,)],
         zero=True,
+        times=False,  # the vector is a token of its own
         map=False,
         tokens=3,
         single=True,
