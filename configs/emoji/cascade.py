@@ -26,6 +26,7 @@ def get_config(path: str = common.FILE) -> ConfigDict:
             "up64": {"workdir": "runs/emoji_32_64"},
         }
     )
+    config.order = ("base", "up32", "up64")
     config.augmentation = ConfigDict(
         {"up32": {"level": 0.2, "truncated": True}, "up64": {"level": 0.1, "truncated": False}}
     )

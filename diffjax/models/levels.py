@@ -147,16 +147,15 @@ class Levels(nn.Module):
         return self.resblock_updown
 
     @nn.nowrap
-    def down(self, x: Array, t: Any, cond: Condition | None, train: bool) -> tuple[list[Array], Told]:
-        """Go from x [B, H, W, C] to the last level.
+    def begin(
+        self, x: Array, t: Any, cond: Condition | None, train: bool, halvings: int
+    ) -> tuple[Array, Told]:
+        """Check fields and inputs, and return what the first convolution gives and what blocks are told.
 
         Args:
-          x: images, float32 at least; H and W divisible by `2^(levels - 1)`.
+          x: images [B, H, W, C], float32 at least; H and W divisible by `2^halvings`.
           t, cond, train: of the network's call.
-
-        Returns:
-          What every block gave, the first convolution included, from the largest to the smallest; and what
-          the blocks to come are told.
+          halvings: of the picture, on the way down.
         """
         optional = ("num_head_channels", "num_heads_upsample", "token_features")
         given = (name for name in optional if getattr(self, name) is not None)
@@ -165,8 +164,7 @@ class Levels(nn.Module):
             raise ValueError(f"channel_mult must be positive numbers, one a level, got {self.channel_mult!r}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout!r}")
-        top = len(self.channel_mult) - 1
-        whole_halvings(x, top)
+        whole_halvings(x, halvings)
         cond = checked_condition(
             cond,
             x,
@@ -185,7 +183,22 @@ class Levels(nn.Module):
         )
         told = Told(embed(t, x, cond.vector), cond.tokens, cond.mask, self.dtype or x.dtype, train)
         seen = beside(octaves(x, self.frequencies), cond.map)
-        h = conv3x3(self._channels(0), dtype=told.dtype, name="input_blocks_0_0")(seen)
+        return conv3x3(self._channels(0), dtype=told.dtype, name="input_blocks_0_0")(seen), told
+
+    @nn.nowrap
+    def down(self, x: Array, t: Any, cond: Condition | None, train: bool) -> tuple[list[Array], Told]:
+        """Go from x [B, H, W, C] to the last level.
+
+        Args:
+          x: images, float32 at least; H and W divisible by `2^(levels - 1)`.
+          t, cond, train: of the network's call.
+
+        Returns:
+          What every block gave, the first convolution included, from the largest to the smallest; and what
+          the blocks to come are told.
+        """
+        top = len(self.channel_mult) - 1
+        h, told = self.begin(x, t, cond, train, halvings=top)
         given = [h]
         for level in range(top + 1):
             for _ in range(self.blocks(level)):

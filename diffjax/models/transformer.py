@@ -35,6 +35,7 @@ class SelfAttention(nn.Module):
       head_features: size of a head; None for width / num_heads.
       use_bias: whether the projections have biases.
       scaled: whether products are divided by sqrt(head_features), which T5 does not.
+      dtype: of the products; None follows the input.
 
     Reference: Vaswani et al. 2017, section 3.2.
     """
@@ -43,6 +44,7 @@ class SelfAttention(nn.Module):
     head_features: int | None = None
     use_bias: bool = True
     scaled: bool = True
+    dtype: Any = None
 
     @nn.compact
     def __call__(
@@ -56,7 +58,7 @@ class SelfAttention(nn.Module):
         if self.head_features is None and width % self.num_heads:
             raise ValueError(f"num_heads: must divide the width {width}; got {self.num_heads}")
         size = self.head_features or width // self.num_heads
-        dense = partial(nn.Dense, use_bias=self.use_bias)
+        dense = partial(nn.Dense, use_bias=self.use_bias, dtype=self.dtype)
         q, k, v = (
             dense(self.num_heads * size, name=name)(h).reshape(*h.shape[:-1], self.num_heads, size)
             for name in ("query", "key", "value")
@@ -76,6 +78,7 @@ class Block(nn.Module):
       activation: name in `ACTIVATIONS`.
       norm_first: normalise what goes into each of the two (GPT, CLIP); otherwise the sums (BERT).
       epsilon: of the normalisations.
+      dtype: of the products; None follows the input.
     """
 
     num_heads: int
@@ -83,6 +86,7 @@ class Block(nn.Module):
     activation: str = "gelu"
     norm_first: bool = True
     epsilon: float = 1e-5
+    dtype: Any = None
 
     @nn.compact
     def __call__(
@@ -91,11 +95,11 @@ class Block(nn.Module):
         """Map tokens h [B, M, W] to the same shape; `mask` broadcasts to [B, heads, to, from]."""
 
         def dense(h):
-            h = ACTIVATIONS[self.activation](nn.Dense(self.hidden, name="dense_0")(h))
-            return nn.Dense(width, name="dense_1")(h)
+            h = nn.Dense(self.hidden, dtype=self.dtype, name="dense_0")(h)
+            return nn.Dense(width, dtype=self.dtype, name="dense_1")(ACTIVATIONS[self.activation](h))
 
         width, first = h.shape[-1], self.norm_first
-        attend = SelfAttention(self.num_heads, name="attention")
+        attend = SelfAttention(self.num_heads, dtype=self.dtype, name="attention")
         norms = [nn.LayerNorm(epsilon=self.epsilon, name=f"norm_{i}") for i in range(2)]
         h = h + attend(norms[0](h), mask) if first else norms[0](h + attend(h, mask))
         return h + dense(norms[1](h)) if first else norms[1](h + dense(h))

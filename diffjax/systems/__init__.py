@@ -43,6 +43,9 @@ _BUILT_IN = (
     "cascade",
     "autoencoder",
     "latent",
+    "imagen",
+    "prior",
+    "unclip",
 )
 _REGISTERED: dict[str, Any] = {}
 

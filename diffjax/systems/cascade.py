@@ -1,6 +1,7 @@
 """Cascades: a picture that grows from stage to stage, each a trained run of its own (Ho et al. 2022).
 
     config.stages = {"base": {"workdir": "runs/base"}, "up": {"workdir": "runs/up", "sampler": {...}}}
+    config.order = ("base", "up")  # a section has none of its own
     config.augmentation = {"up": {"level": 0.2, "truncated": False}}  # 0 where nothing is said
     config.batch_sizes = {"up": 16}  # samples of a stage at a time
 
@@ -27,8 +28,8 @@ from diffjax.systems.pipeline import HandOn, pipeline
 from diffjax.systems.stages import Stage, stage
 from diffjax.training.system import Conditioning, System
 
-SECTIONS = ("data", "stages", "augmentation", "batch_sizes")
-IDENTITY = ("data", "stages")
+SECTIONS = ("data", "stages", "order", "augmentation", "batch_sizes")
+IDENTITY = ("data", "stages", "order")
 IMAGE = "image"  # the part of a stage that is handed a picture
 
 
@@ -48,8 +49,17 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     """Build the system of a config with sections `SECTIONS`; its data are those that it is measured with."""
     del folder
     require(config, "data", "stages")
-    asked = augmentations(config, list(section(config, "stages")))
-    return sized(cascade(stages_of(config, asked), asked), config)
+    names = ordered(config)
+    asked = augmentations(config, names)
+    return sized(cascade(stages_of(config, names, asked), asked), config)
+
+
+def ordered(config: ConfigDict) -> list[str]:
+    """Return the names of `config.stages` in the order of `config.order`."""
+    names, order = list(section(config, "stages")), config.get("order")
+    if not isinstance(order, list | tuple) or sorted(order) != sorted(names):
+        raise ValueError(f"config.order must have each of {', '.join(names)} once, in order; got {order!r}")
+    return list(order)
 
 
 def cascade(stages: Mapping[str, Stage], augmentation: Mapping[str, Augmentation]) -> System:
@@ -96,10 +106,11 @@ def _augmentation(level: float = 0.0, truncated: bool = False) -> Augmentation:
     return Augmentation(level, truncated and level > 0)
 
 
-def stages_of(config: ConfigDict, augmentation: Mapping[str, Augmentation]) -> dict[str, Stage]:
-    """Return the stages of a config; one before a truncated one stops early."""
-    given = section(config, "stages")
-    names, made = list(given), {}
+def stages_of(
+    config: ConfigDict, names: list[str], augmentation: Mapping[str, Augmentation]
+) -> dict[str, Stage]:
+    """Return the stages of a config, of these names in order; one before a truncated one stops early."""
+    given, made = section(config, "stages"), {}
     for name, after in zip(names, [*names[1:], None]):
         own = augmentation.get(after or "", Augmentation())
         made[name] = stage(_stopped(given[name], own), None, f"stages.{name}")

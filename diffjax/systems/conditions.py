@@ -19,7 +19,7 @@ import jax
 from ml_collections import ConfigDict
 
 from diffjax import checks
-from diffjax.systems import codecs, known, options, pictures, small_pictures, words
+from diffjax.systems import codecs, known, options, pictures, seen, small_pictures, words
 from diffjax.systems.about import About
 from diffjax.systems.requests import LABEL, Asked, classes
 
@@ -53,6 +53,8 @@ ENCODERS = {
     "low_resolution": small_pictures.low_resolution,
     "known": known.asked,
     "blurred": small_pictures.blurred,
+    "clip_image": seen.clip_image,
+    "clip_text": seen.clip_text,
 }
 
 

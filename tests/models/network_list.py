@@ -56,6 +56,15 @@ CASES = {
         remat={"channel_mult": (1,)},
         single=True,
     ),
+    "efficient_unet": Network(
+        "efficient_unet",
+        {**UNET, "num_res_blocks": (1, 2), "halve_first": True, "token_features": 3},
+        *2 * [(4, 4, 1)],
+        zero=True,
+        tokens=3,
+        remat={"channel_mult": (1,), "num_res_blocks": 1},
+        single=True,
+    ),
     "half_unet": Network("half_unet", HALF, (4, 2, 1), (3,), single=True),
     "mlp of points": Network("mlp", {"width": 8, "depth": 2, "out_features": 4}, (2,), (4,)),
     "mlp of images": Network("mlp", {"width": 8, "depth": 1, "frequencies": 2}, (2, 3, 1), (2, 3, 1)),
@@ -70,5 +79,15 @@ CASES = {
         "refinenet", {"features": 2, "dilations": (2,)}, *2 * [(4, 6, 2)], times=False, map=False
     ),
     "dit": Network("dit", DIT, (4, 2, 1), (4, 2, 2), zero=True, tokens=3, single=True),
+    "prior": Network(
+        "prior",
+        {"width": 8, "depth": 1, "num_heads": 2, "token_features": 3},
+        *2 * [(5,)],
+        zero=True,
+        times=False,  # the vector is a token of its own
+        map=False,
+        tokens=3,
+        single=True,
+    ),
     "conv_energy": Network("conv_energy", {"features": 4}, (8, 7, 1), ()),
 }

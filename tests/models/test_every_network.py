@@ -251,7 +251,10 @@ def refusals(case):
         yield {"cond": cond._replace(map=picture[..., :1])}, r"cond.map: must be .* of shape \(3, .*; got"
         yield {"cond": cond._replace(map=picture[:, :-1])}, r"cond.map: must be .* of shape \(3, .*; got"
     else:
-        yield {"cond": Condition(map=picture)}, "cond.map: must be None, as the network takes none; got shape"
+        yield (
+            {"cond": cond._replace(map=picture)},
+            "cond.map: must be None, as the network takes none; got shape",
+        )
 
 
 @EVERY

@@ -10,7 +10,7 @@ from diffjax import systems
 _SHARED = ("__init__", "common")
 RING = sorted(f"toys/{p.stem}" for p in (CONFIGS / "toys").glob("*.py") if p.stem not in _SHARED)
 CASES = (*RING, "digits/ddpm", "digits/vdm")
-MADE_OF_RUNS = ("guided", "noise_aware", "semantic", "cascade")  # of trained runs: tests of their own
+MADE_OF_RUNS = ("guided", "noise_aware", "semantic", "cascade", "imagen", "prior", "unclip")  # of runs
 
 
 @functools.cache

@@ -1,0 +1,29 @@
+"""unCLIP's decoder on emoji: pictures of 32x32 of what the small CLIP sees in one, and of its caption.
+
+Ramesh et al. 2022 (arXiv:2204.06125), section 2.1: the embedding joins the time's and stands beside the
+caption's tokens as four more; it is hidden one time in ten, the caption every second time.
+
+    python -m diffjax.train --config=configs/emoji/clip.py --workdir=runs/emoji_clip
+    python -m diffjax.train --config=configs/emoji/decoder.py --workdir=runs/emoji_decoder
+    python -m diffjax.sample --workdir=runs/emoji_decoder --image=picture.png --num=16
+
+Those are variations of a picture, of any size. Not run at this length.
+"""
+
+from ml_collections import ConfigDict
+
+from diffjax.configs.emoji import common
+
+
+def get_config(path: str = common.FILE) -> ConfigDict:
+    config = common.config(path)
+    config.data.only = ("vendor", 3)
+    config.conditions = ConfigDict(
+        {
+            "image": {"encoder": "clip_image", "clip": {"workdir": "runs/emoji_clip"}, "drop": 0.1},
+            "text": {"encoder": "text_model", "model": "minilm", "length": 16, "to": "tokens", "drop": 0.5},
+        }
+    )
+    config.model.token_features = 64
+    config.sampler = common.sampler(guidance_weight=1.0)
+    return config

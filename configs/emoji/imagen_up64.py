@@ -1,0 +1,40 @@
+"""Emoji of 64x64 from ones of 32x32 and a caption, Imagen's second stage: an efficient U-Net.
+
+Saharia et al. 2022 (arXiv:2205.11487), sections 2.4 and 2.5, appendix B.1: most blocks are where pictures are
+small, a level halves before its blocks and doubles after them, skips are scaled by 1 / sqrt(2); the small
+picture is noised in training at a level that is told, and by how much in sampling is chosen there.
+
+    python -m diffjax.train --config=configs/emoji/imagen_up64.py --workdir=runs/emoji_imagen_64
+    python -m diffjax.sample --workdir=runs/emoji_imagen_64 --image=small.png --text="a green apple" --num=16
+
+Not run at this length.
+"""
+
+from ml_collections import ConfigDict
+
+from diffjax.configs.emoji import common, text
+
+
+def get_config(path: str = common.FILE) -> ConfigDict:
+    config = common.config(path, size=64)
+    config.data.only = ("vendor", 3)
+    small = {"encoder": "low_resolution", "size": 32, "augmentation": 0.9}
+    config.conditions = ConfigDict({"text": text.get_config(path).conditions.text, "image": small})
+    config.model = ConfigDict(
+        {
+            "name": "efficient_unet",
+            "model_channels": 32,
+            "channel_mult": (0.5, 1.0, 2.0),
+            "num_res_blocks": (1, 1, 2),
+            "halve_first": True,
+            "attention_resolutions": (4,),
+            "num_heads": 4,
+            "num_groups": 8,
+            "use_scale_shift_norm": True,
+            "token_features": 64,
+            "map_channels": 3,
+        }
+    )
+    config.sampler = common.sampler(guidance_weight=1.0)
+    config.training.update({"num_steps": 1500, "batch_size": 16})
+    return config

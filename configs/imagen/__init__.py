@@ -1,0 +1,1 @@
+"""Configs of Imagen at its full size: pictures with captions."""

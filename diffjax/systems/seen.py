@@ -1,0 +1,201 @@
+"""What a frozen CLIP sees in pictures and reads in texts, on the host, once and for all.
+
+Parts of a request that are embeddings of a trained run of system "clip": `clip_image` of the picture itself,
+which a decoder is asked with, and `clip_text` of its caption. The run is copied into what stands on it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from diffjax import archives, files
+from diffjax.data import Source, image_files
+from diffjax.data.squares import square
+from diffjax.models.encoders import Embedded
+from diffjax.models.prior import SeenTokens
+from diffjax.pixels import to_model
+from diffjax.systems import stages, words
+from diffjax.systems.about import About
+from diffjax.systems.requests import NONE, Asked, rows_of
+from diffjax.training import workdir
+from diffjax.training.system import Part
+
+CLIP = "clip"  # the stage's name, in `<run>/stages`
+_ROWS = 128  # at a time
+
+
+class Encoder:
+    """A trained encoder of pictures and texts, read when it is first asked."""
+
+    def __init__(self, given: Mapping[str, Any], folder: str | Path | None, name: str):
+        """Take the stage of a section {"workdir": ...}; `name` is of the part, for messages.
+
+        Raises:
+          ValueError: for a run without features of pictures and texts.
+        """
+        self.stage = stages.stage(given, folder, CLIP)
+        system = self.stage.system
+        if system.features is None or not system.request.parts:
+            raise ValueError(f"{name}: clip must be a run of a system with features of texts, such as 'clip'")
+        self.shape = tuple(system.example["x"].shape[1:])
+        self.part = next(iter(system.request.parts))
+        x = jax.ShapeDtypeStruct((1, *self.shape), jnp.float32)
+        look = lambda variables, x: system.features(variables)["image"](x)
+        self.width = jax.eval_shape(look, self.stage.shapes(), x).shape[1]
+        self._look = jax.jit(look)
+        self._read = jax.jit(lambda variables, request: system.features(variables)["text"](request))
+        self._folder = folder
+
+    def keep(self, folder: str | Path | None) -> None:
+        """Copy the run into the folder of one that stands on it."""
+        self._folder = folder
+        self.__dict__.pop("variables", None)
+
+    @cached_property
+    def variables(self) -> Any:
+        """Of the run."""
+        return self.stage.read(self._folder)
+
+    def image(self, x: np.ndarray) -> np.ndarray:
+        """Return features [N, D] of unit norm of pictures [N, H, W, C], uint8 of any size or in [-1, 1]."""
+        size = self.shape[0]
+
+        def rows(chosen):
+            own = x[chosen]
+            if own.dtype == np.uint8:
+                own = own if own.shape[1:] == self.shape else np.stack([square(each, size) for each in own])
+                own = to_model(own)
+            return jnp.asarray(own)
+
+        return _in_turn(lambda chosen: self._look(self.variables, rows(chosen)), len(x), self.width)
+
+    def text(self, texts: Sequence[str], name: str = "text") -> np.ndarray:
+        """Return features [N, D] of unit norm of texts, zeros of empty ones."""
+        texts = words.strings(name, texts)
+        request = self.stage.system.request.of_user({self.part: texts}, len(texts)) if texts else {}
+
+        def read(chosen):
+            return self._read(self.variables, jax.tree.map(lambda leaf: jnp.asarray(leaf[chosen]), request))
+
+        found = _in_turn(read, len(texts), self.width)
+        return found * np.array([[bool(text.strip())] for text in texts])
+
+
+def _in_turn(look: Callable[[np.ndarray], Any], count: int, width: int) -> np.ndarray:
+    found = np.zeros((count, width), np.float32)
+    for start in range(0, count, _ROWS):
+        chosen = np.minimum(np.arange(start, start + _ROWS), count - 1)
+        found[start : start + _ROWS] = np.asarray(look(chosen))[: count - start]
+    return found
+
+
+def of_source(
+    encoder: Encoder, folder: str | Path | None, source: Source, what: str, array: str = "caption"
+) -> np.ndarray:
+    """Return the features [N, D] of a source's pictures ("image") or texts ("text"), from a file if they are.
+
+    Args:
+      encoder: see `Encoder`.
+      folder: of the run, which keeps them; None keeps nothing.
+      source: of data.
+      what: one of these.
+      array: of the data that holds the texts.
+    """
+    look = lambda: (
+        encoder.image(source.x[np.arange(len(source))])
+        if what == "image"
+        else _of_texts(encoder, source[array])
+    )
+    if folder is None:
+        return look()
+    file = Path(folder) / workdir.PREPARED / f"{CLIP}_{what}_{source.fingerprint()}.npz"
+    with workdir.first_process(file.with_suffix("")) as first:
+        if first and not file.is_file():
+            with files.whole(file) as kept:
+                np.savez(kept, embedding=look())
+    return archives.read(file, ("embedding",))["embedding"]
+
+
+def _of_texts(encoder, texts):
+    distinct, rows = np.unique(np.asarray(texts), return_inverse=True)
+    return encoder.text([str(each) for each in distinct])[rows]
+
+
+def clip_image(about: About, *, clip: Mapping[str, Any], extra: int = 4) -> Asked:
+    """Make what a frozen CLIP sees in the picture, float32 [n, D].
+
+    A user gives pictures, files or uint8 arrays [h, w, C] of any size, or embeddings, arrays [D] or `.npy`.
+
+    Args:
+      about: see `About`.
+      clip: {"workdir": ...} of a run of system "clip".
+      extra: tokens beside the vector, where the network takes tokens.
+    """
+    encoder, name, key = Encoder(clip, about.folder, about.name), about.name, f"{about.name}_seen"
+    blank = lambda n: {"": np.zeros((n, encoder.width), np.float32)}
+
+    def one(value):
+        if isinstance(value, str) and value == NONE:
+            return blank(1)[""][0]
+        if isinstance(value, str | Path):
+            path = Path(value).expanduser()
+            if not path.is_file():
+                raise ValueError(f"there is no file {path}")
+            npy = path.suffix == ".npy"
+            value = archives.one(path) if npy else image_files.read(path, encoder.shape[-1], "white")
+        value = np.asarray(value)
+        if value.dtype == np.uint8 and value.ndim == 3 and value.shape[-1] == encoder.shape[-1]:
+            return encoder.image(value[None])[0]
+        if value.shape != (encoder.width,) or value.dtype.kind != "f" or not np.isfinite(value).all():
+            takes = f"a picture, or finite floats of shape {(encoder.width,)}"
+            raise ValueError(f"{name} must be {takes}, got {value.dtype} {value.shape}")
+        return value.astype(np.float32)
+
+    def prepare(folder, source):
+        encoder.keep(folder)
+        return source if source is None else source.add(**{key: of_source(encoder, folder, source, "image")})
+
+    return Asked(
+        parts={"": Part((encoder.width,), jnp.float32)},
+        module=SeenTokens(about.vector_features(), getattr(about.module, "token_features", None), extra),
+        of_batch=lambda _, batch: {"": jnp.asarray(batch[key], jnp.float32)},
+        of_user=lambda given, n: {"": rows_of(name, [one(each) for each in given[""]], n)},
+        default=blank,
+        nothing=blank,
+        example={key: jax.ShapeDtypeStruct((1, encoder.width), jnp.float32)},
+        prepare=prepare,
+    )
+
+
+def clip_text(about: About, *, clip: Mapping[str, Any], array: str = "caption") -> Asked:
+    """Make what a frozen CLIP reads in a text, float32 [n, D], as a vector.
+
+    Args:
+      about: see `About`.
+      clip: {"workdir": ...} of a run of system "clip".
+      array: of the data that holds the texts.
+    """
+    encoder, name, key = Encoder(clip, about.folder, about.name), about.name, f"{about.name}_read"
+    blank = lambda n: {"": np.zeros((n, encoder.width), np.float32)}
+
+    def prepare(folder, source):
+        encoder.keep(folder)
+        if source is None:
+            return None
+        return source.add(**{key: of_source(encoder, folder, source, "text", array)})
+
+    return Asked(
+        parts={"": Part((encoder.width,), jnp.float32)},
+        module=Embedded(vector_features=about.vector_features()),
+        of_batch=lambda _, batch: {"": jnp.asarray(batch[key], jnp.float32)},
+        of_user=lambda given, n: {"": rows_of(name, list(encoder.text(given[""], name)), n)},
+        default=blank,
+        nothing=blank,
+        example={key: jax.ShapeDtypeStruct((1, encoder.width), jnp.float32)},
+        prepare=prepare,
+    )
