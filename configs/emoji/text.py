@@ -27,9 +27,9 @@ R@1 and R@10 among 120 captions, in %, by that CLIP:
     made of no caption              1.7 +- 1.2    10.0 +- 2.7     1.7 +- 1.2     8.3 +- 2.5
     chance                          0.8            8.3            0.8            8.3
 
-Held-out concepts whose words were seen (a blue heart, an orange square) can be named from the pictures; others
-have the right kind and colours. Guided pictures are told their caption more often than real ones are: they are
-plainer, and the judge reads captions as the model does.
+Held-out concepts whose words were seen (a blue heart, an orange square) can be named from the pictures;
+others have the right kind and colours. Guided pictures are told their caption more often than real ones are:
+they are plainer, and the judge reads captions as the model does.
 """
 
 from ml_collections import ConfigDict

@@ -10,7 +10,10 @@ from diffjax import systems
 _SHARED = ("__init__", "common")
 RING = sorted(f"toys/{p.stem}" for p in (CONFIGS / "toys").glob("*.py") if p.stem not in _SHARED)
 CASES = (*RING, "digits/ddpm", "digits/vdm")
-MADE_OF_RUNS = ("guided", "noise_aware", "semantic", "cascade", "imagen", "prior", "unclip")  # of runs
+MADE_OF_RUNS = (  # of trained runs or of two players' own kind: tests of their own
+    *("guided", "noise_aware", "semantic", "cascade", "imagen", "prior", "unclip"),
+    *("autoencoder", "latent"),
+)
 
 
 @functools.cache
