@@ -19,7 +19,7 @@ Without `config.clip` the data are embeddings themselves, of any shape, made bef
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,7 @@ from diffjax.systems.options import call, number, require, section
 from diffjax.systems.requests import Requests, nothing
 from diffjax.training import workdir
 from diffjax.training.system import Pass, System, Update, from_loss
+from diffjax.types import Array
 
 NEEDED = ("data", "model", "objective", "sampler", "conditions")
 SECTIONS = (*NEEDED, "schedule", "clip")
@@ -211,7 +212,7 @@ def of_codes(module: CodePrior, shape: tuple[int, ...], requests: Requests, weig
         return {"network": made["params"], **requests.init(key)}, {}
 
     def logits(v, codes, cond):
-        return module.apply({"params": v.params["network"]}, codes, cond)
+        return cast(Array, module.apply({"params": v.params["network"]}, codes, cond))
 
     def total(v, key, batch, step):
         del step
@@ -296,5 +297,5 @@ def _kept(folder, source, shape, components, bins):
         with workdir.first_process(place.with_suffix("")) as first:
             if first and not place.is_file():
                 with files.whole(place) as file:
-                    np.savez(file, **made)
+                    np.savez(file, mean=made["mean"], axes=made["axes"], low=made["low"], step=made["step"])
     return archives.read(place, ("mean", "axes", "low", "step"))
