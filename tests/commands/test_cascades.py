@@ -91,7 +91,7 @@ def test_it_is_sampled_by_its_config(config, tmp_path):
     [
         ({"stages.up.workdir": "nowhere"}, r"config\.stages\.up\.workdir must be the folder of a run"),
         ({"order": ("up",)}, r"config\.order must have each of base, up once, in order; got \('up',\)"),
-        ({"order": ("up", "base")}, r"config\.stages\.base must be asked with 'image'"),
+        ({"order": ("up", "base")}, r"config\.augmentation must be one of base; got 'up'"),
         ({"stages.up": {}}, r"config\.stages\.up must have one of workdir and pretrained"),
         ({"augmentation.up.level": 0.6}, r"config\.augmentation\.up: image_level must be in \[0, 0\.5\]"),
         ({"batch_sizes.up": 0}, r"config\.batch_sizes\.up must be an integer of at least 1, got 0"),

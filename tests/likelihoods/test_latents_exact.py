@@ -39,6 +39,7 @@ def test_the_exact_posterior_has_no_gap(x64):
     np.testing.assert_allclose(np.mean(bounds, 0), EXACT, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_many_draws_close_the_gap(x64):
     """Of the prior as q: joining draws two by two never lowers the bound, and many reach the likelihood."""
     noise = np.random.default_rng(2).normal(size=(2**14, 5, 2))

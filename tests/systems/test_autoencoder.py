@@ -96,6 +96,7 @@ def _critic(v, y):
     return module.apply(state, y, train=True, mutable=["batch_stats"])[0]
 
 
+@pytest.mark.slow
 def test_the_networks_gradient_is_that_of_the_losses_by_hand():
     own, v = case("kl", kl=0.01)
     params, key = v.params["network"], jax.random.key(1)

@@ -137,7 +137,7 @@ def test_a_shift_moves_the_schedule():
 @pytest.mark.parametrize(
     ("schedule", "objective", "message"),
     [
-        ("vp_linear", {"preconditioning": "edn"}, r"must be one of edm, vp, iddpm, ve; got 'edn'"),
+        ("vp_linear", {"preconditioning": "edn"}, r"must be one of edm, vp, iddpm, ve, trigflow; got 'edn'"),
         ("vp_linear", {"preconditioning": {"name": "edm", "sigma": 1}}, r"preconditioning\.sigma is not"),
         ("vp_linear", {"preconditioning": "iddpm"}, "'iddpm' needs a chain, which 'vp_linear' is not"),
         (
