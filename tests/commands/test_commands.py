@@ -74,6 +74,7 @@ def test_the_run_folder_explains_itself(trained):
     assert {"environment.json", "loss.png", "checkpoints"} <= {path.name for path in trained.iterdir()}
 
 
+@pytest.mark.slow  # the same promise as of the loop, test_loop, and of a system, test_everything
 def test_a_killed_run_ends_with_the_same_bits(trained, tmp_path):
     workdir = tmp_path / "killed"
     wait = random.Random()

@@ -75,6 +75,7 @@ def test_a_fitted_law_brings_the_bound_near_the_bits_of_the_codes(name):
     assert gaps[1] < 0.3 * gaps[0]
 
 
+@pytest.mark.slow
 def test_the_objective_of_the_fit_is_the_bound_that_it_lowers():
     """Averaged over draws it is E_q[log q - log p] of the exact density, here with a law not fitted yet."""
     schedule, module = schedules.edm(sigma_min=1e-4), ConvDequantiser()
@@ -96,6 +97,7 @@ def test_the_objective_of_the_fit_is_the_bound_that_it_lowers():
     assert abs(drawn.mean() - expected.mean()) < 3 * error
 
 
+@pytest.mark.slow
 def test_conditions_and_parameters_reach_the_model():
     """A denoiser that takes the answer from its parameters and condition: its likelihood pulls u there."""
     images, labels = np.full((8, 2, 2, 1), 100, np.uint8), np.arange(8, dtype=np.int32)

@@ -41,7 +41,7 @@ CASES = {
     "ncsn": (schedules.geometric(20.0, 0.005, 1000), samplers.ancestral(), ALL),
 }  # fmt: skip
 
-LONG = ("ancestral_cosine", "ddim_half", "vp_ancestral")  # 1,000 steps, as others here have them
+LONG = ("ancestral_cosine", "ddim_half", "vp_ancestral", "sub_vp_ddim", "flow_euler", "vp_cosine_shifted")
 
 
 def _stratified(mixture, x):

@@ -107,6 +107,7 @@ def test_kept_latents_are_those_of_the_pictures_at_hand(place, tmp_path, flip):
     np.testing.assert_allclose(other[2]["loss"], kept[2]["loss"], rtol=1e-6)  # the encoder is not asked
 
 
+@pytest.mark.slow
 def test_what_only_a_map_needs_is_made_of_the_picture(place, tmp_path):
     """A colour map of the pixels lies beside the latents, as small as they are."""
     colours = {"map": {"encoder": "colour_map", "shades": 2, "drop": 0.5}}
@@ -122,6 +123,7 @@ def test_what_only_a_map_needs_is_made_of_the_picture(place, tmp_path):
     jax.eval_shape(system.updates[0].gradients, v, jax.random.key(0), batch, 0)
 
 
+@pytest.mark.slow
 def test_inpainting_sees_the_masks_and_the_latents_of_what_is_known(place, tmp_path):
     system, v, source = prepared(
         place, tmp_path, {"scale": 2.0, "inpaint": True}, model={**UNET, "map_channels": 3}
