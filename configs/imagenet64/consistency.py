@@ -9,11 +9,10 @@ et al. 2024 (arXiv:2406.14548), "ect": an EDM run as the beginning, whose gap cl
     python -m diffjax.train --config=configs/imagenet64/consistency.py:ect --workdir=runs/imagenet64_ect
     python -m diffjax.evaluate --workdir=runs/imagenet64_cd --sweep_steps=1,2
 
-The papers' FID of 50,000 samples in one call and in two:
+The first paper's FID of 50,000 samples in one call and in two:
 
     ct     13.0    11.1    800,000 steps of 2048 images
     cd     6.20    4.70    600,000 steps of 2048
-    ect    4.05    2.79    100,000 steps of 128 (ECM-S), after the teacher's own training
 
 Obtained: not run at full size here; "ct" traces, with 295,899,267 parameters, those of `adm.py` but for what
 it learns of variances. What differs: the metric is l2 or pseudo-Huber and not LPIPS.

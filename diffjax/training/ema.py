@@ -198,7 +198,8 @@ class Power(NamedTuple):
 
     def __call__(self, n: Any) -> Any:
         """Return the decay of update n."""
-        return (1 - 1 / (n + 1)) ** (self.gamma + 1)
+        # by the logarithm: in float32 1 - 1 / (n + 1) has lost percents of a small 1 / (n + 1)
+        return jnp.exp((self.gamma + 1) * jnp.log1p(-1 / (n + 1)))
 
 
 def exponent(width: float) -> float:

@@ -1,6 +1,7 @@
 """Averages by a power of time, and others made of them afterwards."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from training import toy_training
@@ -13,7 +14,7 @@ from diffjax.training import checkpoints, ema, post_hoc
 def test_a_power_average_weighs_time_by_a_power(width):
     """The weights of a long run: their standard deviation is the width, relative to its length."""
     rule, n = ema.power(width), 20_000
-    decays = np.array([rule(k) for k in range(n)])
+    decays = np.asarray(rule(np.arange(n)), np.float64)
     shares = (1 - decays) * np.append(np.cumprod(decays[::-1])[::-1][1:], 1.0)
     assert shares.sum() == pytest.approx(1) and decays[0] == 0
     time = (np.arange(n) + 0.5) / n
@@ -21,6 +22,14 @@ def test_a_power_average_weighs_time_by_a_power(width):
     assert np.sqrt((shares * (time - mean) ** 2).sum()) == pytest.approx(width, rel=2e-3)
     gamma = ema.exponent(width)
     np.testing.assert_allclose(shares[n // 10 :] * n, ((gamma + 1) * time**gamma)[n // 10 :], rtol=2e-2)
+
+
+@pytest.mark.parametrize("n", [0, 1, 100, 10**4, 10**6])
+def test_the_decay_of_a_late_update_in_float32(n):
+    """What a late update moves is small, (gamma + 1) / n, and known to what one minus it can hold."""
+    rule = ema.power(0.05)
+    moved = 1 - np.float64(rule(jnp.int32(n)))
+    assert moved == pytest.approx(1 - (1 - 1 / (n + 1)) ** (rule.gamma + 1), rel=1e-5, abs=6e-8)
 
 
 @pytest.mark.parametrize("width", [0.0, -0.1, 0.3, float("nan")])
@@ -45,9 +54,9 @@ def test_an_average_that_was_not_followed(width):
     """Made of two that were, kept forty times: within a percent of the one that had been followed."""
 
     def followed(width):
-        rule, value, kept = ema.power(width), 0.0, []
-        for k, x in enumerate(_walk()):
-            value = rule(k) * value + (1 - rule(k)) * x
+        value, kept, x = 0.0, [], _walk()
+        for decay, x in zip(np.asarray(ema.power(width)(np.arange(len(x))), np.float64), x):
+            value = decay * value + (1 - decay) * x
             kept.append(value)
         return kept
 
