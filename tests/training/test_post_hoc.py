@@ -55,8 +55,8 @@ def test_an_average_that_was_not_followed(width):
 
     def followed(width):
         value, kept, x = 0.0, [], _walk()
-        for decay, x in zip(np.asarray(ema.power(width)(np.arange(len(x))), np.float64), x):
-            value = decay * value + (1 - decay) * x
+        for decay, now in zip(np.asarray(ema.power(width)(np.arange(len(x))), np.float64), x):
+            value = decay * value + (1 - decay) * now
             kept.append(value)
         return kept
 
