@@ -29,7 +29,7 @@ _STEP = 16  # lengths are multiples of it, so that few programs are compiled
 
 
 class _Kind(NamedTuple):
-    """What `pretrained.load` calls a kind of model, and its config the width and the most tokens of a text."""
+    """What `pretrained.load` calls a kind of model, and its config width and most tokens of a text."""
 
     architecture: str
     width: str
