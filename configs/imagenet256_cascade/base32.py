@@ -5,7 +5,7 @@ attention at 16x16, 8x8 and 4x4.
 
     python -m diffjax.train --config=configs/imagenet256_cascade/base32.py --workdir=runs/imagenet_32
 
-Obtained: not run at full size here; it builds and traces, with COUNT_BASE parameters.
+Obtained: not run at full size here; it builds and traces, with 295,904,454 parameters.
 """
 
 from ml_collections import ConfigDict

@@ -43,7 +43,7 @@ LARGE = {
     "unclip/decoder.py": None,
     "imagenet256_cascade/base32.py": None,
     "imagenet256_cascade/up64.py": None,
-    "imagenet256_cascade/up256.py": None,  # ADM's upsampler has 312 million
+    "imagenet256_cascade/up256.py": None,  # 312 million, as its authors count
     "imagenet256/dit_xl_2.py": 675_129_632 - 16 * 16 * 1152,  # as its authors count, without positions
     "imagenet256/dit_xl_2_latent.py": 675_129_632 - 16 * 16 * 1152,
     "imagenet256/kl_f8.py": 83_653_863 + 2_765_633,  # `sd-vae-ft-mse`, and pix2pix's discriminator of patches
