@@ -33,7 +33,7 @@ from diffjax.pixels import to_uint8
 from diffjax.process.schedules import Schedule
 from diffjax.systems import pictures, pipeline, read
 from diffjax.systems.guided import common_schedule
-from diffjax.systems.options import number, pick, require, section
+from diffjax.systems.options import call, number, pick, require, section
 from diffjax.systems.stages import Stage, stage
 from diffjax.training.system import Conditioning, Part, Pass, System, Variables
 
@@ -61,7 +61,7 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     for name in weights:
         pick("sampler.guides", name, dict.fromkeys((TEXT, *OF_PICTURES)))
     style_maps = checks.count("sampler.style_maps", own.pop("style_maps", 1))
-    intervals = _intervals(own.pop("guide_intervals", None) or {}, weights)
+    intervals = _intervals(own.pop("guide_intervals", None) or {}, weights, noise)
     sampler = read.sampler(ConfigDict({"sampler": own}), noise)
     if sampler.guidance_weight:
         raise ValueError("sampler.guidance_weight is not for system 'semantic'; its weights are guides")
@@ -152,15 +152,20 @@ def semantic(
     )
 
 
-def _intervals(given: Mapping[str, Any], weights: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+def _intervals(
+    given: Mapping[str, Any], weights: Mapping[str, float], noise: Schedule
+) -> dict[str, tuple[float, float]]:
+    """Read where guides steer."""
     found = {}
     for name, pair in given.items():
         pick("sampler.guide_intervals", name, dict.fromkeys(weights))
+        field = f"sampler.guide_intervals.{name}"
         try:
             lo, hi = map(float, pair)
         except (TypeError, ValueError):
             told = "a pair such as (0.0, 0.5) of sigma / alpha"
-            raise ValueError(f"sampler.guide_intervals.{name} must be {told}, got {pair!r}") from None
+            raise ValueError(f"{field} must be {told}, got {pair!r}") from None
+        call(field, guidance.interval, {}, guidance.chain(), lo, hi, schedule=noise)
         found[name] = lo, hi
     return found
 
