@@ -8,9 +8,9 @@ in training, at a level that the network is told, so that a cascade may hand on 
     python -m diffjax.sample --workdir=runs/emoji_low_res --image=small.png --num=16
 
 Dropped for one in ten, so that it can be asked for nothing. 4.4 minutes of processor time for 1,000 steps
-(Intel Xeon), a first look. Obtained on 100 held-out pictures with 20 DDIM steps: samples, made small, are 0.140
-+- 0.004 (root mean square in [-1, 1]) from the small picture that they were asked by, which had noise of up to
-0.3; 0.477 +- 0.014 from another's, and 0.526 +- 0.009 if they were asked nothing.
+(Intel Xeon), a first look. Obtained on 100 held-out pictures with 20 DDIM steps: samples, made small, are
+0.140 +- 0.004 (root mean square in [-1, 1]) from the small picture that they were asked by, which had noise
+of up to 0.3; 0.477 +- 0.014 from another's, and 0.526 +- 0.009 if they were asked nothing.
 """
 
 from ml_collections import ConfigDict
