@@ -5,7 +5,7 @@ They need the runs of `configs/emoji` whose folders they name, and their data, `
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -28,7 +28,7 @@ def held_out(count: int) -> tuple[list[str], np.ndarray]:
 @functools.cache
 def judge() -> captions.Judge:
     """Return the CLIP that tells captions from pictures."""
-    return references.judge({"workdir": CLIP})
+    return cast(captions.Judge, references.judge({"workdir": CLIP}))
 
 
 @functools.cache
