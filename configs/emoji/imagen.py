@@ -1,7 +1,8 @@
 """Emoji of 64x64 from a caption, in two stages: 32x32, and that made twice as large.
 
 Saharia et al. 2022 (arXiv:2205.11487), sections 2.2 to 2.5: guidance and a threshold of x_0 in each stage,
-and noise in what the first hands on.
+and noise in what the first hands on. The threshold is static: a dynamic one turns the white ground of emoji
+grey, `experiments/imagen_threshold`.
 
     python -m diffjax.sample --config=configs/emoji/imagen.py --out=runs/emoji_imagen --text="a green apple"
 
