@@ -14,17 +14,25 @@ from diffjax.training import workdir
 def writable(folder: str | Path) -> Path:
     """Make a folder, or raise before the work begins if it cannot be made or written.
 
+    The first of several processes does, and what it raises ends all of them.
+
     Raises:
       ValueError: naming the folder.
     """
     folder = workdir.local(folder)
+    with workdir.first_process(folder) as first:
+        if first:
+            _try(folder)
+    return folder
+
+
+def _try(folder):
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise ValueError(f"out {folder} cannot be written: {error.strerror or error}") from error
-    return folder
 
 
 @contextmanager

@@ -178,6 +178,35 @@ def put_batch(mesh: Mesh, batch: Any) -> Any:
     return jax.tree.map(put, batch)
 
 
+def place(tree: Any, sharding: NamedSharding) -> Any:
+    """Lay out what every process has a whole copy of, arrays or random keys.
+
+    Args:
+      tree: pytree of arrays, the same on every process.
+      sharding: of each of them, over devices of any number of processes.
+    """
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+
+    def put(leaf):
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            data, kind = put(jax.random.key_data(leaf)), jax.random.key_impl(leaf)
+            return jax.random.wrap_key_data(data, impl=kind)
+        whole = np.asarray(leaf)
+        return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
+
+    return jax.tree.map(put, tree)
+
+
+def fetch(tree: Any) -> Any:
+    """Return arrays on the host, whole on every process; all processes call this."""
+    if all(leaf.is_fully_addressable for leaf in jax.tree.leaves(tree)):
+        return jax.device_get(tree)
+    from jax.experimental import multihost_utils  # a process alone starts without
+
+    return multihost_utils.process_allgather(tree, tiled=True)
+
+
 def feeder(mesh: Mesh) -> Callable[[Any], Any]:
     """Make the function that turns a batch into what a compiled step takes.
 

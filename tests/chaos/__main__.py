@@ -97,7 +97,9 @@ def table(done: list[dict]) -> str:
 def _options():
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("chaos.md"), help="the table; beside it a .jsonl")
-    parser.add_argument("--kinds", type=lambda text: text.split(","), default=list(KINDS), help=", ".join(KINDS))
+    parser.add_argument(
+        "--kinds", type=lambda text: text.split(","), default=list(KINDS), help=", ".join(KINDS)
+    )
     parser.add_argument("--only", help="faults whose name has this")
     parser.add_argument("--share", type=float, default=1.0, help="of the faults of each kind")
     parser.add_argument("--minutes", type=float, default=1e9, help="after which it stops, to go on later")

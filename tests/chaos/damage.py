@@ -62,7 +62,9 @@ def of_a_run(bench: Bench, count: int, draw: random.Random) -> Iterator[Fault]:
         return bench.judged(folder, least=least, mend=mend, log=file.name != "metrics.jsonl")
 
     files = sorted(
-        str(path.relative_to(killed())) for path in killed().rglob("*") if path.is_file() and path.stat().st_size
+        str(path.relative_to(killed()))
+        for path in killed().rglob("*")
+        if path.is_file() and path.stat().st_size
     )
     outer = [file for file in files if not file.startswith("checkpoints")]
     inner = [file for file in files if file.startswith("checkpoints")]

@@ -169,4 +169,3 @@ def _results(folder: Path) -> dict[str, object]:
         found |= {"json": numbers, "md": (folder / "evaluation.md").exists()}
         found |= {path.name: path.read_bytes() for path in sorted((folder / "evaluation").glob("*.png"))}
     return found
-
