@@ -1,10 +1,10 @@
 """Faults by the hundred: `make chaos`, or `python -m chaos --out=table.md` with `tests` on the path.
 
-Each fault befalls a training of forty steps in a folder of its own: a real process, started by the real command, is
-killed, starved or lied to, and the same command is given once more. What then must hold: it goes on from the
-last checkpoint that was whole; all of its final state, and its log, are bit for bit those of a run without
-a fault, or it says in one line what is wrong, and goes on so when that is put right; nobody sees a
-traceback; no scratch file is left.
+Each fault befalls a training of forty steps in a folder of its own: a real process, started by the real
+command, is killed, starved or lied to, and the same command is given once more. What then must hold: it goes
+on from the last checkpoint that was whole; all of its final state, and its log, are bit for bit those of a
+run without a fault, or it says in one line what is wrong, and goes on so when that is put right; nobody sees
+a traceback; no scratch file is left.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from chaos import damage, disks, kills, others
 from chaos.judging import Bench, Outcome
 
 KINDS = {  # what makes the faults, and how many of them
+    "row": (damage.in_a_row, 12),
     "random": (kills.at_random, 40),
     "saves": (kills.during_saves, 20),
     "end": (kills.at_the_end, 15),
@@ -97,9 +98,8 @@ def table(done: list[dict]) -> str:
 def _options():
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("chaos.md"), help="the table; beside it a .jsonl")
-    parser.add_argument(
-        "--kinds", type=lambda text: text.split(","), default=list(KINDS), help=", ".join(KINDS)
-    )
+    kinds = lambda text: text.split(",")
+    parser.add_argument("--kinds", type=kinds, default=list(KINDS), help=", ".join(KINDS))
     parser.add_argument("--only", help="faults whose name has this")
     parser.add_argument("--share", type=float, default=1.0, help="of the faults of each kind")
     parser.add_argument("--minutes", type=float, default=1e9, help="after which it stops, to go on later")

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import grain  # noqa: F401  what commands import on the way is imported here, once
 import jax
 import matplotlib.backends.backend_agg
-import matplotlib.figure  # noqa: F401
+import matplotlib.figure
 import numpy as np
 
 from diffjax import classifier, evaluate, sample, train
@@ -219,9 +219,9 @@ def full_disk(n: int, within: Path):
         count = itertools.count(1)
 
         def hook(event, arguments):
-            if event in ("open", "os.mkdir", "os.link") and _change(event, arguments, within):
-                if next(count) >= n:
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            makes = event in ("open", "os.mkdir", "os.link") and _change(event, arguments, within)
+            if makes and next(count) >= n:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         sys.addaudithook(hook)
 

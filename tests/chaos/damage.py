@@ -61,11 +61,8 @@ def of_a_run(bench: Bench, count: int, draw: random.Random) -> Iterator[Fault]:
         mend = functools.partial(_put_back, file, kept)
         return bench.judged(folder, least=least, mend=mend, log=file.name != "metrics.jsonl")
 
-    files = sorted(
-        str(path.relative_to(killed()))
-        for path in killed().rglob("*")
-        if path.is_file() and path.stat().st_size
-    )
+    whole = [path for path in killed().rglob("*") if path.is_file() and path.stat().st_size]
+    files = sorted(str(path.relative_to(killed())) for path in whole)
     outer = [file for file in files if not file.startswith("checkpoints")]
     inner = [file for file in files if file.startswith("checkpoints")]
     chosen = [*outer, *draw.choices(inner, k=max(0, count // len(WAYS) - len(outer)))]
@@ -79,6 +76,27 @@ def of_a_run(bench: Bench, count: int, draw: random.Random) -> Iterator[Fault]:
 def _put_back(file, kept):
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(kept)
+
+
+def in_a_row(bench: Bench, count: int, draw: random.Random) -> Iterator[Fault]:
+    """Several faults in one run: kills, full disks and damage of the checkpoint that it would go on from."""
+
+    def run(folder, ways):
+        ended = []
+        for way in ways:
+            latest = folder / "checkpoints" / str(judging.latest(folder))
+            files = sorted(path for path in latest.glob("*/**/*") if path.is_file() and path.stat().st_size)
+            if way in WAYS and files:
+                WAYS[way](draw.choice(files), draw)
+            else:
+                befalls = children.full_disk if way == "full" else children.at_change
+                ended.append(children.run(judging.train(folder), befalls(draw.randrange(130, 230), folder)))
+        found = bench.judged(folder, *ended)
+        early = [each.status for each in ended if each.status == 0]
+        return found._replace(about=f"{found.about} {len(early)} were not hit") if early else found
+
+    ways = [("kill", "a bit flipped", "full", "missing")[i % 4] for i in range(count)]
+    yield Fault("faults in a row, in one run", f"{count} of them", functools.partial(run, ways=ways))
 
 
 def of_the_data(bench: Bench, count: int, draw: random.Random) -> Iterator[Fault]:

@@ -1,4 +1,4 @@
-"""Disks that are full: at each file that is made, at a number of bytes of one file, and a small one indeed."""
+"""Disks that are full: at each file that is made, at some bytes of one file, and small disks indeed."""
 
 import ctypes
 import functools
@@ -93,7 +93,7 @@ def _may_mount(place: Path) -> bool:
 
 
 def _isolated(work: Callable[[], object]):
-    """Call something in a child that has mounts of its own, and return what it returns; None if it may not."""
+    """Return what something returns in a child that has mounts of its own; None if it may have none."""
     out, into = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -115,7 +115,7 @@ def _isolated(work: Callable[[], object]):
 
 
 def of_results(bench: Bench, count: int, draw: random.Random) -> Iterator[Fault]:
-    """No room, or the end, while samples or a report are written: what was there stays, or all of it is new."""
+    """No room, or the end, while results are written: what was there stays, or all of it is new."""
 
     def argv(command, folder, seed):
         counts = "--num=8" if command == "sample" else "--num=64"

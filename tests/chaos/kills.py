@@ -1,4 +1,4 @@
-"""Ends that no program can answer, and signals that it can: at random, at each change of a file, in a storm."""
+"""Ends that no program can answer, at random and at each change of a file, and storms of signals."""
 
 import functools
 import random
@@ -12,7 +12,7 @@ from chaos.judging import Bench, Fault, Outcome
 
 
 def _killed(folder, strike, delay):
-    """Train until `strike(child, delay)` kills it; what ended before is begun anew, with half of the delay."""
+    """Train until `strike(child, delay)` kills it; what ended before begins anew with half of the delay."""
     while True:
         child = children.Child(judging.train(folder))
         strike(child, delay)

@@ -122,8 +122,10 @@ def test_what_identifies_no_run_may_differ_and_is_written_down(tmp_path):
 
 def test_killed_while_writing_its_first_file(tmp_path):
     (tmp_path / ".config.json.17.tmp").write_text('{"mod')
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples/.step_0000020.png.17.tmp").touch()
     workdir.prepare(tmp_path, CONFIG)
-    assert not list(tmp_path.glob("*.tmp"))
+    assert not list(tmp_path.rglob("*.tmp"))
 
 
 @pytest.mark.parametrize("content, message", [
