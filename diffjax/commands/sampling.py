@@ -111,13 +111,19 @@ def forget(keep: str | Path) -> None:
     shutil.rmtree(keep, ignore_errors=True)
 
 
+def on_mesh(each: Pass, mesh: Mesh) -> Any:
+    """Return the jitted `each.run`: every device has all variables and some of the rows."""
+    split, whole = NamedSharding(mesh, P(sharding.BATCH_AXES)), NamedSharding(mesh, P())
+    return jax.jit(each.run, in_shardings=(whole, split, split, split), out_shardings=split)
+
+
 def _run(each: Pass, variables, keys, request, made, size, title, mesh) -> tuple[np.ndarray, float]:
     """Run one pass over all samples, `size` at a time."""
     num, ways = len(keys), mesh.shape["data"] * mesh.shape["fsdp"]
     size = -(-size // ways) * ways
     split, whole = NamedSharding(mesh, P(sharding.BATCH_AXES)), NamedSharding(mesh, P())
     variables = sharding.place(variables, whole)
-    run = jax.jit(each.run, in_shardings=(whole, split, split, split), out_shardings=split)
+    run = on_mesh(each, mesh)
 
     def rows(start):
         chosen = np.minimum(np.arange(start, start + size), num - 1)

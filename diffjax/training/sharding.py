@@ -142,6 +142,23 @@ def described(mesh: Mesh, tree: Any, rule: Rule) -> Any:
     )
 
 
+def in_use(places: Any) -> Any:
+    """Return where parameters are while they are computed with: whole along `fsdp`.
+
+    Said, not left to the compiler: XLA's partitioner (of JAX 0.10) makes wrong gradients where a matrix is
+    split over `fsdp` and `tensor` and a batch over `data` and `fsdp`.
+
+    Args:
+      places: pytree of `NamedSharding`, where they live.
+    """
+
+    def along(axes):
+        kept = tuple(axis for axis in (axes if isinstance(axes, tuple) else (axes,)) if axis != "fsdp")
+        return kept if len(kept) > 1 else kept[0] if kept else None
+
+    return jax.tree.map(lambda place: NamedSharding(place.mesh, P(*map(along, place.spec))), places)
+
+
 def rows(path: str, leaf: Any) -> P:
     """Split a batch's rows over `data` and `fsdp`."""
     del path, leaf

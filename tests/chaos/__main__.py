@@ -12,6 +12,7 @@ import json
 import os
 import random
 import shutil
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -37,6 +38,7 @@ KINDS = {  # what makes the faults, and how many of them
     "nan": (others.not_finite, 16),
     "peers": (others.peers, 6),
 }
+BAD = ("lost", "silent", "raw", "left")
 
 
 def main():
@@ -65,6 +67,7 @@ def main():
         print(f"{used.children_user + used.children_system + used.user + used.system:.0f} s of processor")
         options.out.write_text(table(done))
         print(table(done))
+    sys.exit(any(each[name] for each in done for name in BAD))
 
 
 def _tried(fault, place):
@@ -82,12 +85,12 @@ def _tried(fault, place):
 
 def table(done: list[dict]) -> str:
     """Return what happened by kind, in Markdown."""
-    columns = ("tried", "went on", "refused", "lost", "silent", "raw", "left")
+    columns = ("tried", "went on", "refused", *BAD)
     counts: dict[str, Counter] = {}
     for each in done:
         kind = counts.setdefault(each["kind"], Counter())
         kind.update(["tried", each["ended"]])
-        kind.update(name for name in ("lost", "silent", "raw", "left") if each[name])
+        kind.update(name for name in BAD if each[name])
     total = sum(counts.values(), Counter())
     lines = ["| fault | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
     for kind, found in [*counts.items(), ("all", total)]:

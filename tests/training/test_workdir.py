@@ -122,10 +122,17 @@ def test_what_identifies_no_run_may_differ_and_is_written_down(tmp_path):
 
 def test_killed_while_writing_its_first_file(tmp_path):
     (tmp_path / ".config.json.17.tmp").write_text('{"mod')
-    (tmp_path / "samples").mkdir()
-    (tmp_path / "samples/.step_0000020.png.17.tmp").touch()
     workdir.prepare(tmp_path, CONFIG)
-    assert not list(tmp_path.rglob("*.tmp"))
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_killed_while_writing_a_picture(tmp_path):
+    workdir.prepare(tmp_path, CONFIG)
+    for folder in ("samples", ".unfinished.here.17"):  # the second is of a command that may run
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / ".step_0000020.png.17.tmp").touch()
+    workdir.prepare(tmp_path, CONFIG)
+    assert [path.parent.name for path in tmp_path.rglob("*.tmp")] == [".unfinished.here.17"]
 
 
 @pytest.mark.parametrize("content, message", [
