@@ -8,7 +8,17 @@ is `configs/digits/ddpm.py`.
     python -m diffjax.train --config=configs/digits/latent.py --workdir=runs/digits_latent
     python -m diffjax.evaluate --workdir=runs/digits_latent
 
-Not run at this length.
+5.5 minutes of training on two busy cores (Intel Xeon). Obtained with 1,437 samples of 50 DDIM steps; the last
+row is of held-out digits, those of training are at 0.999:
+
+    guidance weight                                                  0         0.5
+    samples of the class asked for                                   98.2 %    99.7 %
+    Frechet distance to the training set                             0.204     0.668
+    the floor: distance between its halves                           0.262     0.262
+    recall                                                           0.934     0.753
+    standard deviation of scaled latents                             0.990
+
+`configs/digits/ddpm.py`, the same network and as many steps in the pixels, has 98.5 % and 0.113.
 """
 
 from ml_collections import ConfigDict

@@ -19,7 +19,6 @@ def get_config(path: str = common.FILE) -> ConfigDict:
     config.data.only = ("vendor", 3)
     small = {"encoder": "low_resolution", "size": 32, "augmentation": 0.6, "blur": (0.4, 0.6)}
     config.conditions = ConfigDict({"image": small})
-    config.model.update({"channel_mult": (0.25, 0.5, 1.0, 1.5), "attention_resolutions": (8,)})
-    config.model.map_channels = 3
-    config.training.update({"num_steps": 1500, "batch_size": 16})
+    config.model = common.efficient()
+    config.training.update({"num_steps": 400, "batch_size": 16})
     return config

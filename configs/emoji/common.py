@@ -80,3 +80,22 @@ def tower() -> ConfigDict:
             "conv_resample": False,
         }
     )
+
+
+def efficient(**more: Any) -> ConfigDict:
+    """Return the efficient U-Net of the steps up to 64x64: no block works at the picture's own size."""
+    return ConfigDict(
+        {
+            "name": "efficient_unet",
+            "model_channels": 32,
+            "channel_mult": (0.5, 1.0, 2.0),
+            "num_res_blocks": (1, 1, 2),
+            "halve_first": True,
+            "attention_resolutions": (4,),
+            "num_heads": 4,
+            "num_groups": 8,
+            "use_scale_shift_norm": True,
+            "map_channels": 3,
+            **more,
+        }
+    )

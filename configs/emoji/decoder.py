@@ -24,6 +24,8 @@ def get_config(path: str = common.FILE) -> ConfigDict:
             "text": {"encoder": "text_model", "model": "minilm", "length": 16, "to": "tokens", "drop": 0.5},
         }
     )
-    config.model.token_features = 64
+    config.model.token_features = 128  # as of `configs/emoji/text.py`
+    config.optimizer.learning_rate = 1e-3
+    config.training.num_steps = 400
     config.sampler = common.sampler(guidance_weight=1.0)
     return config

@@ -20,21 +20,7 @@ def get_config(path: str = common.FILE) -> ConfigDict:
     config.data.only = ("vendor", 3)
     small = {"encoder": "low_resolution", "size": 32, "augmentation": 0.9}
     config.conditions = ConfigDict({"text": text.get_config(path).conditions.text, "image": small})
-    config.model = ConfigDict(
-        {
-            "name": "efficient_unet",
-            "model_channels": 32,
-            "channel_mult": (0.5, 1.0, 2.0),
-            "num_res_blocks": (1, 1, 2),
-            "halve_first": True,
-            "attention_resolutions": (4,),
-            "num_heads": 4,
-            "num_groups": 8,
-            "use_scale_shift_norm": True,
-            "token_features": 64,
-            "map_channels": 3,
-        }
-    )
+    config.model = common.efficient(token_features=64)
     config.sampler = common.sampler(guidance_weight=1.0)
-    config.training.update({"num_steps": 1500, "batch_size": 16})
+    config.training.update({"num_steps": 400, "batch_size": 16})
     return config

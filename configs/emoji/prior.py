@@ -37,6 +37,6 @@ def get_config(path: str = common.FILE) -> ConfigDict:
         {"solver": "ddim", "steps": 32, "grid": "uniform", "guidance_weight": 0.0, "tries": 2}
     )
     config.optimizer.learning_rate = 1e-3
-    config.training.update({"num_steps": 4000, "batch_size": 64, "sample_every": 0})
+    config.training.update({"num_steps": 600, "batch_size": 64, "sample_every": 0})
     config.evaluation = ConfigDict({"num_samples": 200, "batch_size": 100, "evaluators": ("retrieval",)})
     return config

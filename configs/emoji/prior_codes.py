@@ -19,4 +19,5 @@ def get_config(path: str = common.FILE) -> ConfigDict:
     del config["schedule"]
     config.objective = ConfigDict({"components": 32, "bins": 32, "condition_dropout": 0.1})
     config.sampler = ConfigDict({"guidance_weight": 0.0})
+    config.training.num_steps = 300  # as long as the other prior by the clock
     return config

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from diffjax import systems
 from diffjax.commands.loading import overridden
 from diffjax.data import Source
+from diffjax.data.squares import square
 from diffjax.evaluation import batches, captions, classifier, extractors, neighbours
 from diffjax.evaluation.evaluator import Evaluator, Reference, Task
 from diffjax.evaluation.extractors import Extractor
@@ -62,15 +63,22 @@ def judge(given: Mapping[str, Any] | None) -> captions.Judge | None:
     if "text" not in features(variables):
         raise ValueError("evaluation.judge must know texts, and its features have none")
     seen = jax.jit(lambda variables, x: features(variables)["image"](x))
+    shape = tuple(own.system.example["x"].shape[1:])
 
     def image(images):
-        rows = lambda chosen: to_model(images[chosen])
+        fits = images.shape[1:] == shape
+        rows = lambda chosen: to_model(images[chosen] if fits else _resized(images[chosen], shape[0]))
         return batches.over(rows, len(images), min(_ROWS, len(images)), seen, variables)
 
     def text(said):
         return np.asarray(features(variables)["text"](request.of_user({part: list(said)}, len(said))))
 
     return captions.Judge(str(given.get("workdir")), image, text)
+
+
+def _resized(images, size):
+    """Return pictures at the judge's own size, as its data were made."""
+    return np.stack([square(each, size) for each in images])
 
 
 def make(

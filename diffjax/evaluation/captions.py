@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from diffjax.evaluation import batches, retrieval
+from diffjax.evaluation import batches, retrieval, sampled
 from diffjax.evaluation.evaluator import OfData, Task
-from diffjax.pixels import to_uint8
 
 _ARMS = {
     "real": "real pictures",
@@ -82,7 +81,7 @@ def _prepare(task: Task):
         for i, (name, source) in enumerate({"held_out": task.held_out, "train": task.train}.items()):
             picked = source.take(chosen(np.asarray(source[array]), settings["captions"]))
             key = jax.random.fold_in(jax.random.key(task.seed), i)
-            images = {"real": _pixels(picked.x), **_made(task, picked, key)}
+            images = {"real": sampled.pixels(picked.x), **_made(task, picked, key)}
             text = judge.text([str(each) for each in picked[array]])
             found[name] = scores({arm: judge.image(x) for arm, x in images.items()}, text, task.seed)
         return {"captions": {"judge": judge.name, **found}}
@@ -90,28 +89,15 @@ def _prepare(task: Task):
     return measured
 
 
-def _pixels(x):
-    return np.asarray(x) if x.dtype == np.uint8 else to_uint8(np.asarray(x))
-
-
 def _made(task: Task, picked, key):
     """Return pictures made of what a source's rows ask, and of nothing, from the same noise."""
     system, n, size = task.system, len(picked), task.settings["batch_size"]
     request = batches.per_example(system.request.of_batch, task.variables, picked, key=key, batch_size=size)
-
-    def draw(asked, title):
-        def compute(variables, key, batch):
-            rows, own = batch
-            keys = jax.vmap(jax.random.fold_in, (None, 0))(key, rows)
-            return system.sample(variables, keys, own, len(rows))
-
-        rows = lambda those: (those, jax.tree.map(lambda leaf: np.asarray(leaf)[those], asked))
-        title = f"samples, {title}" if task.progress else None
-        return to_uint8(
-            batches.over(rows, n, min(size, n), compute, task.variables, key, progress=title, unit="sample")
-        )
-
-    return {"made": draw(request, "captions"), "nothing": draw(system.request.default(n), "no caption")}
+    blank = system.request.default(n)
+    return {
+        "made": sampled.of_requests(task, request, key, "captions"),
+        "nothing": sampled.of_requests(task, blank, key, "no caption"),
+    }
 
 
 def _pages(result: Mapping[str, Any]) -> Iterator[str]:

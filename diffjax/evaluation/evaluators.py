@@ -1,6 +1,7 @@
 """The listing of evaluators: what `config.evaluation.evaluators` may name, and what is the default."""
 
 from diffjax.evaluation import (
+    asked,
     bits,
     by_level,
     captions,
@@ -41,6 +42,7 @@ OF_DATA: dict[str, OfData] = {
         retrieval.EVALUATOR,
         retrieval.BY_LEVEL,
         captions.EVALUATOR,
+        asked.EVALUATOR,
         reconstruction.EVALUATOR,
     )
 }

@@ -19,8 +19,8 @@ from diffjax import exact, objectives, toys
 from diffjax.process import forward, prediction
 from diffjax.process.level import NoiseLevel
 from diffjax.process.schedules import Schedule
+from diffjax.systems import learned_times, networks, read, requests, towers
 from diffjax.systems import levels as levels_of
-from diffjax.systems import networks, read, requests, towers
 from diffjax.systems.options import fill, require, section
 from diffjax.training.system import System, Update, from_loss
 from diffjax.types import Array
@@ -91,22 +91,19 @@ def classifier(
     def init(key, batch, frozen):
         del batch, frozen
         params, extra = networks.init(module, key, *networks.zeros(inputs))
-        state = times.init()
-        return params, extra | ({"times": state} if jax.tree.leaves(state) else {})
+        return params, extra | learned_times.init(times)
 
     def total(v, key, batch, step):
         del step
         key_t, key_eps, key_network = jax.random.split(key, 3)
         x0, label = batch["x"], batch["label"]
-        t, weights = times.draw(key_t, v.extra.get("times", ()), len(x0))
+        t, weights = learned_times.draw(times, v, key_t, len(x0))
         level = schedule(t)
         x_t = forward.perturb(x0, jax.random.normal(key_eps, x0.shape, x0.dtype), level)
         network, state = networks.training(module, v, key_network)
         logits = network(*ask(level, x_t), None)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, label)
-        extra = {**v.extra, **state()}
-        if "times" in extra:
-            extra["times"] = times.update(extra["times"], t, jax.lax.stop_gradient(losses))
+        extra = learned_times.updated(times, {**v.extra, **state()}, t, losses)
         accuracy = (logits.argmax(-1) == label).mean(dtype=losses.dtype)
         return (weights * losses).mean(), (extra, {"accuracy": accuracy})
 

@@ -25,7 +25,7 @@ from diffjax.likelihoods import elbo
 from diffjax.process import forward
 from diffjax.process.prediction import Reading
 from diffjax.process.schedules import Chain, Schedule
-from diffjax.systems import networks, null_guidance, read
+from diffjax.systems import learned_times, networks, null_guidance, read
 from diffjax.systems.options import call, fill, pick, require, section
 from diffjax.systems.requests import Requests, prepared
 from diffjax.training.system import Pass, System, Update, from_loss
@@ -103,14 +103,13 @@ def ddpm(
     def init(key, batch, frozen):
         del batch, frozen  # the network is initialised alike, whatever the data are
         params, extra = networks.init(module, key, *networks.zeros(inputs))
-        state = times.init()
-        return params | requests.init(key), extra | ({"times": state} if jax.tree.leaves(state) else {})
+        return params | requests.init(key), extra | learned_times.init(times)
 
     def total(v, key, batch, step):
         del step
         key_t, key_eps, key_xi, key_label, key_network = jax.random.split(key, 5)
         x0, n = batch["x"], len(batch["x"])
-        t, weights = times.draw(key_t, v.extra.get("times", ()), n)
+        t, weights = learned_times.draw(times, v, key_t, n)
         eps, level, x_t = jax.random.normal(key_eps, x0.shape, x0.dtype), schedule(t), None
         if input_perturbation:
             xi = jax.random.normal(key_xi, x0.shape, x0.dtype)
@@ -119,9 +118,7 @@ def ddpm(
         cond = _training_condition(request, v, key_label, batch, n)
         pair = {"level_s": schedule.step_before(level), "pair": table(t)} if table is not None else {}
         losses, _ = loss(network, x0, eps, level, cond, reading=reading, x_t=x_t, **pair)
-        extra = {**v.extra, **state()}
-        if "times" in extra:
-            extra["times"] = times.update(extra["times"], t, jax.lax.stop_gradient(losses))
+        extra = learned_times.updated(times, {**v.extra, **state()}, t, losses)
         return (weights * losses).mean(), (extra, {})
 
     def denoiser(v, key=None):

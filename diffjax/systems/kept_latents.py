@@ -124,12 +124,19 @@ def measured(folder: Path | None, first: Variables, encode: Any, source: Source 
             if alone:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with files.whole(path) as file:
-                    np.savez(file, shift=shift, scale=scale, per=np.array(per), of=np.array(checksum(first)))
+                    about = {"per": per, "of": checksum(first), "checksum": _sealed(shift, scale)}
+                    np.savez(
+                        file, shift=shift, scale=scale, **{name: np.array(x) for name, x in about.items()}
+                    )
     return shift, scale
 
 
+def _sealed(shift, scale) -> str:
+    return checksum({"shift": shift, "scale": scale})
+
+
 def _of_file(path: Path, first: Variables, per: Per):
-    kept = archives.read(path, ("shift", "scale", "per", "of"))
+    kept = archives.read(path, ("shift", "scale", "per", "of", "checksum"))
     if str(kept["of"]) != checksum(first):
         raise ValueError(
             f"{path} was measured with another first stage than the run's copy: its checksum differs"
@@ -137,13 +144,9 @@ def _of_file(path: Path, first: Variables, per: Per):
     if str(kept["per"]) != per:
         raise ValueError(f"latents.per is {per!r}, but {path} was measured per {kept['per']}")
     shift, scale = kept["shift"], kept["scale"]
-    if (
-        shift.shape != scale.shape
-        or not np.isfinite(shift).all()
-        or not (np.isfinite(scale) & (scale > 0)).all()
-    ):
+    if str(kept["checksum"]) != _sealed(shift, scale):
         raise ValueError(
-            f"{path} must hold a finite shift and a positive scale; without it they are measured again"
+            f"{path} is not what was measured: shift or scale were changed; without it both are made again"
         )
     return shift, scale
 

@@ -28,8 +28,8 @@ from diffjax import objectives
 from diffjax.process import forward, prediction
 from diffjax.process.level import NoiseLevel, unit_of_each
 from diffjax.process.schedules import Schedule
+from diffjax.systems import learned_times, networks, read, towers
 from diffjax.systems import levels as levels_of
-from diffjax.systems import networks, read, towers
 from diffjax.systems import stages as staged
 from diffjax.systems.options import fill, require, section
 from diffjax.systems.stages import Stage
@@ -103,8 +103,7 @@ def noise_aware(
         params, extra = networks.init(module, key, *networks.zeros(inputs))
         if warm_start:
             params = {networks.NETWORK: jax.tree.map(jnp.copy, frozen[CLEAN].params[networks.NETWORK])}
-        state = times.init()
-        return {**params, **towers.start()}, extra | ({"times": state} if jax.tree.leaves(state) else {})
+        return {**params, **towers.start()}, extra | learned_times.init(times)
 
     def target(v):
         return lambda x, level=None: unit_of_each(clean.system.features(v.frozen[CLEAN])["image"](x, level))
@@ -116,15 +115,13 @@ def noise_aware(
         del step
         key_t, key_eps, key_network = jax.random.split(key, 3)
         x0 = batch["x"]
-        t, weights = times.draw(key_t, v.extra.get("times", ()), len(x0))
+        t, weights = learned_times.draw(times, v, key_t, len(x0))
         level = schedule(t)
         network, state = networks.training(module, v, key_network)
         seen = network(*ask(level, noised(x0, key_eps, level)), None)
         wanted = jax.lax.stop_gradient(target(v)(x0))
         loss, metrics = towers.contrast(v.params, seen, wanted, {"x": x0})
-        extra = {**v.extra, **state()}
-        if "times" in extra:
-            extra["times"] = times.update(extra["times"], t, jax.lax.stop_gradient(loss))
+        extra = learned_times.updated(times, {**v.extra, **state()}, t, loss)
         return (weights * loss).mean(), (extra, metrics)
 
     def features(v):

@@ -5,8 +5,8 @@ place of those in the run's own sections (another sampler), or `{"pretrained": f
 
 What training stands on is copied once to `<run>/stages/<name>/`: its config, what it serves, and its own
 stages; a published file as it is. Its identity is the checksum of the arrays and not a path, so the run can
-be moved and its teacher's folder deleted; a config that names another one later is refused. Equal checksums
-are read once.
+be moved and its teacher's folder deleted; a config that names another one later is refused. Those of equal
+checksums are held in memory once.
 """
 
 import hashlib

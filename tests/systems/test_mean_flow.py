@@ -82,13 +82,12 @@ def test_forward_mode_is_the_same_on_eight_devices():
     system = systems.build(config)
     v = tools.variables(system)
     v = v._replace(params=jax.tree.map(lambda p: p + 0.1, v.params))  # or the second time would say nothing
-    mesh = jax.sharding.Mesh(np.array(jax.devices()), ("data",))
-    spread = lambda names: jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*names))
     x = jax.random.normal(jax.random.key(2), (8, 4, 4, 1))
     update = jax.jit(lambda v, x: system.updates[0].gradients(v, jax.random.key(1), {"x": x}, 0))
     one = update(v, x)
-    many = update(jax.device_put(v, spread(())), jax.device_put(x, spread(("data",))))
-    assert len(jax.devices()) == 8 == len(jax.device_put(x, spread(("data",))).sharding.device_set)
+    split = tools.on_eight_devices(x, True)
+    many = update(tools.on_eight_devices(v, False), split)
+    assert len(jax.devices()) == 8 == len(split.sharding.device_set)
     largest = max(jnp.abs(g).max() for g in jax.tree.leaves(one[0]))  # a bias of the keys has none at all
     same = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * largest)
     jax.tree.map(same, one, many)

@@ -1,12 +1,14 @@
 """Texts read by a frozen model in a folder: what is kept in a run, what is read once, what is refused."""
 
 import json
+import pathlib
 import shutil
 
 import jax
 import numpy as np
 import pytest
 import safetensors.numpy as safetensors
+import tokenizers
 from ml_collections import ConfigDict
 
 from diffjax import data, systems
@@ -16,6 +18,7 @@ from diffjax.pretrained import layers, text
 from diffjax.systems import text_models
 from diffjax.training.system import Variables
 
+T5 = pathlib.Path(__file__).parents[1] / "golden" / "t5_encoder"
 CAPTIONS = ["a red apple", "the sea", "", "two cats"]
 CONFIG = {
     "vocab_size": 40, "max_position_embeddings": 20, "hidden_size": 8, "num_hidden_layers": 1,
@@ -47,6 +50,40 @@ def test_embeddings_are_of_each_text_alone(folder):
     assert hidden.shape == (4, 6, 8) and ((hidden != 0).any(-1).sum(1) == [3, 2, 0, 2]).all()
     mean = hidden[0, :3].mean(0)
     np.testing.assert_allclose(mean / np.linalg.norm(mean), alone[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def t5(tmp_path):
+    """The recorded T5 in that layout: its words are its ids, and what ends a text is among them."""
+    golden, place = np.load(T5.with_suffix(".npz")), tmp_path / "t5"
+    place.mkdir()
+    config = json.loads(str(golden["_hyper_json"]))["config"]
+    shutil.copy(T5.with_suffix(".safetensors"), place / "model.safetensors")
+    (place / "config.json").write_text(json.dumps({"model_type": "t5", **config}))
+    ids = {"<pad>" if i == 0 else f"w{i}": i for i in range(config["vocab_size"])}
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel(ids, unk_token="<pad>"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    made.save(str(place / "tokenizer.json"))
+    return place, golden
+
+
+def test_a_t5_of_a_folder_says_what_was_recorded_of_it(t5, tmp_path):
+    """To 1e-4 of its library's output, token by token; and a config names it as a condition."""
+    place, golden = t5
+    ids, mask = golden["in__input_ids"], golden["in__attention_mask"][..., None]
+    texts = [" ".join(f"w{i}" for i in row if i) for row in ids]
+    expected = golden["out__last_hidden_state"] * mask
+    found = text_models.Frozen(str(place)).embedded(texts, ids.shape[1])
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * expected.std())
+    system = systems.build(_config(place, to="vector", length=ids.shape[1]), tmp_path / "run")
+    asked = system.request.of_user({"text": texts}, 3)
+    np.testing.assert_array_equal(asked["text"], found)
+    with pytest.raises(ValueError, match="text must be at most 20 tokens, got 21"):
+        system.request.of_user({"text": texts[2] + " w1"}, 1)
+    about = json.loads((place / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps(about | {"model_type": "gpt2"}))
+    with pytest.raises(ValueError, match=r"config\.json: model_type must be one of bert, t5; got 'gpt2'"):
+        text_models.Frozen(str(place))
 
 
 def _config(folder, **options):

@@ -59,6 +59,13 @@ def tiny(name, **overrides):
     return commands.overridden(config, overrides)
 
 
+def on_eight_devices(tree, rows):
+    """Return a tree on all devices: its rows split, or a copy on each."""
+    mesh = jax.sharding.Mesh(np.array(jax.devices()), ("data",))
+    axes = jax.sharding.PartitionSpec("data") if rows else jax.sharding.PartitionSpec()
+    return jax.device_put(tree, jax.sharding.NamedSharding(mesh, axes))
+
+
 @functools.cache
 def teacher(labelled=False):
     """Return the folder of a tiny run on points, of a network of v, for students; perhaps with a null."""
