@@ -19,13 +19,13 @@ def get_config(path: str = common.FILE) -> ConfigDict:
     config.system = "imagen"
     config.data = common.config(path, size=64).data
     config.data.only = ("vendor", 3)
-    sampler = {"steps": 50, "guidance_weight": 2.0, "threshold": "dynamic"}
+    sampler = {"steps": 25, "guidance_weight": 2.0, "threshold": "static"}
     config.stages = ConfigDict(
         {
             "base": {"workdir": "runs/emoji_imagen_32", "sampler": sampler},
             "up": {
                 "workdir": "runs/emoji_imagen_64",
-                "sampler": {"steps": 25, "guidance_weight": 1.0, "threshold": "static"},
+                "sampler": {"steps": 16, "guidance_weight": 1.0, "threshold": "static"},
             },
         }
     )

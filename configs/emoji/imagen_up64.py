@@ -22,5 +22,5 @@ def get_config(path: str = common.FILE) -> ConfigDict:
     config.conditions = ConfigDict({"text": text.get_config(path).conditions.text, "image": small})
     config.model = common.efficient(token_features=64)
     config.sampler = common.sampler(guidance_weight=1.0)
-    config.training.update({"num_steps": 400, "batch_size": 16})
+    config.training.update({"num_steps": 400, "batch_size": 16, "sample_every": 0})
     return config
