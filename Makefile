@@ -42,7 +42,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.run
 	$(BIN)/python -m benchmarks.run --write
 
-# Faults by the hundred, and what full-size configs need on a pod; each a table, and half an hour of two cores.
+# Faults by the hundred, and what full-size configs need on a pod: a table each, half an hour of a core.
 chaos: $(VENV)/.test
 	PYTHONPATH=tests $(BIN)/python -m chaos --out=runs/chaos.md
 
