@@ -6,7 +6,7 @@ RUN = runs/digits
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.5
 
-.PHONY: demo test typed slow lowest bench lint clean
+.PHONY: demo test typed slow lowest bench chaos scale lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python -m diffjax.train --config=configs/digits/ddpm.py --workdir=$(RUN)
@@ -41,6 +41,13 @@ lowest: $(VENV)-lowest/.test
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.run
 	$(BIN)/python -m benchmarks.run --write
+
+# Faults by the hundred, and what full-size configs need on a pod: a table each, half an hour of a core.
+chaos: $(VENV)/.test
+	PYTHONPATH=tests $(BIN)/python -m chaos --out=runs/chaos.md
+
+scale: $(VENV)/.test
+	$(BIN)/python -m benchmarks.scale --out=runs/scale.md
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -54,7 +54,7 @@ def measure(rounds, loop_steps):
     """
     results = {
         "date": datetime.date.today().isoformat(),
-        "machine": _machine(),
+        "machine": machine(),
         "threads": THREADS,
         "batch": BATCH,
         "ddim_steps": DDIM_STEPS,
@@ -130,7 +130,8 @@ def _output(*command):
     return text
 
 
-def _machine():
+def machine():
+    """Return processor, cores and load of this machine."""
     models = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()

@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 
 from diffjax import checks, commands, systems
 from diffjax.commands import arms as arms_of
-from diffjax.commands import evaluation_settings, output, references, values
+from diffjax.commands import evaluation_settings, output, processes, references, values
 from diffjax.evaluation import batches, figures, pictures, report
 from diffjax.evaluation.evaluator import Bench, Task
 from diffjax.evaluation.evaluators import DEFAULTS, EVALUATORS, OF_DATA
@@ -127,8 +127,9 @@ def evaluate(
     drawn = {key: found for key, found in result.items() if key.startswith("_")}
     result = _plain({key: found for key, found in result.items() if key not in drawn})
     name = folder.absolute().name if workdir is None else workdir.absolute().name
-    _write(folder, name, result, drawn, system.gives, shown, train)
-    commands.forget(folder / _KEPT)
+    if jax.process_index() == 0:
+        _write(folder, name, result, drawn, system.gives, shown, train)
+        commands.forget(folder / _KEPT)
     return result
 
 
@@ -292,6 +293,7 @@ def _write(folder, name, result, drawn, gives, shown, train):
 
 def _flags():
     commands.define_run_flags()
+    processes.define_flags()
     return {
         "out": flags.DEFINE_string("out", None, "Folder of the report; default: the run's."),
         "checkpoint": flags.DEFINE_string(
@@ -335,7 +337,11 @@ def cli() -> None:
         if options["arms"] is not None:
             options["arms"] = [values.arm(text) for text in options["arms"]]
         commands.use_every_core()
+        processes.join(flags.FLAGS)
+        processes.require_same_command(flags.FLAGS)
         evaluate(**options)
+        if jax.process_index():
+            return
         folder = run_folder.local(options["out"] or options["workdir"])
         print((folder / "evaluation.md").read_text(encoding="utf-8"))
         print(f"also in {folder / 'evaluation.md'} and {folder / 'evaluation.json'}")

@@ -35,6 +35,17 @@ def whole(path: str | Path) -> Iterator[BinaryIO]:
             scratch.unlink()
 
 
+def runs(pid: str) -> bool:
+    """Say whether there is a process of this number on this machine; True where it cannot be told."""
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, ValueError, OverflowError):
+        return True
+    return True
+
+
 def write(path: Path, content: str | bytes) -> None:
     """Write a file that is either whole or as it was before.
 

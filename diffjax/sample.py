@@ -11,7 +11,7 @@ import numpy as np
 from absl import flags
 
 from diffjax import commands, files
-from diffjax.commands import output, values
+from diffjax.commands import output, processes, values
 from diffjax.evaluation import pictures
 from diffjax.systems import read
 from diffjax.systems.options import require
@@ -169,6 +169,8 @@ def _main(argv):
     del argv
     options = flags.FLAGS
     commands.use_every_core()
+    processes.join(options)
+    processes.require_same_command(options)
     (system, variables, _), config = _loaded(options)
     require_passes(system)
     more = {part: options[part].value for part in _PARTS}
@@ -179,6 +181,8 @@ def _main(argv):
         system, variables, key=jax.random.key(options.seed), num=options.num, batch_size=options.batch_size,
         request=request, keep=keep, identity=config.to_json(),
     )  # fmt: skip
+    if jax.process_index():  # the first of several processes writes
+        return
     said = system.request.describe(request)
     with output.together(out, "samples.npz", "samples.png") as scratch:
         save(scratch, system, samples, request)
@@ -194,6 +198,7 @@ def _main(argv):
 def cli():
     """Entry point of `diffjax-sample`."""
     commands.define_run_flags()
+    processes.define_flags()
     flags.DEFINE_integer("num", 64, "Number of samples.", lower_bound=1)
     flags.DEFINE_string("solver", None, "Solver, e.g. ddim, ancestral, dpm_solver_pp, edm_heun.")
     flags.DEFINE_multi_string("option", [], "Option of the solver, e.g. --option=eta=0.5 (repeatable).")

@@ -117,4 +117,5 @@ def _remarks(study, results):
 def _cell(values):
     mean = np.mean(values)
     shown = f"{mean:,.0f}" if abs(mean) >= 1000 else f"{mean:.3g}"
-    return shown if len(values) == 1 else f"{shown} ± {np.std(values, ddof=1):.2g}"
+    spread = np.std(values, ddof=1) if np.ptp(values) else 0.0
+    return shown if len(values) == 1 else f"{shown} ± {spread:.2g}"

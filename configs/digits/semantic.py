@@ -11,9 +11,8 @@ picture shows, to where it has its strokes, or to how it is drawn. A request say
     python -m diffjax.sample --config=configs/digits/semantic.py --out=runs/digits_like --image=exemplar.png
     python -m diffjax.sample --config=configs/digits/semantic.py --out=runs/digits_bold --ask=style=bold.png
 
-Weights: `--config.sampler.guides.text=200`.
-
-Not run at this length: weights are of a first look.
+Weights: `--config.sampler.guides.text=200`. Those here, and the levels at which a style is looked at, are of
+`experiments/semantic_guidance`, which has smaller encoders and numbers. Not run at this length.
 """
 
 from ml_collections import ConfigDict
@@ -27,7 +26,10 @@ def get_config() -> ConfigDict:
     config.data = common.config("semantic").data
     config.denoiser = ConfigDict({"workdir": "runs/digits_unconditional"})
     config.encoder = ConfigDict({"workdir": "runs/digits_noise_aware"})
-    config.sampler = ConfigDict({"solver": "ddim", "steps": 50, "grid": "uniform", "threshold": "static"})
-    config.sampler.guides = ConfigDict({"text": 60.0, "image": 60.0, "layout": 100.0, "style": 100.0})
+    config.sampler = ConfigDict(
+        {"solver": "ancestral", "steps": 50, "grid": "uniform", "threshold": "static"}
+    )
+    config.sampler.guides = ConfigDict({"text": 60.0, "image": 200.0, "layout": 100.0, "style": 3000.0})
+    config.sampler.guide_intervals = ConfigDict({"style": (0.0, 0.5)})
     config.evaluation = ConfigDict({"num_samples": 500, "batch_size": 250})
     return config

@@ -14,7 +14,8 @@ from diffjax.configs.emoji import common
 
 
 def get_config(path: str = common.FILE) -> ConfigDict:
-    config = common.config(path)
-    config.conditions = ConfigDict({"image": {"encoder": "blurred", "width": 2.0, "augmentation": 0.3}})
+    config = common.of_pictures(path)
+    image = {"encoder": "blurred", "width": 2.0, "augmentation": 0.3, "drop": 0.1}
+    config.conditions = ConfigDict({"image": image})
     config.model.map_channels = 3
     return config

@@ -20,5 +20,5 @@ def get_config(path: str = common.FILE) -> ConfigDict:
     config = common.config(path, size=16)
     config.data.only = ("vendor", 3)
     config.model.update({"channel_mult": (0.5, 1.0, 1.5)})
-    config.training.num_steps = 500
+    config.training.update({"num_steps": 500, "sample_every": 0})
     return config

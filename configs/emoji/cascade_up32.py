@@ -20,5 +20,5 @@ def get_config(path: str = common.FILE) -> ConfigDict:
     config.data.only = ("vendor", 3)
     config.conditions = ConfigDict({"image": {"encoder": "low_resolution", "size": 16, "augmentation": 0.6}})
     config.model.map_channels = 3
-    config.training.update({"num_steps": 400, "batch_size": 16})
+    config.training.update({"num_steps": 400, "batch_size": 16, "sample_every": 0})
     return config

@@ -20,5 +20,5 @@ def get_config(path: str = common.FILE) -> ConfigDict:
     small = {"encoder": "low_resolution", "size": 32, "augmentation": 0.6, "blur": (0.4, 0.6)}
     config.conditions = ConfigDict({"image": small})
     config.model = common.efficient()
-    config.training.update({"num_steps": 400, "batch_size": 16})
+    config.training.update({"num_steps": 400, "batch_size": 16, "sample_every": 0})
     return config

@@ -57,6 +57,19 @@ def config(path: str, size: int = 32) -> ConfigDict:
     return config
 
 
+def of_pictures(path: str) -> ConfigDict:
+    """Return the config of a DDPM that is told a picture: a lighter one of one vendor, trained in minutes.
+
+    What a picture leaves open is less than what a caption does.
+    """
+    own = config(path)
+    own.data.only = ("vendor", 3)
+    own.model.update({"channel_mult": (0.25, 0.5, 1.0), "attention_resolutions": ()})
+    own.training.update({"num_steps": 1000, "batch_size": 16, "sample_every": 1000})
+    own.training.ema.decay = 0.995
+    return own
+
+
 def sampler(**more: Any) -> ConfigDict:
     """Return 50 steps of DDIM, with what a condition adds."""
     return ConfigDict({"solver": "ddim", "steps": 50, "grid": "uniform", "threshold": "static", **more})

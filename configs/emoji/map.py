@@ -16,7 +16,7 @@ from diffjax.configs.emoji import common
 
 
 def get_config(path: str = common.FILE) -> ConfigDict:
-    config = common.config(path)
+    config = common.of_pictures(path)
     config.conditions = ConfigDict({"map": {"encoder": "colour_map", "shades": 2, "size": 8, "drop": 0.1}})
     config.model.map_channels = 8
     config.sampler = common.sampler(guidance_weight=0.5)

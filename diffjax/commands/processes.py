@@ -12,6 +12,8 @@ import jax
 import numpy as np
 from absl import flags
 
+from diffjax.training import workdir
+
 _WHERE = ("coordinator", "num_processes", "process_id")
 _SECONDS = 300
 
@@ -118,11 +120,24 @@ def _announce(address, process_id, end):
         time.sleep(0.2)
 
 
+def require_same_command(options: Any) -> None:
+    """Raise on every process unless all of them were given the same flags, their own numbers aside.
+
+    Args:
+      options: `flags.FLAGS`.
+
+    Raises:
+      ValueError: see `require_same`.
+    """
+    given = {name: value for name, value in options.flag_values_dict().items() if name != "process_id"}
+    require_same(workdir.flat(given))
+
+
 def require_same(config: Mapping[str, Any]) -> None:
     """Raise on every process unless all of them have the same config; a process alone has.
 
     Args:
-      config: flat, {dotted key: JSON data}.
+      config: flat, {dotted key: JSON data}, or flags.
 
     Raises:
       ValueError: naming a process and the first key that it has otherwise than process 0.

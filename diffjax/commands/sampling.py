@@ -62,7 +62,7 @@ def sample_in_batches(
       batch_size: samples at a time, where a pass does not say its own.
       request: what is asked, [N, ...]; None for the system's default.
       keep: folder where the results of several passes are kept, so that the same call again goes on after
-        them; `forget` it when the samples are written. None keeps nothing.
+        them; `forget` it when the samples are written. None keeps nothing, nor do several processes.
       identity: what else the results depend on besides key, variables, request and numbers: a config.
       progress: title of the progress bar, or None for no bar.
       mesh: devices that a batch is split over; None: all of them.
@@ -89,7 +89,7 @@ def sample_in_batches(
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(num))
     made, seconds = {}, 0.0
     shelf = None
-    if keep and len(system.passes) > 1:
+    if keep and len(system.passes) > 1 and jax.process_count() == 1:
         depends = {"keys": jax.random.key_data(keys), "variables": variables, "request": request}
         shelf = _Shelf(keep, f"{num} {identity} {checksum(depends)}")
     for each in system.passes:
@@ -111,24 +111,32 @@ def forget(keep: str | Path) -> None:
     shutil.rmtree(keep, ignore_errors=True)
 
 
+def on_mesh(each: Pass, mesh: Mesh) -> Any:
+    """Return the jitted `each.run`: every device has all variables and some of the rows."""
+    split, whole = NamedSharding(mesh, P(sharding.BATCH_AXES)), NamedSharding(mesh, P())
+    return jax.jit(each.run, in_shardings=(whole, split, split, split), out_shardings=split)
+
+
 def _run(each: Pass, variables, keys, request, made, size, title, mesh) -> tuple[np.ndarray, float]:
     """Run one pass over all samples, `size` at a time."""
     num, ways = len(keys), mesh.shape["data"] * mesh.shape["fsdp"]
     size = -(-size // ways) * ways
     split, whole = NamedSharding(mesh, P(sharding.BATCH_AXES)), NamedSharding(mesh, P())
-    variables = jax.device_put(variables, whole)
-    run = jax.jit(each.run, in_shardings=(whole, split, split, split), out_shardings=split)
+    variables = sharding.place(variables, whole)
+    run = on_mesh(each, mesh)
 
     def rows(start):
         chosen = np.minimum(np.arange(start, start + size), num - 1)
         own = jax.tree.map(lambda leaf: np.asarray(leaf)[chosen], (request, made))
-        return jax.device_put((keys[chosen], *own), split)
+        return sharding.place((keys[chosen], *own), split)
 
     run = run.lower(variables, *rows(0)).compile()
     parts, begin = [], time.perf_counter()
-    with shown.bar(total=num, desc=title, unit="sample", disable=title is None) as bar:
+    with shown.bar(
+        total=num, desc=title, unit="sample", disable=title is None or jax.process_index() > 0
+    ) as bar:
         for start in range(0, num, size):
-            x = np.asarray(run(variables, *rows(start)))[: num - start].astype(np.float32)
+            x = sharding.fetch(run(variables, *rows(start)))[: num - start].astype(np.float32)
             if not np.isfinite(x).all():
                 raise ValueError(f"{np.sum(~np.isfinite(x))} of {x.size} sampled values are not finite")
             parts.append(x)

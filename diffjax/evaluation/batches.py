@@ -53,11 +53,13 @@ def over(
     split, whole = NamedSharding(mesh, P(sharding.BATCH_AXES)), NamedSharding(mesh, P())
     ways = mesh.shape["data"] * mesh.shape["fsdp"]
     size = -(-size // ways) * ways
-    arguments, run, parts = jax.device_put(arguments, whole), jax.jit(compute), []
-    with shown.bar(total=count, desc=progress, unit=unit, disable=progress is None) as bar:
+    arguments, run, parts = sharding.place(arguments, whole), jax.jit(compute), []
+    with shown.bar(
+        total=count, desc=progress, unit=unit, disable=progress is None or jax.process_index() > 0
+    ) as bar:
         for start in range(0, count, size):
             batch = rows(np.minimum(np.arange(start, start + size), count - 1))
-            found = jax.device_get(run(*arguments, jax.device_put(batch, split)))
+            found = sharding.fetch(run(*arguments, sharding.place(batch, split)))
             parts.append(jax.tree.map(lambda leaf: leaf[: count - start], found))  # noqa: B023
             bar.update(min(size, count - start))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)

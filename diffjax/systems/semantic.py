@@ -6,7 +6,9 @@
 
 A system without updates, made of two runs; the encoder's has `features` of noised pictures. `sampler.guides`
 says by what it may be steered, and how much; `sampler.style_maps` how many of the encoder's maps, from the
-first, are the style, 1 by default: the deeper ones know what is drawn as well.
+first, are the style, 1 by default: the deeper ones know what is drawn as well. `sampler.guide_intervals` says
+where a guide steers, {guide: (least, most) sigma / alpha}; one that is not in it steers at every level. Where
+noise is larger than the picture, styles are those of the noise.
 
     text     the texts that the encoder knows, under the names of its own parts
     image    a picture, what is in it
@@ -17,6 +19,7 @@ A request may have any of them, for each sample; what it does not say steers not
 parts are asked beside. Pictures are noised afresh at every level, by the sample's own key.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +33,7 @@ from diffjax.pixels import to_uint8
 from diffjax.process.schedules import Schedule
 from diffjax.systems import pictures, pipeline, read
 from diffjax.systems.guided import common_schedule
-from diffjax.systems.options import number, pick, require, section
+from diffjax.systems.options import call, number, pick, require, section
 from diffjax.systems.stages import Stage, stage
 from diffjax.training.system import Conditioning, Part, Pass, System, Variables
 
@@ -58,10 +61,11 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     for name in weights:
         pick("sampler.guides", name, dict.fromkeys((TEXT, *OF_PICTURES)))
     style_maps = checks.count("sampler.style_maps", own.pop("style_maps", 1))
+    intervals = _intervals(own.pop("guide_intervals", None) or {}, weights, noise)
     sampler = read.sampler(ConfigDict({"sampler": own}), noise)
     if sampler.guidance_weight:
         raise ValueError("sampler.guidance_weight is not for system 'semantic'; its weights are guides")
-    return semantic(stages, noise, sampler, weights, style_maps)
+    return semantic(stages, noise, sampler, weights, style_maps, intervals)
 
 
 def semantic(
@@ -70,6 +74,7 @@ def semantic(
     sampler: read.Sampler,
     weights: Mapping[str, float],
     style_maps: int = 1,
+    intervals: Mapping[str, tuple[float, float]] | None = None,
 ) -> System:
     """Make the system.
 
@@ -80,17 +85,26 @@ def semantic(
       sampler: `read.Sampler`; its threshold comes after the shift.
       weights: {guide: weight} of those that may be asked for.
       style_maps: how many of the encoder's maps, from the first, are compared in style.
+      intervals: {guide: (least, most) sigma / alpha} of those that do not steer everywhere.
 
     Returns:
       A System whose frozen variables are {stage: Variables}. The condition of its `denoiser`, which
       `request.encode` makes, is {"denoiser": Condition, "says": [B, guides], guide: features or pictures}. A
-      denoiser alone noises pictures by one key, sampling by each sample's own.
+      denoiser alone noises pictures by one key, sampling by each sample's own. The encoder is called where a
+      guide steers.
 
     Raises:
-      ValueError: without guides, or if a stage cannot do its part, or their examples differ in shape.
+      ValueError: without guides, for an interval that the schedule does not meet, or if a stage cannot do its
+        part, or their examples differ in shape.
     """
     own, encoder = stages[DENOISER].system, stages[ENCODER].system
     _require_parts(own, encoder, weights)
+    within = {
+        name: functools.partial(guidance.interval, lo=lo, hi=hi, schedule=schedule)
+        for name, (lo, hi) in (intervals or {}).items()
+    }
+    for each in within.values():
+        each(guidance.chain())  # refused here, before anything compiles
     rows, shape = samplers.plan(schedule, sampler.solver, sampler.times), own.example["x"].shape[1:]
 
     def steered(v, keys, own_key=None):
@@ -103,8 +117,11 @@ def semantic(
 
             return weights[name], score
 
-        guides = [one(i, name) for i, name in enumerate(weights)]
-        steps = [guidance.semantic(guides), *([sampler.threshold] if sampler.threshold else [])]
+        guides = {name: one(i, name) for i, name in enumerate(weights)}
+        everywhere = [guide for name, guide in guides.items() if name not in within]
+        steps = [guidance.semantic(everywhere)] if everywhere else []
+        steps += [limit(guidance.semantic([guides[name]])) for name, limit in within.items()]
+        steps += [sampler.threshold] if sampler.threshold else []
 
         def unguided(x_t, level, cond=None):
             return plain(x_t, level, _told(cond, DENOISER))
@@ -133,6 +150,24 @@ def semantic(
         schedule=lambda v: schedule,
         stages=stages,
     )
+
+
+def _intervals(
+    given: Mapping[str, Any], weights: Mapping[str, float], noise: Schedule
+) -> dict[str, tuple[float, float]]:
+    """Read where guides steer."""
+    found = {}
+    for name, pair in given.items():
+        pick("sampler.guide_intervals", name, dict.fromkeys(weights))
+        field = f"sampler.guide_intervals.{name}"
+        try:
+            lo, hi = map(float, pair)
+        except (TypeError, ValueError):
+            told = "a pair such as (0.0, 0.5) of sigma / alpha"
+            raise ValueError(f"{field} must be {told}, got {pair!r}") from None
+        call(field, guidance.interval, {}, guidance.chain(), lo, hi, schedule=noise)
+        found[name] = lo, hi
+    return found
 
 
 def _features(encoder: System, v: Variables, style_maps: int) -> dict[str, Callable]:

@@ -1,8 +1,9 @@
 """Checkpoints in `workdir/checkpoints/<step>`, written in the background, complete or not there at all.
 
 `layout` says what is in one, `reading` reads parameters from it. A folder whose name ends in
-`.orbax-checkpoint-tmp` was cut off while it was written; the next run removes it. One that was damaged later,
-which `checksums.json` in it tells, is renamed to `<step>.damaged` by the next run, which goes on from the
+`.orbax-checkpoint-tmp` was cut off while it was written; the next run removes it. One that is no longer kept
+moves to `checkpoints/deleted` first, so that none is ever half there. One that was damaged later, which
+`checksums.json` in it tells, is renamed to `<step>.damaged` by the next run, which goes on from the
 checkpoint before.
 """
 
@@ -29,6 +30,8 @@ from diffjax.training.state import TrainState
 from diffjax.training.stopping import agree
 from diffjax.training.trees import read_tree as read_tree
 from diffjax.training.trees import write_tree as write_tree
+
+_DELETED = "deleted"
 
 
 def open_manager(workdir: str | Path, *, keep: int = 2, best_metric: str = "loss") -> ocp.CheckpointManager:
@@ -72,8 +75,10 @@ def open_manager(workdir: str | Path, *, keep: int = 2, best_metric: str = "loss
         best_fn=metric,
         best_mode="min",
         cleanup_tmp_directories=True,
+        todelete_subdir=_DELETED,
         async_options=ocp.AsyncOptions(post_finalization_callback=before_it_is_renamed),
     )
+    _delete(root)
     return ocp.CheckpointManager(root, options=options, item_names=layout.ITEMS)
 
 
@@ -102,6 +107,13 @@ def writing(
 def _close(manager):
     with contextlib.suppress(Exception):  # what went wrong in the background is raised by `check_written`
         manager.close()
+    _delete(Path(manager.directory))
+
+
+def _delete(root: Path) -> None:
+    """Delete the checkpoints that are no longer kept."""
+    if jax.process_index() == 0:
+        shutil.rmtree(root / _DELETED, ignore_errors=True)
 
 
 def _unfinished(root: Path) -> list[Path]:
@@ -169,6 +181,8 @@ def save(
         meta=ocp.args.JsonSave(meta),
     )
     with _writing(manager):
+        manager.wait_until_finished()
+        _delete(Path(manager.directory))
         manager.save(step, args=items, metrics=dict(metrics), force=True)
 
 

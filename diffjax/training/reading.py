@@ -4,6 +4,8 @@ import contextlib
 import json
 import math
 import os
+import platform
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +14,7 @@ from typing import Any
 
 from absl import logging
 
+from diffjax import files
 from diffjax.training import ema as averages
 from diffjax.training import layout, post_hoc, seal
 from diffjax.training.trees import read_tree
@@ -175,13 +178,17 @@ def _item(folder: Path, item: str) -> tuple[Any, bool]:
 def _held(folder: Path, item: str) -> Iterator[Path]:
     """Give a folder with an item's files and their seal, which stay when the run in training deletes its own.
 
-    They are hard links; where the file system has none, or may not be written, it is the folder itself.
+    They are hard links; where the file system has none, or may not be written, it is the folder itself. What
+    a reader that was killed left is removed.
     """
     with contextlib.ExitStack() as stack:
         try:
-            own = Path(
-                stack.enter_context(tempfile.TemporaryDirectory(prefix=".reading-", dir=folder.parents[1]))
-            )
+            workdir, mine = folder.parents[1], f".reading-{platform.node()}."
+            for left in workdir.glob(f"{mine}*"):
+                if not files.runs(left.name.removeprefix(mine).partition("-")[0]):
+                    shutil.rmtree(left, ignore_errors=True)
+            prefix = f"{mine}{os.getpid()}-"
+            own = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=prefix, dir=workdir)))
             for path in (folder / seal.FILE, *(folder / item).rglob("*")):
                 target = own / path.relative_to(folder)
                 if path.is_dir():

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
@@ -142,6 +143,23 @@ def described(mesh: Mesh, tree: Any, rule: Rule) -> Any:
     )
 
 
+def in_use(places: Any) -> Any:
+    """Return where parameters are while they are computed with: whole along `fsdp`.
+
+    Said, not left to the compiler: XLA's partitioner (of JAX 0.10) makes wrong gradients where a matrix is
+    split over `fsdp` and `tensor` and a batch over `data` and `fsdp`.
+
+    Args:
+      places: pytree of `NamedSharding`, where they live.
+    """
+
+    def along(axes):
+        kept = tuple(axis for axis in (axes if isinstance(axes, tuple) else (axes,)) if axis != "fsdp")
+        return kept if len(kept) > 1 else kept[0] if kept else None
+
+    return jax.tree.map(lambda place: NamedSharding(place.mesh, P(*map(along, place.spec))), places)
+
+
 def rows(path: str, leaf: Any) -> P:
     """Split a batch's rows over `data` and `fsdp`."""
     del path, leaf
@@ -176,6 +194,35 @@ def put_batch(mesh: Mesh, batch: Any) -> Any:
         return jax.make_array_from_process_local_data(sharding, rows)
 
     return jax.tree.map(put, batch)
+
+
+def place(tree: Any, sharding: NamedSharding) -> Any:
+    """Lay out what every process has a whole copy of, arrays or random keys.
+
+    Args:
+      tree: pytree of arrays, the same on every process.
+      sharding: of each of them, over devices of any number of processes.
+    """
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+
+    def put(leaf):
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            data, kind = put(jax.random.key_data(leaf)), jax.random.key_impl(leaf)
+            return jax.random.wrap_key_data(data, impl=kind)
+        whole = np.asarray(leaf)
+        return jax.make_array_from_callback(whole.shape, sharding, lambda index: whole[index])
+
+    return jax.tree.map(put, tree)
+
+
+def fetch(tree: Any) -> Any:
+    """Return arrays on the host, whole on every process; all processes call this."""
+    if all(leaf.is_fully_addressable for leaf in jax.tree.leaves(tree)):
+        return jax.device_get(tree)
+    from jax.experimental import multihost_utils  # a process alone starts without
+
+    return multihost_utils.process_allgather(tree, tiled=True)
 
 
 def feeder(mesh: Mesh) -> Callable[[Any], Any]:

@@ -28,6 +28,7 @@ def make(
     optimizers: Optimizers,
     decays: ema.Decay | Mapping[str, ema.Decay],
     accumulate: int = 1,
+    places: Any = None,
 ) -> Step:
     """Make the step as a pure function, to be compiled by `compiled` or used inside another program.
 
@@ -36,6 +37,8 @@ def make(
       optimizers: one for each update by its name, or the optimizer of a lone update.
       decays: rules of the moving averages by track, or one rule; `decay(n)` with n the steps made so far.
       accumulate: parts that an update's rows are split into; their gradients are averaged.
+      places: shardings that the params have while losses are computed, see `sharding.in_use`; None leaves
+        that to the compiler.
 
     Returns:
       `step(state, frozen, key, batch) -> (state, metrics)`. `key` is the run's key: the step derives its own
@@ -60,7 +63,7 @@ def make(
         key = jax.random.fold_in(key, state.step)
         params, extra, opt_state, metrics = state.params, state.extra, dict(state.opt_state), {}
         for i, update in enumerate(system.updates):
-            move = _mover(update, optimizers[update.name], frozen, accumulate, state.step)
+            move = _mover(update, optimizers[update.name], frozen, accumulate, state.step, places)
             carry = params, extra, opt_state[update.name]
             if alone:  # the step's own key
                 (params, extra, opt_state[update.name]), found = move(carry, (key, batch))
@@ -81,12 +84,13 @@ def make(
     return step
 
 
-def _mover(update: Update, optimizer, frozen, accumulate: int, step):
+def _mover(update: Update, optimizer, frozen, accumulate: int, step, places):
     """Return (carry, (key, rows)) -> (carry, metrics), one move of an update's optimizer."""
 
     def move(carry, inputs):
         (params, extra, opt_state), (key, rows) = carry, inputs
-        variables = Variables(params, extra, frozen)
+        used = params if places is None else jax.lax.with_sharding_constraint(params, places)
+        variables = Variables(used, extra, frozen)
         grads, extra, metrics = _gradients(update, variables, key, rows, step, accumulate)
         _check(update, variables, grads, extra, metrics)
         moved = {name: params[name] for name in update.moves}

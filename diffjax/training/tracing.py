@@ -54,4 +54,6 @@ def trace(
 def program(system, optimizer, batch, frozen, mesh, rule, decays, accumulate):
     """Return the jitted step and the shapes of the state; see `trace` for the arguments."""
     state = states.abstract(system, optimizer, batch, frozen, mesh, rule, tuple(decays))
-    return steps.compiled(steps.make(system, optimizer, decays, accumulate), state), state
+    places = jax.tree.map(lambda leaf: leaf.sharding, state.params)
+    in_use = sharding.in_use(places) if mesh.shape["fsdp"] > 1 else None
+    return steps.compiled(steps.make(system, optimizer, decays, accumulate, in_use), state), state

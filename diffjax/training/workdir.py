@@ -123,8 +123,10 @@ def prepare(
 
 
 def _write_all(workdir, config, changes, about, commands):
-    for left in workdir.glob(f"*{SCRATCH}"):  # of a process that was killed
-        left.unlink(missing_ok=True)
+    for left in workdir.rglob(f"*{SCRATCH}"):  # of a process that was killed
+        above = left.relative_to(workdir).parts[:-1]
+        if not any(folder.startswith(".") for folder in above):  # those are of commands that may run
+            left.unlink(missing_ok=True)
     if changes:
         note(workdir, {"changes": {key: list(pair) for key, pair in changes.items()}})
     write(workdir / "config.json", config + "\n")

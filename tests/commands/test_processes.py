@@ -1,5 +1,6 @@
 """Several processes that are one run."""
 
+import json
 import os
 import pathlib
 import signal
@@ -148,3 +149,28 @@ def test_wrong_launches():
         launch.launch(["/no/such/program"], 1)
     done = _run(sys.executable, "-m", "diffjax.launch", "--processes=2")
     assert done.returncode == 2 and "give the command after --" in done.stderr
+
+
+@pytest.mark.slow
+def test_two_processes_sample_and_measure_as_one(tmp_path):
+    """Each key's sample is that of one process with two devices; the first process alone writes."""
+    trained = tmp_path / "run"
+    assert _run(*TRAIN, f"--workdir={trained}", "--cpu_devices=2").returncode == 0
+    sample = [f"--workdir={trained}", "--num=21", "--batch_size=8", "--steps=10", "--seed=3"]
+    evaluate = [f"--workdir={trained}", "--num=50", "--batch_size=20", "--steps=10"]
+    pair = [sys.executable, "-m", "diffjax.launch", "--processes=2", "--restarts=0", "--"]
+    for name, options in (("sample", sample), ("evaluate", evaluate)):
+        alone = [sys.executable, "-m", f"diffjax.{name}", *options]
+        for place, command in (("one", alone), ("two", [*pair, *alone])):
+            done = _run(*command, f"--out={tmp_path / place}")
+            assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+            assert done.stdout.count(str(tmp_path / place / "samples.npz")) == (name == "sample")
+    one, two = (np.load(tmp_path / place / "samples.npz")["points"] for place in ("one", "two"))
+    np.testing.assert_array_equal(one, two)
+    one, two = (json.loads((tmp_path / place / "evaluation.json").read_text()) for place in ("one", "two"))
+    for row in (*one["samples"], *two["samples"]):
+        for clock in ("samples_per_second", "calls_per_second"):
+            row.pop(clock)
+    assert one == two
+    left = [path.name for path in tmp_path.rglob("*") if path.name.startswith((".reading", ".unfinished"))]
+    assert not left

@@ -43,6 +43,7 @@ def _config(data, model, **objective):
 
 DIGITS = {"name": "digits", "shape": (8, 8, 1), "num_classes": 10}
 MLP = {"name": "mlp", "width": 8, "depth": 1}
+BITS = ("bits",)  # alone
 
 
 def _digits():
@@ -130,7 +131,9 @@ def test_bits_of_a_chain_whose_network_says_zero(tmp_path, judged, variance):
     of known variances differ by is Ho et al. 2020, equations (2), (7) and (8), here from the betas."""
     config = _config(DIGITS, MLP, kind="x0")
     config.evaluation.bound_variance = variance
-    found = evaluate(_run(tmp_path, config, _silent), num=12, bound_images=7, progress=False)["bound"]
+    found = evaluate(
+        _run(tmp_path, config, _silent), num=12, bound_images=7, evaluators=BITS, progress=False
+    )["bound"]
     n = np.arange(20)
     f = lambda t: np.cos((t / 20 + 0.008) / 1.008 * np.pi / 2) ** 2
     beta = np.minimum(1 - f(n + 1) / f(n), 0.999)
@@ -157,7 +160,7 @@ def test_bits_of_an_ode_whose_network_says_zero(tmp_path, judged):
     config = _config(DIGITS, MLP, kind="eps")
     config.schedule, config.sampler = {"name": "vp_linear"}, {"solver": "ddim", "steps": 3}
     folder = _run(tmp_path, config, _silent)
-    found = evaluate(folder, num=12, bound_images=7, progress=False)
+    found = evaluate(folder, num=12, bound_images=7, evaluators=BITS, progress=False)
     assert "bound" not in found and found["samples"][0]["network_calls"] == 3
     noise = schedules.vp_linear()
     first, last = (noise(np.float64(t)) for t in (noise.t_min, noise.t_max))
@@ -179,7 +182,7 @@ def test_bits_of_a_vdm_whose_network_says_zero(tmp_path, judged, num_steps):
     config.system, config.schedule = "vdm", {"name": "learned", "width": 4}
     config.sampler = {"solver": "ddim", "steps": 3}
     folder = _run(tmp_path, config, _silent)
-    found = evaluate(folder, num=12, bound_images=7, progress=False)
+    found = evaluate(folder, num=12, bound_images=7, evaluators=BITS, progress=False)
     bound, reach = found["continuous_bound"], 13.3 + 5.0
     assert "bound" not in found and bound["num_steps"] == num_steps
     diffusion = reach / 2 if num_steps is None else num_steps * np.expm1(reach / num_steps) / 2
@@ -201,7 +204,7 @@ def test_dequantisation_of_a_conditional_model(tmp_path, judged, monkeypatch):
     soon = functools.partial(dequantiser.fit, num_steps=20)
     monkeypatch.setitem(dequantiser.DEQUANTISATIONS, "variational", soon)
     folder = _run(tmp_path, config)
-    found = evaluate(folder, num=12, bound_images=3, progress=False)
+    found = evaluate(folder, num=12, bound_images=3, evaluators=BITS, progress=False)
     assert found["likelihood"]["dequantisation"] == "variational"
     assert "with variational dequantisation" in (folder / "evaluation.md").read_text()
 

@@ -102,6 +102,7 @@ def test_an_empty_batch_is_refused(trunk):
         extractors.lpips_trunk(trunk, batch_size=0)
 
 
+@pytest.mark.slow
 def test_trained_features_tell_blurred_digits_from_sharp_ones():
     """Real weights and MNIST from ../shared/data; two sets of sharp digits lie much nearer."""
     features = extractors.lpips_trunk(optional_data("lpips_alexnet_fp16.npz")).features

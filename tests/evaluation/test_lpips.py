@@ -92,6 +92,7 @@ def test_other_checkpoints_are_refused(change, message):
         convert("lpips_alexnet", {**random_alexnet(), **change})
 
 
+@pytest.mark.slow
 def test_trained_distance_grows_with_noise_and_blur():
     """Real weights from ../shared/data, on MNIST's digits enlarged to 56 x 56."""
     path = optional_data("lpips_alexnet_fp16.npz")

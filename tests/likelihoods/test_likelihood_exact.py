@@ -105,7 +105,7 @@ def test_divergences_at_a_point(x64, name, share):
     def velocity(x):
         return prediction.velocity(MIXTURE.predict(x[None], level), level)[0]
 
-    jacobian = jax.vmap(jax.jacfwd(velocity))(x)
+    jacobian = np.asarray(jax.jit(jax.vmap(jax.jacfwd(velocity)))(x))
     traces = np.trace(jacobian, axis1=1, axis2=2)
     np.testing.assert_allclose(_divergence(schedule, t, x), traces, rtol=1e-9)
     e = jax.random.normal(jax.random.key(2), (5, 3, 2))
@@ -113,7 +113,7 @@ def test_divergences_at_a_point(x64, name, share):
     np.testing.assert_allclose(given, np.einsum("pbi,bij,pbj->pb", e, jacobian, e).mean(0), rtol=1e-9)
     for probe in ("rademacher", "gaussian"):
         drawn = _divergence(schedule, t, jnp.repeat(x, n, 0), divergence="hutchinson", probe=probe)
-        drawn = drawn.reshape(3, n)
+        drawn = np.asarray(drawn).reshape(3, n)
         error = np.std(drawn, 1) / np.sqrt(n)
         assert (np.abs(drawn.mean(1) - traces) < 3 * error).all()
         # e^T J e has variance 2 |S|^2 for the symmetric part S, less its diagonal's for signs

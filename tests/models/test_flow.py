@@ -57,7 +57,7 @@ def test_the_inverse_in_float32(name, error):
 def test_a_density_of_one_number_integrates_to_one(x64):
     module, params, _ = _made("one number")
     x = jnp.linspace(-40, 40, 200_001)[:, None]
-    (z,), log_det = module.apply(params, x)
+    (z,), log_det = jax.jit(module.apply)(params, x)
     density = np.exp(stats.norm.logpdf(z[:, 0]) + log_det)
     np.testing.assert_allclose(np.trapezoid(density, x[:, 0]), 1, rtol=1e-6)
 
@@ -65,7 +65,8 @@ def test_a_density_of_one_number_integrates_to_one(x64):
 def test_the_first_batch_has_mean_0_and_variance_1():
     module = Flow((3,), 1, coupling="affine")
     x = 5 + 3 * jax.random.normal(jax.random.key(1), (4000, 3))
-    (z,), _ = module.apply(module.init(jax.random.key(0), x), x)  # mixed by a rotation, kept by the coupling
+    start = jax.jit(lambda x: module.apply(module.init(jax.random.key(0), x), x))
+    (z,), _ = start(x)  # mixed by a rotation, kept by the coupling
     np.testing.assert_allclose(z.mean(0), 0, atol=1e-4)
     np.testing.assert_allclose(z.var(0), 1, atol=0.1)
 
@@ -81,11 +82,12 @@ def test_a_mixture_is_scipys_distribution(x64):
     x, weights, means, scales = np.linspace(-9, 9, 41), np.array([0.2, 0.8]), [-3.0, 1.0], [0.3, 1.2]
     cdf = sum(w * stats.logistic(m, s).cdf(x) for w, m, s in zip(weights, means, scales))
     told = [np.broadcast_to(np.array(a), (41, 2)) for a in (np.log(weights), means, np.log(scales))]
-    y, log_slope = bijections.mixture_logit(x, *told)
+    y, log_slope = jax.jit(bijections.mixture_logit)(x, *told)
     np.testing.assert_allclose(jax.nn.sigmoid(y), cdf, rtol=1e-9)
-    slope = jax.vmap(jax.grad(lambda x: bijections.mixture_logit(x, *(a[0] for a in told))[0]))(x)
+    one = lambda x: bijections.mixture_logit(x, *(a[0] for a in told))[0]
+    slope = jax.jit(jax.vmap(jax.grad(one)))(x)
     np.testing.assert_allclose(jnp.exp(log_slope), slope, rtol=1e-9)
-    np.testing.assert_allclose(bijections.mixture_logit_inverse(y, *told), x, atol=1e-12)
+    np.testing.assert_allclose(jax.jit(bijections.mixture_logit_inverse)(y, *told), x, atol=1e-12)
 
 
 def test_a_spline_goes_through_its_knots_and_is_the_identity_outside(x64):
@@ -94,15 +96,17 @@ def test_a_spline_goes_through_its_knots_and_is_the_identity_outside(x64):
     told = lambda n: [np.broadcast_to(np.array(a), (n, len(a))) for a in (widths, heights, slopes)]
     share = lambda raw: 6 * np.cumsum(1e-3 + (1 - 6e-3) * np.exp(raw) / np.exp(raw).sum()) - 3
     knots = share(np.array(widths))
-    y, _ = bijections.spline(jnp.asarray(knots), *told(6))
+    spline = jax.jit(bijections.spline)
+    y, _ = spline(jnp.asarray(knots), *told(6))
     np.testing.assert_allclose(y, share(np.array(heights)), atol=1e-12)
     x = jnp.linspace(-4, 4, 400)
-    y, log_slope = bijections.spline(x, *told(400))
+    y, log_slope = spline(x, *told(400))
     assert (np.diff(y) > 0).all()
     np.testing.assert_array_equal(y[np.abs(x) > 3], x[np.abs(x) > 3])
-    slope = jax.vmap(jax.grad(lambda x: bijections.spline(x, *(a[0] for a in told(1)))[0]))(x)
+    one = lambda x: bijections.spline(x, *(a[0] for a in told(1)))[0]
+    slope = jax.jit(jax.vmap(jax.grad(one)))(x)
     np.testing.assert_allclose(jnp.exp(log_slope), slope, rtol=1e-8)
-    flat, _ = bijections.spline(x, *np.zeros((2, 400, 6)), np.zeros((400, 5)))
+    flat, _ = spline(x, *np.zeros((2, 400, 6)), np.zeros((400, 5)))
     np.testing.assert_allclose(flat, x, atol=1e-12)
 
 
@@ -114,11 +118,12 @@ def test_couplings_at_knots_and_far_out_in_float32():
     far = jnp.array([-1e4, -200, -3, -1e-3, 0, 1e-3, 3, 200, 1e4])
     mixture = lambda x: bijections.mixture_logit(x, told[0], 10 * told[0][::-1], 2 * told[0])
     for function, x in ((spline, knots), (mixture, far)):
-        y, log_slope = function(x)
-        grads = jax.grad(lambda x, function=function: sum(each.sum() for each in function(x)))(x)
+        y, log_slope = jax.jit(function)(x)
+        grads = jax.jit(jax.grad(lambda x, function=function: sum(each.sum() for each in function(x))))(x)
         assert all(np.isfinite(each).all() for each in (y, log_slope, grads))
         assert y.dtype == jnp.float32
-    np.testing.assert_allclose(spline(knots)[0][jnp.array([0, 1, 2, 6, 7, 8])], [-3] * 3 + [3] * 3, atol=1e-5)
+    ends = np.asarray(jax.jit(spline)(knots)[0])[[0, 1, 2, 6, 7, 8]]
+    np.testing.assert_allclose(ends, [-3] * 3 + [3] * 3, atol=1e-5)
     low, high = (bijections.squash(jnp.array(e), -1.0, 1.0, 0.05)[0] for e in (-1.0, 1.0))
     np.testing.assert_allclose([low, high], [np.log(0.05 / 0.95), np.log(0.95 / 0.05)], rtol=1e-5)
 

@@ -125,6 +125,26 @@ def test_latents():
     assert abs(found["log_likelihood"][-1] - found["best"]) < 0.05
 
 
+@pytest.mark.slow
+def test_stages():
+    found = _run(
+        "stages.ipynb",
+        """{
+            "ends": [ends[14.0, "static"], ends[14.0, "dynamic"]],
+            "spread": spread["pictures"],
+            "right": right,
+            "error": error,
+            "varied": varied.shape,
+            "way": [np.abs(way[0] - again[0]).max(), np.abs(thicker[0] - again[0]).max()],
+        }""",
+    )
+    static, dynamic = found["ends"]
+    assert dynamic < static and found["spread"] == 1
+    assert set(found["right"]) == {"prior", "text", "none"} and found["error"] < 0.1
+    assert found["varied"] == [8, 8, 8, 1]
+    np.testing.assert_allclose(found["way"], 0, atol=0.02)  # both ways begin at the picture
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_is_committed_small_and_as_executed(name):
     """Outputs are of one run from top to bottom, without errors, warnings or anybody's folders."""

@@ -141,10 +141,10 @@ def test_the_tangent_in_float32(name, scales):
 
     def tangent(dtype):
         own = prediction.preconditioned(network, scales(sigma_data=0.5))
-        _, aux = objectives.continuous_consistency(
-            own, *(jnp.asarray(a, dtype) for a in (x0, eps, ratio)), SCHEDULES[name], sigma_data=0.5,
-            teacher=DATA.denoiser(), offset=None,
-        )  # fmt: skip
+        losses = lambda *args: objectives.continuous_consistency(
+            own, *args, SCHEDULES[name], sigma_data=0.5, teacher=DATA.denoiser(), offset=None
+        )
+        _, aux = jax.jit(losses)(*(jnp.asarray(a, dtype) for a in (x0, eps, ratio)))
         assert aux["tangent"].dtype == dtype
         return np.asarray(aux["tangent"], np.float64)
 

@@ -1,5 +1,6 @@
 """Score matching: closed forms on Gaussians and mixtures, and that all forms have one minimum."""
 
+import functools
 import itertools
 
 import jax
@@ -54,9 +55,9 @@ def test_implicit_is_half_the_square_less_the_laplacian_of_an_energy(x64):
         return jnp.cos(x[:, 0] * x[:, 1]) + (x**4).sum(1) * t
 
     x = _points()
-    loss, aux = score_matching.implicit(energy.score(e), x, t=0.3)
+    loss, aux = jax.jit(lambda x: score_matching.implicit(energy.score(e), x, t=0.3))(x)
     single = lambda x: e(x[None], jnp.full(1, 0.3), None)[0]
-    gradient, hessian = jax.vmap(jax.grad(single))(x), jax.vmap(jax.hessian(single))(x)
+    gradient, hessian = (jax.jit(jax.vmap(of(single)))(x) for of in (jax.grad, jax.hessian))
     laplacian = jnp.trace(hessian, axis1=1, axis2=2)
     np.testing.assert_allclose(loss, (0.5 * (gradient**2).sum(1) - laplacian) / 2, rtol=1e-12)
     np.testing.assert_allclose(aux["score"], -gradient, rtol=1e-12)
@@ -69,8 +70,8 @@ def test_implicit_is_explicit_less_a_constant_of_the_data(x64):
     truth = TILTED.score(x)
     constant = 0.5 * mass @ (truth**2).sum(1) / 2
     for network in (_network, lambda x, t, cond: TILTED.score(x), lambda x, t, cond: -(x**3)):
-        a = mass @ score_matching.explicit(network, x, truth)[0]
-        b = mass @ score_matching.implicit(network, x)[0]
+        a = mass @ jax.jit(functools.partial(score_matching.explicit, network))(x, truth)[0]
+        b = mass @ jax.jit(functools.partial(score_matching.implicit, network))(x)[0]
         np.testing.assert_allclose(a - b, constant, rtol=1e-6)
     best = score_matching.explicit(lambda x, t, cond: TILTED.score(x), x, truth)[0]
     np.testing.assert_array_equal(best, 0)

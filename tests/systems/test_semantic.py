@@ -55,14 +55,14 @@ def _features(v):
     }
 
 
-def _made(weights, **changes):
+def _made(weights, intervals=None, **changes):
     own = plain_systems.denoising(
         _denoise, CHAIN, shape=SHAPE, gives="images", sample=lambda v, keys, asked: keys
     )
     encoder = plain_systems.make(shape=SHAPE, request=_texts(), features=_features)._replace(**changes)
     stages = {"denoiser": _stage(own), "encoder": _stage(encoder)}
     sampler = tools.sampler(CHAIN, samplers.ddim(), np.arange(100, -1, -25))
-    made = semantic(stages, CHAIN, sampler, weights)
+    made = semantic(stages, CHAIN, sampler, weights, intervals=intervals)
     return made, Variables(frozen=made.prepare(None)[0])
 
 
@@ -97,6 +97,22 @@ def test_what_is_not_said_steers_nothing_and_what_is_adds_up():
     assert np.abs(_shift(made, v, first, x, level)[1]).max() < 1e-4
     assert made.request.describe(both) == ["north", "north"] and len(made.request.pictures(both)) == 1
     assert made.request.describe(made.request.of_user(asked["image"], 2)) == ["", ""]
+
+
+def test_a_guide_steers_within_its_interval_alone():
+    x, words = jax.random.normal(jax.random.key(0), (2, *SHAPE)), {"word": ["north"]}
+    asked = words | {"image": [np.array([[[0.5]], [[-1.0]]], "f")]}
+    (whole, v), (partly, _) = (
+        _made({"text": 2.0, "image": 1.0}, given) for given in (None, {"image": (0.0, 1.0)})
+    )
+    for t, given in ((20, asked), (80, words)):  # sigma / alpha is 0.3 and 3
+        expected, found = (
+            _shift(made, v, made.request.of_user(each, 2), x, CHAIN(t))
+            for made, each in ((whole, given), (partly, asked))
+        )
+        np.testing.assert_allclose(found, expected, atol=1e-3)
+    with pytest.raises(ValueError, match=r"must meet the schedule's sigma / alpha"):
+        _made({"text": 2.0}, {"text": (1e6, 1e7)})
 
 
 def test_a_sample_depends_on_its_own_key_alone():

@@ -103,3 +103,15 @@ def test_other_shapes_are_refused(tmp_path):
 def test_keeping_nothing_is_refused(tmp_path):
     with pytest.raises(ValueError, match="keep=0 must be at least 1"):
         toy_training.run(tmp_path, 5, 5, 5, keep=0)
+
+
+def test_what_is_no_longer_kept_moves_before_it_is_deleted(tmp_path, monkeypatch):
+    """So that a run that is killed meanwhile leaves no half of a checkpoint behind."""
+    root = tmp_path / "checkpoints"
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "_delete", lambda root: None)
+        toy_training.run(tmp_path, 30, 10, 30, keep=1)
+    moved = {path.name for path in (root / "deleted").iterdir()}
+    assert moved and moved | {str(step) for step in checkpoints.steps(tmp_path)} == {"10", "20", "30"}
+    toy_training.run(tmp_path, 30, 10, 30, keep=1)
+    assert not (root / "deleted").exists()

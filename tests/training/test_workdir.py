@@ -126,6 +126,15 @@ def test_killed_while_writing_its_first_file(tmp_path):
     assert not list(tmp_path.glob("*.tmp"))
 
 
+def test_killed_while_writing_a_picture(tmp_path):
+    workdir.prepare(tmp_path, CONFIG)
+    for folder in ("samples", ".unfinished.here.17"):  # the second is of a command that may run
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / ".step_0000020.png.17.tmp").touch()
+    workdir.prepare(tmp_path, CONFIG)
+    assert [path.parent.name for path in tmp_path.rglob("*.tmp")] == [".unfinished.here.17"]
+
+
 @pytest.mark.parametrize("content, message", [
     (b'{"a": ', r"is not JSON \(Expecting value: line 1"),
     (b"\x93\x00", "is not JSON"),

@@ -1,0 +1,150 @@
+"""Network calls and time of every guided sampler, beside the same sampler without a guide.
+
+    python -m benchmarks.guided            measures and prints the table
+    python -m benchmarks.guided --write    puts it into docs/guidance.md too
+
+The networks are those of configs/digits/{ddpm,classifier}.py at their initialisation: what is guided to
+where does not matter here. All samplers are compiled first; then they take turns, one walk each a round, and
+ratios to the unguided walk are medians over rounds of the ratio within a round: of wall time, and of
+processor time, which other programs disturb less.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.run import machine
+from diffjax import commands, guidance, samplers, systems
+from diffjax.systems import read, requests
+from diffjax.training.system import Variables
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "guidance.md"
+BEGIN, END = "<!-- table: python -m benchmarks.guided --write -->", "<!-- end of table -->"
+STEPS, BATCH = 20, 32
+
+
+def main() -> None:
+    """Read the command line and do it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7, help="walks of each sampler, default 7")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/guidance.md")
+    options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error(f"--rounds must be at least 1, got {options.rounds}")
+    table = measure(options.rounds)
+    print(table)
+    if options.write:
+        before, _, rest = PAGE.read_text().partition(BEGIN)
+        PAGE.write_text(f"{before}{BEGIN}\n{table}{END}{rest.partition(END)[2]}")
+
+
+def _clocks():
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def measure(rounds: int) -> str:
+    """Time every sampler in turns: a Markdown table."""
+    began, made = machine(), _samplers()
+    walks = {name: jax.jit(walk) for name, (walk, _) in made.items()}
+    key, spent = jax.random.key(0), {name: [] for name in made}
+    for walk in walks.values():
+        jax.block_until_ready(walk(key))
+    for _ in range(rounds):
+        for name, walk in walks.items():
+            begin = _clocks()
+            jax.block_until_ready(walk(key))
+            spent[name].append(_clocks() - begin)
+    lines = [
+        f"{time.strftime('%Y-%m-%d')}, {began['cpu']}, {began['cores']} cores, load {began['load_before']} "
+        f"before; {STEPS} steps, {BATCH} images, medians of {rounds} rounds.",
+        "",
+        "| sampler | network calls | wall time | times unguided | processor time, times unguided |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, (_, calls) in made.items():
+        wall, processor = np.median(np.array(spent[name]) / np.array(spent["none"]), 0)
+        shown = 1000 * np.median(np.array(spent[name])[:, 0])
+        lines.append(f"| {name} | {calls} | {shown:.0f} ms | {wall:.2f} | {processor:.2f} |")
+    return "\n".join(lines) + "\n"
+
+
+def _run(name):
+    """Return a system of a config, its variables at the start, and its schedule."""
+    config = commands.config_module(ROOT / "configs" / "digits" / f"{name}.py").get_config()
+    system = systems.build(config)
+    return system, Variables(*system.init(jax.random.key(0), system.example, {})), read.schedule(config)
+
+
+def _samplers():
+    """Return {name: (key -> samples, network calls)}."""
+    (own, v, noise), (classifier, v_classifier, _) = _run("ddpm"), _run("classifier")
+    label = jnp.arange(BATCH) % 10
+    cond, other = (own.request.encode(v, {"label": each}) for each in (label, label[::-1]))
+    null = requests.nothing(own.request, v, {"label": label}, BATCH)
+    denoise, times = own.denoiser(v), samplers.grids.make(noise, STEPS, "uniform")
+    x = jax.random.normal(jax.random.key(1), (BATCH, *own.example["x"].shape[1:]))
+    log_prob = classifier.log_prob(v_classifier)
+    slope = guidance.gradient_of(lambda x_t, level, cond: log_prob(x_t, level, label))
+    told = lambda guide: lambda denoise: guide(lambda x, level, _=None: denoise(x, level, cond))
+    encode = lambda x_t, level: jnp.stack([log_prob(x_t, level, jnp.full(BATCH, i)) for i in (0, 1)], 1)
+    middle = float(noise(times[STEPS // 2]).sigma / noise(times[STEPS // 2]).alpha)
+    twice = guidance.classifier_free(weight=2.0, null=null)
+    half = lambda level: 2.0 * (level.sigma / level.alpha <= middle)
+    seen = guidance.resembles_text(encode, jnp.ones((1, 2)))
+    alike = guidance.resembles_image(encode, x, key=jax.random.key(2))
+    mask = jnp.arange(8) < 4
+    known = guidance.inpaint(x, jnp.broadcast_to(mask[:, None, None], (8, 8, 1)))
+    measured = lambda method: guidance.linear_inverse(
+        guidance.operators.average(2), x[:, ::2, ::2], noise_std=0.1, method=method
+    )
+    ddim, ancestral = samplers.ddim(), samplers.ancestral()
+    guides = {
+        "none": (ddim, None),
+        "`classifier_free`": (ddim, twice),
+        "the same, in an `interval` of half the steps": (ddim, guidance.interval(twice, 0.0, middle)),
+        "the same, weight 0 at the other half": (ddim, guidance.classifier_free(weight=half, null=null)),
+        "`compose_conditions` of two": (ddim, _composed(cond, other, null)),
+        "`autoguidance` by an equal network": (ddim, guidance.autoguidance(denoise, weight=2.0)),
+        "`rescale`": (ddim, guidance.rescale(twice, 0.7)),
+        "`apg`": (ddim, guidance.apg(weight=2.0, null=null)),
+        "`cfg_plus_plus`": (ddim, guidance.cfg_plus_plus(0.5, null=null)),
+        "`clip`": (ddim, guidance.clip()),
+        "`dynamic_threshold`": (ddim, guidance.dynamic_threshold()),
+        "`classifier`": (ddim, told(guidance.classifier(slope, 2.0))),
+        "`classifier(of_x0=True)`": (ddim, told(guidance.classifier(slope, 2.0, of_x0=True))),
+        "`semantic`, text": (ddim, told(guidance.semantic([(1.0, seen)]))),
+        "`semantic`, text and image": (ddim, told(guidance.semantic([(1.0, seen), (1.0, alike)]))),
+        "`inpaint`": (ddim, known),
+        "`linear_inverse`, PiGDM": (ddim, told(measured("pigdm"))),
+        "`linear_inverse`, DPS": (ddim, told(measured("dps"))),
+        "`ancestral`": (ancestral, None),
+        "`ancestral(mean_shift=...)`": (samplers.ancestral(mean_shift=slope), None),
+        "`repaint`, 4 resamplings of 5 steps": (samplers.repaint(ancestral, 5, 4), known),
+    }
+    made = {
+        name: _walk(denoise, noise, solver, times, guide, x, cond) for name, (solver, guide) in guides.items()
+    }
+    made["SDEdit, strength 0.5"] = _walk(denoise, noise, ddim, samplers.times_from(times, 0.5), None, x, cond)
+    return made
+
+
+def _composed(cond, other, null):
+    guide = guidance.compose_conditions([2.0, 1.0], null=null)
+    return lambda denoise: lambda x, level, _=None: guide(denoise)(x, level, [cond, other])
+
+
+def _walk(denoise, noise, solver, times, guide, x, cond):
+    rows = samplers.plan(noise, solver, times)
+    guided = denoise if guide is None else guide(denoise)
+    shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
+    calls = samplers.network_calls(solver, rows, guide, *(() if guide is None else (shape, cond)))
+    return lambda key: samplers.walk(key, guided, solver, rows, x, cond=cond), calls
+
+
+if __name__ == "__main__":
+    main()
