@@ -40,6 +40,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from diffjax import commands, systems
+from diffjax.data import Source
 from diffjax.systems.options import of_json
 from diffjax.training import ema, in_memory, workdir
 from diffjax.training import state as states
@@ -73,7 +74,14 @@ def config_of(file: str, argument: str | None = None, **overrides: Any) -> Confi
     return config
 
 
-def train(config: ConfigDict, seed: int, progress: str | None = None) -> Variables:
+def train(
+    config: ConfigDict,
+    seed: int,
+    progress: str | None = None,
+    source: Source | None = None,
+    *,
+    looped: bool = True,
+) -> Variables:
     """Train what a config names in memory.
 
     Batches are drawn from the training set with replacement. Initialisation, batches and noise depend on the
@@ -83,6 +91,8 @@ def train(config: ConfigDict, seed: int, progress: str | None = None) -> Variabl
       config: of a run.
       seed: of everything random.
       progress: title of the progress bar, or None for no bar.
+      source: the training set, in the place of the config's.
+      looped: compile many steps together; deep networks of convolutions are compiled sooner one by one.
 
     Returns:
       The variables, with the moving average of what sampling reads.
@@ -91,10 +101,16 @@ def train(config: ConfigDict, seed: int, progress: str | None = None) -> Variabl
       ValueError: if a loss is not finite.
     """
     system, begin, one = _programs(config.to_json())
-    frozen, source = system.prepare(None, systems.load_data(config, "train"))
-    given = source.gather(np.arange(len(source))), frozen, jax.random.key(seed)
+    own = systems.load_data(config, "train") if source is None else source
+    frozen, prepared = system.prepare(None, own)
+    given = prepared.gather(np.arange(len(prepared))), frozen, jax.random.key(seed)
     state = in_memory.train(
-        one, begin(given), given, config.training.num_steps, chunk=_CHUNK, progress=progress
+        one,
+        begin(given),
+        given,
+        config.training.num_steps,
+        chunk=_CHUNK if looped else None,
+        progress=progress,
     )
     return with_served(Variables(state.params, state.extra, frozen), state.ema[ema.TRACK])
 

@@ -47,7 +47,7 @@ def at_bytes(bench: Bench, count: int, draw: random.Random) -> Iterator[Fault]:
         return bench.judged(folder, *before, least=judging.latest(folder))
 
     for i in range(count):
-        limit = int(10 ** (1 + 3.5 * draw.random()))
+        limit = int(10 ** (2.6 + 1.9 * draw.random()))  # what the command says is in a file, too
         name = f"{i}: {limit} bytes{', going on' if i % 2 else ''}"
         yield Fault("files end at a number of bytes", name, functools.partial(run, limit=limit, half=i % 2))
 
