@@ -124,10 +124,8 @@ def measured(folder: Path | None, first: Variables, encode: Any, source: Source 
             if alone:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with files.whole(path) as file:
-                    about = {"per": per, "of": checksum(first), "checksum": _sealed(shift, scale)}
-                    np.savez(
-                        file, shift=shift, scale=scale, **{name: np.array(x) for name, x in about.items()}
-                    )
+                    of, sealed = np.array(checksum(first)), np.array(_sealed(shift, scale))
+                    np.savez(file, shift=shift, scale=scale, per=np.array(per), of=of, checksum=sealed)
     return shift, scale
 
 

@@ -11,6 +11,7 @@ the training data, per "model" or per "channel", or a number such as 0.18215. Wi
 is asked once for every picture.
 """
 
+import contextlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,6 +80,9 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
 
 def _latents(options) -> Latents:
     how = call(LATENTS, Latents, options)
+    if isinstance(how.scale, str) and how.scale != "measured":  # of the command line, in the place of a word
+        with contextlib.suppress(ValueError):
+            how = how._replace(scale=float(how.scale))
     pick("latents.per", how.per, dict.fromkeys(("model", "channel")))
     pick("latents.posterior", how.posterior, dict.fromkeys(("sample", "mean")))
     for name in ("cache", "inpaint"):

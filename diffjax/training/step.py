@@ -45,7 +45,7 @@ def make(
       with `fold_in(key, state.step)`. The batch has `rows_a_step(system)` times the rows of one update.
       `metrics` has the system's scalars, "grad_norm" (before clipping), "param_norm" (after the step) and,
       where the optimizer tells it, "learning_rate"; of several updates each under "<update>/", and "loss" is
-      the last one's.
+      that of the last one which moves what is served.
 
     Raises:
       ValueError: if gradients are to be accumulated of an update whose loss is no mean over rows.
@@ -58,6 +58,8 @@ def make(
             )
     most = rows_a_step(system)
     alone = len(system.updates) == 1 and most == 1
+    serving = [each for each in system.updates if set(each.moves) & set(system.serves)]
+    shown = [each.name for each in serving or system.updates][-1:]
 
     def step(state, frozen, key, batch):
         key = jax.random.fold_in(key, state.step)
@@ -75,7 +77,8 @@ def make(
             (params, extra, opt_state[update.name]), found = jax.lax.scan(in_order(move), carry, (keys, rows))
             found = jax.tree.map(lambda a: a.mean(0), found)
             metrics |= {f"{update.name}/{name}": value for name, value in found.items()}
-            metrics["loss"] = found["loss"]
+            if update.name in shown:
+                metrics["loss"] = found["loss"]
         metrics["param_norm"] = optax.tree.norm(params)
         followed = served(system, Variables(params, extra, frozen))
         averages = {name: ema.update(state.ema[name], followed, d(state.step)) for name, d in decays.items()}

@@ -189,6 +189,12 @@ def test_a_moved_run_samples_without_its_first_stage(place, tmp_path):
         commands.load(moved)
 
 
+def test_a_scale_of_the_command_line_is_a_number(place, tmp_path):
+    """A config that says "measured" keeps what is set there as a word."""
+    _, v, _ = prepared(place, tmp_path, {"scale": "0.18215"})
+    np.testing.assert_allclose(v.frozen["latents"]["scale"], 0.18215, rtol=1e-6)
+
+
 def test_a_scale_of_another_first_stage_is_refused(place, tmp_path):
     prepared(place, tmp_path)
     path = tmp_path / "prepared/latents.npz"

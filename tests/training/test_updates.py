@@ -101,6 +101,13 @@ def test_the_second_update_sees_what_the_first_left_and_rates_count_their_own_up
     assert set(now.opt_state) == {"critic", "player"} and set(now.ema["ema"]) == {"g"}
 
 
+def test_the_loss_is_of_the_last_update_that_moves_what_is_served(tmp_path):
+    system = _players(1)._replace(serves=("d",))
+    toy_training.fit(tmp_path, system, _optimizers(), 1, log_every=1, batches=_Counted())
+    (row,) = metrics.read(tmp_path)
+    assert row["loss"] == row["critic/loss"] != row["player/loss"]
+
+
 def test_eight_devices_give_the_same(played, tmp_path):
     _, one = played
     wide = {"batches": _Counted(), "mesh": sharding.make_mesh(data=4, devices=jax.devices()[:4])}
