@@ -3,7 +3,8 @@
 Each config's training step is traced and lowered for a mesh of 256 virtual devices, in a process of its own:
 no array is made and nothing is compiled. Prints, and writes to `--out`, a Markdown table of parameters,
 operations a step, bytes of the training state on a device under each sharding, and an estimate of the most
-that a device holds beside what a TPU v5e (16 GB) and an H100 (80 GB) have.
+that a device holds beside what a TPU v5e (16 GB) and an H100 (80 GB) have. Under FSDP that is the state's
+share and everything else, with the parameters whole, as they are while losses are computed.
 
 The estimate walks the step's program for one device's rows (`peak`): what is alive at each operation, where
 chains of elementwise operations leave nothing behind. `python -m benchmarks.scale --check` compares it with
@@ -26,7 +27,7 @@ from diffjax.training import cost, sharding, tracing
 from diffjax.training import step as steps
 
 DEVICES = 256
-FOLDERS = ("cifar10", "imagenet64", "imagenet256", "laion", "imagen", "unclip")
+FOLDERS = ("cifar10", "imagenet64", "imagenet256", "imagenet256_cascade", "laion", "imagen", "unclip")
 MEMORY = {"v5e": 16e9, "H100": 80e9}
 _FUSED = frozenset(  # primitives whose output its reader computes on the way
     (
@@ -147,7 +148,7 @@ def of(config, devices=DEVICES):
     alone, whole, whole_frozen = step_of(config, 1, rows)
     replicated = bytes_on_a_device((whole, whole_frozen))
     split = bytes_on_a_device((state, frozen))
-    most = peak(alone.jaxpr)
+    most, gathered = peak(alone.jaxpr), bytes_on_a_device(whole.params)
     return {
         "parameters": parameters,
         "rows": rows * devices,
@@ -155,7 +156,7 @@ def of(config, devices=DEVICES):
         "replicated": replicated,
         "fsdp": split,
         "peak_replicated": most,
-        "peak_fsdp": most - replicated + split,
+        "peak_fsdp": most - replicated + split + gathered,
     }
 
 

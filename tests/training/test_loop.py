@@ -173,6 +173,7 @@ def test_batches_that_end_are_named(tmp_path):
         toy_training.run(tmp_path, 6, 2, 2, batches=Short())
 
 
+@pytest.mark.slow  # a few kills of each kind are daily, in chaos
 def test_nothing_is_lost_when_killed(tmp_path):
     num_steps, checkpoint_every, log_every = 201, 5, 3
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": compiling.FLAGS}
