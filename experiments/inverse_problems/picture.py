@@ -2,7 +2,7 @@
 
     python -m experiments.inverse_problems.picture --out=docs/gallery/inverse_digits.png
     python -m experiments.inverse_problems.picture --out=docs/gallery/inverse_emoji.png \\
-        --workdir=runs/emoji_text --num=16 --steps=50
+        --workdir=runs/emoji_text --num=8 --steps=25
 
 Without a run it trains the network of the study's first seed. A run may be of any system with a denoiser of
 pictures; it is asked for nothing.
