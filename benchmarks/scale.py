@@ -84,7 +84,7 @@ def peak(program: Jaxpr | ClosedJaxpr) -> float:
         for var in _variables(equation.invars):
             uses[var] = uses.get(var, 0) + 1
     kept = set(_variables(jaxpr.outvars))
-    roots = {var: (var,) for var in (*jaxpr.invars, *jaxpr.constvars)}
+    roots: dict = {var: (var,) for var in (*jaxpr.invars, *jaxpr.constvars)}
     last, made = {}, []
     for i, equation in enumerate(jaxpr.eqns):
         read = tuple({root for var in _variables(equation.invars) for root in roots[var]})
@@ -102,7 +102,7 @@ def peak(program: Jaxpr | ClosedJaxpr) -> float:
         dying.setdefault(i, []).append(root)
     for i, equation in enumerate(jaxpr.eqns):
         inner = [
-            peak(each) - _inputs(each) for value in equation.params.values() for each in _programs(value)
+            peak(each) - _inputs(each) for value in equation.params.values() for each in cost.programs(value)
         ]
         most = max(most, alive + max(inner, default=0.0))
         alive += sum(map(_bytes, made[i]))
@@ -128,14 +128,6 @@ def _inputs(program):
 def _bytes(var):
     shape, dtype = getattr(var.aval, "shape", ()), getattr(var.aval, "dtype", None)
     return math.prod(shape) * getattr(dtype, "itemsize", 4)
-
-
-def _programs(value):
-    if isinstance(value, Jaxpr | ClosedJaxpr):
-        yield value
-    elif isinstance(value, tuple | list):
-        for each in value:
-            yield from _programs(each)
 
 
 def of(config, devices=DEVICES):

@@ -1,7 +1,7 @@
 """What a step costs before it is run: floating-point operations of its program, bytes of its state."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -64,7 +64,7 @@ def _of(equation) -> float:
         return 2 * math.prod(equation.outvars[0].aval.shape) * math.prod(shape[i] for i in contracted)
     if name == "conv_general_dilated":
         return _convolution(equation)
-    inner = [flops(each) for value in params.values() for each in _programs(value)]
+    inner = [flops(each) for value in params.values() for each in programs(value)]
     if name == "cond":
         return max(inner, default=0.0)
     return params.get("length", 1) * sum(inner) if name == "scan" else sum(inner)
@@ -78,12 +78,13 @@ def _convolution(equation) -> float:
     return 2 * math.prod(equation.outvars[0].aval.shape) * sums
 
 
-def _programs(value):
+def programs(value: Any) -> Iterator[Jaxpr | ClosedJaxpr]:
+    """Give the programs in a parameter of an equation."""
     if isinstance(value, Jaxpr | ClosedJaxpr):
         yield value
     elif isinstance(value, tuple | list):
         for each in value:
-            yield from _programs(each)
+            yield from programs(each)
 
 
 def memory(compiled: Any) -> Memory | None:

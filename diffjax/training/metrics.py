@@ -7,7 +7,7 @@ import json
 import math
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -19,6 +19,7 @@ from diffjax.training import workdir as files
 Row = Mapping[str, float]
 
 FILE = "metrics.jsonl"
+_HELD_OUT = "held out"
 
 
 class Running(NamedTuple):
@@ -233,8 +234,25 @@ def _warn(path: Path, broken: Mapping[int, str], kept: str = "") -> None:
     logging.warning("%s, line %d%s %s: %r%s", path, first, more, what, start, kept)
 
 
+def curves(rows: Sequence[Mapping[str, float]]) -> dict[str, tuple[list[float], list[float]]]:
+    """Return steps and losses {name: (steps, losses)} of rows: in training, of each update, and held out.
+
+    Args:
+      rows: of `read`. An update's numbers stand under "<update>/", where there are several.
+    """
+    names = {name for row in rows for name in row}
+    updates = sorted(name.removesuffix("/grad_norm") for name in names if name.endswith("/grad_norm"))
+    keys = {update: f"{update}/loss" for update in updates} or {"training": "loss"}
+    if "held_out/loss" in names:
+        keys[_HELD_OUT] = "held_out/loss"
+    found = {name: [row for row in rows if key in row] for name, key in keys.items()}
+    return {
+        name: ([row["step"] for row in own], [row[keys[name]] for row in own]) for name, own in found.items()
+    }
+
+
 def plot_loss(workdir: str | Path) -> Path:
-    """Draw the loss against the step into `workdir/loss.png`, that of each update where there are several.
+    """Draw the loss against the step into `workdir/loss.png`, see `curves`.
 
     Args:
       workdir: the run's folder, with `metrics.jsonl`.
@@ -251,16 +269,15 @@ def plot_loss(workdir: str | Path) -> Path:
     rows = read(workdir)
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    players = sorted({name for row in rows for name in row if name.endswith("/loss")}) or ["loss"]
-    losses = {name: [row.get(name, math.nan) for row in rows] for name in players}
-    for name, each in losses.items():
-        axes.plot([row["step"] for row in rows], each, linewidth=1, label=name.removesuffix("/loss"))
-    if len(players) > 1:
+    lines = curves(rows)
+    for name, (steps, losses) in lines.items():
+        axes.plot(steps, losses, linewidth=1, label=name, marker="." if name == _HELD_OUT else None)
+    if len(lines) > 1:
         axes.legend()
-    if rows and all(0 < loss < math.inf for each in losses.values() for loss in each):
+    if rows and all(0 < loss < math.inf for _, losses in lines.values() for loss in losses):
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(ScalarFormatter())
-    axes.set(xlabel="step", ylabel="training loss")
+    axes.set(xlabel="step", ylabel="loss")
     name = Path(workdir).absolute().name.encode("utf-8", "replace").decode()
     axes.set_title(name, parse_math=False)  # a folder may be called "$x$"
     axes.yaxis.set_minor_formatter(axes.yaxis.get_major_formatter())

@@ -90,6 +90,15 @@ def test_no_file_is_named(tmp_path):
         metrics.plot_loss(tmp_path)
 
 
+def test_curves_are_of_training_of_each_update_and_held_out():
+    rows = [{"step": n, "loss": 2.0 * n, "grad_norm": 1.0} for n in (1, 2, 3)]
+    rows[1]["held_out/loss"] = 5.0
+    assert metrics.curves(rows) == {"training": ([1, 2, 3], [2, 4, 6]), "held out": ([2], [5])}
+    both = {"a/loss": 1.0, "a/grad_norm": 1.0, "b/loss": 3.0, "b/grad_norm": 1.0, "sample/loss": 9.0}
+    assert metrics.curves([{"step": 4, "loss": 3.0, **both}]) == {"a": ([4], [1]), "b": ([4], [3])}
+    assert metrics.curves([]) == {"training": ([], [])}
+
+
 @pytest.mark.parametrize("loss", [1.0, -1.0])
 def test_loss_curve_is_an_image(tmp_path, loss):
     lines = [json.dumps({"step": n, "loss": loss * n}) + "\n" for n in range(1, 5)]
