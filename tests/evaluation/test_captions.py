@@ -6,9 +6,11 @@ import numpy as np
 import plain_systems
 import pytest
 
+from diffjax.commands import references
 from diffjax.data import Source
 from diffjax.evaluation import captions
 from diffjax.evaluation.evaluator import Task
+from diffjax.systems import stages
 from diffjax.training.system import Conditioning, Part, Variables
 
 N = 12
@@ -55,6 +57,21 @@ def _task(system, judge=JUDGE, **settings):
     settings = {"captions": 10, "caption_array": "caption", "batch_size": 3} | settings
     held_out, train = _source(np.arange(N)), _source(np.arange(6))
     return Task(system, Variables(), settings, train, held_out, judge=judge)
+
+
+def test_a_judge_sees_pictures_at_its_own_size(monkeypatch):
+    """Of four times its pixels the mean of 2x2, as its own data were made."""
+    system = _painter()._replace(
+        example={"x": jax.ShapeDtypeStruct((1, 4, 4, 1), jnp.float32)},
+        features=lambda v: {"image": lambda x: x.reshape(len(x), -1), "text": None},
+    )
+    its_own = stages.Stage(system, lambda folder: Variables(), Variables)
+    monkeypatch.setattr(stages, "stage", lambda given, folder, name: its_own)
+    judge = references.judge({"workdir": "runs/clip"})
+    small = np.random.default_rng(0).integers(0, 256, (3, 4, 4, 1)).astype(np.uint8)
+    seen = (small / 127.5 - 1).reshape(3, -1)
+    np.testing.assert_allclose(judge.image(small), seen, atol=1e-6)
+    np.testing.assert_allclose(judge.image(small.repeat(2, 1).repeat(2, 2)), seen, atol=1e-6)
 
 
 def test_a_picture_of_its_caption_is_found_and_none_without():
