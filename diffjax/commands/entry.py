@@ -5,6 +5,7 @@ import contextlib
 import importlib.util
 import io
 import itertools
+import logging as standard_logging
 import os
 import sys
 import threading
@@ -49,6 +50,8 @@ def run(main: Callable[[list[str]], None]) -> None:
             logging.set_verbosity(logging.WARNING)  # orbax and tfds tell of every file
             # What orbax cannot write it logs with tracebacks, from threads; it raises it, too.
             logging.get_absl_logger().addFilter(lambda record: "/orbax/" not in record.pathname)
+            # And what its tasks raised that nobody asked for, asyncio tells when they are deleted.
+            standard_logging.getLogger("asyncio").setLevel(standard_logging.CRITICAL)
         if len(argv) > 1:
             raise ValueError(f"unexpected arguments {' '.join(argv[1:])!r}: options look like --name=value")
         main(argv)
