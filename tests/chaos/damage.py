@@ -86,7 +86,8 @@ def in_a_row(bench: Bench, count: int, draw: random.Random) -> Iterator[Fault]:
         for way in ways:
             latest = folder / "checkpoints" / str(judging.latest(folder))
             files = sorted(path for path in latest.glob("*/**/*") if path.is_file() and path.stat().st_size)
-            others = len(list(latest.parent.glob("[0-9]*"))) > 1 and not judging.sound(folder)
+            whole = [each for each in latest.parent.glob("[0-9]*") if each.name.isdigit()]
+            others = len(whole) > 1 and not judging.sound(folder)
             if way in WAYS and others:  # there is one to fall back on
                 WAYS[way](draw.choice(files), draw)
             else:
