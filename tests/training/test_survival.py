@@ -197,7 +197,8 @@ def test_a_program_ends_where_no_folder_can_be_made(tmp_path):
     code = (
         "import errno, os, sys; from training import toy_training\n"
         "def hook(event, arguments):\n"
-        "    if event == 'os.mkdir' and '20.orbax' in os.fspath(arguments[0]): raise OSError(errno.ENOSPC, '')\n"
+        "    if event == 'os.mkdir' and '20.orbax' in os.fspath(arguments[0]):\n"
+        "        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
         "sys.addaudithook(hook)\n"
         f"toy_training.run({str(tmp_path)!r}, 30, 10, 10)"
     )
