@@ -4,6 +4,7 @@ import sys
 import threading
 import warnings
 from concurrent.futures import CancelledError
+from typing import Any
 
 from orbax.checkpoint._src.futures import future
 
@@ -34,7 +35,7 @@ def release() -> None:
     def cancelled():
         raise CancelledError
 
-    waiting = [each for each in threading.enumerate() if isinstance(each, future._SignalingThread)]
+    waiting: list[Any] = [each for each in threading.enumerate() if isinstance(each, future._SignalingThread)]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
         for thread in waiting:
