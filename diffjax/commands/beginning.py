@@ -36,5 +36,9 @@ def read(source: str | Path) -> Values:
         at = tree
         for parent in parents:
             at = at.setdefault(parent, {})
+            if not isinstance(at, dict):
+                break
+        if not isinstance(at, dict) or last in at:
+            raise ValueError(f"init_from {str(source)!r}: {name} is in the place of another array")
         at[last] = leaf
     return Values(tree, str(source))

@@ -72,6 +72,8 @@ def walked(config: ConfigDict, ends: Ends) -> np.ndarray:
     if unknown:
         raise ValueError(f"sampler.{unknown[0]} is not an option of a consistency model: steps, or levels")
     if options.get("levels") is not None:
+        if not isinstance(options["levels"], tuple):
+            raise ValueError(f"sampler.levels must be a sequence of numbers, got {options['levels']!r}")
         levels = [
             number("sampler.levels", each, ends.sigma_min, ends.sigma_max) for each in options["levels"]
         ]

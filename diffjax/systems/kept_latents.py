@@ -58,7 +58,7 @@ def cached(
     """
     place, about = folder / _CACHE, {"of": checksum(first), "data": source.fingerprint(), "flip": flip}
     with workdir.first_process(place) as alone:
-        if alone and _read_about(place) != about:
+        if alone and (_read_about(place) != about or not _whole(place, len(source))):
             _write(place, first, codec, source, flip)
             files.write(place / "about.json", json.dumps(about, indent=2) + "\n")
     found = {MOMENTS: np.load(place / "moments.npy", mmap_mode="r")}
@@ -72,6 +72,14 @@ def _read_about(place: Path) -> Any:
         return json.loads((place / "about.json").read_text()) if (place / "moments.npy").is_file() else None
     except ValueError:
         return None
+
+
+def _whole(place: Path, rows: int) -> bool:
+    """Say whether the moments of so many pictures are there; what was cut off is made again."""
+    try:
+        return len(np.load(place / "moments.npy", mmap_mode="r")) == rows
+    except (ValueError, OSError, EOFError, TypeError):
+        return False
 
 
 def _write(place: Path, first, codec, source: Source, flip: bool) -> None:

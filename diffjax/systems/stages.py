@@ -269,6 +269,8 @@ def _published(given: Mapping[str, Any], folder: Any, copy: Path | None, name: s
     for key in given:
         if key not in ("pretrained", "architecture", "config"):
             raise ValueError(f"config.{name} of a published file has no {key!r}")
+    if not isinstance(given["pretrained"], str | Path):
+        raise ValueError(f"config.{name}.pretrained must be a file's path, got {given['pretrained']!r}")
     if "architecture" not in given:
         raise ValueError(f"config.{name}.architecture is missing")
     options = given.get("config")

@@ -15,7 +15,7 @@ from diffjax.process.schedules import Schedule
 from diffjax.samplers import starts
 from diffjax.systems import networks, read
 from diffjax.systems.ddpm import ddpm
-from diffjax.systems.options import require, section
+from diffjax.systems.options import call, require, section
 from diffjax.systems.stages import Stage, stage
 from diffjax.training.system import Conditioning, Pass, System, Update, Variables
 from diffjax.types import Array
@@ -126,7 +126,8 @@ def few_steps(
       init, updates: of the System.
     """
     own, solver = own_of(base, teacher), samplers.jump(renoise=True)
-    rows = samplers.plan(schedule, solver, times)
+    rows = call("sampler", samplers.plan, {}, schedule, solver, times)
+    call("sampler", starts.noise_scale, {}, schedule, times[0])  # refused here, not after the training
 
     def walk(v, keys, asked, made):
         del made

@@ -11,7 +11,7 @@ import numpy as np
 
 from diffjax import checks, files
 from diffjax.border import checked
-from diffjax.training import ema, trees
+from diffjax.training import ema, seal, trees
 from diffjax.training import workdir as run_folder
 
 FOLDER = "snapshots"
@@ -46,6 +46,7 @@ def keep(workdir: str | Path, step: int, averages: Any, widths: Mapping[str, flo
             folder.mkdir(parents=True)
         for track in widths:
             trees.write_tree(folder / track, averages[track])
+        seal.write(folder)
         files.write(folder / _ABOUT, json.dumps(dict(widths)) + "\n")
 
 
@@ -62,7 +63,8 @@ def average(workdir: str | Path, width: float, step: int | None = None) -> dict[
       {name: tree} of what the system serves.
 
     Raises:
-      ValueError: if there are no snapshots until then, or `width` is out of range.
+      ValueError: if there are no snapshots until then or none so late, one is damaged, or `width` is out of
+        range.
 
     Reference:
       EDM2, section 3.2 and appendix C: the snapshots' weights whose sum is nearest to the wanted one in the
@@ -70,18 +72,14 @@ def average(workdir: str | Path, width: float, step: int | None = None) -> dict[
     """
     root, found = run_folder.local(workdir) / FOLDER, _found(workdir)
     until = max(found, default=0) if step is None else step
-    kept = [
-        (each, track, float(own))
-        for each in sorted(found)
-        if each <= until
-        for track, own in files.read_json(found[each]).items()
-    ]
+    kept = [(each, *own) for each in sorted(found) if each <= until for own in _gammas(found[each])]
     if not kept:
         by = "" if step is None else f" until step {step}"
         raise ValueError(f"workdir {workdir} has no snapshots{by}: training.snapshot_every keeps them")
-    gammas, times = [ema.exponent(own) for _, _, own in kept], [each for each, _, _ in kept]
-    shares = weights(times, gammas, until, ema.exponent(width))
-    snapshots = [trees.read_tree(root / str(each) / track) for each, track, _ in kept]
+    if until > max(found):
+        raise ValueError(f"step must be at most {max(found)}, the last snapshot in {workdir}; got {step}")
+    shares = weights([each[0] for each in kept], [each[2] for each in kept], until, ema.exponent(width))
+    snapshots = [_read(root / str(each), track) for each, track, _ in kept]
 
     def together(*leaves):
         if not np.issubdtype(leaves[-1].dtype, np.inexact):
@@ -95,6 +93,23 @@ def average(workdir: str | Path, width: float, step: int | None = None) -> dict[
 def steps(workdir: str | Path) -> list[int]:
     """Return the steps of which there are snapshots, rising."""
     return sorted(_found(workdir))
+
+
+def _gammas(path):
+    """Return (track, exponent) of the averages of a snapshot."""
+    try:
+        return [(track, ema.exponent(own)) for track, own in files.read_json(path).items()]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} must hold the width of each average: {error}") from error
+
+
+def _read(folder, track):
+    try:
+        seal.check(folder, [track])
+        return trees.read_tree(folder / track)
+    except Exception as error:  # orbax and tensorstore raise all kinds
+        told = " ".join(str(error).split())[:200]
+        raise ValueError(f"{folder} is damaged, remove it to do without: {told}") from error
 
 
 def _found(workdir):

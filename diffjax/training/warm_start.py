@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
@@ -37,7 +38,8 @@ def begin(workdir: str | Path, state: TrainState, values: Values) -> TrainState:
       The state.
 
     Raises:
-      ValueError: if nothing matches; it names what there is and what is wanted.
+      ValueError: if nothing matches; it names what there is and what is wanted. And for numbers that are not
+        finite, or of another kind.
     """
     given = {name: np.asarray(leaf) for name, leaf in _by_name(dict(values.tree)).items()}
     own = _by_name({**state.params, **state.extra})
@@ -49,6 +51,9 @@ def begin(workdir: str | Path, state: TrainState, values: Values) -> TrainState:
         raise ValueError(
             f"nothing of init_from {values.source!r} matches: it has {told(given)} and the system {told(own)}"
         )
+
+    for name in matched:
+        _require_numbers(f"{name} of init_from {values.source!r}", given[name], own[name].dtype)
 
     def place(path, leaf):
         name = jax.tree_util.keystr(path, simple=True, separator="/")
@@ -71,6 +76,15 @@ def begin(workdir: str | Path, state: TrainState, values: Values) -> TrainState:
             len(matched), values.source, len(told["missing"]), len(told["left_over"]), FILE,
         )  # fmt: skip
     return state._replace(params=replaced(state.params), extra=replaced(state.extra), ema=averages)
+
+
+def _require_numbers(what, array, wanted):
+    if jnp.issubdtype(array.dtype, jnp.floating) != jnp.issubdtype(wanted, jnp.floating):
+        raise ValueError(f"{what} must be of {wanted} or alike, got {array.dtype}")
+    with np.errstate(over="ignore"):
+        wrong = np.count_nonzero(~np.isfinite(array.astype(wanted)))
+    if wrong:
+        raise ValueError(f"{what} must be finite; {wrong} of its {array.size} values are not")
 
 
 def _by_name(tree):

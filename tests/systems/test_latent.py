@@ -106,6 +106,12 @@ def test_kept_latents_are_those_of_the_pictures_at_hand(place, tmp_path, flip):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), kept[0], fresh[0])
     other = gradients(v, jax.random.key(1), {**batch, "x": 0 * batch["x"]}, 0)
     np.testing.assert_allclose(other[2]["loss"], kept[2]["loss"], rtol=1e-6)  # the encoder is not asked
+    moments = tmp_path / "cache/moments.npy"
+    whole = moments.read_bytes()
+    for damaged in (whole[:-9], whole[:40], b""):
+        moments.write_bytes(damaged)
+        prepared(place, tmp_path, {"cache": True, "scale": 0.5}, flip)
+        assert moments.read_bytes() == whole
 
 
 @pytest.mark.slow

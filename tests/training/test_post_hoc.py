@@ -81,6 +81,20 @@ def test_a_run_keeps_snapshots_and_is_read_by_a_width(tmp_path):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), made, own)
     early, step = checkpoints.restore_served(tmp_path, ("dense",), ema=0.1, step=25)
     assert step == 25 and np.isfinite(early["dense"]["kernel"]).all()
+    with pytest.raises(ValueError, match="step must be at most 40, the last snapshot"):
+        post_hoc.average(tmp_path, 0.1, step=1000)
+    last = tmp_path / "snapshots" / "40"
+    largest = max(
+        (path for path in (last / "wide").rglob("*") if path.is_file()), key=lambda p: p.stat().st_size
+    )
+    whole = largest.read_bytes()
+    largest.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+    with pytest.raises(ValueError, match="snapshots/40 is damaged, remove it to do without"):
+        post_hoc.average(tmp_path, 0.1)
+    for content in ('{"ema": "wide"}', '{"ema": 7.0}', "[]"):
+        (last / "widths.json").write_text(content)
+        with pytest.raises(ValueError, match=r"snapshots/40/widths\.json"):
+            post_hoc.average(tmp_path, 0.1)
 
 
 def test_what_has_no_snapshots_says_how_to_have_them(tmp_path):

@@ -75,6 +75,29 @@ def test_what_does_not_match_is_refused_before_anything_is_saved(tmp_path):
         beginning.read(tmp_path / "run")
 
 
+@pytest.mark.parametrize(
+    "arrays, message",
+    [
+        (
+            {"dense/bias": np.array([np.nan], np.float32)},
+            "dense/bias of init_from .* 1 of its 1 values are not",
+        ),
+        ({"dense/bias": np.array([1e300])}, "dense/bias of init_from .* must be finite"),
+        ({"dense/bias": np.array([1])}, "dense/bias of init_from .* must be of float32 or alike, got int64"),
+        (
+            {"dense/bias": np.array([1j])},
+            "dense/bias of init_from .* must be of float32 or alike, got complex",
+        ),
+        ({"dense": np.ones(1), "dense/bias": np.ones(1)}, "dense/bias is in the place of another array"),
+        ({"dense/bias": np.ones(1), "dense": np.ones(1)}, "dense is in the place of another array"),
+    ],
+)
+def test_weights_that_are_none_are_named(tmp_path, arrays, message):
+    np.savez(tmp_path / "weights.npz", **arrays)
+    with pytest.raises(ValueError, match=message):
+        _begun(tmp_path / "run", toy_training.system(), beginning.read(tmp_path / "weights.npz"))
+
+
 def test_a_run_that_goes_on_does_not_look_at_it(tmp_path):
     once = toy_training.run(tmp_path, 6, 3, 3)
     values = warm_start.Values({"dense": {"kernel": np.zeros((toy_training.FEATURES, 1))}}, "elsewhere")
