@@ -35,9 +35,8 @@ X, T = _images((8, 8)), np.array([1.0, 2.0, 3.0], "f")
 
 def _same(net, args, others):
     """Which samples' outputs stay as they are when arguments change."""
-    variables, apply = jax.jit(net.init)(jax.random.key(0), *args), jax.jit(net.apply)
-    out = apply(variables, *args)
-    found = [apply(variables, *other) for other in others]
+    out, variables = net.init_with_output(jax.random.key(0), *args)
+    found = [net.apply(variables, *other) for other in others]
     return [np.isclose(each, out, atol=1e-6).all((1, 2, 3)).tolist() for each in found], found
 
 
@@ -57,8 +56,8 @@ def test_version_2_sees_no_time():
 
 def test_every_parameter_is_used():
     net = RefineNet(2, (2,), num_levels=3)
-    variables = jax.jit(net.init)(jax.random.key(0), X, T)
-    grads = jax.jit(jax.grad(lambda v: (net.apply(v, X, T) ** 2).sum()))(variables)
+    variables = net.init(jax.random.key(0), X, T)
+    grads = jax.grad(lambda v: (net.apply(v, X, T) ** 2).sum())(variables)
     for path, leaf in jax.tree_util.tree_leaves_with_path(grads):
         assert np.abs(leaf).max() > 0, jax.tree_util.keystr(path)
 

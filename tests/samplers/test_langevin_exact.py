@@ -127,7 +127,7 @@ def _two_modes():
 def _share_of_the_first_mode(solver, times, key):
     mixture = _two_modes()
     x = samplers.sample(
-        key, mixture.denoiser(), EDM, solver, times, x_init=8 * jax.random.uniform(key, (1000, 2), minval=-1)
+        key, mixture.denoiser(), EDM, solver, times, x_init=8 * jax.random.uniform(key, (2000, 2), minval=-1)
     )
     assert float(jnp.abs(jnp.abs(x) - 5).mean()) < 1.5  # both end on the modes
     return float((x.sum(1) < 0).mean())

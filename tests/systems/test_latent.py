@@ -69,8 +69,7 @@ def prepared(place, folder, latents=(), flip=False, **sections):
     system = systems.build(own, folder)
     source = data.Source(X)
     frozen, source = system.prepare(folder, source)
-    start = jax.jit(lambda key, frozen: system.init(key, system.example, frozen))
-    params, extra = start(jax.random.key(0), frozen)
+    params, extra = system.init(jax.random.key(0), system.example, frozen)
     return system, Variables(params, extra, frozen), source
 
 

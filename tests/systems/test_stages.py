@@ -376,7 +376,7 @@ def test_a_published_network_is_a_stage():
     assert jax.tree.map(jnp.shape, stage.shapes()) == jax.tree.map(jnp.shape, variables)
     network = stage.system.features(variables)["network"]
     x, wanted = (np.moveaxis(recorded[name], 1, -1) for name in ("in__x", "out__y"))
-    found = np.asarray(jax.jit(network)(x, recorded["in__t"], None))
+    found = np.asarray(network(x, recorded["in__t"], None))
     np.testing.assert_allclose(found, wanted, atol=1e-4 * wanted.std())
 
 
