@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from diffjax import files
 from diffjax.evaluation.captioned import captioned
+from diffjax.rows import spread
 from diffjax.types import Array, Float, Num, UInt8
 
 _GAP = 2  # white pixels between tiles
@@ -69,13 +70,10 @@ def shown(count: int, names: Sequence[Any] | np.ndarray | None = None, height: i
     """
     rows = max(1, min(_MOST // _A_CLASS, _HIGHEST // (height * _scale(height) + _GAP)))
     if names is None:
-        some = min(count, rows * _A_CLASS)
-        return np.arange(some) * count // some
+        return spread(min(count, rows * _A_CLASS), count)
     kinds = np.asarray(names)
     classes = _in_order(kinds)
-    chosen = [
-        classes[i] for i in np.arange(min(rows, len(classes))) * len(classes) // min(rows, len(classes))
-    ]
+    chosen = [classes[i] for i in spread(min(rows, len(classes)), len(classes))]
     return np.sort(np.concatenate([np.flatnonzero(kinds == each)[:_A_CLASS] for each in chosen]))
 
 
