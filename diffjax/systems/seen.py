@@ -19,9 +19,10 @@ from diffjax.data.squares import square
 from diffjax.models.encoders import Embedded
 from diffjax.models.prior import SeenTokens
 from diffjax.pixels import to_model
+from diffjax.rows import in_turn
 from diffjax.systems import stages, words
 from diffjax.systems.about import About
-from diffjax.systems.requests import NONE, Asked, rows_of
+from diffjax.systems.requests import NONE, Asked, of_each, rows_of
 from diffjax.training import workdir
 from diffjax.training.system import Part
 
@@ -88,9 +89,8 @@ class Encoder:
 
 def _in_turn(look: Callable[[np.ndarray], Any], count: int, width: int) -> np.ndarray:
     found = np.zeros((count, width), np.float32)
-    for start in range(0, count, _ROWS):
-        chosen = np.minimum(np.arange(start, start + _ROWS), count - 1)
-        found[start : start + _ROWS] = np.asarray(look(chosen))[: count - start]
+    for where, chosen in in_turn(count, _ROWS):
+        found[where] = np.asarray(look(chosen))[: where.stop - where.start]
     return found
 
 
@@ -164,7 +164,7 @@ def clip_image(about: About, *, clip: Mapping[str, Any], extra: int = 4) -> Aske
         parts={"": Part((encoder.width,), jnp.float32)},
         module=SeenTokens(about.vector_features(), getattr(about.module, "token_features", None), extra),
         of_batch=lambda _, batch: {"": jnp.asarray(batch[key], jnp.float32)},
-        of_user=lambda given, n: {"": rows_of(name, [one(each) for each in given[""]], n)},
+        of_user=of_each(name, one),
         default=blank,
         nothing=blank,
         example={key: jax.ShapeDtypeStruct((1, encoder.width), jnp.float32)},
