@@ -123,8 +123,7 @@ def discrete_consistency_grid(
       [1.0, 4.0, 9.0]
     """
     checks.positive("rho", rho)
-    if not 0 < sigma_min < sigma_max < math.inf:
-        raise ValueError(f"sigma_min must be above 0 and below sigma_max, got {sigma_min:g}, {sigma_max:g}")
+    checks.sigmas("discrete_consistency_grid", sigma_min, sigma_max)
     if index is None:
         index = np.arange(checks.count("num_levels", num_levels, least=2))
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)

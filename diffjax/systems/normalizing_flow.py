@@ -18,7 +18,7 @@ from diffjax.likelihoods import dequantisation as noise
 from diffjax.models.dequantiser import ConvDequantiser
 from diffjax.models.flow import Flow
 from diffjax.pixels import to_uint8
-from diffjax.process import checks
+from diffjax.process import checks, gaussian
 from diffjax.process.level import sum_of_each
 from diffjax.systems import networks, read
 from diffjax.systems.options import call, fill, optional_section, pick, require, section
@@ -110,7 +110,7 @@ def normalizing_flow(
 
     def log_prob(v, x):
         z, log_det = networks.evaluating(module, v)(x)
-        nats = [sum_of_each(-0.5 * (each**2 + math.log(2 * math.pi))) for each in z]
+        nats = [sum_of_each(gaussian.log_prob(gaussian.STANDARD, each)) for each in z]
         return sum(nats) + log_det
 
     def bits(v, key, x):
