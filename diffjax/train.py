@@ -297,10 +297,8 @@ def _pictures(run, draw, folder):
         path = Path(folder) / "samples" / f"step_{step:07d}.png"
         path.parent.mkdir(exist_ok=True)
         if not np.isfinite(x).all():
-            print(
-                f"warning: {np.sum(~np.isfinite(x))} of {x.size} values in {path} are not finite",
-                file=sys.stderr,
-            )
+            wrong = np.sum(~np.isfinite(x))
+            print(f"warning: {wrong} of {x.size} values in {path} are not finite", file=sys.stderr)
         shown = data.to_uint8(x) if system.gives == "images" else x
         reference = source.x[:n] if system.gives == "points" else None
         said, beside = system.request.describe(asked), system.request.pictures(asked)
