@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from diffjax import checks
 from diffjax.border import checked
+from diffjax.pixels import to_model, to_uint8
 from diffjax.process import gaussian as normal
 from diffjax.process import logistic
 from diffjax.process.gaussian import Gaussian
@@ -125,7 +126,7 @@ def discretized_logistic(log_scale_min: float = -7.0) -> Observed:
 
     def sample(key, numbers):
         x = numbers[..., 0] + jnp.exp(log_scale(numbers)) * jax.random.logistic(key, numbers.shape[:-1])
-        return jnp.clip(jnp.round((x + 1) * 127.5), 0, 255) / 127.5 - 1
+        return to_model(to_uint8(x))
 
     return Observed(
         2,

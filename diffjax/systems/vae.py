@@ -20,6 +20,7 @@ from diffjax.likelihoods import latents, observed
 from diffjax.models.ladder import Ladder
 from diffjax.process import checks
 from diffjax.process.gaussian import Gaussian
+from diffjax.process.level import sum_of_each
 from diffjax.systems import networks, read
 from diffjax.systems.options import call, chosen, fill, number, optional_section, pick, require, section
 from diffjax.training.system import Codec, Pass, System, Update, from_loss
@@ -124,7 +125,7 @@ def vae(
         z = [jax.random.normal(k, (len(x), *each), x.dtype) for k, each in zip(keys, module.latent_shapes)]
         numbers, levels = networks.evaluating(module, v)(x, z)
         levels = [latents.Level(Gaussian(*q), Gaussian(*p), z) for q, p, z in levels]
-        return law.log_prob(numbers, target).reshape(len(x), -1).sum(1), levels
+        return sum_of_each(law.log_prob(numbers, target)), levels
 
     def init(key, batch, frozen):
         del batch, frozen
