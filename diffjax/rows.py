@@ -15,6 +15,11 @@ def in_turn(count: int, size: int) -> Iterator[tuple[slice, np.ndarray]]:
         yield slice(start, min(start + size, count)), np.minimum(np.arange(start, start + size), count - 1)
 
 
+def drawn(array: np.ndarray, some: int, rng: np.random.Generator) -> np.ndarray:
+    """Return some rows of an array, drawn without repetition; all of them as they are where that is all."""
+    return array if len(array) == some else array[rng.choice(len(array), some, replace=False)]
+
+
 def spread(some: int, count: int) -> np.ndarray:
     """Return the numbers of some rows out of N, int `[some]`, evenly through all; beyond N they repeat."""
     return np.arange(some) * count // max(some, 1)

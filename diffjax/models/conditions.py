@@ -285,7 +285,7 @@ def _alike(name, arrays, axis):
     return arrays
 
 
-def _check_mask(cond):
+def _checkvisible(cond):
     if cond.mask is not None and (cond.tokens is None or cond.mask.shape != cond.tokens.shape[:2]):
         tokens = "none" if cond.tokens is None else f"shape {cond.tokens.shape}"
         raise ValueError(
@@ -293,5 +293,6 @@ def _check_mask(cond):
         )
 
 
-def _mask(cond):
+def visible(cond: Condition) -> Bool[Array, "batch length"]:
+    """Return which tokens of a condition are there: its mask, or all."""
     return jnp.ones(cond.tokens.shape[:2], bool) if cond.mask is None else cond.mask
