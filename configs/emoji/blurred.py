@@ -3,9 +3,13 @@
 Whang et al. 2022 (deblurring by diffusion); a blur of two pixels, and noise of its own as of Ho et al. 2022.
 
     python -m diffjax.train --config=configs/emoji/blurred.py --workdir=runs/emoji_blurred
+    python -m diffjax.evaluate --workdir=runs/emoji_blurred --evaluators=asked --num=100 --steps=20
     python -m diffjax.sample --workdir=runs/emoji_blurred --image=blurred.png --num=16
 
-Not run at this length.
+Dropped for one in ten. 5.0 minutes of processor time for 1,000 steps (Intel Xeon), a first look. Obtained on
+100 held-out pictures with 20 DDIM steps: samples, blurred, are 0.062 +- 0.001 (root mean square in [-1, 1])
+from the blurred picture that they were asked by, which had noise of up to 0.3; 0.414 +- 0.014 from another's,
+and 0.452 +- 0.009 if they were asked nothing.
 """
 
 from ml_collections import ConfigDict
