@@ -127,13 +127,13 @@ def ddpm(
     def walk(v, keys, asked, made):
         del made
         n = len(keys)
-        steps = [sampler.threshold] if sampler.threshold else []
+        guides = []
         if sampler.guides:
             cond, null = null_guidance.told(sampler.scales, request, v, asked, n)
-            steps = [sampler.guided(null), *steps]
+            guides = [sampler.guided(null)]
         else:
             cond = request.encode(v, asked)
-        denoise = guidance.chain(*steps, *sampler.fill(keys, asked))(denoiser(v))
+        denoise = guidance.chain(*guides, *sampler.cuts, *sampler.fill(keys, asked))(denoiser(v))
         x = sampler.start(keys, schedule, (n, *shape), asked)
         return samplers.walk(keys, denoise, sampler.solver, rows, x, cond=cond)
 

@@ -106,7 +106,7 @@ def distill_guidance(
 
     def walk(v, keys, asked, made):
         del made
-        denoise = guidance.chain(*([sampler.threshold] if sampler.threshold else []))(denoiser(v))
+        denoise = guidance.chain(*sampler.cuts)(denoiser(v))
         x = sampler.start(keys, schedule, (len(keys), *shape), asked)
         return samplers.walk(keys, denoise, sampler.solver, rows, x, cond=request.encode(v, asked))
 

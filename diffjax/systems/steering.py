@@ -72,7 +72,7 @@ def steered(plain: Callable, steps: Sequence[guidance.Transformation], sampler: 
     def unguided(x_t, level, cond=None):
         return plain(x_t, level, told(cond, DENOISER))
 
-    return guidance.chain(*steps, *([sampler.threshold] if sampler.threshold else []))(unguided)
+    return guidance.chain(*steps, *sampler.cuts)(unguided)
 
 
 def told(cond: Any, name: str) -> Any:

@@ -203,8 +203,7 @@ def vdm(
         del made
         schedule, n = schedule_of(v), len(keys)
         rows = samplers.plan(schedule, sampler.solver, sampler.times)
-        steps = [sampler.threshold] if sampler.threshold else []
-        denoise = guidance.chain(*steps, *sampler.fill(keys, asked))(denoiser(v))
+        denoise = guidance.chain(*sampler.cuts, *sampler.fill(keys, asked))(denoiser(v))
         begin = trainable.start if sampler.edit.strength is None else schedule
         x = sampler.start(keys, begin, (n, *shape), asked)
         x = samplers.walk(keys, denoise, sampler.solver, rows, x, cond=request.encode(v, asked))
