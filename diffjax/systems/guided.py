@@ -116,19 +116,14 @@ def guided(
         return samplers.walk(keys, denoiser(v), solver, rows, x, cond=cond)
 
     calls = {DENOISER: sampler.calls} | ({CLASSIFIER: sampler.calls} if scale else {})
-    return System(
+    return pipeline.made_of(
+        stages,
         example={**guide.example, **own.example},
-        init=lambda key, batch, frozen: ({}, {}),
-        updates=(),
-        serves=(),
-        frozen={name: each.shapes() for name, each in stages.items()},
-        prepare=pipeline.prepare(stages),
         request=pipeline.requests(stages)._replace(encode=encode),
         passes=(Pass("walk", walk, calls),),
         gives=own.gives,
         denoiser=denoiser,
         schedule=lambda v: schedule,
-        stages=stages,
     )
 
 

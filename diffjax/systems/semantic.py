@@ -129,19 +129,14 @@ def semantic(
         cond = request.encode(v, asked)
         return samplers.walk(keys, denoiser(v, keys), sampler.solver, rows, x, cond=cond)
 
-    return System(
+    return pipeline.made_of(
+        stages,
         example={**encoder.example, **own.example},
-        init=lambda key, batch, frozen: ({}, {}),
-        updates=(),
-        serves=(),
-        frozen={name: each.shapes() for name, each in stages.items()},
-        prepare=pipeline.prepare(stages),
         request=request,
         passes=(Pass("walk", walk, {DENOISER: sampler.calls, ENCODER: sampler.calls}),),
         gives=own.gives,
         denoiser=lambda v, key=None: denoiser(v, jax.random.key(0), key),
         schedule=lambda v: schedule,
-        stages=stages,
     )
 
 
