@@ -96,7 +96,7 @@ def lpips_trunk(
         return lpips(module, variables, *(_enlarge(images) for images in both))
 
     def distance(x, y):
-        x, y = (np.broadcast_to(_checked(each), (*each.shape[:3], 3)) for each in (x, y))
+        x, y = (np.broadcast_to(require_images(np.asarray(each)), (*each.shape[:3], 3)) for each in (x, y))
         with jax.default_matmul_precision("highest"):
             return batches.over(lambda i: (x[i], y[i]), len(x), batch_size, apart, variables)
 

@@ -55,7 +55,7 @@ def merge(*conditions: Condition) -> Condition:
     for each in conditions:
         _check_mask(each)
     masked = any(each.mask is not None for each in conditions)
-    masks = [_mask(each) for each in conditions if masked and each.tokens is not None]
+    masks = [visible(each) for each in conditions if masked and each.tokens is not None]
     vectors, tokens, maps = (
         _alike(name, [getattr(each, name) for each in conditions], axis)
         for name, axis in (("vector", None), ("tokens", 1), ("map", -1))
@@ -285,7 +285,7 @@ def _alike(name, arrays, axis):
     return arrays
 
 
-def _checkvisible(cond):
+def _check_mask(cond):
     if cond.mask is not None and (cond.tokens is None or cond.mask.shape != cond.tokens.shape[:2]):
         tokens = "none" if cond.tokens is None else f"shape {cond.tokens.shape}"
         raise ValueError(
