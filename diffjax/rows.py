@@ -1,6 +1,7 @@
 """Which rows of a data set: some at a time, or some spread over it."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ def in_turn(count: int, size: int) -> Iterator[tuple[slice, np.ndarray]]:
         yield slice(start, min(start + size, count)), np.minimum(np.arange(start, start + size), count - 1)
 
 
-def drawn(array: np.ndarray, some: int, rng: np.random.Generator) -> np.ndarray:
+def drawn(array: Any, some: int, rng: np.random.Generator) -> Any:
     """Return some rows of an array, drawn without repetition; all of them as they are where that is all."""
     return array if len(array) == some else array[rng.choice(len(array), some, replace=False)]
 
