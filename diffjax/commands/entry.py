@@ -8,7 +8,6 @@ import itertools
 import logging as standard_logging
 import os
 import sys
-import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -83,17 +82,7 @@ def run(main: Callable[[list[str]], None]) -> None:
             error = _no_field(error)
         logging.debug("traceback", exc_info=True)
         print(f"{Path(sys.argv[0]).name}: error: {one_line(error, None)}", file=sys.stderr, flush=True)
-        _end(2)
-
-
-def _end(status):
-    """End the program, though threads of orbax may wait, ten minutes long, for what a full disk has not."""
-    waiting = [each for each in threading.enumerate() if type(each).__module__.startswith("orbax.")]
-    for each in waiting:
-        threading.Thread.join(each, 1.0)  # orbax raises in its own
-        if each.is_alive():
-            os._exit(status)
-    sys.exit(status)
+        sys.exit(2)
 
 
 def _open_streams():

@@ -97,6 +97,7 @@ def writing(
         check_written(manager, wait=True)
     except BaseException:
         _close(manager)
+        complaints.release()
         if jax.process_index() == 0:
             for folder in _unfinished(layout.root(workdir)):
                 shutil.rmtree(folder, ignore_errors=True)
