@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from diffjax.border import checked
-from diffjax.process.flow_map import FlowMap, hop
+from diffjax.process.flow_map import FlowMap, average_of, hop
 from diffjax.process.level import time_of_each
 from diffjax.types import Array
 
@@ -27,6 +27,6 @@ def mean_flow(average: Callable[[Array, Array, Array, Any], Array]) -> FlowMap:
 
     def flow_map(x_t, level_t, level_s, cond=None):
         t, s = time_of_each(level_t, x_t), time_of_each(level_s, x_t)
-        return hop(x_t, t, s, average(x_t, t, s, cond))
+        return hop(x_t, t, s, average_of(average, x_t, t, s, cond))
 
     return flow_map

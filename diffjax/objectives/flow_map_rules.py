@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from diffjax.border import checked
 from diffjax.objectives.average_velocity import begin, velocity
 from diffjax.process import checks, prediction
-from diffjax.process.flow_map import hop
+from diffjax.process.flow_map import average_of, hop
 from diffjax.process.level import NoiseLevel, expand, mean_of_each
 from diffjax.process.prediction import Denoiser
 from diffjax.types import Array, Float, Key
@@ -72,12 +72,12 @@ def shortcut(
     """
     x_t, (t, mid, s) = begin(x0, eps, level_t, level_mid, level_s)
     told = cond if target_cond is None else target_cond
-    first = target(x_t, t, mid, told)
+    first = average_of(target, x_t, t, mid, told, "target")
     second = target(hop(x_t, t, mid, first), mid, s, told)
     share = expand((t - mid) / jnp.where(t == s, 1, t - s), x_t)
     here = velocity(x0, eps, x_t, level_t, teacher, cond if teacher_cond is None else teacher_cond)
     goal = jnp.where(expand(t - s, x_t) == 0, here, share * first + (1 - share) * second)
-    goal, own = jax.lax.stop_gradient(goal), average(x_t, t, s, cond)
+    goal, own = jax.lax.stop_gradient(goal), average_of(average, x_t, t, s, cond)
     return mean_of_each((own - goal) ** 2), {"x_t": x_t, "average": own, "target": goal}
 
 
@@ -118,7 +118,7 @@ def lagrangian(
       [0.0]
     """
     x_t, (t, s) = begin(x0, eps, level_t, level_s)
-    to = lambda s: hop(x_t, t, s, average(x_t, t, s, cond))
+    to = lambda s: hop(x_t, t, s, average_of(average, x_t, t, s, cond))
     x_s, slope = jax.jvp(to, (s,), (jnp.ones_like(s),))
     told = cond if teacher_cond is None else teacher_cond
     ends = jax.lax.stop_gradient(x_s)
@@ -165,9 +165,11 @@ def shortcut_times(
     checks.within("share_equal", share_equal, 0.0, 1.0)
     if checks.count("finest", finest, least=2) & (finest - 1):
         raise ValueError(f"finest must be a power of two, got {finest}")
+    checks.count("n", n)
     key_gap, key_place, key_equal, key_draw = jax.random.split(key, 4)
     hops = 2.0 ** jax.random.randint(key_gap, (n,), 0, finest.bit_length() - 1)
     place = 1 + jnp.floor(hops * jax.random.uniform(key_place, (n,)))
-    equal, alone = jax.random.uniform(key_equal, (n,)) < share_equal, draw(key_draw, n)
+    equal = jax.random.uniform(key_equal, (n,)) < share_equal
+    alone = checks.row_of("draw(key, n)", draw(key_draw, n), n)
     at = lambda back: jnp.where(equal, alone, (place - back) / hops)
     return at(0.0), at(0.5), at(1.0)

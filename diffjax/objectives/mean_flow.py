@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from diffjax.border import checked
 from diffjax.objectives.average_velocity import begin, velocity
 from diffjax.process import checks
+from diffjax.process.flow_map import average_of
 from diffjax.process.level import NoiseLevel, expand, sum_of_each
 from diffjax.process.prediction import Denoiser
 from diffjax.types import Array, Float, Key
@@ -75,7 +76,7 @@ def mean_flow(
     told = cond if teacher_cond is None else teacher_cond
     here = jax.lax.stop_gradient(velocity(x0, eps, x_t, level_t, teacher, told))
     tangent = jax.lax.stop_gradient(average(x_t, t, t, cond)) if improved else here
-    along = lambda x, t: average(x, t, s, cond)
+    along = lambda x, t: average_of(average, x, t, s, cond)
     u, slope = jax.jvp(along, (x_t, t), (tangent.astype(x_t.dtype), jnp.ones_like(t)))
     said = u + expand(t - s, x_t) * jax.lax.stop_gradient(slope)
     square = sum_of_each((said - here) ** 2)
@@ -110,7 +111,9 @@ def two_times(
       True
     """
     checks.within("share_equal", share_equal, 0.0, 1.0)
+    checks.count("n", n)
     key_one, key_other, key_equal = jax.random.split(key, 3)
-    one, other = draw(key_one, n), (draw if draw_s is None else draw_s)(key_other, n)
+    one = checks.row_of("draw(key, n)", draw(key_one, n), n)
+    other = checks.row_of("draw_s(key, n)", (draw if draw_s is None else draw_s)(key_other, n), n)
     t, s = jnp.maximum(one, other), jnp.minimum(one, other)
     return t, jnp.where(jax.random.uniform(key_equal, (n,)) < share_equal, t, s)
