@@ -32,10 +32,8 @@ def table(results):
         "",
         *_parity(results["parity"]),
         "",
-        *_walk(results["walk"]),
-        "",
-        *_compiling(results["compiling"]),
-        "",
+        *_walk(results.get("walk", [])),
+        *_compiling(results.get("compiling", [])),
         *_flaxdiff(results.get("flaxdiff", [])),
         *_loop(results["loop"]),
     ]
@@ -100,7 +98,9 @@ def _walk(walks):
     for row in walks:
         ratio = median(walk / calls for walk, calls in zip(row["walk"], row["calls"], strict=True))
         told.append(f"{ratio - 1:+.1%} ({row['network']}, {1e3 * median(row['walk']):.0f} ms)")
-    yield f"The walk: 50 DDIM steps took longer than 50 bare calls of their network by {', '.join(told)}."
+    if told:
+        yield f"The walk: 50 DDIM steps took longer than 50 bare calls of their network by {', '.join(told)}."
+        yield ""
 
 
 def _compiling(networks):
@@ -110,7 +110,9 @@ def _compiling(networks):
         f"{row['lines']:,} lines of StableHLO)"
         for row in networks
     ]
-    yield f"Compiling a training step in a fresh process, without a cache: {'; '.join(told)}."
+    if told:
+        yield f"Compiling a training step in a fresh process, without a cache: {'; '.join(told)}."
+        yield ""
 
 
 def _flaxdiff(walks):
