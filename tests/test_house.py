@@ -103,6 +103,7 @@ def test_what_a_room_lists_is_annotated(room):
     assert not bare
 
 
+@pytest.mark.slow
 def test_every_annotation_can_be_checked_at_run_time():
     """The type checker of the tests warns of an annotation that it cannot check; so none is skipped."""
     program = """

@@ -6,6 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from diffjax.border import checked
+from diffjax.process import checks
 from diffjax.process.flow_map import FlowMap
 from diffjax.process.level import expand
 from diffjax.types import Array
@@ -30,6 +31,7 @@ def mean_flow(average: Callable[[Array, Array, Array, Any], Array]) -> FlowMap:
     def flow_map(x_t, level_t, level_s, cond=None):
         each = lambda level: jnp.broadcast_to(jnp.asarray(level.t, x_t.dtype), x_t.shape[:1])
         t, s = each(level_t), each(level_s)
-        return x_t - expand(t - s, x_t) * average(x_t, t, s, cond)
+        u = checks.same_shape("average(x_t, t, s, cond)", average(x_t, t, s, cond), x_t, "x_t")
+        return x_t - expand(t - s, x_t) * u
 
     return flow_map

@@ -9,7 +9,7 @@ from diffjax.process import checks
 from diffjax.process.flow_map import FlowMap
 from diffjax.process.level import NoiseLevel, Schedule, namespace
 from diffjax.process.prediction import Denoiser
-from diffjax.samplers import Rows, Solver
+from diffjax.samplers import Rows, Solver, asking
 
 
 @checked
@@ -40,6 +40,8 @@ def of_denoiser(
       [[0.5]]
     """
     solver, steps = samplers.ddim() if solver is None else solver, checks.count("steps", steps)
+    if solver.asked is not asking.predictions:
+        raise ValueError("solver must walk a denoiser, e.g. `samplers.ddim()`; this one walks a flow map")
     if solver.draws:
         raise ValueError("solver must draw no noise: a flow map is a function of x_t, e.g. `samplers.ddim()`")
     if steps > 1 and schedule is None:

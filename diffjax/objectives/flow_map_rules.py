@@ -71,12 +71,12 @@ def shortcut(
     _require_order(level_t, level_mid, level_s)
     x_t, (t, mid, s) = _begin(x0, eps, level_t, level_mid, level_s)
     told = cond if target_cond is None else target_cond
-    first = target(x_t, t, mid, told)
+    first = _shaped("target", target(x_t, t, mid, told), x_t)
     second = target(x_t - expand(t - mid, x_t) * first, mid, s, told)
     share = expand((t - mid) / jnp.where(t == s, 1, t - s), x_t)
     velocity = _velocity(x0, eps, x_t, level_t, teacher, cond if teacher_cond is None else teacher_cond)
     goal = jnp.where(expand(t - s, x_t) == 0, velocity, share * first + (1 - share) * second)
-    goal, own = jax.lax.stop_gradient(goal), average(x_t, t, s, cond)
+    goal, own = jax.lax.stop_gradient(goal), _shaped("average", average(x_t, t, s, cond), x_t)
     return mean_of_each((own - goal) ** 2), {"x_t": x_t, "average": own, "target": goal}
 
 
@@ -118,7 +118,7 @@ def lagrangian(
     """
     _require_order(level_t, level_s)
     x_t, (t, s) = _begin(x0, eps, level_t, level_s)
-    to = lambda s: x_t - expand(t - s, x_t) * average(x_t, t, s, cond)
+    to = lambda s: x_t - expand(t - s, x_t) * _shaped("average", average(x_t, t, s, cond), x_t)
     x_s, slope = jax.jvp(to, (s,), (jnp.ones_like(s),))
     told = cond if teacher_cond is None else teacher_cond
     ends = jax.lax.stop_gradient(x_s)
@@ -165,10 +165,12 @@ def shortcut_times(
     checks.within("share_equal", share_equal, 0.0, 1.0)
     if checks.count("finest", finest, least=2) & (finest - 1):
         raise ValueError(f"finest must be a power of two, got {finest}")
+    checks.count("n", n)
     key_gap, key_place, key_equal, key_draw = jax.random.split(key, 4)
     hops = 2.0 ** jax.random.randint(key_gap, (n,), 0, finest.bit_length() - 1)
     place = 1 + jnp.floor(hops * jax.random.uniform(key_place, (n,)))
-    equal, alone = jax.random.uniform(key_equal, (n,)) < share_equal, draw(key_draw, n)
+    equal = jax.random.uniform(key_equal, (n,)) < share_equal
+    alone = checks.row_of("draw(key, n)", draw(key_draw, n), n)
     at = lambda back: jnp.where(equal, alone, (place - back) / hops)
     return at(0.0), at(0.5), at(1.0)
 
@@ -178,6 +180,10 @@ def _begin(x0, eps, *levels):
     require_rates(levels[0], "a flow map's velocity")
     x_t = forward.perturb(x0, eps, levels[0])
     return x_t, [jnp.broadcast_to(jnp.asarray(each.t, x_t.dtype), x_t.shape[:1]) for each in levels]
+
+
+def _shaped(name, u, x_t):
+    return checks.same_shape(f"{name}(x_t, t, s, cond)", u, x_t, "x_t")
 
 
 def _velocity(x0, eps, x_t, level, teacher, cond):

@@ -79,7 +79,7 @@ def mean_flow(
     velocity = jax.lax.stop_gradient(prediction.velocity(said, level_t))
     t, s = (jnp.broadcast_to(jnp.asarray(each.t, x_t.dtype), x_t.shape[:1]) for each in (level_t, level_s))
     tangent = jax.lax.stop_gradient(average(x_t, t, t, cond)) if improved else velocity
-    along = lambda x, t: average(x, t, s, cond)
+    along = lambda x, t: checks.same_shape("average(x_t, t, s, cond)", average(x, t, s, cond), x, "x_t")
     u, slope = jax.jvp(along, (x_t, t), (tangent.astype(x_t.dtype), jnp.ones_like(t)))
     said = u + expand(t - s, x_t) * jax.lax.stop_gradient(slope)
     square = sum_of_each((said - velocity) ** 2)
@@ -114,7 +114,9 @@ def two_times(
       True
     """
     checks.within("share_equal", share_equal, 0.0, 1.0)
+    checks.count("n", n)
     key_one, key_other, key_equal = jax.random.split(key, 3)
-    one, other = draw(key_one, n), (draw if draw_s is None else draw_s)(key_other, n)
+    one = checks.row_of("draw(key, n)", draw(key_one, n), n)
+    other = checks.row_of("draw_s(key, n)", (draw if draw_s is None else draw_s)(key_other, n), n)
     t, s = jnp.maximum(one, other), jnp.minimum(one, other)
     return t, jnp.where(jax.random.uniform(key_equal, (n,)) < share_equal, t, s)

@@ -128,6 +128,8 @@ def until(times: Times, schedule: Schedule, noise: float) -> np.ndarray:
     times = np.asarray(times, np.float64)
     if not 0 < noise < 1:
         raise ValueError(f"noise must be in (0, 1), got {noise}")
+    if not (np.diff(times) < 0).all():
+        raise ValueError("times must decrease, from noise to data")
     stop = float(schedule.at_ratio(noise / (1 - noise**2) ** 0.5).t)
     if not times[-1] <= stop < times[0]:
         ends = f"from {times[0]:g} to {times[-1]:g}"
@@ -213,6 +215,8 @@ def vp(n: int, beta_min: float = 0.1, beta_max: float = 20.0, t_min: float = 1e-
       >>> samplers.grids.vp(10).shape
       (11,)
     """
+    if not 0 < t_min < 1:
+        raise ValueError(f"t_min must be in (0, 1), got {t_min:g}")
     level = vp_linear(beta_min, beta_max)(np.linspace(1, t_min, checks.count("n", n)))
     return np.append(level.sigma / level.alpha, 0.0)
 

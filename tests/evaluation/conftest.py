@@ -13,4 +13,4 @@ def digits():
 
 @pytest.fixture(scope="session")
 def judge(digits):
-    return classifier.fit(*digits, num_steps=200)
+    return classifier.fit(*digits, num_steps=120)

@@ -14,6 +14,7 @@ from diffjax.systems import read
 from diffjax.training.system import Variables
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+NARROW = {"mlp": {"width": 8, "depth": 1}, "flow": {"steps": 2, "features": 8}}
 
 
 def sampler(schedule, solver, times, **options):
@@ -44,8 +45,8 @@ def tiny(name, **overrides):
     """Return a shipped config made small: three steps of training, few of sampling, a narrow network."""
     config = commands.config_module(CONFIGS / f"{name}.py").get_config()
     for part in ("model", "discriminator"):
-        if part in config and config[part].name == "mlp":
-            config[part].update({"width": 8, "depth": 1})
+        if part in config:
+            config[part].update(NARROW.get(config[part].name, {}))
     if "teacher" in config:
         config.teacher.workdir = str(teacher("num_classes" in config.data))
     if "steps" in config.get("sampler", {}):
