@@ -33,7 +33,9 @@ def _found(files, wanted):
 
 
 def test_no_file_is_longer_than_400_lines():
-    long = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in FILES}
+    rooms = ("diffjax", "experiments", "benchmarks", "tests")
+    files = [path for room in rooms for path in (ROOT / room).rglob("*.py")]
+    long = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files}
     assert not {path: lines for path, lines in long.items() if lines > 400}
 
 

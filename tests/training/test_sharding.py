@@ -139,7 +139,7 @@ def test_another_batch_than_the_first_is_named(tmp_path):
         toy_training.run(tmp_path, 4, 4, 4, batches=Short(), mesh=_mesh(1, 1))
 
 
-@pytest.mark.xfail(reason="XLA of JAX 0.10.2 on CPU: off by 3 of 6", strict=False)
+@pytest.mark.xfail(reason="XLA of JAX 0.10.2 on CPU: off by 3 of 6", strict=True)
 def test_left_to_the_compiler_gradients_are_right():
     """Of JAX alone: two matrices split over `fsdp` and `tensor`. Where it passes, `in_use` may go."""
     mesh, draw = sharding.make_mesh(data=2, fsdp=2, tensor=2), np.random.default_rng(0)
