@@ -27,13 +27,13 @@ SCHEDULES = {
     "flow": schedules.rectified_flow(),
     "cosine": schedules.vp_cosine(),
 }
+POINTS = itertools.product(("vp", "ve", "flow"), (0.02, 0.3, 0.9))
 
 
 def _daily(cases, *daily):
     """All of the cases; those that are not daily are slow."""
-    pack = lambda case: case if isinstance(case, tuple) else (case,)
     slow = lambda case: [] if case in daily else [pytest.mark.slow]
-    return [pytest.param(*pack(case), marks=slow(case)) for case in cases]
+    return [pytest.param(*([case] if isinstance(case, str) else case), marks=slow(case)) for case in cases]
 
 
 def _data(n=16):
@@ -100,10 +100,7 @@ def _divergence(schedule, t, x, **options):
     )  # fmt: skip
 
 
-_POINTS = itertools.product(("vp", "ve", "flow"), (0.02, 0.3, 0.9))
-
-
-@pytest.mark.parametrize(("name", "share"), _daily(_POINTS, ("vp", 0.3), ("ve", 0.02), ("flow", 0.9)))
+@pytest.mark.parametrize(("name", "share"), _daily(POINTS, ("vp", 0.3), ("ve", 0.02), ("flow", 0.9)))
 def test_divergences_at_a_point(x64, name, share):
     """Against jacfwd of the velocity: the exact one, e^T J e of given probes, the mean over drawn ones."""
     schedule, n = SCHEDULES[name], 3000
