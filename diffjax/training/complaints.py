@@ -6,7 +6,7 @@ import warnings
 from concurrent.futures import CancelledError
 from typing import Any
 
-from orbax.checkpoint._src.futures import future
+_FUTURES = "orbax.checkpoint._src.futures.future"  # not public: an orbax without it is left as it is
 
 
 def silence() -> None:
@@ -35,10 +35,10 @@ def release() -> None:
     def cancelled():
         raise CancelledError
 
-    waiting: list[Any] = [each for each in threading.enumerate() if isinstance(each, future._SignalingThread)]
+    waiting: list[Any] = [each for each in threading.enumerate() if type(each).__module__ == _FUTURES]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
         for thread in waiting:
             thread._target = cancelled
     for thread in waiting:
-        future.set_signals(thread._receive_signals, operation_id=thread._operation_id)
+        sys.modules[_FUTURES].set_signals(thread._receive_signals, operation_id=thread._operation_id)
