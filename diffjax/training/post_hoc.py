@@ -108,8 +108,7 @@ def _read(folder, track):
         seal.check(folder, [track])
         return trees.read_tree(folder / track)
     except Exception as error:  # orbax and tensorstore raise all kinds
-        told = " ".join(str(error).split())[:200]
-        raise ValueError(f"{folder} is damaged, remove it to do without: {told}") from error
+        raise ValueError(f"{folder} is damaged, remove it to do without: {files.one_line(error)}") from error
 
 
 def _found(workdir):
