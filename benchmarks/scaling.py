@@ -163,6 +163,10 @@ def draw(found) -> None:
             panel.set(xscale="log", yscale="log")
             panel.legend(fontsize=8, frameon=False)
             panel.minorticks_off()
+            ends = sorted(
+                {f(each) for each in (line.get_ydata() for line in panel.lines) for f in (min, max)}
+            )
+            panel.set_yticks(ends, [f"{end:,.0f}" if end >= 100 else f"{end:.3g}" for end in ends])
         column[0].set_title(
             "operations of a device, 1e9" if axis == "devices" else "processor, ms", fontsize=9
         )
