@@ -10,6 +10,7 @@ from diffjax.process.flow_map import FlowMap
 from diffjax.process.level import NoiseLevel, Schedule, namespace
 from diffjax.process.prediction import Denoiser
 from diffjax.samplers import Rows, Solver, asking
+from diffjax.samplers.solver import last_apart
 
 
 @checked
@@ -54,7 +55,7 @@ def of_denoiser(
         times = ends.t[:1] + (ends.t[1:] - ends.t[:1]) * share
         rows = solver.plan(_Ends(ends) if schedule is None else schedule, times)
         if solver.last is not None and xp is np and (np.asarray(level_s.sigma) == 0).all():
-            rows = Rows(jax.tree.map(lambda a: a[:-1], rows), jax.tree.map(lambda a: a[-1], rows))
+            rows = last_apart(rows)
         else:
             rows = Rows(rows)
         return samplers.walk(jax.random.key(0), denoise, solver, rows, x_t, cond)

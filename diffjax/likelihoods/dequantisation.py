@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from diffjax.border import checked
-from diffjax.process import checks
+from diffjax.process import checks, gaussian
 from diffjax.process.level import sum_of_each
 from diffjax.types import Array, ArrayLike, Float, Integer, Key
 
@@ -73,7 +73,7 @@ def logit_normal(
     """
     codes = _checked(codes, levels, low, high)
     z = jax.random.normal(key, codes.shape, _dtype())
-    u, log_q = _squashed(z, -0.5 * (z**2 + math.log(2 * math.pi)), mean, log_scale)
+    u, log_q = _squashed(z, gaussian.log_prob(gaussian.STANDARD, z), mean, log_scale)
     return _place(codes, u, levels, low, high), sum_of_each(log_q)
 
 

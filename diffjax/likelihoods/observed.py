@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from diffjax.border import checked
+from diffjax.pixels import to_model, to_uint8
 from diffjax.process import checks, logistic
 from diffjax.process import gaussian as normal
 from diffjax.process.gaussian import Gaussian
@@ -148,7 +149,7 @@ def discretized_logistic(log_scale_min: float = -7.0) -> Observed:
 
     def sample(key, numbers):
         x = numbers[..., 0] + jnp.exp(log_scale(numbers)) * jax.random.logistic(key, numbers.shape[:-1])
-        return jnp.clip(jnp.round((x + 1) * 127.5), 0, 255) / 127.5 - 1
+        return to_model(to_uint8(x))
 
     return _law(
         2,

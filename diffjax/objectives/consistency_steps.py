@@ -234,8 +234,7 @@ def _several(num_levels):
 
 def _ladder(sigma_min, sigma_max, rho):
     checks.positive("rho", rho)
-    if not 0 < sigma_min < sigma_max < math.inf:
-        raise ValueError(f"sigma_min must be above 0 and below sigma_max, got {sigma_min:g}, {sigma_max:g}")
+    checks.sigmas("a grid of levels", sigma_min, sigma_max)
 
 
 def _range(s0, s1):

@@ -59,6 +59,12 @@ def pixels(name: str, x: ArrayLike) -> None:
         raise ValueError(f"{name} must be 8-bit images scaled to [-1, 1], {told}")
 
 
+def sigmas(name: str, sigma_min: float, sigma_max: float) -> None:
+    """Raise ValueError unless 0 < sigma_min < sigma_max < inf, the ends of what is named."""
+    if not 0 < sigma_min < sigma_max < np.inf:
+        raise ValueError(f"{name} needs 0 < sigma_min < sigma_max < inf, got {sigma_min:g} and {sigma_max:g}")
+
+
 def same_shape(name: str, value: Any, x: ArrayLike, like: str = "x") -> Any:
     """Return a value; ValueError unless it is shaped like x, which `like` names."""
     if jnp.shape(value) != jnp.shape(x):

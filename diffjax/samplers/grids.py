@@ -165,8 +165,7 @@ def karras(n: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> np.n
       [9.0, 4.0, 1.0, 0.0]
     """
     checks.positive("rho", rho)
-    if not 0 < sigma_min < sigma_max < np.inf:
-        raise ValueError(f"karras needs 0 < sigma_min < sigma_max < inf, got {sigma_min:g} and {sigma_max:g}")
+    checks.sigmas("karras", sigma_min, sigma_max)
     levels = np.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), checks.count("n", n)) ** rho
     levels[0] = sigma_max
     levels[-1] = sigma_min if n > 1 else sigma_max
@@ -198,8 +197,7 @@ def polyexponential(n: int, sigma_min: float, sigma_max: float, rho: float = 1.0
       [10000.0, 10.0, 1.0, 0.0]
     """
     checks.positive("rho", rho)
-    if not 0 < sigma_min < sigma_max < np.inf:
-        raise ValueError(f"a grid needs 0 < sigma_min < sigma_max < inf, got {sigma_min:g} and {sigma_max:g}")
+    checks.sigmas("a grid", sigma_min, sigma_max)
     ramp = np.linspace(1, 0, checks.count("n", n)) ** rho
     return np.append(sigma_min * (sigma_max / sigma_min) ** ramp, 0.0)
 

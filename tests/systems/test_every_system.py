@@ -45,19 +45,25 @@ def test_shapes_are_known_without_values(name):
 
 @pytest.mark.parametrize("name", CASES)
 def test_gradients_move_what_they_say_and_keep_the_rest(name):
-    own, v, moved = system(name), start(name), []
+    own, v, moved, heard = system(name), start(name), [], False
     v = v._replace(params=jax.tree.map(lambda p: p + 0.01, v.params))  # players may begin where nothing moves
     same = lambda one, two: (
         jax.tree.map(lambda a: (a.shape, a.dtype), one) == jax.tree.map(lambda a: (a.shape, a.dtype), two)
     )
     for update in own.updates:
-        grads, extra, metrics = jitted(name)[1][update.name](v, jax.random.key(1), _batch(own), 0)
+        gradients = jitted(name)[1][update.name]
+        grads, extra, metrics = gradients(v, jax.random.key(1), _batch(own), 0)
         moved += update.moves
         assert set(grads) == set(update.moves)
         assert same(grads, {each: v.params[each] for each in update.moves}) and same(extra, v.extra)
         assert np.isfinite(metrics["loss"]) and all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
         assert any(np.abs(g).max() > 0 for g in jax.tree.leaves(grads))
         assert all(jnp.shape(value) == () for value in metrics.values())
+        if own.frozen:
+            other = v._replace(frozen=jax.tree.map(lambda leaf: leaf + 0.01, v.frozen))
+            heard |= bool(gradients(other, jax.random.key(1), _batch(own), 0)[2]["loss"] != metrics["loss"])
+            assert gradients._cache_size() == 1
+    assert heard == bool(own.frozen)  # what comes of files is an argument, and no constant of the program
     assert sorted(moved) == sorted(v.params)  # each once
 
 

@@ -68,6 +68,15 @@ def on_eight_devices(tree, rows):
 
 
 @functools.cache
+def trained():
+    """Return the folder of a tiny run on points; nothing may be changed there."""
+    folder = pathlib.Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    train.train(tiny("toys/ddpm"), folder / "run", progress=False)
+    return folder / "run"
+
+
+@functools.cache
 def teacher(labelled=False):
     """Return the folder of a tiny run on points, of a network of v, for students; perhaps with a null."""
     folder = pathlib.Path(tempfile.mkdtemp())
