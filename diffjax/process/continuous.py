@@ -29,6 +29,7 @@ class Continuous:
       prior_std: standard deviation of x at t_max when the data are forgotten.
       t_end: largest time the level is defined at (EDM's churn may pass t_max).
       sde: t -> (f, g^2) in closed form, see `process.sde`; None takes them from the rates.
+      along: "t", or "sigma": what `samplers.euler` and `samplers.heun` take straight steps in.
     """
 
     level: Callable
@@ -38,6 +39,7 @@ class Continuous:
     prior_std: float
     t_end: float | None = None
     sde: Callable | None = None
+    along: str = "t"
 
     num_steps = None
 
@@ -106,7 +108,8 @@ def ve(sigma_min: float = 0.01, sigma_max: float = 50.0) -> Continuous:
     """Return the variance-exploding schedule of Song et al. 2021, app. C: sigma = s_min (s_max / s_min)^t.
 
     alpha = 1, t in [1e-5, 1]; sigma(0) = 0 by the paper's convention, a jump from sigma_min. inv_sigma takes
-    everything below sigma_min to t = 0.
+    everything below sigma_min to t = 0. The ODE's paths are straight in sigma where all is noise and
+    exponentials in t, so `euler` and `heun` step in sigma.
 
     Example:
       >>> from diffjax.process import schedules
@@ -137,7 +140,7 @@ def ve(sigma_min: float = 0.01, sigma_max: float = 50.0) -> Continuous:
         xp = namespace(t)
         return xp.zeros_like(t), 2 * rate * xp.exp(2 * (np.log(sigma_min) + rate * t))
 
-    return Continuous(level, inv_sigma, t_min=1e-5, t_max=1.0, prior_std=sigma_max, sde=sde)
+    return Continuous(level, inv_sigma, t_min=1e-5, t_max=1.0, prior_std=sigma_max, sde=sde, along="sigma")
 
 
 @checked

@@ -132,7 +132,7 @@ def test_every_churned_solver_starts_at_the_noisiest_level(schedule, make):
 
 
 @pytest.mark.parametrize("solver", [samplers.euler(), samplers.heun()])
-@pytest.mark.parametrize("schedule", [schedules.vp_linear(), schedules.ve(0.01, 50.0), schedules.sub_vp()])
+@pytest.mark.parametrize("schedule", [schedules.vp_linear(), schedules.sub_vp()])
 def test_what_the_last_step_in_the_schedules_own_time_leaves(x64, solver, schedule):
     """Data at 0: x = sigma eps goes along d sigma / dt to (sigma - t d sigma / dt) eps at t = 0."""
     t = np.float64(0.02)
@@ -140,3 +140,39 @@ def test_what_the_last_step_in_the_schedules_own_time_leaves(x64, solver, schedu
     denoise = lambda x, level, cond=None: prediction.from_x0(0 * x, x, level)
     x = samplers.sample(KEY, denoise, schedule, solver, [t, 0.0], x_init=level.sigma * jnp.ones((1, 1)))
     np.testing.assert_allclose(x[0, 0], level.sigma - t * level.d_sigma, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (samplers.euler, samplers.ddim),
+        (samplers.heun, samplers.edm_heun),
+        (samplers.euler, samplers.edm_euler),
+    ],
+)
+def test_on_ve_steps_are_in_sigma(x64, ours, theirs):
+    """DDIM and EDM's Heun step in sigma / alpha, here sigma, and arrive at the predicted x_0."""
+    schedule = schedules.ve(0.01, 50.0)
+    times, x = np.linspace(1, 0, 8), 50 * jnp.linspace(-1.5, 2, 6)[:, None]
+    denoise = lambda x, level, cond: prediction.from_x0(jnp.tanh(x / (1 + level.sigma)), x, level)
+    walk = lambda solver: samplers.sample(KEY, denoise, schedule, solver, times, x_init=x)
+    np.testing.assert_allclose(walk(ours()), walk(theirs()), rtol=1e-9)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 2 / 3, 1.0])
+def test_the_churned_law_of_a_gaussian_on_ve(alpha):
+    """Steps in sigma are exact where all is noise, so that the churn's long steps keep the law to 5 %.
+
+    Each step is linear: its variance is a recursion in closed form. Steps in log sigma are 11 % off.
+    """
+    schedule, v = schedules.ve(0.01, 50.0), 0.3
+    times = np.append(schedule.inv_sigma(np.geomspace(49.9, 0.02, 40)), 0)
+    rows = samplers.plan(schedule, samplers.heun(alpha, s_churn=40.0), times).steps
+    slope = lambda level, i: level.d_sigma[i] * level.sigma[i] / (v + level.sigma[i] ** 2)
+    variance = v + schedule(times[0]).sigma ** 2
+    for i in range(len(times) - 2):  # to sigma = 0.02
+        variance += rows.churn[i] ** 2
+        first = rows.dt[i] * slope(rows.level, i)
+        second = rows.dt_second[i] * (1 + alpha * first) * slope(rows.second, i)
+        variance *= (1 + (1 - 0.5 / alpha) * first + 0.5 / alpha * second) ** 2
+    assert abs(variance / (v + 0.02**2) - 1) < 0.05

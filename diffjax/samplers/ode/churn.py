@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from diffjax.process.level import Array, NoiseLevel, Schedule, expand
-from diffjax.process.schedules import Continuous
 
 
 class Churn(NamedTuple):
@@ -55,11 +54,6 @@ def churned(
 def apply(noise: Callable, x: Array, row: Any, s_churn: float) -> Array:
     """Return x after the churn of a row that has its `scale` and `churn`."""
     return expand(row.scale, x) * x + (expand(row.churn, x) * noise(0) if s_churn > 0 else 0)
-
-
-def level_at(schedule: Schedule, t: Array) -> NoiseLevel:
-    """Return the level at times between a churned start, maybe beyond t_max, and its target."""
-    return schedule(t) if (t <= schedule.t_max).all() else cast(Continuous, schedule).level(t)
 
 
 def _keep(gamma, old, new):

@@ -1,10 +1,13 @@
 """Euler's method for the probability-flow ODE, in the schedule's own time."""
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, cast
+
+import numpy as np
 
 from diffjax.process import prediction
-from diffjax.process.level import Array, NoiseLevel, expand, part, require_finite_rates
+from diffjax.process.level import Array, NoiseLevel, Schedule, expand, part, require_finite_rates
+from diffjax.process.schedules import Continuous
 from diffjax.samplers.ode import churn
 from diffjax.samplers.solver import Solver, no_memory, one_value, require_signal
 
@@ -20,9 +23,10 @@ class _Row(NamedTuple):
 def euler(s_churn: float = 0.0, s_min: float = 0.0, s_max: float = math.inf, s_noise: float = 1.0) -> Solver:
     """Step x_s = x_t + (s - t) dx/dt, dx/dt = alpha' x_0 + sigma' eps; order 1.
 
-    Not DDIM: that is Euler in the sigma/alpha plane (the two agree on EDM's schedule, alpha = 1). The step
-    onto sigma = 0 is as every other: it returns the predicted x_0 where alpha and sigma are linear in t (EDM,
-    rectified flow), and elsewhere leaves some noise of the last level in x (`vp_linear`: 0.01 of 50 steps).
+    Not DDIM: that is Euler in the sigma/alpha plane (they agree on EDM's schedule, alpha = 1 and sigma = t,
+    and on `ve`, whose steps are (sigma_s - sigma_t) dx/dsigma). The step onto sigma = 0 is as every other: it
+    returns the predicted x_0 where alpha and sigma are linear in t (EDM, rectified flow) and on `ve`, and
+    elsewhere leaves some noise of the last level in x (`vp_linear`: 0.01 of 50 steps).
 
     Args:
       s_churn, s_min, s_max, s_noise: churn before the step, see `edm_heun`.
@@ -45,7 +49,8 @@ def euler(s_churn: float = 0.0, s_min: float = 0.0, s_max: float = math.inf, s_n
         if s_churn > 0:
             require_signal(levels, "churn")
         up = churn.churned(schedule, part(levels, slice(-1)), s_churn, s_min, s_max, s_noise)
-        return _Row(up.level, levels.t[1:] - up.level.t, up.scale, up.noise)
+        start, rate = along(schedule, up.level)
+        return _Row(up.level, (along(schedule, levels)[0][1:] - start) / rate, up.scale, up.noise)
 
     def step(noise, denoise, x, row, cond, state):
         x = churn.apply(noise, x, row, s_churn)
@@ -53,3 +58,21 @@ def euler(s_churn: float = 0.0, s_min: float = 0.0, s_max: float = math.inf, s_n
         return x + expand(row.dt, x) * slope, state
 
     return Solver(no_memory, plan, step, nfe=1, draws=1 if s_churn > 0 else 0)
+
+
+def along(schedule: Schedule, level: NoiseLevel) -> tuple[Array, Array]:
+    """Return what straight steps are taken in at these levels, t or sigma, and its rate in t; `[N]` each."""
+    if _in_sigma(schedule):
+        return level.sigma, level.d_sigma
+    return level.t, np.ones_like(level.t)
+
+
+def level_along(schedule: Schedule, value: Array) -> NoiseLevel:
+    """Return the levels where `along` has these values, maybe beyond t_max after a churn."""
+    if _in_sigma(schedule):
+        return schedule.at_ratio(value)
+    return schedule(value) if (value <= schedule.t_max).all() else cast(Continuous, schedule).level(value)
+
+
+def _in_sigma(schedule):
+    return getattr(schedule, "along", "t") == "sigma"  # a schedule of one's own need not say

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from diffjax.process import prediction
 from diffjax.process.level import Array, NoiseLevel, expand, part, require_finite_rates
 from diffjax.samplers.ode import churn
-from diffjax.samplers.ode.euler import euler
+from diffjax.samplers.ode.euler import along, euler, level_along
 from diffjax.samplers.solver import Solver, no_memory, one_value, require_signal
 
 
@@ -16,6 +16,7 @@ class _Row(NamedTuple):
     scale: Array  # of the churn
     churn: Array
     second: NoiseLevel  # where the second slope is taken
+    dt_second: Array  # the step's length by the rate there
 
 
 @one_value
@@ -29,8 +30,9 @@ def heun(
     """Step with a mean of the slopes at the start and at the share alpha of the step; order 2, two calls.
 
     x_s = x_t + dt [(1 - 1 / 2 alpha) v(t) + 1 / 2 alpha v(t + alpha dt)] (Karras et al. 2022, Alg. 3):
-    alpha = 1 is Heun's method, 2/3 Ralston's, 1/2 the midpoint rule. On arrival at sigma = 0, where the
-    second slope may have no meaning, the step is Euler's, with what that leaves there (see `euler`).
+    alpha = 1 is Heun's method, 2/3 Ralston's, 1/2 the midpoint rule; on `ve` the steps are in sigma. On
+    arrival at sigma = 0, where the second slope may have no meaning, the step is Euler's, with what that
+    leaves there (see `euler`).
 
     Args:
       alpha: in (0, 1], a share of the step (not the signal's scale).
@@ -58,15 +60,16 @@ def heun(
             require_signal(levels, "churn")
         target = part(levels, slice(1, None))
         up = churn.churned(schedule, part(levels, slice(-1)), s_churn, s_min, s_max, s_noise)
-        dt = target.t - up.level.t
-        second = target if alpha == 1 else churn.level_at(schedule, up.level.t + alpha * dt)
-        return _Row(up.level, dt, up.scale, up.noise, second)
+        start, rate = along(schedule, up.level)
+        length = along(schedule, target)[0] - start
+        second = target if alpha == 1 else level_along(schedule, start + alpha * length)
+        return _Row(up.level, length / rate, up.scale, up.noise, second, length / along(schedule, second)[1])
 
     def step(noise, denoise, x, row, cond, state):
-        x, dt = churn.apply(noise, x, row, s_churn), expand(row.dt, x)
-        first = prediction.velocity(denoise(x, row.level, cond), row.level)
-        second = prediction.velocity(denoise(x + dt * alpha * first, row.second, cond), row.second)
-        return x + dt * ((1 - 0.5 / alpha) * first + 0.5 / alpha * second), state
+        x = churn.apply(noise, x, row, s_churn)
+        first = expand(row.dt, x) * prediction.velocity(denoise(x, row.level, cond), row.level)
+        second = prediction.velocity(denoise(x + alpha * first, row.second, cond), row.second)
+        return x + (1 - 0.5 / alpha) * first + 0.5 / alpha * expand(row.dt_second, x) * second, state
 
     last = euler(s_churn, s_min, s_max, s_noise).step
     return Solver(no_memory, plan, step, nfe=2, draws=1 if s_churn > 0 else 0, last=last)
