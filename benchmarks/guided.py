@@ -102,8 +102,7 @@ class Sampler(NamedTuple):
     def calls(self) -> int:
         """Return how often a walk calls the network."""
         shape = jax.ShapeDtypeStruct(self.x.shape, self.x.dtype)
-        guide = () if self.guide is None else (self.guide, shape, self.cond)
-        return samplers.network_calls(self.solver, self.rows, *guide)
+        return samplers.network_calls(self.solver, self.rows, self.guide, shape, self.cond)
 
     def walk(self, key: Array) -> Array:
         """Return the samples."""
