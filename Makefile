@@ -39,7 +39,7 @@ lowest: $(VENV)-lowest/.test
 
 # Wants a quiet machine. Brings PyTorch; see benchmarks/README.md.
 bench: $(VENV)/.bench
-	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m benchmarks.run --again
 	$(BIN)/python -m benchmarks.run --write
 
 # Faults by the hundred, and what full-size configs need on a pod: a table each, half an hour of a core.

@@ -1,4 +1,4 @@
-"""That both sides compute the same: diffusers' weights in diffjax's U-Net, one call and 50 DDIM steps.
+"""That both sides compute the same: diffusers' weights in diffjax's networks, one call and 50 DDIM steps.
 
     python -m benchmarks.parity
 
@@ -14,8 +14,17 @@ import torch
 from diffusers import DDIMScheduler
 
 from benchmarks import ours, theirs
-from benchmarks.networks import BATCH, CHAIN, DDIM_STEPS, NETWORKS, THREADS
+from benchmarks.networks import (
+    BATCH,
+    CHAIN,
+    DDIM_STEPS,
+    NETWORKS,
+    THREADS,
+    Transformer,
+    dit_arguments,
+)
 from diffjax import guidance, samplers
+from diffjax.pretrained import diffusers_dit
 from diffjax.process import prediction, schedules
 
 LIMITS = {"output": 1e-4, "images": 1e-3}
@@ -95,39 +104,55 @@ def compare(network):
     """Compare the two.
 
     Args:
-      network: a Network.
+      network: a Network, or a Transformer.
 
     Returns:
-      dict: `parameters`, the same on both sides; `output` and `images`, the largest difference of one call
-      and of the images after 50 DDIM steps, over their standard deviations.
+      dict: `parameters`, the same on both sides; `output` and, of a U-Net, `images`, the largest difference
+      of one call and of the images after 50 DDIM steps, over their standard deviations.
 
     Raises:
       ValueError: if parameters, outputs or images are not the same.
     """
     torch.manual_seed(0)
-    model = theirs.unet(network).eval()
-    params = convert(model.state_dict(), network)
-    shapes, _, _ = jax.eval_shape(ours.system(network).init, jax.random.key(0))
-    if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, shapes):
-        raise ValueError("the two networks are not the same: parameters differ in name or shape")
     rng = np.random.default_rng(0)
     x = rng.standard_normal((BATCH, network.size, network.size, network.channels), np.float32)
     t = rng.integers(0, CHAIN, BATCH)
-    apply = jax.jit(ours.unet(network).apply)
     with torch.inference_mode():
-        output = _nhwc(model(_nchw(x), torch.from_numpy(t)).sample)
-        difference = {"output": _difference(apply(params, x, t.astype(np.float32)), output)}
-        for tensor in model.conv_out.parameters():
-            tensor *= _DAMPING
-        damped = convert(model.state_dict(), network)
-        difference["images"] = _difference(_our_ddim(apply, damped, x), _nhwc(_ddim(model, _nchw(x))))
+        one = _transformers if isinstance(network, Transformer) else _unets
+        params, model, difference = one(network, x, t)
     counts = {
-        "ours": sum(leaf.size for leaf in jax.tree.leaves(shapes)),
+        "ours": sum(leaf.size for leaf in jax.tree.leaves(params)),
         "theirs": sum(p.numel() for p in model.parameters()),
     }
-    if counts["ours"] != counts["theirs"] or any(difference[key] > most for key, most in LIMITS.items()):
+    if counts["ours"] != counts["theirs"] or any(value > LIMITS[key] for key, value in difference.items()):
         raise ValueError(f"the two sides do not compute the same: {counts}, {difference}, limits {LIMITS}")
     return {"parameters": counts["ours"], **difference}
+
+
+def _unets(network, x, t):
+    model, module = theirs.unet(network).eval(), ours.unet(network)
+    params = convert(model.state_dict(), network)
+    shapes = jax.eval_shape(module.init, jax.random.key(0), x, t)
+    if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, shapes):
+        raise ValueError("the two networks are not the same: parameters differ in name or shape")
+    apply = jax.jit(module.apply)
+    output = _nhwc(model(_nchw(x), torch.from_numpy(t)).sample)
+    difference = {"output": _difference(apply(params, x, t.astype(np.float32)), output)}
+    for tensor in model.conv_out.parameters():
+        tensor *= _DAMPING
+    damped = convert(model.state_dict(), network)
+    difference["images"] = _difference(_our_ddim(apply, damped, x), _nhwc(_ddim(model, _nchw(x))))
+    return params, model, difference
+
+
+def _transformers(network, x, t):
+    model = theirs.dit(network).eval()
+    weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    module, params = diffusers_dit.convert(weights, dit_arguments(network))
+    label = np.zeros(BATCH, np.int32)
+    output = model(_nchw(x), torch.from_numpy(t), class_labels=torch.from_numpy(label).long()).sample
+    found = jax.jit(module.apply)(params, x, t.astype(np.float32), label)
+    return params, model, {"output": _difference(found, _nhwc(output))}
 
 
 def _ddim(model, x):

@@ -6,6 +6,7 @@ BEGIN, END = "<!-- table: python -m benchmarks.run --write -->", "<!-- end of ta
 
 _TASKS = {
     "train": ("training step", "ms", 1e3),
+    "forward": ("network call", "ms", 1e3),
     "sample": ("{ddim_steps} DDIM steps", "s", 1.0),
 }
 
@@ -31,6 +32,9 @@ def table(results):
         "",
         *_parity(results["parity"]),
         "",
+        *_walk(results.get("walk", [])),
+        *_compiling(results.get("compiling", [])),
+        *_flaxdiff(results.get("flaxdiff", [])),
         *_loop(results["loop"]),
     ]
     return "\n".join(lines) + "\n"
@@ -63,11 +67,10 @@ def _comparisons(results, parameters):
     for row in results["comparisons"]:
         name, unit, scale = _TASKS[row["task"]]
         seconds = row["seconds"]
-        cells = [
-            f"{scale * median(seconds[side][variant]['wall']):.{0 if unit == 'ms' else 2}f} {unit}"
-            for side in variants
-            for variant in variants[side]
-        ]
+        shown = lambda times, unit=unit, scale=scale: (
+            f"{scale * median(times['wall']):.{0 if unit == 'ms' else 2}f} {unit}" if times else ""
+        )
+        cells = [shown(seconds[side].get(variant)) for side in variants for variant in variants[side]]
         count = parameters[row["network"]]
         ratio = f"**{_ratio(seconds):.2f}**"
         yield f"| {' | '.join([name.format(**results), f'{count:,}', *cells, ratio])} |"
@@ -86,8 +89,40 @@ def _parity(parity):
     yield (
         "Same computation: with diffusers' weights the outputs differ by at most "
         f"{max(row['output'] for row in parity):.0e} of their standard deviation, the images after all DDIM "
-        f"steps by {max(row['images'] for row in parity):.0e}."
+        f"steps by {max(row.get('images', 0.0) for row in parity):.0e}."
     )
+
+
+def _walk(walks):
+    told = []
+    for row in walks:
+        ratio = median(walk / calls for walk, calls in zip(row["walk"], row["calls"], strict=True))
+        told.append(f"{ratio - 1:+.1%} ({row['network']}, {1e3 * median(row['walk']):.0f} ms)")
+    if told:
+        yield f"The walk: 50 DDIM steps took longer than 50 bare calls of their network by {', '.join(told)}."
+        yield ""
+
+
+def _compiling(networks):
+    told = [
+        f"{row['network']} {row['whole'][0]:.1f} s of wall and {row['whole'][1]:.1f} of processor (tracing "
+        f"{row['trace'][0]:.1f}, lowering {row['lower'][0]:.1f}, XLA {row['compile'][0]:.1f} of wall; "
+        f"{row['lines']:,} lines of StableHLO)"
+        for row in networks
+    ]
+    if told:
+        yield f"Compiling a training step in a fresh process, without a cache: {'; '.join(told)}."
+        yield ""
+
+
+def _flaxdiff(walks):
+    told = []
+    for row in walks:
+        ratio = median(ours / theirs for ours, theirs in zip(row["ours"], row["flaxdiff"], strict=True))
+        told.append(f"**{ratio:.2f}** ({row['network']}, {median(row['ours']):.2f} s)")
+    if told:
+        yield f"FlaxDiff's 50 DDIM steps of the same network, one device: {', '.join(told)} of its time here."
+        yield ""
 
 
 def _loop(loop):

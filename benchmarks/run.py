@@ -1,12 +1,13 @@
 """Time diffjax beside PyTorch diffusers, and its training loop beside its own bare steps.
 
-python -m benchmarks.run            measures everything into results.json
+python -m benchmarks.run            measures into results.json, which it goes on with after a break
 python -m benchmarks.run --write    puts the table of results.json into the README
 """
 
 import argparse
 import contextlib
 import datetime
+import importlib.util
 import json
 import os
 import subprocess
@@ -19,8 +20,12 @@ from benchmarks.networks import BATCH, DDIM_STEPS, THREADS
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
 
-VARIANTS = {"theirs": ("default", "channels_last"), "ours": ("1 device", "2 devices")}
-COMPARISONS = (("train", "unet"), ("train", "tiny"), ("sample", "unet"), ("sample", "tiny"))
+VARIANTS = {"theirs": ("default", "channels_last", "compiled"), "ours": ("1 device", "2 devices")}
+LEFT_OUT = {"sample": ("compiled",)}  # a pipeline calls the network alone, whose ratio "forward" tells
+COMPARISONS = (
+    *(("train", "unet"), ("train", "tiny"), ("forward", "unet"), ("sample", "tiny"), ("sample", "unet")),
+    *(("forward", "dit"), ("train", "dit")),
+)
 
 
 def main():
@@ -29,6 +34,7 @@ def main():
     parser.add_argument("--write", action="store_true", help="measure nothing: results.json into README.md")
     parser.add_argument("--rounds", type=int, default=7, help="timings of each variant, default 7")
     parser.add_argument("--loop_steps", type=int, default=650, help="length of the loop's run, default 650")
+    parser.add_argument("--again", action="store_true", help="measure what is there, too")
     parser.add_argument("--out", type=Path, default=RESULTS, help="default benchmarks/results.json")
     options = parser.parse_args()
     if options.write:
@@ -37,45 +43,65 @@ def main():
     for name, value, least in (("rounds", options.rounds, 1), ("loop_steps", options.loop_steps, 75)):
         if value < least:
             parser.error(f"{name} must be at least {least}, got {value}")
-    results = measure(options.rounds, options.loop_steps)
-    options.out.write_text(json.dumps(results, indent=1) + "\n")
+    kept = json.loads(options.out.read_text()) if options.out.exists() and not options.again else {}
+    results = measure(options.rounds, options.loop_steps, kept, options.out)
     print(report.table(results))
 
 
-def measure(rounds, loop_steps):
-    """Measure everything.
+def measure(rounds, loop_steps, results, out):
+    """Measure everything that is not measured yet.
 
     Args:
       rounds: timings of each variant.
       loop_steps: length of the loop's run.
+      results: what there is; see `report.table` for what it says.
+      out: the file, written after each part.
 
     Returns:
-      dict of JSON data; see `report.table` for what it says.
+      dict of JSON data.
     """
-    results = {
-        "date": datetime.date.today().isoformat(),
-        "machine": machine(),
-        "threads": THREADS,
-        "batch": BATCH,
-        "ddim_steps": DDIM_STEPS,
-        "rounds": rounds,
-        "parity": [json.loads(line) for line in _output("benchmarks.parity").splitlines()],
-        "versions": {},
-        "comparisons": [],
-    }
+
+    def keep():
+        out.write_text(json.dumps(results, indent=1) + "\n")
+        return results
+
+    if "parity" not in results:
+        results |= {
+            "threads": THREADS,
+            "batch": BATCH,
+            "ddim_steps": DDIM_STEPS,
+            "rounds": rounds,
+            "parity": [json.loads(line) for line in _output("benchmarks.parity").splitlines()],
+            "versions": {},
+            "comparisons": [],
+        }
+        keep()
+    if not results["comparisons"]:
+        results |= {"date": datetime.date.today().isoformat(), "machine": machine()}
+    done = {(each["task"], each["network"]) for each in results["comparisons"]}
     for task, network in COMPARISONS:
-        versions, seconds = compare(task, network, rounds)
-        results["versions"] |= versions
-        results["comparisons"].append({"task": task, "network": network, "seconds": seconds})
-    results["loop"] = json.loads(_output("benchmarks.overhead", str(loop_steps)))
-    return results
+        if (task, network) not in done:
+            versions, seconds = compare(task, network, rounds)
+            results["versions"] |= versions
+            results["comparisons"].append({"task": task, "network": network, "seconds": seconds})
+            keep()
+    more = {"walk": rounds, "compiling": 3}
+    more |= {"flaxdiff": rounds} if importlib.util.find_spec("flaxdiff") else {}
+    for name, count in more.items():
+        if name not in results:
+            told = _output(f"benchmarks.{name}", str(count))
+            results[name] = [json.loads(line) for line in told.splitlines()]
+            keep()
+    if "loop" not in results:
+        results["loop"] = json.loads(_output("benchmarks.overhead", str(loop_steps)))
+    return keep()
 
 
 def compare(task, network, rounds):
     """Time all variants of a task in turn, each in a process of its own that stays warm.
 
     Args:
-      task: "train" or "sample".
+      task: "train", "forward" or "sample".
       network: its name.
       rounds: how often each has its turn.
 
@@ -84,14 +110,18 @@ def compare(task, network, rounds):
     """
     with contextlib.ExitStack() as stack:
         workers, versions = {}, {}
-        for side, variants in VARIANTS.items():
-            for variant in variants:
+        variants = {
+            side: [name for name in names if name not in LEFT_OUT.get(task, ())]
+            for side, names in VARIANTS.items()
+        }
+        for side in variants:
+            for variant in variants[side]:
                 # One after the other: a start would disturb another's warm-up.
                 worker = stack.enter_context(_process("benchmarks.worker", side, task, network, variant))
                 versions |= _reply(worker)
                 workers[side, variant] = worker
         seconds = {
-            side: {variant: {"wall": [], "cpu": []} for variant in VARIANTS[side]} for side in VARIANTS
+            side: {variant: {"wall": [], "cpu": []} for variant in names} for side, names in variants.items()
         }
         for i in range(rounds):
             for (side, variant), worker in workers.items():

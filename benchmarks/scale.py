@@ -8,7 +8,7 @@ share and everything else, with the parameters whole, as they are while losses a
 
 The estimate walks the step's program for one device's rows (`peak`): what is alive at each operation, where
 chains of elementwise operations leave nothing behind. `python -m benchmarks.scale --check` compares it with
-what the compiler says of a small network.
+what the compiler says of small networks, on one device and split over eight.
 """
 
 import argparse
@@ -153,10 +153,23 @@ def of(config, devices=DEVICES):
 
 
 def check():
-    """Return bytes of the digits' step by `peak` and by the compiler."""
-    config = commands.config_module("configs/digits/ddpm.py").get_config()
-    program, _, _ = step_of(config, 1, config.training.batch_size)
-    return {"peak": peak(program.jaxpr), "compiler": cost.memory(program.lower().compile()).total}
+    """Return bytes by the estimate and by the compiler: of the digits' step, and of two split over eight."""
+    digits, points = (
+        commands.config_module(f"configs/{name}/ddpm.py").get_config() for name in ("digits", "toys")
+    )
+    program, _, _ = step_of(digits, 1, digits.training.batch_size)
+    found = {"peak": peak(program.jaxpr), "compiler": _needed(program)}
+    digits.model.model_channels, points.model.width, points.model.depth = 96, 1024, 6
+    for name, config in (("unet", digits), ("mlp", points)):
+        config.training.batch_size = 64
+        wanted = of(config, devices=8)
+        compiled = {axis: _needed(step_of(config, 8, 64, {axis: 8})[0]) for axis in ("data", "fsdp")}
+        found[name] = {**wanted, "compiler_replicated": compiled["data"], "compiler_fsdp": compiled["fsdp"]}
+    return found
+
+
+def _needed(program):
+    return cost.memory(program.lower().compile()).total
 
 
 def files():
@@ -206,6 +219,8 @@ def main():
     parser.add_argument("--one", help="a config, whose numbers are printed as a line of JSON")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
+    if options.check:
+        jax.config.update("jax_num_cpu_devices", 8)
     if options.one or options.check:
         print(json.dumps(of(config_of(options.one)) if options.one else check()))
         return

@@ -19,7 +19,7 @@ def main(side, task, network, variant):
 
     Args:
       side: "ours" or "theirs".
-      task: "train" or "sample".
+      task: "train", "forward" or "sample".
       network: one of NETWORKS.
       variant: one of the side's VARIANTS.
     """

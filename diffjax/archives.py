@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from diffjax.files import one_line
+
 
 def names(path: str | os.PathLike) -> tuple[str, ...]:
     """Return the names of the arrays in a file, in their order.
@@ -63,7 +65,7 @@ def _open(path) -> Iterator[zipfile.ZipFile]:
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:  # of damaged ends
-        raise ValueError(f"{path} is not a whole .npz file: {_line(error)}") from error
+        raise ValueError(f"{path} is not a whole .npz file: {one_line(error)}") from error
     with archive:
         yield archive
 
@@ -76,7 +78,7 @@ def _members(archive, path) -> dict[str, zipfile.ZipInfo]:
             if b"PK\1\2" in member.extra + member.comment:
                 raise ValueError(f"what follows {member.filename} is hidden in its remarks")
     except Exception as error:  # what a damaged header raises depends on the field
-        raise ValueError(f"{path} is damaged: {_line(error)}") from error
+        raise ValueError(f"{path} is damaged: {one_line(error)}") from error
     return {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
 
 
@@ -84,7 +86,7 @@ def _array(archive, member, where):
     try:
         opened = archive.open(member)
     except Exception as error:  # what a damaged header raises depends on the field
-        raise ValueError(f"{where} cannot be read: {_line(error)}") from error
+        raise ValueError(f"{where} cannot be read: {one_line(error)}") from error
     with opened as file:
         return _read(file, where)
 
@@ -96,8 +98,4 @@ def _read(file, where):
             raise ValueError("there is more in it than its header says")
         return array
     except Exception as error:  # zlib's, zipfile's, numpy's, of memory: it depends on the byte
-        raise ValueError(f"{where} cannot be read: {_line(error)}") from error
-
-
-def _line(error) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+        raise ValueError(f"{where} cannot be read: {one_line(error)}") from error

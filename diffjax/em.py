@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jax.scipy.special import xlogy
 
 from diffjax.border import checked
@@ -36,6 +38,9 @@ class Mixture(NamedTuple):
 
 def _log_joint(mixture, x):
     """log w_k + log N(x_n; m_k, S_k), `[N, K]`."""
+    wanted = [(k := len(mixture.weights),), (k, x.shape[1]), (k, x.shape[1], x.shape[1])]
+    if (given := [jnp.shape(each) for each in mixture]) != wanted:
+        raise ValueError(f"mixture must be [K], [K, D] and [K, D, D] for x {list(x.shape)}, got {given}")
     factors = jnp.linalg.cholesky(mixture.covariances)
     centred = x[:, None] - mixture.means
     white = jax.vmap(
@@ -80,6 +85,7 @@ def maximised(x: Float[Array, "n dim"], r: Float[Array, "n components"], floor: 
       [[[1.0]]]
     """
     checks.not_negative("floor", floor)
+    r = jnp.where(r.sum(0) > 0, r, jnp.finfo(r.dtype).eps)  # what explains no point keeps the data's shape
     count = r.sum(0)
     means = r.T @ x / count[:, None]
     centred = x[:, None] - means
@@ -98,17 +104,25 @@ def elbo(mixture: Mixture, x: Float[Array, "n dim"], r: Float[Array, "n componen
       >>> round(float(em.elbo(one, jnp.zeros((1, 1)), jnp.ones((1, 1)))), 4)  # log N(0; 0, 1)
       -0.9189
     """
-    return (r * _log_joint(mixture, x) - xlogy(r, r)).sum(1).mean()
+    joint = _log_joint(mixture, x)
+    r = checks.same_shape("r", r, joint, "the mixture's [n, components]")
+    return (r * joint - xlogy(r, r)).sum(1).mean()
 
 
 @checked
-def begin(key: Key[Array, ""], x: Float[Array, "n dim"], components: int) -> Mixture:
+def begin(key: Key[Array, ""], x: Float[Array, "n dim"], components: int, floor: float = 0.0) -> Mixture:
     """Return a mixture to start from: equal weights, the data's covariance, and data points as means.
 
     Each next point is the farthest of 16 drawn ones from those that were taken, so that few start together.
 
+    Args:
+      key: consumed.
+      x: `[N, D]`.
+      components: K.
+      floor: added to the variances, where data do not vary in every direction.
+
     Raises:
-      ValueError: unless components is an integer in 1..N.
+      ValueError: unless components is an integer in 1..N, or for data that are not finite.
 
     Example:
       >>> import jax
@@ -117,6 +131,8 @@ def begin(key: Key[Array, ""], x: Float[Array, "n dim"], components: int) -> Mix
       (3, 2)
     """
     components = checks.count("components", components)
+    checks.not_negative("floor", floor)
+    checks.finite("x", x)
     if components > len(x):
         raise ValueError(f"components must be at most the {len(x)} points, got {components}")
     drawn = x[jax.random.randint(key, (components, 16), 0, len(x))]
@@ -124,7 +140,7 @@ def begin(key: Key[Array, ""], x: Float[Array, "n dim"], components: int) -> Mix
     for k in range(1, components):
         distances = ((drawn[k][:, None] - means) ** 2).sum(-1).min(1)
         means = jnp.concatenate([means, drawn[k][distances.argmax()][None]])
-    covariance = jnp.atleast_2d(jnp.cov(x.T))
+    covariance = jnp.atleast_2d(jnp.cov(x.T, bias=True)) + floor * jnp.eye(x.shape[1], dtype=x.dtype)
     return Mixture(
         jnp.full(components, 1 / components, x.dtype), means, jnp.tile(covariance, (components, 1, 1))
     )
@@ -147,7 +163,8 @@ def fit(
       the step before left, which never falls where floor = 0.
 
     Raises:
-      ValueError: for num_steps below 1, or a negative floor.
+      ValueError: for num_steps below 1, a negative floor, or, where the host knows the result, a covariance
+        that is not positive definite: the mixture's, or that of a component that collapsed onto a point.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -164,4 +181,11 @@ def fit(
         r = responsibilities(now, x)
         return maximised(x, r, floor), elbo(now, x, r)
 
-    return jax.lax.scan(step, mixture, None, length=num_steps)
+    found, bound = jax.lax.scan(step, mixture, None, length=num_steps)
+    if not isinstance(bound, Tracer) and not np.isfinite(bound).all():
+        at = int(np.argmin(np.isfinite(bound)))
+        raise ValueError(
+            f"floor must be larger, got {floor:g}: after {at} steps the mixture is none (a covariance that "
+            "is not positive definite, a negative weight, or numbers that are not finite)"
+        )
+    return found, bound

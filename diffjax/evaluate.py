@@ -23,6 +23,7 @@ from diffjax.commands import evaluation_settings, output, processes, references,
 from diffjax.evaluation import batches, figures, pictures, report
 from diffjax.evaluation.evaluator import Bench, Task
 from diffjax.evaluation.evaluators import DEFAULTS, EVALUATORS, OF_DATA
+from diffjax.rows import spread
 from diffjax.training import workdir as run_folder
 from diffjax.training.system import label_of
 
@@ -203,7 +204,7 @@ def _request(task):
     if not system.request.parts:
         return system.request.default(num)
     rows = np.arange(len(train)) if train.label is None else np.argsort(train.label, kind="stable")
-    source, key = train.take(rows[np.arange(num) * len(train) // num]), jax.random.key(task.seed)
+    source, key = train.take(rows[spread(num, len(train))]), jax.random.key(task.seed)
     try:
         jax.eval_shape(system.request.of_batch, task.variables, key, source.gather(np.zeros(1, int)))
     except KeyError as error:
@@ -252,7 +253,7 @@ def _shown(system, x, request):
     if system.gives != "images":
         return x, None, ()
     if said is None:
-        chosen = np.arange(min(_SHOWN, len(x))) * len(x) // min(_SHOWN, len(x))
+        chosen = spread(min(_SHOWN, len(x)), len(x))
     else:
         chosen = pictures.shown(len(x), said, x.shape[1])
         said = [said[i] for i in chosen]

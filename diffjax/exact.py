@@ -187,7 +187,8 @@ class GaussianMixture:
         centred, before = self._in_axes(x, level_t)
         mean = expand(level_s.alpha, x) * jnp.asarray(self.means, x.dtype)
         _, after = self._in_axes(x, level_s)
-        stretched = jnp.sqrt(after / before)[..., 0, :] * centred[:, 0]
+        stretch = jnp.sqrt(after / jnp.where(before == 0, 1, before))  # a flat direction stays one
+        stretched = stretch[..., 0, :] * centred[:, 0]
         return mean + stretched @ jnp.asarray(self.axes[0].T, x.dtype)
 
     def denoiser(self) -> Denoiser:

@@ -73,6 +73,11 @@ def naming(path: Path) -> Iterator[None]:
         raise OSError(f"could not write {path}: {error.strerror or error}") from error
 
 
+def one_line(error: BaseException, most: int | None = 200) -> str:
+    """Return what an error says in one line of at most so many letters; its kind where it says nothing."""
+    return " ".join(str(error).split())[:most] or type(error).__name__
+
+
 def read_json(path: Path, *keys: str, otherwise: str = "") -> dict[str, Any]:
     """Return the dict in a JSON file.
 

@@ -23,12 +23,17 @@ def per_sample(key: jax.Array, batch: int) -> jax.Array:
             "would depend on its batch"
         )
     if key.ndim == 0:
-        return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(batch))
+        return numbered(key, batch)
     if key.shape != (batch,):
         raise ValueError(f"key must be one key or one a sample [{batch}], got shape {list(key.shape)}")
     return key
 
 
-def fold_each(keys: jax.Array, number: int) -> jax.Array:
+def numbered(key: jax.Array, n: int) -> jax.Array:
+    """Return `[n]` keys, 0..n-1 folded into one key: unlike those of `jax.random.split`, whatever n is."""
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(n))
+
+
+def fold_each(keys: jax.Array, number: int | jax.Array) -> jax.Array:
     """Return `[B]` keys with a number folded into each: a stream of its own for every sample."""
     return jax.vmap(jax.random.fold_in, (0, None))(keys, number)

@@ -24,6 +24,14 @@ def to_model(images: UInt8[Array, "*shape"]) -> Float[Array, "*shape"]:
     return images.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
+def require_images(images: np.ndarray) -> np.ndarray:
+    """Return images; ValueError unless they are uint8 [N, H, W, 1 or 3], at least one."""
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
+        found = f"{images.dtype} {list(images.shape)}"
+        raise ValueError(f"images must be uint8 [N, H, W, 1 or 3] with N >= 1, got {found}")
+    return images
+
+
 @checked
 def to_uint8(x: Float[Array, "*shape"]) -> UInt8[Array, "*shape"]:
     """Map floats of any shape to the nearest uint8 pixels, clipping to [-1, 1]; the inverse of `to_model`.

@@ -177,11 +177,11 @@ def _protocol(kind):
     bases = [base for base in kind.__mro__ if getattr(base, "_is_protocol", False)]
     found = {name for base in bases for name in {**vars(base).get("__annotations__", {}), **vars(base)}}
     members = {name for name in found if not name.startswith("_")}
-    must, call = with_article(kind.__name__), _anything
+    must, call, names = with_article(kind.__name__), _anything, []
     if "__call__" in found:
         asked = list(inspect.signature(kind.__call__).parameters.values())[1:]
         fixed = all(p.kind in (p.POSITIONAL_OR_KEYWORD, p.POSITIONAL_ONLY) for p in asked)
-        call = _callable(must, len(asked) if fixed else None)
+        call, names = _callable(must, len(asked) if fixed else None), [p.name for p in asked if fixed]
     has = lambda made: members and members <= {*dir(made), *getattr(made, "__annotations__", ())}
 
     def read(value, sizes, name):
@@ -192,9 +192,22 @@ def _protocol(kind):
             raise Unread(
                 must, forgotten or ("" if bare or not lacks else f", which has no {', '.join(lacks)}")
             )
-        return call(value, sizes, name)
+        call(value, sizes, name)
+        if names:
+            _require_order(must, names, value)
+        return value
 
     return read
+
+
+def _require_order(must, names, value):
+    """Refuse a function that has an argument of a Protocol's, by its name, in another place."""
+    try:
+        own = list(inspect.signature(value).parameters)
+    except ValueError:
+        return  # a function of C, which does not say what it takes
+    if any(name in own and own.index(name) != place for place, name in enumerate(names)):
+        raise Unread(f"{must}, a function ({', '.join(names)})", f", a function ({', '.join(own)})")
 
 
 def _pack(readers):

@@ -20,6 +20,7 @@ from ml_collections import config_flags
 from diffjax import checks, commands, data, files, systems
 from diffjax.commands import beginning, devices, evaluation_settings, phases, processes, validation
 from diffjax.evaluation import pictures
+from diffjax.rows import spread
 from diffjax.systems.options import call, require, section
 from diffjax.training import checkpoints, fit, loop, metrics, rescue, sharding, tracing, watching, workdir
 from diffjax.training import step as steps
@@ -287,7 +288,7 @@ def _rows_shown(system, batch):
 def _pictures(run, draw, folder):
     """Return on_sample: a picture of samples of the moving average in `samples/step_<n>.png`."""
     system, source, n = run.system, run.source, _PREVIEWS[run.system.gives]
-    rows = _rows_shown(system, source.gather(np.arange(n) * len(source) // n))
+    rows = _rows_shown(system, source.gather(spread(n, len(source))))
 
     def on_sample(step, variables):
         x, asked = jax.device_get(draw(variables, rows))
@@ -296,10 +297,8 @@ def _pictures(run, draw, folder):
         path = Path(folder) / "samples" / f"step_{step:07d}.png"
         path.parent.mkdir(exist_ok=True)
         if not np.isfinite(x).all():
-            print(
-                f"warning: {np.sum(~np.isfinite(x))} of {x.size} values in {path} are not finite",
-                file=sys.stderr,
-            )
+            wrong = np.sum(~np.isfinite(x))
+            print(f"warning: {wrong} of {x.size} values in {path} are not finite", file=sys.stderr)
         shown = data.to_uint8(x) if system.gives == "images" else x
         reference = source.x[:n] if system.gives == "points" else None
         said, beside = system.request.describe(asked), system.request.pictures(asked)

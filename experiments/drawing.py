@@ -14,6 +14,11 @@ from experiments.report import Results
 _SMALL = 8  # of legends and notes
 SPREAD = "Bars: ± one standard deviation over the seeds"
 SEEDS = "Large: mean over the seeds; strokes: each of them"
+THRESHOLDS = {  # what keeps a guided x_0 in range
+    "none": "x_0 as it is",
+    "static": "x_0 cut to [-1, 1] (static)",
+    "dynamic": "x_0 over its percentile (dynamic)",
+}
 
 
 def panels(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Figure, np.ndarray]:

@@ -63,3 +63,19 @@ def test_what_cannot_be_is_refused(points):
         em.begin(jax.random.key(0), jnp.asarray(points, jnp.float32), 501)
     with pytest.raises(ValueError, match="floor must be finite and at least 0"):
         em.maximised(jnp.ones((3, 1)), jnp.ones((3, 1)), floor=-1.0)
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_does_not_vary_needs_a_floor(x64):
+    """A constant direction, as a picture's corner is, and a component that nothing belongs to."""
+    x = jnp.stack([jnp.array([-1.0, -1.0, 1.0, 1.0]), jnp.ones(4)], axis=1)
+    start = em.begin(jax.random.key(0), x, 2, floor=1e-3)
+    found, bound = em.fit(start, x, 5, floor=1e-3)
+    np.testing.assert_allclose(np.sort(found.means[:, 0]), [-1, 1], atol=1e-9)
+    np.testing.assert_allclose(found.covariances, 1e-3 * np.tile(np.eye(2), (2, 1, 1)), atol=1e-9)
+    assert np.isfinite(bound).all()
+    with pytest.raises(ValueError, match="floor must be larger, got 0: after 0 steps"):
+        em.fit(em.begin(jax.random.key(0), x, 2), x, 5)
+    empty = em.maximised(x, jnp.array([[1.0, 0.0]] * 4))
+    np.testing.assert_allclose(empty.means, [[0, 1], [0, 1]], atol=1e-9)
+    np.testing.assert_allclose(empty.weights, [1, 0], atol=1e-9)

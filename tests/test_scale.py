@@ -12,7 +12,7 @@ from jax.sharding import PartitionSpec as P
 from benchmarks import scale
 from diffjax import commands, systems
 from diffjax.commands import sampling
-from diffjax.training import sharding
+from diffjax.training import cost, sharding
 from diffjax.training.system import Variables
 
 _COLLECTIVES = r"= \S+ (all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute)[-a-z]*\("
@@ -49,6 +49,28 @@ def test_a_small_config_is_lowered_for_a_mesh():
     assert copies <= found["replicated"] <= copies + 100  # and some counts
     assert found["fsdp"] < 0.4 * found["replicated"] and found["peak_fsdp"] < found["peak_replicated"]
     assert "| x | " in scale.table({"x": found}) and "v5e (either)" in scale.table({"x": found})
+
+
+def test_a_step_is_three_calls_of_the_network_and_a_walk_one_a_step():
+    """Nothing is computed twice: forward and two products backward; the samplers call what they say."""
+    config, rows = commands.config_module("configs/digits/ddpm.py").get_config(), 4
+    config.sampler.steps = 5
+    system = systems.build(config)
+    params, extra = jax.eval_shape(system.init, jax.random.key(0), dict(system.example), {})
+    module, x = systems.read.network(config), jax.ShapeDtypeStruct((rows, 8, 8, 1), jnp.float32)
+    cond, t = system.request.default(rows), jax.ShapeDtypeStruct((rows,), jnp.float32)
+    encode = lambda variables: system.request.encode(variables, cond)
+    call = lambda variables, x, t: module.apply(
+        {"params": variables.params["network"]}, x, t, encode(variables)
+    )
+    variables = Variables(params, extra)
+    one = cost.flops(call, variables, x, t)
+    program, _, _ = scale.step_of(config, 1, rows)
+    assert 2.9 * one < cost.flops(program.jaxpr) <= 1.02 * 3 * one
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), rows))
+    (walk,) = system.passes
+    assert walk.calls == {"network": 5}
+    assert cost.flops(walk.run, variables, keys, cond, {}) == pytest.approx(5 * one, rel=0.02)
 
 
 @pytest.mark.parametrize("name", ["toys/ddpm", pytest.param("digits/ddpm", marks=pytest.mark.slow)])

@@ -8,7 +8,6 @@ import itertools
 import logging as standard_logging
 import os
 import sys
-import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from diffjax import configs
+from diffjax.files import one_line
 from diffjax.systems.options import nearest
 
 
@@ -72,7 +72,7 @@ def run(main: Callable[[list[str]], None]) -> None:
         if jax.process_count() == 1:
             raise
         logging.debug("traceback", exc_info=True)
-        told = f"another process of this run is gone: {_one_line(error)[:200]}"
+        told = f"another process of this run is gone: {one_line(error)}"
         print(f"{Path(sys.argv[0]).name}: error: {told}", file=sys.stderr, flush=True)
         os._exit(1)  # JAX would wait at its exit for the one that is gone
     except (ValueError, OSError, ImportError, KeyError, AttributeError) as error:
@@ -81,18 +81,8 @@ def run(main: Callable[[list[str]], None]) -> None:
                 raise  # a bug
             error = _no_field(error)
         logging.debug("traceback", exc_info=True)
-        print(f"{Path(sys.argv[0]).name}: error: {_one_line(error)}", file=sys.stderr, flush=True)
-        _end(2)
-
-
-def _end(status):
-    """End the program, though threads of orbax may wait, ten minutes long, for what a full disk has not."""
-    waiting = [each for each in threading.enumerate() if type(each).__module__.startswith("orbax.")]
-    for each in waiting:
-        threading.Thread.join(each, 1.0)  # orbax raises in its own
-        if each.is_alive():
-            os._exit(status)
-    sys.exit(status)
+        print(f"{Path(sys.argv[0]).name}: error: {one_line(error, None)}", file=sys.stderr, flush=True)
+        sys.exit(2)
 
 
 def _open_streams():
@@ -218,7 +208,3 @@ def _no_field(error):
     """Return what a KeyError or AttributeError of a ConfigDict says, as a ValueError."""
     field = error.args[0].args[0] if isinstance(error.args[0], Exception) else error.args[0]
     return ValueError(f"config has no field {field}")
-
-
-def _one_line(error):
-    return " ".join(str(error).split())

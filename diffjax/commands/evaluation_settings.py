@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from diffjax.evaluation.dequantiser import DEQUANTISATIONS
 from diffjax.evaluation.evaluators import NAMES
 from diffjax.process.forward import VARIANCES
-from diffjax.systems.options import nearest, pick, section
+from diffjax.systems.options import nearest, optional_section, pick
 from diffjax.training.workdir import flat
 
 _FEWEST = 10
@@ -42,7 +42,7 @@ def read(config: ConfigDict, given: Mapping[str, Any] | None = None) -> dict[str
     Raises:
       ValueError: naming the key that does not exist, or whose value does not fit.
     """
-    settings = section(config, "evaluation") if config.get("evaluation") is not None else {}
+    settings = optional_section(config, "evaluation")
     for key in settings:
         if key not in _KEYS:
             raise ValueError(f"config.evaluation has no key {key!r}{nearest(key, _KEYS)}")

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from absl import flags
 
+from diffjax.files import one_line
 from diffjax.training import workdir
 
 _WHERE = ("coordinator", "num_processes", "process_id")
@@ -53,7 +54,7 @@ def join(options: Any) -> None:
     try:
         jax.distributed.initialize(*own.values(), initialization_timeout=options.join_timeout)
     except (RuntimeError, ValueError) as error:
-        raise ValueError(f"the processes did not join: {' '.join(str(error).split())[:200]}") from error
+        raise ValueError(f"the processes did not join: {one_line(error)}") from error
 
 
 def meet(coordinator: str, num_processes: int, process_id: int, seconds: float) -> None:

@@ -4,21 +4,18 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 
 from diffjax import systems
 from diffjax.commands.loading import overridden
 from diffjax.data import Source
-from diffjax.data.squares import square
-from diffjax.evaluation import batches, captions, classifier, extractors, neighbours
+from diffjax.evaluation import captions, classifier, extractors, neighbours
 from diffjax.evaluation.evaluator import Evaluator, Reference, Task
 from diffjax.evaluation.extractors import Extractor
-from diffjax.pixels import to_model, to_uint8
-from diffjax.systems import stages
+from diffjax.pixels import to_uint8
+from diffjax.systems import seen
 
-_ROWS = 256  # pictures at a time
 _EXTRACTORS = {
     "classifier": classifier.load,
     "inception": extractors.inception,
@@ -55,30 +52,8 @@ def judge(given: Mapping[str, Any] | None) -> captions.Judge | None:
     """
     if given is None:
         return None
-    own = stages.stage(given, None, "evaluation.judge")
-    if own.system.features is None or not own.system.request.parts:
-        raise ValueError("evaluation.judge must be a run of a system with features of texts, such as 'clip'")
-    variables, request = own.read(None), own.system.request
-    features, part = own.system.features, next(iter(request.parts))
-    if "text" not in features(variables):
-        raise ValueError("evaluation.judge must know texts, and its features have none")
-    seen = jax.jit(lambda variables, x: features(variables)["image"](x))
-    shape = tuple(own.system.example["x"].shape[1:])
-
-    def image(images):
-        fits = images.shape[1:] == shape
-        rows = lambda chosen: to_model(images[chosen] if fits else _resized(images[chosen], shape[0]))
-        return batches.over(rows, len(images), min(_ROWS, len(images)), seen, variables)
-
-    def text(said):
-        return np.asarray(features(variables)["text"](request.of_user({part: list(said)}, len(said))))
-
-    return captions.Judge(str(given.get("workdir")), image, text)
-
-
-def _resized(images, size):
-    """Return pictures at the judge's own size, as its data were made."""
-    return np.stack([square(each, size) for each in images])
+    encoder = seen.Encoder(given, None, "evaluation.judge", stage="evaluation.judge")
+    return captions.Judge(str(given.get("workdir")), encoder.image, encoder.text)
 
 
 def make(

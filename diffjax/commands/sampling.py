@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from diffjax import archives, checks, files
 from diffjax.data import to_uint8
+from diffjax.keys import numbered
+from diffjax.rows import in_turn
 from diffjax.systems.stages import checksum
 from diffjax.training import progress as shown
 from diffjax.training import sharding
@@ -86,7 +87,7 @@ def sample_in_batches(
                 f"request must be [{num}, ...], one row a sample, got shape {list(np.shape(leaf))}"
             )
     mesh = sharding.make_mesh() if mesh is None else mesh
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(num))
+    keys = numbered(key, num)
     made, seconds = {}, 0.0
     shelf = None
     if keep and len(system.passes) > 1 and jax.process_count() == 1:
@@ -125,18 +126,17 @@ def _run(each: Pass, variables, keys, request, made, size, title, mesh) -> tuple
     variables = sharding.place(variables, whole)
     run = on_mesh(each, mesh)
 
-    def rows(start):
-        chosen = np.minimum(np.arange(start, start + size), num - 1)
+    def rows(chosen):
         own = jax.tree.map(lambda leaf: np.asarray(leaf)[chosen], (request, made))
         return sharding.place((keys[chosen], *own), split)
 
-    run = run.lower(variables, *rows(0)).compile()
+    run = run.lower(variables, *rows(np.zeros(size, int))).compile()
     parts, begin = [], time.perf_counter()
     with shown.bar(
         total=num, desc=title, unit="sample", disable=title is None or jax.process_index() > 0
     ) as bar:
-        for start in range(0, num, size):
-            x = sharding.fetch(run(variables, *rows(start)))[: num - start].astype(np.float32)
+        for where, chosen in in_turn(num, size):
+            x = sharding.fetch(run(variables, *rows(chosen)))[: where.stop - where.start].astype(np.float32)
             if not np.isfinite(x).all():
                 raise ValueError(f"{np.sum(~np.isfinite(x))} of {x.size} sampled values are not finite")
             parts.append(x)

@@ -59,11 +59,11 @@ def _measured(system, variables, key, batch, log_snrs) -> dict[str, Any]:
     if system.denoiser is None or system.schedule is None or system.codec is not None:
         return found
     schedule, denoise, x0 = system.schedule(variables), system.denoiser(variables), batch["x"]
-    cond = system.request.encode(variables, system.request.of_batch(variables, key, batch))
+    cond = system.request.told(variables, key, batch)
     for i, log_snr in enumerate(log_snrs):
         level = schedule(jnp.full(len(x0), _time(schedule, log_snr)))
-        eps = jax.random.normal(jax.random.fold_in(key, i), x0.shape, x0.dtype)
-        error = denoise(forward.perturb(x0, eps, level), level, cond).x0 - x0
+        x_t = forward.noised(jax.random.fold_in(key, i), x0, level)
+        error = denoise(x_t, level, cond).x0 - x0
         found[f"x0_mse_at_{log_snr:g}"] = jnp.mean(error**2)
     return found
 

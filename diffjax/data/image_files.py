@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from diffjax.data.squares import square
+from diffjax.files import one_line
 from diffjax.types import UInt8
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -145,8 +146,7 @@ def named(what: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # what Pillow raises on a broken file depends on its format
-        said = " ".join(str(error).split())[:200]
-        raise ValueError(f"{what} cannot be read as an image: {said}") from error
+        raise ValueError(f"{what} cannot be read as an image: {one_line(error)}") from error
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from diffjax.data import fingerprints, image_files
 from diffjax.data.lazy import LazyImages
 from diffjax.data.sources import Source, narrow
 from diffjax.data.squares import square
+from diffjax.files import one_line
 from diffjax.types import Integer
 
 _CHUNK = 1024  # records read at a time in search of labels
@@ -143,8 +144,7 @@ def _named(path: pathlib.Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # of JSON, protobuf, riegeli, TFDS: it depends on what is damaged
-        said = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ValueError(f"{path} is damaged and must be prepared anew: {said}") from error
+        raise ValueError(f"{path} is damaged and must be prepared anew: {one_line(error)}") from error
 
 
 def _read(folder: pathlib.Path, records: Any, rows: Integer[np.ndarray, " rows"], feature: str) -> list:

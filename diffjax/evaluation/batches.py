@@ -9,6 +9,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from diffjax.data import Source
+from diffjax.rows import in_turn, spread
 from diffjax.training import progress as shown
 from diffjax.training import sharding
 
@@ -57,11 +58,11 @@ def over(
     with shown.bar(
         total=count, desc=progress, unit=unit, disable=progress is None or jax.process_index() > 0
     ) as bar:
-        for start in range(0, count, size):
-            batch = rows(np.minimum(np.arange(start, start + size), count - 1))
-            found = sharding.fetch(run(*arguments, sharding.place(batch, split)))
-            parts.append(jax.tree.map(lambda leaf: leaf[: count - start], found))  # noqa: B023
-            bar.update(min(size, count - start))
+        for where, chosen in in_turn(count, size):
+            found = sharding.fetch(run(*arguments, sharding.place(rows(chosen), split)))
+            own = where.stop - where.start
+            parts.append(jax.tree.map(lambda leaf: leaf[:own], found))  # noqa: B023
+            bar.update(own)
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
@@ -108,6 +109,6 @@ def on_device(source: Source) -> dict[str, np.ndarray]:
     count = len(source)
     most = max(1, _MOST_BYTES // max(1, int(np.prod(source.shape)) * source.x.dtype.itemsize))
     if count > most:
-        source = source.take(np.arange(most) * count // most)
+        source = source.take(spread(most, count))
     arrays = {"x": source.x, **source.arrays} | ({} if source.label is None else {"label": source.label})
     return {name: np.asarray(array) for name, array in arrays.items() if array.dtype.kind != "U"}

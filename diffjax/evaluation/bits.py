@@ -17,6 +17,7 @@ from diffjax.evaluation import batches, figures, likelihood
 from diffjax.evaluation.dequantiser import DEQUANTISATIONS
 from diffjax.evaluation.evaluator import OfData, Task
 from diffjax.evaluation.held_out import that_give
+from diffjax.rows import spread
 from diffjax.types import Array, Float
 
 BITS = "bits_per_dim"
@@ -80,7 +81,7 @@ def _prepare(task: Task):
             f"bound_images must be 2 or more of the held-out images, of which there are {len(held_out)}, or "
             f"0 for none; got {count}"
         )
-    chosen = held_out.take(np.arange(count) * len(held_out) // count)  # through the set, whatever its order
+    chosen = held_out.take(spread(count, len(held_out)))
     np.asarray(chosen.x)  # a file that cannot be read is told of before the work
     own = that_give(system, task.variables, chosen, {BITS})
     _check_variance(settings, own)

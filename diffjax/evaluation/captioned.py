@@ -99,10 +99,14 @@ def _canvas(width, height):
     return canvas, ImageDraw.Draw(canvas), ImageFont.load_default(size=_TEXT)
 
 
+def as_image(picture: UInt8[np.ndarray, "height width channels"]) -> Image.Image:
+    """Return a picture of 1 or 3 channels as Pillow has it."""
+    return Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+
+
 def _tile(picture, side):
     """Return a picture at the size of a tile, in squares of its own pixels."""
-    image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
-    return image.convert("RGB").resize((int(side[1]), int(side[0])), Image.Resampling.NEAREST)
+    return as_image(picture).convert("RGB").resize((int(side[1]), int(side[0])), Image.Resampling.NEAREST)
 
 
 def _wrapped(text, font, width):

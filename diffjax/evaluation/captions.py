@@ -13,6 +13,7 @@ import numpy as np
 
 from diffjax.evaluation import batches, retrieval, sampled
 from diffjax.evaluation.evaluator import OfData, Task
+from diffjax.rows import spread
 
 _ARMS = {
     "real": "real pictures",
@@ -43,7 +44,7 @@ def chosen(captions: np.ndarray, most: int) -> np.ndarray:
     Each is the first that has its caption.
     """
     _, first = np.unique(captions, return_index=True)
-    return first[np.arange(min(most, len(first))) * len(first) // min(most, len(first))]
+    return first[spread(min(most, len(first)), len(first))]
 
 
 def scores(made: Mapping[str, np.ndarray], text: np.ndarray, seed: int = 0) -> dict[str, dict[str, Any]]:

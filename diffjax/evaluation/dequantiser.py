@@ -144,7 +144,7 @@ def _bound(system, schedule, module):
         eps, eps_0 = (jax.random.normal(k, x.shape, x.dtype) for k in (key_eps, key_0))
         u = evenly(jax.random.uniform(key_t), len(x))
         level = schedule(schedule.inv_log_snr(first.log_snr + reach * u))
-        cond = system.request.encode(variables, system.request.of_batch(variables, key, seen))
+        cond = system.request.told(variables, key, seen)
         nats = continuous_elbo.terms(
             denoiser(variables), x, eps, level, cond, eps_0=eps_0, level_0=first, level_1=last,
             span=reach / log_snr_rate(level), prior_std=schedule.prior_std, values=None,

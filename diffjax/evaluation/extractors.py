@@ -10,7 +10,7 @@ import numpy as np
 from diffjax import pretrained
 from diffjax.evaluation import batches
 from diffjax.evaluation.lpips import lpips
-from diffjax.pixels import to_model
+from diffjax.pixels import require_images, to_model
 from diffjax.types import Array, Float
 
 _SMALLEST = 64  # of the images that the trunks see
@@ -96,7 +96,7 @@ def lpips_trunk(
         return lpips(module, variables, *(_enlarge(images) for images in both))
 
     def distance(x, y):
-        x, y = (np.broadcast_to(_checked(each), (*each.shape[:3], 3)) for each in (x, y))
+        x, y = (np.broadcast_to(require_images(np.asarray(each)), (*each.shape[:3], 3)) for each in (x, y))
         with jax.default_matmul_precision("highest"):
             return batches.over(lambda i: (x[i], y[i]), len(x), batch_size, apart, variables)
 
@@ -128,22 +128,12 @@ def _batched(apply: Callable, variables: Any, batch_size: int) -> Callable[[np.n
         raise ValueError(f"batch_size: must be 1 or more; got {batch_size}")
 
     def run_all(images):
-        images = _checked(images)
+        images = require_images(np.asarray(images))
         colours = lambda rows: np.broadcast_to(images[rows], (len(rows), *images.shape[1:3], 3))
         with jax.default_matmul_precision("highest"):  # accelerators would round the factors
             return batches.over(colours, len(images), batch_size, apply, variables)
 
     return run_all
-
-
-def _checked(images):
-    images = np.asarray(images)
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
-        raise ValueError(
-            f"images: must be uint8 [N, H, W, 1 or 3], N at least 1; got {images.dtype} of shape "
-            f"{list(images.shape)}"
-        )
-    return images
 
 
 def softmax(logits: Float[Array, "n classes"]) -> Float[np.ndarray, "n classes"]:

@@ -25,6 +25,14 @@ def that_give(system: System, variables: Variables, source: Source, names: Set[s
     return {name: each for name, each in system.measures.items() if given[name].keys() >= names}
 
 
+def of_rows(task: Task, measure: Callable, rows: Source, title: str) -> Any:
+    """Return what a measure gives of rows, as the evaluation is set."""
+    return batches.per_example(
+        measure, task.variables, rows, key=jax.random.key(task.seed), batch_size=task.settings["batch_size"],
+        progress=title if task.progress else None,
+    )  # fmt: skip
+
+
 def measured(
     task: Task, chosen: Mapping[str, Callable], key: str, reduce: Callable[..., Mapping[str, Any]]
 ) -> Callable[[], dict[str, Any]] | None:
@@ -43,10 +51,7 @@ def measured(
     def run():
         results = {}
         for name, measure in chosen.items():
-            every = batches.per_example(
-                measure, task.variables, rows, key=jax.random.key(task.seed),
-                batch_size=task.settings["batch_size"], progress=name if task.progress else None,
-            )  # fmt: skip
+            every = of_rows(task, measure, rows, name)
             results[name] = {"count": len(rows), **reduce(every, getattr(measure, "how", {}))}
         return {key: results}
 

@@ -56,7 +56,7 @@ def measure(
     def bits(both: Any, key: jax.Array, batch: Any) -> dict[str, jax.Array]:
         (variables, weights), (key_noise, key_probes) = both, jax.random.split(key)
         x, log_q = dequantise.draw(weights, key_noise, to_uint8(batch["x"]))
-        cond = system.request.encode(variables, system.request.of_batch(variables, key, batch))
+        cond = system.request.told(variables, key, batch)
         log_p = log_likelihood(
             key_probes, denoiser(variables), schedule, x, cond=cond, divergence="hutchinson",
             probes=probes, times=times,

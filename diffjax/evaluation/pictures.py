@@ -8,7 +8,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from diffjax import files
-from diffjax.evaluation.captioned import captioned
+from diffjax.evaluation.captioned import as_image, captioned
+from diffjax.pixels import require_images
+from diffjax.rows import spread
 from diffjax.types import Array, Float, Num, UInt8
 
 _GAP = 2  # white pixels between tiles
@@ -69,13 +71,10 @@ def shown(count: int, names: Sequence[Any] | np.ndarray | None = None, height: i
     """
     rows = max(1, min(_MOST // _A_CLASS, _HIGHEST // (height * _scale(height) + _GAP)))
     if names is None:
-        some = min(count, rows * _A_CLASS)
-        return np.arange(some) * count // some
+        return spread(min(count, rows * _A_CLASS), count)
     kinds = np.asarray(names)
     classes = _in_order(kinds)
-    chosen = [
-        classes[i] for i in np.arange(min(rows, len(classes))) * len(classes) // min(rows, len(classes))
-    ]
+    chosen = [classes[i] for i in spread(min(rows, len(classes)), len(classes))]
     return np.sort(np.concatenate([np.flatnonzero(kinds == each)[:_A_CLASS] for each in chosen]))
 
 
@@ -129,8 +128,7 @@ def grid(
             draw.text((margin - 2 * _GAP, top + height / 2), name, fill="black", font=font, anchor="rm")
         for j, index in enumerate(part):
             tile = images[index].repeat(scale, axis=0).repeat(scale, axis=1)
-            tile = Image.fromarray(tile[..., 0] if tile.shape[-1] == 1 else tile)
-            canvas.paste(tile, (margin + _GAP + j * (width + _GAP), top))
+            canvas.paste(as_image(tile), (margin + _GAP + j * (width + _GAP), top))
     with files.whole(path) as file:
         canvas.save(file, format="PNG")
     return path
@@ -192,10 +190,7 @@ def _rows(indices, columns):
 
 
 def _check(images, labels, columns, scale):
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
-        raise ValueError(
-            f"images must be uint8 [N, H, W, 1 or 3] with N >= 1, got {images.dtype} {list(images.shape)}"
-        )
+    require_images(images)
     if labels is not None and np.shape(labels) != (len(images),):
         raise ValueError(f"labels must be [{len(images)}], one an image, got shape {list(np.shape(labels))}")
     if columns < 1:

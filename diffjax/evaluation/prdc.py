@@ -6,6 +6,7 @@ import numpy as np
 
 from diffjax.evaluation.evaluator import MOST, Evaluator, Examples, Reference, Row
 from diffjax.evaluation.neighbours import blocks, radii
+from diffjax.rows import drawn
 from diffjax.types import Array, Float
 
 _K = 5
@@ -78,13 +79,12 @@ def of_any_sizes(
     Returns:
       PRDC.
     """
-    some = lambda rows, size: rows if len(rows) == size else rows[rng.choice(len(rows), size, replace=False)]
-    real, samples = (some(rows, min(len(rows), MOST)) for rows in (real, samples))
+    real, samples = (drawn(rows, min(len(rows), MOST), rng) for rows in (real, samples))
     found = prdc(real, samples, k)
     if len(real) == len(samples):
         return found
     size = min(len(real), len(samples))
-    return found._replace(coverage=prdc(some(real, size), some(samples, size), k).coverage)
+    return found._replace(coverage=prdc(drawn(real, size, rng), drawn(samples, size, rng), k).coverage)
 
 
 def _prepare(reference: Reference):

@@ -8,15 +8,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
-from diffjax.data import Source
 from diffjax.evaluation import batches, classifier, pictures, similarity
 from diffjax.evaluation.evaluator import OfData, Task
 from diffjax.evaluation.extractors import Extractor
 from diffjax.evaluation.frechet import frechet_distance
-from diffjax.evaluation.held_out import that_give
+from diffjax.evaluation.held_out import of_rows, that_give
 from diffjax.pixels import to_model, to_uint8
 
 _SHOWN = 10  # pictures
@@ -42,7 +40,7 @@ def _prepare(task: Task):
         for name, measure in chosen.items():
             how = measure.how
             extractor = _extractor(task)
-            every = _per_example(task, measure, rows, name)
+            every = of_rows(task, measure, rows, name)
             x, y = to_uint8(every["x"]), to_uint8(every["y"])
             small = batches.over(
                 lambda i, x=x: to_model(x[i]), len(x), task.settings["batch_size"],
@@ -60,13 +58,6 @@ def _prepare(task: Task):
         return {"reconstruction": results, _PICTURE: shown}
 
     return run
-
-
-def _per_example(task: Task, measure, rows: Source, title: str):
-    return batches.per_example(
-        measure, task.variables, rows, key=jax.random.key(task.seed), batch_size=task.settings["batch_size"],
-        progress=title if task.progress else None,
-    )  # fmt: skip
 
 
 def _extractor(task: Task) -> Extractor | None:
@@ -93,7 +84,7 @@ def _codes(task: Task, measure) -> dict[str, Any]:
     """Return how a table is used over training pictures, once through all of them or through many."""
     rows = task.train.first(task.settings["reference"])
     taken = lambda variables, key, batch: measure(variables, key, batch)[_CODES]
-    found = _per_example(task, taken, rows, "codes")
+    found = of_rows(task, taken, rows, "codes")
     counts = np.bincount(found.reshape(-1), minlength=measure.how[_CODES]).astype(np.float64)
     share = counts[counts > 0] / counts.sum()
     return {

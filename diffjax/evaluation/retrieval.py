@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from diffjax import checks
 from diffjax.border import checked
 from diffjax.evaluation import held_out
 from diffjax.evaluation.evaluator import OfData, Task
@@ -50,6 +51,8 @@ def chance(right: Int[Array, " queries"], candidates: int, k: int) -> float:
       candidates: their number M.
       k: places that count.
     """
+    for name, number in (("candidates", candidates), ("k", k)):
+        checks.count(name, number)
     missed = np.ones(len(right))
     for place in range(min(k, candidates)):
         missed *= np.clip(candidates - np.asarray(right) - place, 0, None) / (candidates - place)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from diffjax import checks
 from diffjax.border import checked
 from diffjax.types import Array, Float
 
@@ -73,6 +74,7 @@ def bicubic(
       x: [B, H, W, C] in [-1, 1].
       values: the small picture has at most so many numbers, and the proportions of the large one.
     """
+    checks.count("values", values)
     height, width, channels = x.shape[1:]
     scale = min(1.0, float(np.sqrt(values / (height * width * channels))))
     small = tuple(max(1, int(side * scale + 1e-9)) for side in (height, width))

@@ -3,6 +3,7 @@
 import numpy as np
 
 from diffjax.evaluation.evaluator import Evaluator, Examples, Reference, Row
+from diffjax.rows import drawn
 from diffjax.types import Array, Float
 
 
@@ -43,8 +44,7 @@ def _prepare(reference: Reference):
 
     def measure(examples: Examples):
         rng, size = np.random.default_rng(reference.seed), min(len(examples), len(real))
-        a, b = (rows if len(rows) == size else rows[rng.choice(len(rows), size, replace=False)]
-                for rows in (examples.x, real))  # fmt: skip
+        a, b = (drawn(rows, size, rng) for rows in (examples.x, real))
         return {"sliced_wasserstein": sliced_wasserstein(a, b, rng)}
 
     return measure

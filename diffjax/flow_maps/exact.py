@@ -21,7 +21,7 @@ def exact_gaussian(mean: ArrayLike, variance: ArrayLike) -> FlowMap:
       mean, variance: numbers, or arrays that broadcast over x; a variance is at least 0.
 
     Raises:
-      ValueError: for a negative variance.
+      ValueError: for a variance that is negative or not finite; when called, for shapes that do not fit x.
 
     Example:
       >>> import jax.numpy as jnp
@@ -32,13 +32,18 @@ def exact_gaussian(mean: ArrayLike, variance: ArrayLike) -> FlowMap:
       [[4.0, 4.0]]
     """
     checks.finite("mean", mean)
+    checks.finite("variance", variance)
     checks.within("variance", variance, 0.0, jnp.inf)
 
     def flow_map(x_t, level_t, level_s, cond=None):
         del cond
+        checks.broadcasts("mean", mean, x_t, "x_t")
+        checks.broadcasts("variance", variance, x_t, "x_t")
         m, v = jnp.asarray(mean, x_t.dtype), jnp.asarray(variance, x_t.dtype)
         std = lambda level: jnp.hypot(expand(level.alpha, x_t) * jnp.sqrt(v), expand(level.sigma, x_t))
         centred = x_t - expand(level_t.alpha, x_t) * m
-        return expand(level_s.alpha, x_t) * m + std(level_s) / std(level_t) * centred
+        before = std(level_t)
+        stretch = std(level_s) / jnp.where(before == 0, 1, before)  # a point stays one
+        return expand(level_s.alpha, x_t) * m + stretch * centred
 
     return flow_map

@@ -3,17 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-import jax.numpy as jnp
-
 from diffjax.border import checked
-from diffjax.process.flow_map import FlowMap
-from diffjax.process.level import expand
+from diffjax.process.flow_map import FlowMap, average_of, hop
+from diffjax.process.level import time_of_each
 from diffjax.types import Array
 
 
 @checked
 def mean_flow(average: Callable[[Array, Array, Array, Any], Array]) -> FlowMap:
-    """Make the flow map x_s = x_t - (t - s) u(x_t, t, s) (Geng et al. 2025, eq. 12).
+    """Make the flow map x_s = x_t - (t - s) u(x_t, t, s), see `process.flow_map.hop`.
 
     Args:
       average: (x_t `[B, ...]`, t `[B]`, s `[B]`, cond) -> u `[B, ...]`, the average velocity from t to s.
@@ -28,8 +26,7 @@ def mean_flow(average: Callable[[Array, Array, Array, Any], Array]) -> FlowMap:
     """
 
     def flow_map(x_t, level_t, level_s, cond=None):
-        each = lambda level: jnp.broadcast_to(jnp.asarray(level.t, x_t.dtype), x_t.shape[:1])
-        t, s = each(level_t), each(level_s)
-        return x_t - expand(t - s, x_t) * average(x_t, t, s, cond)
+        t, s = time_of_each(level_t, x_t), time_of_each(level_s, x_t)
+        return hop(x_t, t, s, average_of(average, x_t, t, s, cond))
 
     return flow_map

@@ -9,7 +9,8 @@ from diffjax.process import checks
 from diffjax.process.flow_map import FlowMap
 from diffjax.process.level import NoiseLevel, Schedule, namespace
 from diffjax.process.prediction import Denoiser
-from diffjax.samplers import Rows, Solver
+from diffjax.samplers import Rows, Solver, asking
+from diffjax.samplers.solver import last_apart
 
 
 @checked
@@ -40,6 +41,8 @@ def of_denoiser(
       [[0.5]]
     """
     solver, steps = samplers.ddim() if solver is None else solver, checks.count("steps", steps)
+    if solver.asked is not asking.predictions:
+        raise ValueError("solver must walk a denoiser, e.g. `samplers.ddim()`; this one walks a flow map")
     if solver.draws:
         raise ValueError("solver must draw no noise: a flow map is a function of x_t, e.g. `samplers.ddim()`")
     if steps > 1 and schedule is None:
@@ -52,7 +55,7 @@ def of_denoiser(
         times = ends.t[:1] + (ends.t[1:] - ends.t[:1]) * share
         rows = solver.plan(_Ends(ends) if schedule is None else schedule, times)
         if solver.last is not None and xp is np and (np.asarray(level_s.sigma) == 0).all():
-            rows = Rows(jax.tree.map(lambda a: a[:-1], rows), jax.tree.map(lambda a: a[-1], rows))
+            rows = last_apart(rows)
         else:
             rows = Rows(rows)
         return samplers.walk(jax.random.key(0), denoise, solver, rows, x_t, cond)

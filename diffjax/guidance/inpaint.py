@@ -1,9 +1,10 @@
 """Filling in what is not known, by replacement."""
 
 import jax.numpy as jnp
+import numpy as np
 
 from diffjax.border import checked
-from diffjax.guidance import operators
+from diffjax.guidance import operators, strength
 from diffjax.guidance.chain import Transformation
 from diffjax.guidance.noise import noised_afresh
 from diffjax.process import checks, prediction
@@ -46,6 +47,8 @@ def inpaint(
       [[5.0, 1.0]]
     """
     inside = operators.known_of("mask", mask, known.shape, "known")
+    if not strength.is_traced(known) and not strength.is_traced(inside):
+        checks.finite("known", np.where(inside, known, 0))
 
     @checked
     def transform(denoise: Denoiser) -> Denoiser:

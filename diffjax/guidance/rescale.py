@@ -19,7 +19,7 @@ def rescale(guide: Transformation, phi: float = 0.7, kind: str = "eps") -> Trans
     outputs too large, and pictures too bright. No further network call.
 
     Args:
-      guide: `classifier_free`, `autoguidance`, `apg` or `cfg_plus_plus`, whose two predictions are reused.
+      guide: `classifier_free`, `autoguidance` or `apg`, whose two predictions are reused.
       phi: in [0, 1]; 0 changes nothing.
       kind: of the output y that is rescaled, as the network gives it: the paper's is "v", diffusers rescales
         whatever the network predicts. "eps" leaves x_0 infinite where alpha = 0.
@@ -37,8 +37,8 @@ def rescale(guide: Transformation, phi: float = 0.7, kind: str = "eps") -> Trans
       >>> guided(jnp.zeros((1, 2)), schedules.edm()(1.0), jnp.array([1])).eps.tolist()  # and not 4
       [[1.0, -1.0]]
     """
-    if not isinstance(guide, Extrapolation):
-        told = "classifier_free, autoguidance, apg or cfg_plus_plus"
+    if not isinstance(guide, Extrapolation) or not guide.towards_at_one:  # CFG++ says x_0 and eps apart
+        told = "classifier_free, autoguidance or apg"
         raise ValueError(f"guide must be made by {told}, whose outputs are reused; got {guide!r}")
     checks.within("phi", phi, 0, 1)
     kinds = [each for each in prediction.KINDS if each != "mean"]

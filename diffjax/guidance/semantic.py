@@ -85,6 +85,8 @@ def resembles_text(encode: Encoder, text: Float[Array, "#batch features"]) -> Of
       [1.0, 0.0]
     """
 
+    checks.finite("text", text)
+
     def score(x_t, level, cond=None):
         seen, said = _unit(encode(x_t, level)), _unit(_of_all("text", text, x_t))
         return (seen * checks.same_shape("text", said, seen, "encode(x_t, level)")).sum(-1)

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from diffjax.border import checked
-from diffjax.process import checks
+from diffjax.process import checks, gaussian
 from diffjax.process.level import sum_of_each
 from diffjax.types import Array, ArrayLike, Float, Integer, Key
 
@@ -73,7 +73,7 @@ def logit_normal(
     """
     codes = _checked(codes, levels, low, high)
     z = jax.random.normal(key, codes.shape, _dtype())
-    u, log_q = _squashed(z, -0.5 * (z**2 + math.log(2 * math.pi)), mean, log_scale)
+    u, log_q = _squashed(z, gaussian.log_prob(gaussian.STANDARD, z), mean, log_scale)
     return _place(codes, u, levels, low, high), sum_of_each(log_q)
 
 
@@ -128,17 +128,11 @@ def bits_per_dim(
 def _squashed(z, log_p, mean, log_scale):
     """Return u = sigmoid(mean + exp(log_scale) z) and its log density, for z of log density log_p."""
     for name, value in (("mean", mean), ("log_scale", log_scale)):
-        _check_broadcasts(name, value, z)
+        checks.broadcasts(name, value, z, "the codes")
+        checks.finite(name, value)
     logit = mean + jnp.exp(log_scale) * z
     log_slope = log_scale + jax.nn.log_sigmoid(logit) + jax.nn.log_sigmoid(-logit)  # du/dz
     return jax.nn.sigmoid(logit), log_p - log_slope
-
-
-def _check_broadcasts(name, value, z):
-    shape, whole = jnp.shape(value), z.shape
-    ends = whole[len(whole) - len(shape) :]
-    if len(shape) > len(whole) or any(own not in (1, size) for own, size in zip(shape, ends)):
-        raise ValueError(f"{name} must broadcast to the codes, {list(whole)}; got shape {list(shape)}")
 
 
 def _place(codes, u, levels, low, high):

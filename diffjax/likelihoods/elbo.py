@@ -9,7 +9,6 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from diffjax.border import checked
 from diffjax.process import checks, forward, gaussian
@@ -84,7 +83,7 @@ def bits_per_dim(
         raise ValueError(f"variance={variance!r} needs at least 2 steps: the decoder borrows the second's")
     x0, steps = jnp.asarray(x0), len(times) - 1
     if decoder == "discretized":
-        _check_range(x0)
+        checks.pixels("x0", x0)
     if noise is not None:
         noise = jnp.asarray(noise, x0.dtype)
         if noise.shape != (steps, *x0.shape):
@@ -104,16 +103,6 @@ def bits_per_dim(
         "x0_mse": x0_mse.T,
         "eps_mse": eps_mse.T,
     }
-
-
-def _check_range(x0):
-    """Raise for host-known pixels that no bin of the decoder holds: such as 0..255, or not finite."""
-    if isinstance(x0, Tracer):
-        return
-    values = np.asarray(x0)  # jnp would trace a constant inside jit
-    low, high = values.min(), values.max()
-    if not (low >= -1 and high <= 1):
-        raise ValueError(f"x0 must be 8-bit images scaled to [-1, 1], got values from {low:g} to {high:g}")
 
 
 def term_of(

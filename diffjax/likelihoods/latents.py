@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from diffjax.border import checked
-from diffjax.process import gaussian
+from diffjax.process import checks, gaussian
 from diffjax.process.gaussian import Gaussian
 from diffjax.process.level import sum_of_each
 from diffjax.types import Array, Float
@@ -48,7 +48,8 @@ def rate(levels: Sequence[Level]) -> Float[Array, " batch"]:
       >>> latents.rate([latents.Level(wide, standard)]).tolist()  # 3^2 / 2, twice
       [9.0]
     """
-    return sum(sum_of_each(gaussian.kl(level.posterior, level.prior)) for level in levels)
+    each = (sum_of_each(gaussian.kl(level.posterior, level.prior)) for level in _some(levels))
+    return sum(each, start=jnp.zeros(()))
 
 
 @checked
@@ -67,7 +68,8 @@ def elbo(log_likelihood: Float[Array, " batch"], levels: Sequence[Level]) -> Flo
       >>> latents.elbo(jnp.array([-1.5]), [latents.Level(standard, standard)]).tolist()
       [-1.5]
     """
-    return log_likelihood - rate(levels)
+    paid = rate(levels)
+    return checks.same_shape("log_likelihood", log_likelihood, paid, "the levels") - paid
 
 
 @checked
@@ -86,11 +88,12 @@ def log_weight(log_likelihood: Float[Array, " batch"], levels: Sequence[Level]) 
       >>> latents.log_weight(jnp.array([-1.5]), [level]).tolist()
       [-1.5]
     """
-    for level in levels:
+    for level in _some(levels):
         if level.z is None:
             raise ValueError("levels must have their draws z: a weight is of one draw")
     ratio = lambda each: gaussian.log_prob(each.prior, each.z) - gaussian.log_prob(each.posterior, each.z)
-    return log_likelihood + sum(sum_of_each(ratio(level)) for level in levels)
+    gained = sum((sum_of_each(ratio(level)) for level in levels), start=jnp.zeros(()))
+    return checks.same_shape("log_likelihood", log_likelihood, gained, "the levels") + gained
 
 
 @checked
@@ -108,7 +111,8 @@ def importance_weighted(log_weights: Float[Array, "draws batch"]) -> Float[Array
       >>> round(float(latents.importance_weighted(jnp.log(jnp.array([[1.0], [3.0]])))[0]), 4)  # log 2
       0.6931
     """
-    return jax.nn.logsumexp(log_weights, axis=0) - math.log(len(log_weights))
+    draws = checks.count("draws of log_weights", len(log_weights))
+    return jax.nn.logsumexp(log_weights, axis=0) - math.log(draws)
 
 
 @checked
@@ -137,8 +141,14 @@ def free_bits(levels: Sequence[Level], nats: float) -> Float[Array, ""]:
     if nats < 0:
         raise ValueError(f"nats must be at least 0, got {nats}")
     total = jnp.zeros(())
-    for level in levels:
+    for level in _some(levels):
         kl = gaussian.kl(level.posterior, level.prior)
         groups = kl.reshape(len(kl), -1, kl.shape[-1]).sum(1).mean(0)
         total = total + jnp.maximum(groups, nats).sum()
     return total
+
+
+def _some(levels):
+    if not levels:
+        raise ValueError("levels must be at least one Level, got none")
+    return levels

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffjax.border import checked
-from diffjax.process import checks
-from diffjax.process.level import Schedule, at_least_float32, expand, sum_of_each
+from diffjax.process import checks, forward
+from diffjax.process.level import Schedule, at_least_float32, sum_of_each
 from diffjax.process.prediction import Denoiser
 from diffjax.samplers.starts import carried
 from diffjax.types import Array, Float, Key
@@ -112,8 +112,7 @@ def _integrate(denoise, rows, x, cond, grid, key, draws):
     def error(eps, level):
         """|eps - eps_hat|^2 of every sample, `[B]`, for eps `[...]` or `[B, ...]`."""
         eps = jnp.broadcast_to(eps, x.shape).astype(x.dtype)
-        y = expand(level.alpha, x) * x + expand(level.sigma, x) * eps
-        return sum_of_each((eps - denoise(y, level, cond).eps) ** 2)
+        return sum_of_each((eps - denoise(forward.perturb(x, eps, level), level, cond).eps) ** 2)
 
     def at_level(total, inputs):
         i, (level, spacing) = inputs

@@ -7,12 +7,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from diffjax import checks
 from diffjax.border import checked
+from diffjax.pixels import to_model, to_uint8
+from diffjax.process import checks, logistic
 from diffjax.process import gaussian as normal
-from diffjax.process import logistic
 from diffjax.process.gaussian import Gaussian
-from diffjax.types import Array
+from diffjax.types import Array, Float, Key
 
 _WIDEST = 3.0  # log scale of pixels in [-1, 1]
 _LOG_VARIANCE = (-20.0, 20.0)  # of a learned Gaussian: beyond, float32 has no square over the variance
@@ -39,6 +39,25 @@ class Observed(NamedTuple):
     counts: bool = False
 
 
+def _law(outputs: int, log_prob, mean, sample, **more) -> Observed:
+    """Return an Observed whose functions are checked: `[..., outputs]` numbers of x `[...]`."""
+    numbers_of_x = Float[Array, f"*shape {outputs}"]
+
+    @checked
+    def log_prob_of(numbers: numbers_of_x, target: Float[Array, "*shape"]):  # pyright: ignore[reportInvalidTypeForm]
+        return log_prob(numbers, target)
+
+    @checked
+    def mean_of(numbers: numbers_of_x):  # pyright: ignore[reportInvalidTypeForm]
+        return mean(numbers)
+
+    @checked
+    def sample_of(key: Key[Array, ""], numbers: numbers_of_x):  # pyright: ignore[reportInvalidTypeForm]
+        return sample(key, numbers)
+
+    return Observed(outputs, log_prob_of, mean_of, sample_of, **more)
+
+
 @checked
 def gaussian(std: float | None = None) -> Observed:
     """Return N(mean, std^2), with its standard deviation given, or said by the network for each element.
@@ -62,7 +81,7 @@ def gaussian(std: float | None = None) -> Observed:
         log_variance = 2 * math.log(std) if std is not None else jnp.clip(numbers[..., 1], *_LOG_VARIANCE)
         return Gaussian(numbers[..., 0], log_variance)
 
-    return Observed(
+    return _law(
         1 if std is not None else 2,
         lambda numbers, x: normal.log_prob(of(numbers), x),
         lambda numbers: numbers[..., 0],
@@ -87,12 +106,17 @@ def bernoulli() -> Observed:
     def sample(key, numbers):
         return 2.0 * jax.random.bernoulli(key, jax.nn.sigmoid(numbers[..., 0])).astype(numbers.dtype) - 1
 
-    return Observed(
+    @checked
+    def by_chance(key: Key[Array, ""], x: Float[Array, "*shape"]):
+        checks.within("x", x, -1.0, 1.0)
+        return 2.0 * jax.random.bernoulli(key, (x + 1) / 2).astype(x.dtype) - 1
+
+    return _law(
         1,
         lambda numbers, x: jax.nn.log_sigmoid(numbers[..., 0] * x),
         lambda numbers: jnp.tanh(numbers[..., 0] / 2),
         sample,
-        lambda key, x: 2.0 * jax.random.bernoulli(key, (x + 1) / 2).astype(x.dtype) - 1,
+        target=by_chance,
         counts=True,
     )
 
@@ -125,9 +149,9 @@ def discretized_logistic(log_scale_min: float = -7.0) -> Observed:
 
     def sample(key, numbers):
         x = numbers[..., 0] + jnp.exp(log_scale(numbers)) * jax.random.logistic(key, numbers.shape[:-1])
-        return jnp.clip(jnp.round((x + 1) * 127.5), 0, 255) / 127.5 - 1
+        return to_model(to_uint8(x))
 
-    return Observed(
+    return _law(
         2,
         lambda numbers, x: logistic.discretized_log_prob(numbers[..., 0], log_scale(numbers), x),
         lambda numbers: jnp.clip(numbers[..., 0], -1, 1),

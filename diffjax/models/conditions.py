@@ -55,7 +55,7 @@ def merge(*conditions: Condition) -> Condition:
     for each in conditions:
         _check_mask(each)
     masked = any(each.mask is not None for each in conditions)
-    masks = [_mask(each) for each in conditions if masked and each.tokens is not None]
+    masks = [visible(each) for each in conditions if masked and each.tokens is not None]
     vectors, tokens, maps = (
         _alike(name, [getattr(each, name) for each in conditions], axis)
         for name, axis in (("vector", None), ("tokens", 1), ("map", -1))
@@ -293,5 +293,6 @@ def _check_mask(cond):
         )
 
 
-def _mask(cond):
+def visible(cond: Condition) -> Bool[Array, "batch length"]:
+    """Return which tokens of a condition are there: its mask, or all."""
     return jnp.ones(cond.tokens.shape[:2], bool) if cond.mask is None else cond.mask

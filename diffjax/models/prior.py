@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from diffjax.border import checked
 from diffjax.models.blocks import TimeEmbedding, single
-from diffjax.models.conditions import Condition, checked_condition, counts
+from diffjax.models.conditions import Condition, checked_condition, counts, visible
 from diffjax.models.embeddings import looked_up
 from diffjax.models.transformer import Block
 from diffjax.types import Array, ArrayLike, Bool, Float, Integer
@@ -39,7 +39,7 @@ class Writer(nn.Module):
         h = jnp.concatenate([nn.Dense(self.width, name="vector")(told)[:, None], written], axis=1)
         seen, before = jnp.ones(h.shape[:2], bool), 1
         if cond.tokens is not None:
-            mask = jnp.ones(cond.tokens.shape[:2], bool) if cond.mask is None else cond.mask
+            mask = visible(cond)
             h = jnp.concatenate([nn.Dense(self.width, name="tokens")(cond.tokens), h], axis=1)
             seen, before = jnp.concatenate([mask, seen], axis=1), before + mask.shape[1]
         count = h.shape[1]

@@ -209,6 +209,7 @@ def gradient_penalty(
       [160.0]
     """
     checks.not_negative("weight", weight)
+    checks.within("mix", mix, 0.0, 1.0)
     mix = mix.reshape(-1, *(1,) * (x.ndim - 1))
     between = mix * x + (1 - mix) * jax.lax.stop_gradient(x_model)
     squared = sum_of_each(_slope(critic, between) ** 2)

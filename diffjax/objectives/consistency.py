@@ -72,6 +72,8 @@ def consistency(
       >>> objectives.consistency(far, f, zero, zero + 1, *levels)[0].tolist()
       [4.0]
     """
+    checks.finite("weight", weight)
+    weight = checks.one_each("weight", weight, len(x0))
     if namespace(level_t.log_snr, level_s.log_snr) is not jax.numpy:
         _require_order(level_t, level_s)
     x_t = forward.perturb(x0, eps, level_t)
@@ -83,7 +85,7 @@ def consistency(
     x_s = jax.lax.stop_gradient(x_s)
     below = jax.lax.stop_gradient(target(x_s, level_s, level_end, cond))
     above = student(x_t, level_t, level_end, cond)
-    loss = checks.one_each("weight", weight, len(x0)) * metric(above, below)
+    loss = weight * checks.row_of("metric(a, b)", metric(above, below), len(x0))
     return loss, {"x_t": x_t, "x_s": x_s, "student": above, "target": below}
 
 

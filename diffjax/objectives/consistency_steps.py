@@ -9,6 +9,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.scipy.special import ndtri
 
 from diffjax.border import checked
@@ -94,7 +95,9 @@ def target_rate(num_levels: ArrayLike, mu0: float = 0.9, s0: int = 2) -> ArrayLi
       >>> round(float(consistency_steps.target_rate(3, mu0=0.9)), 6)
       0.9
     """
-    checks.within("mu0", mu0, 0.0, 1.0)
+    if not 0 < mu0 <= 1:
+        raise ValueError(f"mu0 must be in (0, 1], got {mu0}")
+    _several(num_levels)
     return namespace(num_levels).exp(s0 * math.log(mu0) / (num_levels - 1))
 
 
@@ -122,11 +125,14 @@ def discrete_consistency_grid(
       >>> objectives.discrete_consistency_grid(3, sigma_min=1.0, sigma_max=9.0, rho=2.0).tolist()
       [1.0, 4.0, 9.0]
     """
-    checks.positive("rho", rho)
-    if not 0 < sigma_min < sigma_max < math.inf:
-        raise ValueError(f"sigma_min must be above 0 and below sigma_max, got {sigma_min:g}, {sigma_max:g}")
+    _ladder(sigma_min, sigma_max, rho)
+    _several(num_levels)
     if index is None:
         index = np.arange(checks.count("num_levels", num_levels, least=2))
+    elif not jnp.issubdtype(jnp.result_type(index), jnp.integer):
+        raise ValueError(f"index must be of integers, got {jnp.result_type(index)}")
+    elif not isinstance(index, Tracer) and not isinstance(num_levels, Tracer):
+        checks.within("index", index, 0, num_levels - 1)
     low, high = sigma_min ** (1 / rho), sigma_max ** (1 / rho)
     return (low + index / (num_levels - 1) * (high - low)) ** rho
 
@@ -141,6 +147,7 @@ def uniform_pairs(key: Key[Array, ""], n: int, num_levels: ArrayLike) -> Array:
       >>> consistency_steps.uniform_pairs(jax.random.key(0), 4, 2).tolist()
       [0, 0, 0, 0]
     """
+    _several(num_levels)
     return jax.random.randint(key, (checks.count("n", n),), 0, num_levels - 1)
 
 
@@ -174,6 +181,8 @@ def log_normal_pairs(
       [0, 0, 0, 0]
     """
     checks.positive("std", std)
+    _ladder(sigma_min, sigma_max, rho)
+    _several(num_levels)
     below = lambda end: 0.5 * (1 + math.erf((math.log(end) - mean) / (math.sqrt(2) * std)))
     low, high = below(sigma_min), below(sigma_max)
     u = jax.random.uniform(key, (checks.count("n", n),), minval=low, maxval=high)
@@ -208,9 +217,24 @@ def closing_pairs(
       [0.875]
     """
     checks.count("doubled_every", doubled_every)
+    checks.within("step", step, 0, math.inf)
+    checks.not_negative("k", k)
+    checks.not_negative("b", b)
+    if not 1 < q < math.inf:
+        raise ValueError(f"q must be above 1 and finite, got {q}")
     stage = jnp.floor(jnp.asarray(step) / doubled_every) + 1
     ratio = 1 - (1 + k * jax.nn.sigmoid(-b * t)) / q**stage
     return t * jnp.maximum(ratio, 0)
+
+
+def _several(num_levels):
+    if not isinstance(num_levels, Tracer):
+        checks.count("num_levels", num_levels, least=2)
+
+
+def _ladder(sigma_min, sigma_max, rho):
+    checks.positive("rho", rho)
+    checks.sigmas("a grid of levels", sigma_min, sigma_max)
 
 
 def _range(s0, s1):

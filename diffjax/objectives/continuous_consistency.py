@@ -82,6 +82,10 @@ def continuous_consistency(
     checks.positive("sigma_data", sigma_data)
     if offset is not None:
         checks.positive("offset", offset)
+    checks.within("ratio", ratio, float(jnp.finfo(x0.dtype).tiny), jnp.inf)
+    checks.within("warmup", warmup, 0.0, 1.0)
+    checks.finite("log_weight", log_weight)
+    w = checks.one_each("log_weight", log_weight, len(x0))
     ratio = jnp.asarray(ratio, x0.dtype)
     level = schedule.at_ratio(ratio)
     t = jnp.arctan(ratio / sigma_data)
@@ -108,7 +112,6 @@ def continuous_consistency(
     step = g if offset is None else g / (expand(jnp.sqrt(sum_of_each(g**2)), x) + offset)
     f = own / sigma_data
     square = mean_of_each((f - jax.lax.stop_gradient(f + step)) ** 2)
-    w = checks.one_each("log_weight", log_weight, len(x0))
     return jnp.exp(w) * square - w, {"x_t": x_t, "tangent": g}
 
 

@@ -64,6 +64,7 @@ def distribution_matching(
         weight = 1 / (mean_of_each(jnp.abs(x - known)) + 1e-8)
     else:
         weight = checks.one_each("weighting(level)", weighting(level), len(x))
+        checks.finite("weighting(level)", weight)
     g = jax.lax.stop_gradient(expand(weight, x) * (made - known))
     loss = 0.5 * mean_of_each((x - jax.lax.stop_gradient(x - g)) ** 2)
     return loss, {"x_t": x_t, "gradient": g}

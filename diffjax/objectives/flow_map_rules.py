@@ -15,8 +15,10 @@ import jax
 import jax.numpy as jnp
 
 from diffjax.border import checked
-from diffjax.process import checks, forward, prediction
-from diffjax.process.level import NoiseLevel, expand, mean_of_each, namespace, require_rates
+from diffjax.objectives.average_velocity import begin, velocity
+from diffjax.process import checks, prediction
+from diffjax.process.flow_map import average_of, hop
+from diffjax.process.level import NoiseLevel, expand, mean_of_each
 from diffjax.process.prediction import Denoiser
 from diffjax.types import Array, Float, Key
 
@@ -68,15 +70,14 @@ def shortcut(
       >>> objectives.shortcut(point, point, 0 * one, one, *levels)[0].tolist()
       [0.0]
     """
-    _require_order(level_t, level_mid, level_s)
-    x_t, (t, mid, s) = _begin(x0, eps, level_t, level_mid, level_s)
+    x_t, (t, mid, s) = begin(x0, eps, level_t, level_mid, level_s)
     told = cond if target_cond is None else target_cond
-    first = target(x_t, t, mid, told)
-    second = target(x_t - expand(t - mid, x_t) * first, mid, s, told)
+    first = average_of(target, x_t, t, mid, told, "target")
+    second = target(hop(x_t, t, mid, first), mid, s, told)
     share = expand((t - mid) / jnp.where(t == s, 1, t - s), x_t)
-    velocity = _velocity(x0, eps, x_t, level_t, teacher, cond if teacher_cond is None else teacher_cond)
-    goal = jnp.where(expand(t - s, x_t) == 0, velocity, share * first + (1 - share) * second)
-    goal, own = jax.lax.stop_gradient(goal), average(x_t, t, s, cond)
+    here = velocity(x0, eps, x_t, level_t, teacher, cond if teacher_cond is None else teacher_cond)
+    goal = jnp.where(expand(t - s, x_t) == 0, here, share * first + (1 - share) * second)
+    goal, own = jax.lax.stop_gradient(goal), average_of(average, x_t, t, s, cond)
     return mean_of_each((own - goal) ** 2), {"x_t": x_t, "average": own, "target": goal}
 
 
@@ -116,9 +117,8 @@ def lagrangian(
       >>> objectives.lagrangian(point, 0 * one, one, flow(0.75), flow(0.25))[0].tolist()
       [0.0]
     """
-    _require_order(level_t, level_s)
-    x_t, (t, s) = _begin(x0, eps, level_t, level_s)
-    to = lambda s: x_t - expand(t - s, x_t) * average(x_t, t, s, cond)
+    x_t, (t, s) = begin(x0, eps, level_t, level_s)
+    to = lambda s: hop(x_t, t, s, average_of(average, x_t, t, s, cond))
     x_s, slope = jax.jvp(to, (s,), (jnp.ones_like(s),))
     told = cond if teacher_cond is None else teacher_cond
     ends = jax.lax.stop_gradient(x_s)
@@ -127,8 +127,8 @@ def lagrangian(
         if teacher is None
         else prediction.velocity(teacher(ends, level_s, told), level_s)
     )
-    velocity = _velocity(x0, eps, x_t, level_t, teacher, told)
-    goal = jax.lax.stop_gradient(jnp.where(expand(t - s, x_t) == 0, velocity, there))
+    here = velocity(x0, eps, x_t, level_t, teacher, told)
+    goal = jax.lax.stop_gradient(jnp.where(expand(t - s, x_t) == 0, here, there))
     return mean_of_each((slope - goal) ** 2), {"x_t": x_t, "x_s": x_s, "slope": slope}
 
 
@@ -165,28 +165,11 @@ def shortcut_times(
     checks.within("share_equal", share_equal, 0.0, 1.0)
     if checks.count("finest", finest, least=2) & (finest - 1):
         raise ValueError(f"finest must be a power of two, got {finest}")
+    checks.count("n", n)
     key_gap, key_place, key_equal, key_draw = jax.random.split(key, 4)
     hops = 2.0 ** jax.random.randint(key_gap, (n,), 0, finest.bit_length() - 1)
     place = 1 + jnp.floor(hops * jax.random.uniform(key_place, (n,)))
-    equal, alone = jax.random.uniform(key_equal, (n,)) < share_equal, draw(key_draw, n)
+    equal = jax.random.uniform(key_equal, (n,)) < share_equal
+    alone = checks.row_of("draw(key, n)", draw(key_draw, n), n)
     at = lambda back: jnp.where(equal, alone, (place - back) / hops)
     return at(0.0), at(0.5), at(1.0)
-
-
-def _begin(x0, eps, *levels):
-    """Return x_t, and the times `[B]`."""
-    require_rates(levels[0], "a flow map's velocity")
-    x_t = forward.perturb(x0, eps, levels[0])
-    return x_t, [jnp.broadcast_to(jnp.asarray(each.t, x_t.dtype), x_t.shape[:1]) for each in levels]
-
-
-def _velocity(x0, eps, x_t, level, teacher, cond):
-    said = prediction.Prediction(x0, eps) if teacher is None else teacher(x_t, level, cond)
-    return prediction.velocity(said, level)
-
-
-def _require_order(*levels):
-    if namespace(*(each.t for each in levels)) is jnp:
-        return
-    if not all((above.t >= below.t).all() for above, below in zip(levels[:-1], levels[1:])):
-        raise ValueError("levels must be in order, s <= t: none noisier than the one before it")

@@ -34,7 +34,7 @@ def info_nce(
       loss `[B]`, and aux {"hit": 1 where a_i is nearest to b_i of all b that are not the same}, `[B]`.
 
     Raises:
-      ValueError: if a and b differ in shape.
+      ValueError: if a and b differ in shape, or for a negative scale.
 
     Example:
       >>> import jax.numpy as jnp
@@ -46,6 +46,9 @@ def info_nce(
       [0.0, 0.0]
     """
     checks.same_shape("b", b, a, "a")
+    if jnp.ndim(scale):
+        raise ValueError(f"scale must be a scalar, got shape {list(jnp.shape(scale))}")
+    checks.within("scale", scale, 0.0, float(jnp.finfo(a.dtype).max))
     own = jnp.eye(len(a), dtype=bool)
     logits = scale * a @ b.T
     if same is not None:
@@ -70,6 +73,8 @@ def same_rows(*arrays: Array) -> Bool[Array, "batch batch"]:
         raise ValueError("arrays must be at least one, got none")
     same = jnp.ones((len(arrays[0]), len(arrays[0])), bool)
     for each in arrays:
+        if len(each) != len(arrays[0]):
+            raise ValueError(f"arrays must have equal rows, got {[len(each) for each in arrays]}")
         flat = each.reshape(len(each), -1)
         same &= (flat[:, None] == flat[None]).all(axis=-1)
     return same

@@ -13,8 +13,10 @@ import jax
 import jax.numpy as jnp
 
 from diffjax.border import checked
-from diffjax.process import checks, forward, prediction
-from diffjax.process.level import NoiseLevel, expand, namespace, require_rates, sum_of_each
+from diffjax.objectives.average_velocity import begin, velocity
+from diffjax.process import checks
+from diffjax.process.flow_map import average_of
+from diffjax.process.level import NoiseLevel, expand, sum_of_each
 from diffjax.process.prediction import Denoiser
 from diffjax.types import Array, Float, Key
 
@@ -70,19 +72,14 @@ def mean_flow(
     """
     checks.positive("offset", offset)
     checks.not_negative("power", power)
-    require_rates(level_t, "a mean flow")
-    if namespace(level_t.t, level_s.t) is not jnp and not (level_t.t >= level_s.t).all():
-        raise ValueError("level_s must not be noisier than level_t: s <= t")
-    x_t = forward.perturb(x0, eps, level_t)
+    x_t, (t, s) = begin(x0, eps, level_t, level_s)
     told = cond if teacher_cond is None else teacher_cond
-    said = prediction.Prediction(x0, eps) if teacher is None else teacher(x_t, level_t, told)
-    velocity = jax.lax.stop_gradient(prediction.velocity(said, level_t))
-    t, s = (jnp.broadcast_to(jnp.asarray(each.t, x_t.dtype), x_t.shape[:1]) for each in (level_t, level_s))
-    tangent = jax.lax.stop_gradient(average(x_t, t, t, cond)) if improved else velocity
-    along = lambda x, t: average(x, t, s, cond)
+    here = jax.lax.stop_gradient(velocity(x0, eps, x_t, level_t, teacher, told))
+    tangent = jax.lax.stop_gradient(average(x_t, t, t, cond)) if improved else here
+    along = lambda x, t: average_of(average, x, t, s, cond)
     u, slope = jax.jvp(along, (x_t, t), (tangent.astype(x_t.dtype), jnp.ones_like(t)))
     said = u + expand(t - s, x_t) * jax.lax.stop_gradient(slope)
-    square = sum_of_each((said - velocity) ** 2)
+    square = sum_of_each((said - here) ** 2)
     weight = jax.lax.stop_gradient(square + offset) ** -power
     return weight * square, {"x_t": x_t, "average": u, "velocity": said}
 
@@ -114,7 +111,9 @@ def two_times(
       True
     """
     checks.within("share_equal", share_equal, 0.0, 1.0)
+    checks.count("n", n)
     key_one, key_other, key_equal = jax.random.split(key, 3)
-    one, other = draw(key_one, n), (draw if draw_s is None else draw_s)(key_other, n)
+    one = checks.row_of("draw(key, n)", draw(key_one, n), n)
+    other = checks.row_of("draw_s(key, n)", (draw if draw_s is None else draw_s)(key_other, n), n)
     t, s = jnp.maximum(one, other), jnp.minimum(one, other)
     return t, jnp.where(jax.random.uniform(key_equal, (n,)) < share_equal, t, s)

@@ -58,6 +58,7 @@ def pseudo_huber(c: float | None = None) -> Metric:
         checks.positive("c", c)
 
     def metric(a, b):
+        checks.same_shape("b", b, a, "a")
         width = 0.00054 * math.sqrt(math.prod(a.shape[1:])) if c is None else c
         square = sum_of_each((a - b) ** 2)
         return square / (jnp.sqrt(square + width**2) + width)  # without the difference of near numbers

@@ -13,7 +13,6 @@ quant_conv, post_quant_conv      the same                                   to_c
 quantize.embedding               the same                                   quantiser/embedding
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,7 +22,7 @@ import numpy as np
 from diffjax import checks
 from diffjax.border import checked
 from diffjax.models.autoencoder import Autoencoder, KLAutoencoder, VQAutoencoder
-from diffjax.pretrained import layers
+from diffjax.pretrained import diffusers_config, layers
 from diffjax.pretrained.layers import Layers, layer, struct
 
 _MAPS = {"to_code": "quant_conv", "of_code": "post_quant_conv", "quantiser": "quantize.embedding"}
@@ -36,7 +35,6 @@ _DIFFUSERS_BLOCK = _LDM_BLOCK | {
     "skip": ("conv_shortcut",), "norm": ("group_norm",), "qkv": ("to_q", "to_k", "to_v"),
     "proj_out": ("to_out.0",),
 }  # fmt: skip
-_OLD = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
 @checked
@@ -159,8 +157,7 @@ def build_diffusers(config: Mapping[str, Any], codes: bool = False) -> Autoencod
     Raises:
       ValueError: for an unknown argument, or a value we have no counterpart of.
     """
-    given = {name: value for name, value in config.items() if not name.startswith("_")}
-    fields = (_diffusers_vq if codes else _diffusers_kl)(**given)
+    fields = (_diffusers_vq if codes else _diffusers_kl)(**diffusers_config.public(config))
     return (VQAutoencoder if codes else KLAutoencoder)(**fields)
 
 
@@ -335,9 +332,8 @@ def _convert_ldm(tensors, config):
 
 
 def _convert_diffusers(tensors, module):
-    old = re.compile(rf"(attentions\.\d+)\.({'|'.join(_OLD)})\.")
-    tensors = {old.sub(lambda m: f"{m[1]}.{_OLD[m[2]]}.", name): array for name, array in tensors.items()}
-    return module, layers.convert(module, _image(module), tensors, _diffusers_layers(module))
+    own = diffusers_config.renamed(tensors)
+    return module, layers.convert(module, _image(module), own, _diffusers_layers(module))
 
 
 def _image(module):

@@ -6,10 +6,12 @@ They list what stands at each level on the way down and on the way up. What a na
 """
 
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
+import numpy as np
 
 from diffjax import checks
 from diffjax.border import checked
@@ -229,6 +231,20 @@ _ONLY = {
     "mid_block_only_cross_attention": (None, False),
     "cross_attention_norm": None,
 }
+
+
+_OLD = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+
+
+def public(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what a `config.json` says of its file."""
+    return {name: value for name, value in config.items() if not name.startswith("_")}
+
+
+def renamed(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the tensors under the names that attention's layers have since diffusers 0.14."""
+    old = re.compile(rf"(attentions\.\d+)\.({'|'.join(_OLD)})\.")
+    return {old.sub(lambda m: f"{m[1]}.{_OLD[m[2]]}.", name): array for name, array in tensors.items()}
 
 
 def _only(given, **more):

@@ -26,7 +26,7 @@ from diffjax import checks
 from diffjax.border import checked
 from diffjax.models.conditions import Labelled
 from diffjax.models.dit import DiT
-from diffjax.pretrained import layers
+from diffjax.pretrained import diffusers_config, layers
 from diffjax.pretrained.layers import layer, struct
 
 
@@ -150,7 +150,7 @@ def export(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def _arguments(config):
-    return arguments(**{name: value for name, value in config.items() if not name.startswith("_")})
+    return arguments(**diffusers_config.public(config))
 
 
 def _layers(depth):

@@ -13,7 +13,6 @@ Ours is below network/ where it has classes (class_embedding is label/embedding)
 mean is in `diffusers_config`.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,7 +45,6 @@ _RESIDUAL = {
 }
 _PIXELS = {"norm": ("group_norm",), "qkv": ("to_q", "to_k", "to_v"), "proj_out": ("to_out.0",)}
 _RESAMPLE = {**_RESIDUAL, "op": ("conv",)}
-_OLD = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
 @checked
@@ -62,7 +60,7 @@ def build(config: Mapping[str, Any]) -> ListedUNet | Labelled:
     Raises:
       ValueError: for an unknown argument, or a value we have no counterpart of.
     """
-    unet, classes = diffusers_config.unconditional(**_public(config))
+    unet, classes = diffusers_config.unconditional(**diffusers_config.public(config))
     return unet if classes is None else Labelled(unet, classes)
 
 
@@ -73,7 +71,7 @@ def build_conditional(config: Mapping[str, Any]) -> Contextual:
     Returns:
       The network, called `(x, t, context)`, with `mask=` and `label=` where there are such.
     """
-    return Contextual(*diffusers_config.conditional(**_public(config)))
+    return Contextual(*diffusers_config.conditional(**diffusers_config.public(config)))
 
 
 @checked
@@ -96,7 +94,7 @@ def convert(
     labelled = isinstance(module, Labelled)
     unet = module.network if labelled else module
     inputs = (*_image(unet, config, 3), *[struct(1, dtype=jnp.int32)] * labelled)
-    return module, layers.convert(module, inputs, _renamed(tensors), _layers(unet, config))
+    return module, layers.convert(module, inputs, diffusers_config.renamed(tensors), _layers(unet, config))
 
 
 @checked
@@ -108,7 +106,7 @@ def convert_conditional(
     unet = module.network
     label = None if module.num_classes is None else struct(1, dtype=jnp.int32)
     inputs = (*_image(unet, config, 4), struct(1, 1, unet.token_features), None, label)
-    return module, layers.convert(module, inputs, _renamed(tensors), _layers(unet, config))
+    return module, layers.convert(module, inputs, diffusers_config.renamed(tensors), _layers(unet, config))
 
 
 @checked
@@ -126,20 +124,9 @@ def export_conditional(variables: Mapping[str, Any], config: Mapping[str, Any]) 
     return layers.export(variables, _layers(build_conditional(config).network, config))
 
 
-def _public(config):
-    """Leave out what a `config.json` says of its file."""
-    return {name: value for name, value in config.items() if not name.startswith("_")}
-
-
 def _image(unet, config, channels):
     size = 2 ** (len(unet.channel_mult) - 1)
     return struct(1, size, size, config.get("in_channels", channels)), struct(1)
-
-
-def _renamed(tensors):
-    """Return the tensors under the names that attention's layers have since diffusers 0.14."""
-    old = re.compile(rf"(attentions\.\d+)\.({'|'.join(_OLD)})\.")
-    return {old.sub(lambda m: f"{m[1]}.{_OLD[m[2]]}.", name): array for name, array in tensors.items()}
 
 
 def _layers(unet, config):

@@ -19,6 +19,7 @@ from flax.traverse_util import unflatten_dict
 
 from diffjax.models.inception import InceptionV3
 from diffjax.pretrained.files import check_tensors, shapes_of
+from diffjax.pretrained.layers import kernel
 
 _LEAVES = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
 
@@ -42,7 +43,7 @@ def convert(tensors: Mapping[str, np.ndarray]) -> tuple[InceptionV3, dict]:
     image = jax.ShapeDtypeStruct((1, 299, 299, 3), jnp.uint8)
     ours = shapes_of(module, image)
     check_tensors(tensors, {_name(path): _their_shape(a.shape) for path, a in ours.items()})
-    converted = {path: jnp.asarray(_to_ours(tensors[_name(path)]), jnp.float32) for path in ours}
+    converted = {path: jnp.asarray(kernel(tensors[_name(path)]), jnp.float32) for path in ours}
     return module, unflatten_dict(converted, sep="/")
 
 
@@ -53,7 +54,3 @@ def _name(path: str) -> str:
 
 def _their_shape(shape):
     return (*reversed(shape[-2:]), *shape[:-2])  # [h, w, in, out], [in, out] or [C]
-
-
-def _to_ours(array):
-    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T

@@ -100,6 +100,11 @@ def _find(path, layers):
     return [f"{name}.{_LEAVES[leaf]}" for name in names], leaf, axes
 
 
+def kernel(array: np.ndarray) -> np.ndarray:
+    """Return a kernel of PyTorch's, [out, in, h, w] or [out, in], as ours: [h, w, in, out] or [in, out]."""
+    return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
+
+
 def _to_theirs(path, array, layers):
     found, (names, leaf, axes) = {}, _find(path, layers)
     for name, part in zip(names, np.split(array, len(names), axis=-1)):
@@ -117,7 +122,7 @@ def _to_ours(path, shape, tensors, layers):
         if leaf == "kernel":
             array = array.reshape(array.shape[: array.ndim - axes])
         if leaf in ("kernel", _POSITIONS):
-            return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T
+            return kernel(array)
         return array
 
     def part(name):

@@ -187,8 +187,7 @@ def step_size(sigma_max: float, sigma_min: float, num_levels: int, num_steps: in
 
 
 def _check_ends(sigma_max, sigma_min):
-    if not 0 < sigma_min < sigma_max:
-        raise ValueError(f"levels need 0 < sigma_min < sigma_max, got {sigma_min:g} and {sigma_max:g}")
+    checks.sigmas("a sequence of levels", sigma_min, sigma_max)
 
 
 def _check_ratio(ratio):

@@ -214,8 +214,7 @@ def geometric(sigma_max: float = 50.0, sigma_min: float = 0.01, num_levels: int 
       >>> [round(float(s), 2) for s in schedules.geometric(10.0, 0.1, 3).sigma]
       [0.0, 0.1, 1.0, 10.0]
     """
-    if not 0 < sigma_min < sigma_max < np.inf:
-        raise ValueError(f"geometric needs 0 < sigma_min < sigma_max, got {sigma_min:g} and {sigma_max:g}")
+    checks.sigmas("geometric", sigma_min, sigma_max)
     if checks.count("num_levels", num_levels) < 2:
         raise ValueError("geometric needs num_levels of at least 2, got 1")
     log_sigma = np.linspace(np.log(sigma_min), np.log(sigma_max), num_levels)

@@ -59,6 +59,12 @@ def pixels(name: str, x: ArrayLike) -> None:
         raise ValueError(f"{name} must be 8-bit images scaled to [-1, 1], {told}")
 
 
+def sigmas(name: str, sigma_min: float, sigma_max: float) -> None:
+    """Raise ValueError unless 0 < sigma_min < sigma_max < inf, the ends of what is named."""
+    if not 0 < sigma_min < sigma_max < np.inf:
+        raise ValueError(f"{name} needs 0 < sigma_min < sigma_max < inf, got {sigma_min:g} and {sigma_max:g}")
+
+
 def same_shape(name: str, value: Any, x: ArrayLike, like: str = "x") -> Any:
     """Return a value; ValueError unless it is shaped like x, which `like` names."""
     if jnp.shape(value) != jnp.shape(x):
@@ -67,12 +73,27 @@ def same_shape(name: str, value: Any, x: ArrayLike, like: str = "x") -> Any:
     return value
 
 
+def broadcasts(name: str, value: Any, x: ArrayLike, like: str = "x") -> None:
+    """Raise ValueError unless a value broadcasts to the shape of x, which `like` names."""
+    shape, whole = jnp.shape(value), jnp.shape(x)
+    ends = whole[len(whole) - len(shape) :]
+    if len(shape) > len(whole) or any(own not in (1, size) for own, size in zip(shape, ends)):
+        raise ValueError(f"{name} must broadcast to {like}, {list(whole)}; got shape {list(shape)}")
+
+
 def one_each(name: str, value: Any, batch: int) -> Any:
     """Return a value; ValueError unless it is a scalar or `[B]`, one for each of B samples."""
     if jnp.shape(value) not in ((), (batch,)):
         given = list(jnp.shape(value))
         raise ValueError(f"{name} must be a scalar or [B], one for each of {batch} samples; got {given}")
     return value
+
+
+def row_of(name: str, values: Any, n: int) -> Any:
+    """Return what a function gave; ValueError unless it is n numbers `[n]`."""
+    if jnp.shape(values) != (n,):
+        raise ValueError(f"{name} must give [{n}] numbers, got shape {list(jnp.shape(values))}")
+    return values
 
 
 def batch(x: Array) -> Array:

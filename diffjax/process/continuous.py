@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffjax.border import checked
+from diffjax.process import checks
 from diffjax.process.level import NoiseLevel, Schedule, host_times, namespace
 from diffjax.types import Array, ArrayLike, Float, Key
 
@@ -93,7 +94,7 @@ def edm(sigma_min: float = 0.002, sigma_max: float = 80.0) -> Continuous:
       >>> float(level.alpha), float(level.sigma)
       (1.0, 2.0)
     """
-    _check_sigmas("edm", sigma_min, sigma_max)
+    checks.sigmas("edm", sigma_min, sigma_max)
 
     def level(t):
         xp = namespace(t)
@@ -116,7 +117,7 @@ def ve(sigma_min: float = 0.01, sigma_max: float = 50.0) -> Continuous:
       >>> round(float(schedules.ve(0.01, 100.0)(0.5).sigma), 6)
       1.0
     """
-    _check_sigmas("ve", sigma_min, sigma_max)
+    checks.sigmas("ve", sigma_min, sigma_max)
     rate = float(np.log(sigma_max / sigma_min))
 
     def level(t):
@@ -323,8 +324,3 @@ def shifted(schedule: Schedule, factor: float) -> Continuous:
 
 def _wronskian(level):
     return level.alpha * level.d_sigma - level.sigma * level.d_alpha
-
-
-def _check_sigmas(name, sigma_min, sigma_max):
-    if not 0 < sigma_min < sigma_max < np.inf:
-        raise ValueError(f"{name} needs 0 < sigma_min < sigma_max < inf, got {sigma_min:g} and {sigma_max:g}")

@@ -13,6 +13,7 @@ app. A). c = 1 at sigma_s = 0 and at zero terminal SNR, without a branch.
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -20,7 +21,7 @@ from diffjax.border import checked
 from diffjax.process import checks
 from diffjax.process.gaussian import Gaussian
 from diffjax.process.level import NoiseLevel, Schedule, expand, namespace
-from diffjax.types import Array, ArrayLike, Float
+from diffjax.types import Array, ArrayLike, Float, Key
 
 
 @runtime_checkable
@@ -145,6 +146,20 @@ def perturb(
       [[0.75, 0.75]]
     """
     return expand(level.alpha, x0) * x0 + expand(level.sigma, x0) * eps
+
+
+@checked
+def noised(
+    key: Key[Array, ""], x0: Float[Array, "batch *shape"], level: NoiseLevel
+) -> Float[Array, "batch *shape"]:
+    """Return x_t of one draw of unit normal noise, see `perturb`.
+
+    Args:
+      key: of the noise.
+      x0: `[B, ...]`, clean data.
+      level: NoiseLevel of scalars or `[B]`.
+    """
+    return perturb(x0, jax.random.normal(key, x0.shape, x0.dtype), level)
 
 
 @checked

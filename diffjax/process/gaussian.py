@@ -43,6 +43,9 @@ def log_prob(g: Gaussian, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return -0.5 * (jnp.log(2 * jnp.pi) + log_variance + (x - g.mean) ** 2 * jnp.exp(-log_variance))
 
 
+STANDARD = Gaussian(0.0, 0.0)
+
+
 @checked
 def kl(p: Gaussian, q: Gaussian) -> Float[Array, "*shape"]:
     """Return KL(p || q) of each element, in nats."""

@@ -172,9 +172,19 @@ def evenly(u: Array, n: int) -> Float[Array, " n"]:
     return (u + jnp.arange(n) / n) % 1
 
 
+def time_of_each(level: NoiseLevel, x: Array) -> Float[Array, " batch"]:
+    """Return the time of each sample of x `[B, ...]`, in its dtype."""
+    return jnp.broadcast_to(jnp.asarray(level.t, x.dtype), x.shape[:1])
+
+
 def part(level: NoiseLevel, where: Any) -> NoiseLevel:
     """Return the levels at an index or slice of a grid of levels."""
     return NoiseLevel(*(None if field is None else field[where] for field in level))
+
+
+def neighbours(levels: NoiseLevel) -> tuple[NoiseLevel, NoiseLevel]:
+    """Return where the steps of a grid `[N + 1]` end and where they begin, `[N]` each."""
+    return part(levels, slice(1, None)), part(levels, slice(-1))
 
 
 def require_rates(level: NoiseLevel, what: str) -> None:

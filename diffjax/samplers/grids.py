@@ -128,6 +128,8 @@ def until(times: Times, schedule: Schedule, noise: float) -> np.ndarray:
     times = np.asarray(times, np.float64)
     if not 0 < noise < 1:
         raise ValueError(f"noise must be in (0, 1), got {noise}")
+    if not (np.diff(times) < 0).all():
+        raise ValueError("times must decrease, from noise to data")
     stop = float(schedule.at_ratio(noise / (1 - noise**2) ** 0.5).t)
     if not times[-1] <= stop < times[0]:
         ends = f"from {times[0]:g} to {times[-1]:g}"
@@ -163,8 +165,7 @@ def karras(n: int, sigma_min: float, sigma_max: float, rho: float = 7.0) -> np.n
       [9.0, 4.0, 1.0, 0.0]
     """
     checks.positive("rho", rho)
-    if not 0 < sigma_min < sigma_max < np.inf:
-        raise ValueError(f"karras needs 0 < sigma_min < sigma_max < inf, got {sigma_min:g} and {sigma_max:g}")
+    checks.sigmas("karras", sigma_min, sigma_max)
     levels = np.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), checks.count("n", n)) ** rho
     levels[0] = sigma_max
     levels[-1] = sigma_min if n > 1 else sigma_max
@@ -196,8 +197,7 @@ def polyexponential(n: int, sigma_min: float, sigma_max: float, rho: float = 1.0
       [10000.0, 10.0, 1.0, 0.0]
     """
     checks.positive("rho", rho)
-    if not 0 < sigma_min < sigma_max < np.inf:
-        raise ValueError(f"a grid needs 0 < sigma_min < sigma_max < inf, got {sigma_min:g} and {sigma_max:g}")
+    checks.sigmas("a grid", sigma_min, sigma_max)
     ramp = np.linspace(1, 0, checks.count("n", n)) ** rho
     return np.append(sigma_min * (sigma_max / sigma_min) ** ramp, 0.0)
 
@@ -213,6 +213,8 @@ def vp(n: int, beta_min: float = 0.1, beta_max: float = 20.0, t_min: float = 1e-
       >>> samplers.grids.vp(10).shape
       (11,)
     """
+    if not 0 < t_min < 1:
+        raise ValueError(f"t_min must be in (0, 1), got {t_min:g}")
     level = vp_linear(beta_min, beta_max)(np.linspace(1, t_min, checks.count("n", n)))
     return np.append(level.sigma / level.alpha, 0.0)
 

@@ -126,8 +126,13 @@ def plan(schedule: Schedule, solver: Solver, times: Times) -> Rows:
     rows = solver.plan(schedule, times)
     _require_finite(rows, times)
     if solver.last is not None and levels.sigma[-1] == 0:
-        return Rows(jax.tree.map(lambda a: a[:-1], rows), jax.tree.map(lambda a: a[-1], rows))
+        return last_apart(rows)
     return Rows(rows)
+
+
+def last_apart(rows: Any) -> Rows:
+    """Return the rows of a grid whose last step is `Solver.last`'s."""
+    return Rows(jax.tree.map(lambda a: a[:-1], rows), jax.tree.map(lambda a: a[-1], rows))
 
 
 def _require_finite(rows, times):

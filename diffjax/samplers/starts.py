@@ -130,7 +130,7 @@ def times_from(times: Times, strength: float) -> np.ndarray:
       strength: in (0, 1]; round(strength N) steps are left, at least one.
 
     Raises:
-      ValueError: for a strength outside (0, 1].
+      ValueError: for a strength outside (0, 1], or times that do not decrease.
 
     Example:
       >>> from diffjax import samplers
@@ -140,6 +140,8 @@ def times_from(times: Times, strength: float) -> np.ndarray:
     if not 0 < strength <= 1:
         raise ValueError(f"strength must be in (0, 1], got {strength:g}")
     times = np.asarray(times, np.float64)
+    if times.ndim != 1 or len(times) < 2 or not (np.diff(times) < 0).all():
+        raise ValueError("times must be at least 2 numbers that decrease, from noise to data")
     steps = max(1, round(strength * (len(times) - 1)))
     return times[-(steps + 1) :]
 

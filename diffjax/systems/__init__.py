@@ -47,12 +47,13 @@ _BUILT_IN = (
     "prior",
     "unclip",
 )
+_SHORT = {"flow": "normalizing_flow"}  # configs called flow.py are of flow matching, system "ddpm"
 _REGISTERED: dict[str, Any] = {}
 
 
 def __getattr__(name: str) -> ModuleType:
-    if name in _BUILT_IN:
-        return importlib.import_module(f"{__name__}.{name}")
+    if name in (*_BUILT_IN, *_SHORT):
+        return importlib.import_module(f"{__name__}.{_SHORT.get(name, name)}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -65,7 +66,7 @@ def module(config: ConfigDict) -> ModuleType:
       ValueError: for an unknown name.
     """
     require(config, "system")
-    known = {name: None for name in _BUILT_IN} | _REGISTERED
+    known = {name: None for name in (*_BUILT_IN, *_SHORT)} | _REGISTERED
     return pick("system", config.system, known) or __getattr__(config.system)
 
 
@@ -80,7 +81,7 @@ def register(name: str, system: Any) -> None:
     Raises:
       ValueError: if the name is taken by another system, or this one lacks something.
     """
-    if name in _BUILT_IN and __getattr__(name) is not system:
+    if name in (*_BUILT_IN, *_SHORT) and __getattr__(name) is not system:
         raise ValueError(f"system {name!r} is taken: choose another name")
     for part in ("from_config", "SECTIONS", "IDENTITY"):
         if not hasattr(system, part):

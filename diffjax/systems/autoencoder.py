@@ -31,6 +31,7 @@ from diffjax.objectives import adversarial
 from diffjax.objectives.reconstruction import adaptive_weight
 from diffjax.process import gaussian
 from diffjax.process.gaussian import Gaussian
+from diffjax.process.level import mean_of_each, sum_of_each
 from diffjax.systems import codecs, networks, perceptual, read
 from diffjax.systems.options import call, fill, is_section, number, pick, require, section
 from diffjax.systems.stages import prepare
@@ -197,7 +198,7 @@ def autoencoder(
 
     def error(v, x, y):
         """What the eye sees, `[B]`, in units of one value, and its parts."""
-        parts = {"l1": jnp.abs(x - y).reshape(len(x), -1).mean(1)}
+        parts = {"l1": mean_of_each(jnp.abs(x - y))}
         if look is not None:
             parts[look.name] = look.distance(v.frozen[perceptual.NAME], x, y)
         return parts["l1"] + perceptual_weight * sum(list(parts.values())[1:]), parts
@@ -291,7 +292,7 @@ def _code(apply, regulariser, params, x, key) -> tuple[_Code, dict[str, Any]]:
     found = apply(params, x, "encode", train=True)
     if isinstance(found, tuple):
         law = Gaussian(*found)
-        kl = gaussian.kl(law, Gaussian(jnp.zeros_like(law.mean), jnp.zeros(()))).reshape(len(x), -1).sum(1)
+        kl = sum_of_each(gaussian.kl(law, Gaussian(jnp.zeros_like(law.mean), jnp.zeros(()))))
         return _Code(gaussian.sample(key, law), regulariser.kl * kl.mean()), {"kl": kl}
     rounded, codes = apply(params, found, "quantise")
     cost = quantiser.commitment(found, rounded, regulariser.commitment, regulariser.order)

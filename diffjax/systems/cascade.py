@@ -23,7 +23,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from diffjax.systems import small_pictures
-from diffjax.systems.options import call, is_section, number, pick, require, section
+from diffjax.systems.options import call, is_section, number, optional_section, pick, require, section
 from diffjax.systems.pipeline import HandOn, pipeline
 from diffjax.systems.stages import Stage, stage
 from diffjax.training.system import Conditioning, System
@@ -86,7 +86,7 @@ def cascade(stages: Mapping[str, Stage], augmentation: Mapping[str, Augmentation
 
 def augmentations(config: ConfigDict, names: list[str]) -> dict[str, Augmentation]:
     """Read `config.augmentation` of the stages of these names."""
-    given = {} if config.get("augmentation") is None else section(config, "augmentation")
+    given = optional_section(config, "augmentation")
     for name, each in given.items():
         pick("config.augmentation", name, dict.fromkeys(names[1:]))
         if not is_section(each):
@@ -125,7 +125,7 @@ def _stopped(given: Any, augmentation: Augmentation) -> Any:
 
 def sized(system: System, config: ConfigDict) -> System:
     """Return a pipeline whose passes have the batch sizes of `config.batch_sizes`, {stage: samples}."""
-    given = {} if config.get("batch_sizes") is None else section(config, "batch_sizes")
+    given = optional_section(config, "batch_sizes")
     for name, size in given.items():
         pick("config.batch_sizes", name, system.stages)
         if type(size) is not int or size < 1:

@@ -99,7 +99,7 @@ def classifier(
         x0, label = batch["x"], batch["label"]
         t, weights = learned_times.draw(times, v, key_t, len(x0))
         level = schedule(t)
-        x_t = forward.perturb(x0, jax.random.normal(key_eps, x0.shape, x0.dtype), level)
+        x_t = forward.noised(key_eps, x0, level)
         network, state = networks.training(module, v, key_network)
         logits = network(*ask(level, x_t), None)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, label)
@@ -127,17 +127,13 @@ def classifier(
     def by_level(v, key, batch):
         """One draw of noise a level: log p(y | x_t) `[B, L, K]`, the label, and the truth if it is known."""
 
-        def at(each):
-            t, key = each
-            level, x0 = schedule(t), batch["x"]
-            x_t = forward.perturb(x0, jax.random.normal(key, x0.shape, x0.dtype), level)
+        def at(x_t, level):
             found = {"log_prob": log_probs(v, x_t, level)}
             return found if truth is None else {**found, "bayes": truth(x_t, level)}
 
-        found = jax.lax.map(at, (jnp.asarray(levels, jnp.float32), jax.random.split(key, len(levels))))
-        return {"label": batch["label"], **{name: each.swapaxes(0, 1) for name, each in found.items()}}
+        return {"label": batch["label"], **levels_of.at_each(at, key, batch["x"], schedule, levels)}
 
-    by_level.how = {"t": np.asarray(levels).tolist(), "log_snr": levels_of.log_snr(schedule, levels)}
+    by_level.how = levels_of.how(schedule, levels)
     served = networks.served(module, *inputs)
     label = jax.ShapeDtypeStruct((1,), jnp.int32)
     return System(
@@ -166,10 +162,9 @@ def _request(num_classes, names):
 
 
 def _require_logits(module, inputs, num_classes):
-    x = networks.zeros(inputs)
-    found = jax.eval_shape(lambda key: module.apply(module.init(key, *x), *x), jax.random.key(0)).shape
+    found = networks.given(module, inputs)
     if found != (1, num_classes):
         raise ValueError(
             f"model must give logits [B, {num_classes}], one a class (model.out_features of a half_unet, or "
-            f"of an mlp with whole=True); got shape [B{''.join(f', {size}' for size in found[1:])}]"
+            f"of an mlp with whole=True); got shape {networks.shown(found)}"
         )

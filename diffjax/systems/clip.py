@@ -23,7 +23,7 @@ from ml_collections import ConfigDict
 
 from diffjax.process.level import unit_of_each
 from diffjax.systems import conditions, networks, read, requests, towers
-from diffjax.systems.options import fill, require, section
+from diffjax.systems.options import fill, optional_section, require
 from diffjax.training.system import System, Update, Variables, from_loss
 
 SECTIONS = ("data", "model", "conditions", "objective")
@@ -39,7 +39,7 @@ class Space(nn.Module):
 def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     """Build the system of a config with sections `SECTIONS`; `objective` may be missing."""
     require(config, "model", "conditions")
-    options = section(config, "objective") if config.get("objective") is not None else {}
+    options = optional_section(config, "objective")
     module, shape = read.network(config), read.shape(config)
     space = Space(towers.width(module, networks.inputs(shape)))
     asked, drops = conditions.parts(config, space, shape, False, folder)
@@ -99,7 +99,7 @@ def clip(module: nn.Module, texts: requests.Requests, *, shape: tuple[int, ...])
         return {"image": own["image"](batch["x"]), "text": own["text"](request), **asked}
 
     served = networks.served(module, *inputs)
-    learned = jax.eval_shape(texts.init, jax.random.key(0))
+    learned = texts.learned()
     moves = (served[0], *learned, towers.TEMPERATURE)
     return System(
         example={"x": inputs[0], **texts.example},

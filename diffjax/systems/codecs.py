@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from diffjax.models.autoencoder import Autoencoder, VQAutoencoder
 from diffjax.models.conditions import Condition
 from diffjax.models.encoders import resized
+from diffjax.process import gaussian
 from diffjax.systems import networks
 from diffjax.systems.requests import Asked
 from diffjax.training.system import Codec, Variables
@@ -34,10 +34,8 @@ def of_module(module: Any) -> Callable[[Variables], Codec] | None:
         def draw(key, found):
             if isinstance(module, VQAutoencoder):
                 return found
-            mean, log_variance = jnp.split(found, 2, axis=-1)
-            if key is None:
-                return mean
-            return mean + jnp.exp(0.5 * log_variance) * jax.random.normal(key, mean.shape, mean.dtype)
+            law = gaussian.Gaussian(*jnp.split(found, 2, axis=-1))
+            return law.mean if key is None else gaussian.sample(key, law)
 
         def encode(key, x):
             return draw(key, moments(x))

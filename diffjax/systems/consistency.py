@@ -26,7 +26,7 @@ from diffjax.systems import read
 from diffjax.systems.consistency_rules import Ends, Rule, ends_of, rule_of, walked
 from diffjax.systems.options import number, require, section
 from diffjax.systems.stages import Stage
-from diffjax.systems.students import TEACHER, alone, few_steps, own_of, teacher_of
+from diffjax.systems.students import TEACHER, alone, begun, few_steps, own_of, schedule_of, teacher_of
 from diffjax.training import ema
 from diffjax.training.system import System, Update, from_loss
 
@@ -38,7 +38,7 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     """Build the system of a config with sections `SECTIONS`: a teacher, or a schedule and a model."""
     require(config, "data", "objective", "sampler", "training.num_steps")
     teacher = teacher_of(config, folder)
-    noise = read.schedule(config) if teacher is None else teacher.system.schedule(None)
+    noise = schedule_of(config, teacher)
     options = section(config, "objective", *(read.DROPS if teacher is None else ()))
     ends = ends_of(options, noise)
     sigma_data = number("objective.sigma_data", options.pop("sigma_data", 0.5), 1e-6)
@@ -77,7 +77,7 @@ def consistency(
         return lambda x, t, s, cond=None: expand(s.alpha, x) * denoise(x, t, cond).x0
 
     def init(key, batch, frozen):
-        params = dict(frozen[TEACHER].params) if teacher else base.init(key, batch, {})[0]
+        params = begun(base, teacher, key, batch, frozen)
         return params, ({} if rule.rate is None else {"target": jax.tree.map(jnp.copy, params)})
 
     def total(v, key, batch, step):
@@ -90,7 +90,7 @@ def consistency(
             rate = rule.rate(number_of_levels)
             target = ema.update(v.extra["target"], jax.lax.stop_gradient(v.params), rate)
             extra = {**v.extra, "target": target}
-        keep = None if base.request.drop is None else base.request.drop(key_drop, n)
+        keep = base.request.kept(key_drop, n)
         asked = base.request.of_batch(of_base(v), key_asked, batch)
         told = lambda variables: base.request.encode(variables, asked, keep)
         taught = {}

@@ -81,6 +81,11 @@ def walked(config: ConfigDict, ends: Ends) -> np.ndarray:
     return np.asarray(consistency_steps.discrete_consistency_grid(steps + 1, **ends._asdict()))[::-1]
 
 
+def to_data(config: ConfigDict, ends: Ends, noise: Schedule) -> np.ndarray:
+    """Return the times of what is `walked`, but to data themselves in the place of the last level."""
+    return np.asarray(noise.inv_sigma(np.append(walked(config, ends)[:-1], 0.0)), np.float64)
+
+
 _LEVELS = {
     "fixed": consistency_steps.fixed,
     "progressive": consistency_steps.progressive,

@@ -17,7 +17,6 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from ml_collections import ConfigDict
 
 from diffjax import checks, flow_maps, objectives
@@ -25,10 +24,10 @@ from diffjax.models.conditions import Condition
 from diffjax.models.encoders import NumberVector
 from diffjax.process.schedules import Schedule
 from diffjax.systems import read
-from diffjax.systems.consistency_rules import Ends, walked
+from diffjax.systems.consistency_rules import Ends, to_data
 from diffjax.systems.options import fill, number, pick, require, section
 from diffjax.systems.stages import Stage
-from diffjax.systems.students import TEACHER, alone, few_steps, own_of, teacher_of
+from diffjax.systems.students import TEACHER, alone, begun, few_steps, own_of, schedule_of, teacher_of
 from diffjax.training.system import System, Update, from_loss
 
 SECTIONS = ("data", "teacher", "schedule", "model", "conditions", "objective", "sampler")
@@ -40,7 +39,7 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     """Build the system of a config with sections `SECTIONS`: a teacher, or a schedule and a model."""
     require(config, "data", "objective", "sampler")
     teacher = teacher_of(config, folder)
-    noise = (read.schedule(config) if teacher is None else teacher.system.schedule(None)).continuous()
+    noise = schedule_of(config, teacher).continuous()
     own = (*read.DROPS, "kind", "preconditioning") if teacher is None else ()
     options = section(config, "objective", *own)
     default = Ends()
@@ -49,8 +48,7 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
         number("objective.sigma_max", options.pop("sigma_max", default.sigma_max), 1e-6),
     )
     base = alone(config, noise, folder, read.reading(config, noise)) if teacher is None else teacher.system
-    levels = np.append(walked(config, ends)[:-1], 0.0)  # to data themselves
-    times = np.asarray(noise.inv_sigma(levels), np.float64)
+    times = to_data(config, ends, noise)
     return fill("objective", continuous_consistency, options, base, teacher, noise, times)
 
 
@@ -102,7 +100,7 @@ def continuous_consistency(
         return flow_maps.of_denoiser(base.denoiser(own(v), key))
 
     def init(key, batch, frozen):
-        params = dict(frozen[TEACHER].params) if teacher else base.init(key, batch, {})[0]
+        params = begun(base, teacher, key, batch, frozen)
         weight = {WEIGHT: log_weight.init(key, jnp.zeros(1))["params"]} if adaptive else {}
         return {**params, **weight}, {}
 
@@ -110,7 +108,7 @@ def continuous_consistency(
         key_t, key_eps, key_network, key_asked, key_drop = jax.random.split(key, 5)
         x0, n = batch["x"], len(batch["x"])
         ratio = draw(key_t, n)
-        keep = None if base.request.drop is None else base.request.drop(key_drop, n)
+        keep = base.request.kept(key_drop, n)
         asked = base.request.of_batch(own(v), key_asked, batch)
         told = lambda variables: base.request.encode(variables, asked, keep)
         taught: dict[str, Any] = {}

@@ -115,7 +115,7 @@ def ddpm(
             xi = jax.random.normal(key_xi, x0.shape, x0.dtype)
             x_t = objectives.perturbed_input(x0, eps, level, xi, input_perturbation)
         network, state = networks.training(module, v, key_network)
-        cond = _training_condition(request, v, key_label, batch, n)
+        cond = request.told(v, key_label, batch, request.kept(key_label, n))
         pair = {"level_s": schedule.step_before(level), "pair": table(t)} if table is not None else {}
         losses, _ = loss(network, x0, eps, level, cond, reading=reading, x_t=x_t, **pair)
         extra = learned_times.updated(times, {**v.extra, **state()}, t, losses)
@@ -127,19 +127,19 @@ def ddpm(
     def walk(v, keys, asked, made):
         del made
         n = len(keys)
-        steps = [sampler.threshold] if sampler.threshold else []
+        guides = []
         if sampler.guides:
             cond, null = null_guidance.told(sampler.scales, request, v, asked, n)
-            steps = [sampler.guided(null), *steps]
+            guides = [sampler.guided(null)]
         else:
             cond = request.encode(v, asked)
-        denoise = guidance.chain(*steps, *sampler.fill(keys, asked))(denoiser(v))
+        denoise = guidance.chain(*guides, *sampler.cuts, *sampler.fill(keys, asked))(denoiser(v))
         x = sampler.start(keys, schedule, (n, *shape), asked)
         return samplers.walk(keys, denoise, sampler.solver, rows, x, cond=cond)
 
     def bound(v, key, batch):
         """One draw of noise a step: the bound in bits per dimension and its terms, `[B]` and `[B, T]`."""
-        cond = request.encode(v, request.of_batch(v, key, batch))
+        cond = request.told(v, key, batch)
         found = elbo.bits_per_dim(key, denoiser(v), schedule, batch["x"], cond=cond, variance=bound_variance)
         return {
             "bits_per_dim": found["total"],
@@ -147,7 +147,7 @@ def ddpm(
         }
 
     bound.how = {"variance": bound_variance}
-    names = networks.served(module, *inputs) + tuple(jax.eval_shape(requests.init, jax.random.key(0)))
+    names = networks.served(module, *inputs) + requests.learned()
     params = tuple(name for name in names if not name.endswith("_state"))
     return System(
         example={"x": jax.ShapeDtypeStruct((1, *shape), jnp.float32), **requests.example},
@@ -163,11 +163,6 @@ def ddpm(
         denoiser=denoiser,
         schedule=lambda v: schedule,
     )
-
-
-def _training_condition(request, v, key, batch, n):
-    asked = request.of_batch(v, key, batch)
-    return request.encode(v, asked, None if request.drop is None else request.drop(key, n))
 
 
 def _require_start(reading, schedule, times):

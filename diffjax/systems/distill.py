@@ -24,9 +24,9 @@ from diffjax.process import forward
 from diffjax.process.schedules import Schedule
 from diffjax.systems import read
 from diffjax.systems.options import fill, require, section
-from diffjax.systems.stages import Stage, stage
-from diffjax.systems.students import TEACHER, asked_of, levels_at, require_teacher
-from diffjax.training.system import System, Update, Variables, from_loss
+from diffjax.systems.stages import Stage
+from diffjax.systems.students import TEACHER, asked_of, levels_at, own_of, prepare_of, required_teacher
+from diffjax.training.system import System, Update, from_loss
 
 SECTIONS = ("data", "teacher", "objective", "sampler")
 IDENTITY = ("data", "objective")
@@ -35,9 +35,7 @@ IDENTITY = ("data", "objective")
 def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     """Build the system of a config with sections `SECTIONS`."""
     require(config, *SECTIONS, "objective.steps")
-    given = {**section(config, "teacher"), "sampler": section(config, "sampler")}
-    teacher = stage(given, folder, TEACHER)
-    require_teacher(teacher.system, read.shape(config))
+    teacher = required_teacher(config, folder, sampler=section(config, "sampler"))
     options = section(config, "objective")
     options["weighting"] = read.weighting(options.get("weighting", "truncated_snr"))
     return fill("objective", distill, options, teacher)
@@ -69,6 +67,7 @@ def distill(
     if not isinstance(between, bool):
         raise ValueError(f"objective.between must be True or False, got {between!r}")
     base, schedule = teacher.system, teacher.system.schedule(None)
+    own = own_of(base, teacher)
     times = _times(schedule, steps, grid)
     _require_halving(base, times)
     levels = schedule(times)
@@ -87,37 +86,33 @@ def distill(
             else 2 * jax.random.randint(key_i, (n,), 0, steps)
         )
         level_t, level_mid, level_s = (levels_at(levels, i + j) for j in range(3))
-        x_t = forward.perturb(x0, jax.random.normal(key_eps, x0.shape, x0.dtype), level_t)
+        x_t = forward.noised(key_eps, x0, level_t)
         request, taught = base.request, v.frozen[TEACHER]
         asked = request.of_batch(taught, key_asked, batch)
-        keep = None if request.drop is None else request.drop(key_drop, n)
+        keep = request.kept(key_drop, n)
         losses, _ = objectives.progressive_distillation(
-            base.denoiser(_own(v), key_network), base.denoiser(taught), x_t, level_t, level_mid, level_s,
-            request.encode(_own(v), asked, keep), teacher_cond=request.encode(taught, asked, keep),
+            base.denoiser(own(v), key_network), base.denoiser(taught), x_t, level_t, level_mid, level_s,
+            request.encode(own(v), asked, keep), teacher_cond=request.encode(taught, asked, keep),
             weighting=weighting,
         )  # fmt: skip
         return losses.mean(), (v.extra, {})
 
     def denoiser(v, key=None):
-        return base.denoiser(_own(v), key)
+        return base.denoiser(own(v), key)
 
     def flow_map(v, key=None):
         return flow_maps.of_denoiser(denoiser(v, key))
 
-    def prepare(folder, source=None):
-        _, source = base.prepare(None, source)
-        return {TEACHER: teacher.read(folder)}, source
-
     flow_map.how = {"times": times[::2].tolist()}
-    walked = lambda each: lambda v, keys, asked, made: each.run(_own(v), keys, asked, made)
+    walked = lambda each: lambda v, keys, asked, made: each.run(own(v), keys, asked, made)
     return System(
         example=base.example,
         init=init,
         updates=(Update("network", base.serves, from_loss(total, base.serves)),),
         serves=base.serves,
         frozen={TEACHER: teacher.shapes()},
-        prepare=prepare,
-        request=asked_of(base.request, _own),
+        prepare=prepare_of(base, teacher),
+        request=asked_of(base.request, own),
         passes=tuple(each._replace(run=walked(each)) for each in base.passes),
         gives=base.gives,
         denoiser=denoiser,
@@ -150,8 +145,3 @@ def _require_halving(base: System, times: np.ndarray) -> None:
             f"objective.steps must be half of the steps of the teacher, {len(taught) - 1}, on the same grid; "
             f"got {len(times) // 2}"
         )
-
-
-def _own(v: Variables) -> Variables:
-    """Return the variables with which the teacher's system is the student."""
-    return v.frozen[TEACHER]._replace(params=v.params)

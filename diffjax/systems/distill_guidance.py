@@ -26,8 +26,8 @@ from diffjax.process import forward
 from diffjax.systems import read
 from diffjax.systems.options import fill, number, require, section
 from diffjax.systems.requests import nothing
-from diffjax.systems.stages import Stage, stage
-from diffjax.systems.students import TEACHER, asked_of, require_teacher, stateless
+from diffjax.systems.stages import Stage
+from diffjax.systems.students import TEACHER, asked_of, own_of, prepare_of, required_teacher, stateless
 from diffjax.training.system import Conditioning, Part, Pass, System, Update, from_loss
 
 SECTIONS = ("data", "teacher", "objective", "sampler")
@@ -39,8 +39,7 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     """Build the system of a config with sections `SECTIONS`."""
     require(config, *SECTIONS)
     read.require_unguided(config, "edit")
-    teacher = stage(section(config, "teacher"), folder, TEACHER)
-    require_teacher(teacher.system, read.shape(config))
+    teacher = required_teacher(config, folder)
     noise = teacher.system.schedule(None)
     options = section(config, "objective", "times")
     options["weighting"] = read.weighting(options.get("weighting", "truncated_snr"))
@@ -81,9 +80,7 @@ def distill_guidance(
         own = module.init(key, jnp.zeros(1))["params"]
         return {**frozen[TEACHER].params, GUIDANCE: own}, {}
 
-    def of_base(v):
-        return v.frozen[TEACHER]._replace(params={name: v.params[name] for name in base.serves})
-
+    of_base = own_of(base, teacher)
     request = _request(asked_of(base.request, of_base), module, (low, high), sampler.guidance_weight)
 
     def total(v, key, batch, step):
@@ -92,9 +89,9 @@ def distill_guidance(
         x0, n, taught = batch["x"], len(batch["x"]), v.frozen[TEACHER]
         t, draws = times.draw(key_t, (), n)
         level = schedule(t)
-        x_t = forward.perturb(x0, jax.random.normal(key_eps, x0.shape, x0.dtype), level)
+        x_t = forward.noised(key_eps, x0, level)
         asked = request.of_batch(v, key_asked, batch)
-        keep = base.request.drop(key_drop, n)
+        keep = base.request.kept(key_drop, n)
         own = {part: asked[part] for part in base.request.parts}
         null = nothing(base.request, taught, own, n)
         guided = guidance.classifier_free(weight=asked[GUIDANCE], null=null)(base.denoiser(taught))
@@ -109,13 +106,9 @@ def distill_guidance(
 
     def walk(v, keys, asked, made):
         del made
-        denoise = guidance.chain(*([sampler.threshold] if sampler.threshold else []))(denoiser(v))
+        denoise = guidance.chain(*sampler.cuts)(denoiser(v))
         x = sampler.start(keys, schedule, (len(keys), *shape), asked)
         return samplers.walk(keys, denoise, sampler.solver, rows, x, cond=request.encode(v, asked))
-
-    def prepare(folder, source=None):
-        _, source = base.prepare(None, source)
-        return {TEACHER: teacher.read(folder)}, source
 
     names = (*base.serves, GUIDANCE)
     return System(
@@ -124,7 +117,7 @@ def distill_guidance(
         updates=(Update("network", names, from_loss(total, names)),),
         serves=names,
         frozen={TEACHER: teacher.shapes()},
-        prepare=prepare,
+        prepare=prepare_of(base, teacher),
         request=request,
         passes=(Pass("walk", walk, {"network": sampler.calls}),),
         gives=base.gives,

@@ -30,11 +30,11 @@ from diffjax.process.level import expand
 from diffjax.process.schedules import Schedule
 from diffjax.samplers import starts
 from diffjax.systems import networks, null_guidance, read
-from diffjax.systems.consistency_rules import Ends, walked
+from diffjax.systems.consistency_rules import Ends, to_data
 from diffjax.systems.options import fill, named, number, pick, require, section
 from diffjax.systems.requests import nothing
-from diffjax.systems.stages import Stage, stage
-from diffjax.systems.students import TEACHER, few_steps, levels_at, own_of, require_teacher, stateless
+from diffjax.systems.stages import Stage
+from diffjax.systems.students import TEACHER, few_steps, levels_at, own_of, required_teacher, stateless
 from diffjax.training.system import System, Update, from_loss
 
 NEEDED = ("data", "teacher", "objective", "sampler")
@@ -60,16 +60,14 @@ class Critic(NamedTuple):
 def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     """Build the system of a config with sections `SECTIONS`, of which it needs `NEEDED`."""
     require(config, *NEEDED)
-    teacher = stage(section(config, "teacher"), folder, TEACHER)
-    require_teacher(teacher.system, read.shape(config))
+    teacher = required_teacher(config, folder)
     noise = teacher.system.schedule(None)
     options = section(config, "objective", "times", "sigma_max")
     options["weighting"] = read.weighting(options.get("weighting", "snr_plus_one"))
     options["critic"] = _critic(config, options.pop("adversarial", None))
     ends = Ends(sigma_max=number("objective.sigma_max", config.objective.get("sigma_max", 80.0), 1e-6))
-    levels = np.append(walked(config, ends)[:-1], 0.0)  # to data themselves
-    walk = np.asarray(noise.inv_sigma(levels), np.float64)
     times = stateless(read.times(config, noise))
+    walk = to_data(config, ends, noise)
     return fill("objective", distribution_matching, options, teacher, noise, walk, times=times)
 
 

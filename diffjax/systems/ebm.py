@@ -196,7 +196,7 @@ def ebm(
     def total(v, key, batch, step):
         del step
         key_noise, key_fresh, key_draw, key_chain = jax.random.split(key, 4)
-        x = batch["x"] + data_noise * jax.random.normal(key_noise, batch["x"].shape, batch["x"].dtype)
+        x = _noisy(key_noise, batch["x"], data_noise)
         fresh = uniform(key_fresh, len(x)).astype(x.dtype)
         begin, token = starts.draw(key_draw, v.extra.get("buffer"), x, fresh)
         fixed = energy(module)(v._replace(params=jax.lax.stop_gradient(v.params)))
@@ -274,7 +274,7 @@ def score_matched(
     def total(v, key, batch, step):
         del step
         key_noise, key_loss = jax.random.split(key)
-        x = batch["x"] + data_noise * jax.random.normal(key_noise, batch["x"].shape, batch["x"].dtype)
+        x = _noisy(key_noise, batch["x"], data_noise)
         return matching(key_loss, energies.score(energy(module)(v)), x).mean(), (v.extra, {})
 
     return _system(module, init, total, sampler, uniform, shape, gives)
@@ -288,6 +288,10 @@ def _uniform(start, shape):
     checks.interval("start", start)
     lo, hi = start
     return lambda key, n: jax.random.uniform(key, (n, *shape), minval=lo, maxval=hi)
+
+
+def _noisy(key, x, std):
+    return x + std * jax.random.normal(key, x.shape, x.dtype)
 
 
 def _network(module, key, shape):

@@ -19,6 +19,7 @@ from diffjax.pixels import to_uint8
 from diffjax.process.schedules import Schedule
 from diffjax.systems import pictures
 from diffjax.systems.options import call, is_section
+from diffjax.systems.requests import listed
 from diffjax.training.system import Conditioning, Part, Request
 from diffjax.types import Array
 
@@ -142,7 +143,7 @@ def _given(given: Mapping[str, Any], part: str) -> list[Any]:
     value = given.get(part)
     if value is None or (isinstance(value, list | tuple) and not value):
         raise ValueError(f"{part} must be given: sampler.edit edits a picture")
-    return list(value) if isinstance(value, list | tuple) else [value]
+    return listed(value)
 
 
 def _files(values):

@@ -173,7 +173,7 @@ def gan(
         return network(noise, _encoded(asked, v, GENERATOR, request))
 
     served = networks.served(generator, z, name=GENERATOR)
-    moves = lambda name, told: (name, *_named(name, jax.eval_shape(told.init, jax.random.key(0))))
+    moves = lambda name, told: (name, *_named(name, dict.fromkeys(told.learned())))
     first, second = moves(DISCRIMINATOR, judged), moves(GENERATOR, asked)
     rowwise = len(served) == 1  # the state of a generator (batch statistics) is no mean over rows
     return System(

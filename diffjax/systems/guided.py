@@ -15,20 +15,20 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from diffjax import guidance, samplers
 from diffjax.process.schedules import Schedule
-from diffjax.systems import pipeline, read
-from diffjax.systems.options import named, number, pick, require, section
-from diffjax.systems.stages import Stage, stage
+from diffjax.systems import pipeline, read, steering
+from diffjax.systems.options import named, number, pick, require
+from diffjax.systems.stages import Stage
+from diffjax.systems.steering import DENOISER, told
 from diffjax.training.system import Pass, System
 
 SECTIONS = ("data", "denoiser", "classifier", "sampler")
 IDENTITY = ("data",)
 
-DENOISER, CLASSIFIER = "denoiser", "classifier"
+CLASSIFIER = "classifier"
 FIELDS = ("classifier_scale", "classifier_of_x0", "classifier_shift")  # of config.sampler
 _VARIABLES = "variables"  # of the classifier, in the condition of a walk
 _SHIFTS = ("eps", "mean")
@@ -38,18 +38,15 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     """Build the system of a config with sections `SECTIONS`; its data are those that it is measured with."""
     del folder
     require(config, *SECTIONS)
-    stages = {name: stage(section(config, name), None, name) for name in (DENOISER, CLASSIFIER)}
+    stages = steering.stages_of(config, CLASSIFIER)
     own = config.sampler.to_dict()
     scale, of_x0, shift = (own.pop(field, default) for field, default in zip(FIELDS, (1.0, False, "eps")))
     number("sampler.classifier_scale", scale)
     if not isinstance(of_x0, bool):
         raise ValueError(f"sampler.classifier_of_x0 must be True or False, got {of_x0!r}")
     pick("sampler.classifier_shift", shift, dict.fromkeys(_SHIFTS))
-    noise = common_schedule(stages)
-    read.require_unguided(config, "edit")
-    sampler = read.sampler(ConfigDict({"sampler": own}), noise)
-    if sampler.guidance_weight:
-        raise ValueError("sampler.guidance_weight is not for system 'guided'; its scale is classifier_scale")
+    noise = steering.common_schedule(stages)
+    sampler = steering.sampler_of(config, own, noise, "its scale is classifier_scale")
     shifted = _shifted_mean(own, of_x0) if shift == "mean" else None
     return guided(stages, noise, sampler, scale, of_x0=of_x0, shifted=shifted)
 
@@ -83,6 +80,7 @@ def guided(
     """
     own, guide = stages[DENOISER].system, stages[CLASSIFIER].system
     _require_parts(own, guide)
+    steering.require_same_examples(stages)
     rows = samplers.plan(schedule, sampler.solver, sampler.times)
     least = schedule(schedule.t_min if schedule.num_steps is None else 1)
 
@@ -90,7 +88,7 @@ def guided(
         log_prob = guide.log_prob(variables)
 
         def of_class(x, level, cond):
-            return log_prob(x, least if of_x0 else level, _told(cond, CLASSIFIER))
+            return log_prob(x, least if of_x0 else level, told(cond, CLASSIFIER))
 
         return guidance.gradient_of(of_class)
 
@@ -102,13 +100,7 @@ def guided(
     def denoiser(v, key=None):
         plain = own.denoiser(v.frozen[DENOISER], key)
         shift = guidance.classifier(slope(v.frozen[CLASSIFIER]), scale, of_x0=of_x0)
-        steps = [] if shifted or not scale else [shift]
-        steps += [sampler.threshold] if sampler.threshold else []
-
-        def unguided(x_t, level, cond=None):
-            return plain(x_t, level, _told(cond, DENOISER))
-
-        return guidance.chain(*steps)(unguided)
+        return steering.steered(plain, [] if shifted or not scale else [shift], sampler)
 
     def encode(variables, request, keep=None):
         return {
@@ -124,19 +116,14 @@ def guided(
         return samplers.walk(keys, denoiser(v), solver, rows, x, cond=cond)
 
     calls = {DENOISER: sampler.calls} | ({CLASSIFIER: sampler.calls} if scale else {})
-    return System(
+    return pipeline.made_of(
+        stages,
         example={**guide.example, **own.example},
-        init=lambda key, batch, frozen: ({}, {}),
-        updates=(),
-        serves=(),
-        frozen={name: each.shapes() for name, each in stages.items()},
-        prepare=pipeline.prepare(stages),
         request=pipeline.requests(stages)._replace(encode=encode),
         passes=(Pass("walk", walk, calls),),
         gives=own.gives,
         denoiser=denoiser,
         schedule=lambda v: schedule,
-        stages=stages,
     )
 
 
@@ -153,35 +140,8 @@ def _shifted_mean(own, of_x0):
     return partial(samplers.ancestral, **{name: own[name] for name in ("variance",) if name in own})
 
 
-def _told(cond, name):
-    if cond is None:
-        raise ValueError("cond must be what request.encode makes: a guided denoiser needs a label")
-    return cond[name]
-
-
 def _require_parts(own, guide):
     if own.denoiser is None or len(own.passes) != 1:
         raise ValueError("config.denoiser must be a run with a denoiser, which samples by one walk of it")
     if guide.log_prob is None:
         raise ValueError("config.classifier must be a run of a system with log_prob, such as 'classifier'")
-    shapes = [tuple(each.example["x"].shape[1:]) for each in (own, guide)]
-    if shapes[0] != shapes[1]:
-        raise ValueError(f"config.classifier is of examples {shapes[1]}, and config.denoiser of {shapes[0]}")
-
-
-def common_schedule(stages: Mapping[str, Stage]) -> Schedule:
-    """Return the schedule of a denoiser and of what guides it; refuse two."""
-    for name, each in stages.items():
-        if each.system.schedule is None or "schedule" in each.system.serves:
-            raise ValueError(f"config.{name} must be a run with a noise schedule that is not trained")
-    (name, one), (guide, other) = ((name, each.system.schedule(None)) for name, each in stages.items())
-    ends = [(each.num_steps, each.t_min, each.t_max) for each in (one, other)]
-    if ends[0] != ends[1] or not _same_levels(one, other):
-        raise ValueError(f"config.{guide} must be trained on the noise schedule of config.{name}")
-    return one
-
-
-def _same_levels(one, other):
-    times = np.linspace(one.t_min, one.t_max, 100)
-    levels = [np.stack(np.broadcast_arrays(*each(times)[1:3])) for each in (one, other)]  # alpha, sigma
-    return np.allclose(*levels, rtol=1e-6)

@@ -17,6 +17,7 @@ import numpy as np
 from diffjax import archives, files
 from diffjax.data import Source
 from diffjax.evaluation import batches
+from diffjax.rows import in_turn
 from diffjax.systems.stages import checksum
 from diffjax.training import workdir
 from diffjax.training.system import Codec, Variables
@@ -81,17 +82,16 @@ def _write(place: Path, first, codec, source: Source, flip: bool) -> None:
     encode = jax.jit(lambda variables, x: codec(variables).moments(x))
     sides = (False, True) if flip else (False,)
     target = None
-    for start in range(0, len(source), _ROWS):
-        rows = np.minimum(np.arange(start, start + _ROWS), len(source) - 1)
+    for where, rows in in_turn(len(source), _ROWS):
         both = []
         for mirrored in sides:
             x = source.gather(rows, np.full(len(rows), mirrored))["x"]
-            both.append(np.asarray(encode(first, x), np.float32)[: len(source) - start])
+            both.append(np.asarray(encode(first, x), np.float32)[: where.stop - where.start])
         made = np.stack(both, axis=1) if flip else both[0]
         if target is None:
             shape = (len(source), *made.shape[1:])
             target = np.lib.format.open_memmap(place / "moments.npy", "w+", np.float32, shape)
-        target[start : start + len(made)] = made
+        target[where] = made
     if target is not None:
         target.flush()
 

@@ -14,7 +14,7 @@ import numpy as np
 from diffjax.models.encoders import PictureMap, resized
 from diffjax.systems import pictures
 from diffjax.systems.about import About
-from diffjax.systems.requests import Asked
+from diffjax.systems.requests import Asked, listed
 from diffjax.training.system import Codec, Conditioning, Part
 
 NAME = "known"
@@ -84,8 +84,12 @@ def in_latents(codec: Codec, request: Any) -> dict[str, Any]:
     """Return the request that the system within is asked, of one of pictures."""
     if IMAGE not in request:
         return request
-    rest = {part: value for part, value in request.items() if part not in (IMAGE, MASK)}
-    return {**rest, NAME: beside(codec, request[IMAGE], request[MASK].astype(jnp.float32))}
+    return {**_beside(request), NAME: beside(codec, request[IMAGE], request[MASK].astype(jnp.float32))}
+
+
+def _beside(request):
+    """Return what else is asked."""
+    return {part: value for part, value in request.items() if part not in (IMAGE, MASK)}
 
 
 def conditioning(request: Conditioning, shape: tuple[int, ...]) -> Conditioning:
@@ -102,9 +106,8 @@ def conditioning(request: Conditioning, shape: tuple[int, ...]) -> Conditioning:
         for part in (IMAGE, MASK):
             if part not in given:
                 raise ValueError(f"{part} must be given: the model fills what is not known of a picture")
-        rest = {part: value for part, value in given.items() if part not in (IMAGE, MASK)}
+        rest = _beside(given)
         own = request.of_user(rest, n) if rest else {}
-        listed = lambda value: list(value) if isinstance(value, list | tuple) else [value]
         image = pictures.images(IMAGE, listed(given[IMAGE]), n, shape)
         return {**own, IMAGE: image, MASK: pictures.masks(MASK, listed(given[MASK]), n, shape[:-1])}
 
@@ -117,8 +120,6 @@ def conditioning(request: Conditioning, shape: tuple[int, ...]) -> Conditioning:
 
     def shown(asked):
         known = np.where(np.asarray(asked[MASK]), np.asarray(asked[IMAGE]), _GREY)
-        rest = {part: value for part, value in asked.items() if part not in (IMAGE, MASK)}
-        del rest
         return [pictures.to_uint8(known.astype(np.float32))]
 
     return request._replace(

@@ -125,7 +125,7 @@ def latent_shape(first: Stage, pixels: tuple[int, ...]) -> tuple[int, ...]:
             jax.ShapeDtypeStruct((1, *found), x.dtype),
         )
     except Exception as error:  # of flax, where kernels do not fit
-        said = " ".join(str(error).split())[:200]
+        said = files.one_line(error)
         raise ValueError(f"config.first_stage does not encode pictures {pixels}: {said}") from error
     if len(found) != 3 or back.shape[1:] != pixels:
         raise ValueError(

@@ -28,8 +28,8 @@ from diffjax.systems import networks, read
 from diffjax.systems.mean_flow_rules import Rule, rule_of
 from diffjax.systems.options import call, require, section
 from diffjax.systems.requests import Requests, prepared
-from diffjax.systems.stages import Stage, stage
-from diffjax.systems.students import TEACHER, require_teacher
+from diffjax.systems.stages import Stage
+from diffjax.systems.students import TEACHER, required_teacher
 from diffjax.training import ema
 from diffjax.training.system import Pass, System, Update, from_loss
 
@@ -48,8 +48,7 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
         raise ValueError(f"model.times must be 2, t and t - s; got {config.model.get('times', 1)!r}")
     module, teacher = read.network(config), None
     if config.get(TEACHER) is not None:
-        teacher = stage(section(config, TEACHER), folder, TEACHER)
-        require_teacher(teacher.system, read.shape(config))
+        teacher = required_teacher(config, folder)
         _require_its_schedule(teacher.system.schedule(None), noise)
     return mean_flow(
         module, noise, _times(config, noise), shape=read.shape(config), rule=rule_of(config, noise),
@@ -103,7 +102,7 @@ def mean_flow(
         key_t, key_eps, key_network, key_asked, key_drop = jax.random.split(key, 5)
         x0, n = batch["x"], len(batch["x"])
         levels = [schedule(t) for t in rule.draw(key_t, n)]
-        keep = None if request.drop is None else request.drop(key_drop, n)
+        keep = request.kept(key_drop, n)
         asked = request.of_batch(v, key_asked, batch)
         extra, target = v.extra, v
         if rule.rate is not None:  # first thing in a step, by the parameters that come in
@@ -138,7 +137,7 @@ def mean_flow(
         source = requests.prepare(folder, source)
         return ({} if teacher is None else {TEACHER: teacher.read(folder)}), source
 
-    names = ("network", *jax.eval_shape(requests.init, jax.random.key(0)))
+    names = ("network", *requests.learned())
     return System(
         example={"x": jax.ShapeDtypeStruct((1, *shape), jnp.float32), **requests.example},
         init=init,

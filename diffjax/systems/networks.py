@@ -121,6 +121,17 @@ def inputs(shape: tuple[int, ...], module=None) -> tuple[Any, ...]:
     return floats(1, *shape), t, cond if jax.tree.leaves(cond) else None
 
 
+def given(module, inputs: tuple[Any, ...]) -> tuple[int, ...]:
+    """Return the shape of what a module gives for inputs of these shapes, see `inputs`."""
+    x = zeros(inputs)
+    return jax.eval_shape(lambda key: module.apply(module.init(key, *x), *x), jax.random.key(0)).shape
+
+
+def shown(shape: tuple[int, ...]) -> str:
+    """Return the shape of one example's output, such as (1, 3), as that of a batch: "[B, 3]"."""
+    return f"[B{''.join(f', {size}' for size in shape[1:])}]"
+
+
 def zeros(shapes: Any) -> Any:
     """Return zeros of the shapes of a tree: what a module is initialised with, whatever the batch holds."""
     return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)

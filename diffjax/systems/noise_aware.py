@@ -108,9 +108,6 @@ def noise_aware(
     def target(v):
         return lambda x, level=None: unit_of_each(clean.system.features(v.frozen[CLEAN])["image"](x, level))
 
-    def noised(x0, key, level):
-        return forward.perturb(x0, jax.random.normal(key, x0.shape, x0.dtype), level)
-
     def total(v, key, batch, step):
         del step
         key_t, key_eps, key_network = jax.random.split(key, 3)
@@ -118,7 +115,7 @@ def noise_aware(
         t, weights = learned_times.draw(times, v, key_t, len(x0))
         level = schedule(t)
         network, state = networks.training(module, v, key_network)
-        seen = network(*ask(level, noised(x0, key_eps, level)), None)
+        seen = network(*ask(level, forward.noised(key_eps, x0, level)), None)
         wanted = jax.lax.stop_gradient(target(v)(x0))
         loss, metrics = towers.contrast(v.params, seen, wanted, {"x": x0})
         extra = learned_times.updated(times, {**v.extra, **state()}, t, loss)
@@ -137,16 +134,12 @@ def noise_aware(
         """One draw of noise a level; the clean encoder is asked with it and without."""
         x0, own = batch["x"], features(v)["image"]
 
-        def at(each):
-            t, key = each
-            level = schedule(t)
-            x_t = noised(x0, key, level)
+        def at(x_t, level):
             return {"noised": own(x_t, level), "unaware": target(v)(x_t, level)}
 
-        found = jax.lax.map(at, (jnp.asarray(levels, jnp.float32), jax.random.split(key, len(levels))))
-        return {"clean": target(v)(x0), **{name: each.swapaxes(0, 1) for name, each in found.items()}}
+        return {"clean": target(v)(x0), **levels_of.at_each(at, key, x0, schedule, levels)}
 
-    by_level.how = {"t": np.asarray(levels).tolist(), "log_snr": levels_of.log_snr(schedule, levels)}
+    by_level.how = levels_of.how(schedule, levels)
     served = networks.served(module, *inputs)
     moves = (served[0], towers.TEMPERATURE)
     return System(

@@ -18,10 +18,10 @@ from diffjax.likelihoods import dequantisation as noise
 from diffjax.models.dequantiser import ConvDequantiser
 from diffjax.models.flow import Flow
 from diffjax.pixels import to_uint8
-from diffjax.process import checks
+from diffjax.process import checks, gaussian
 from diffjax.process.level import sum_of_each
 from diffjax.systems import networks, read
-from diffjax.systems.options import call, fill, pick, require, section
+from diffjax.systems.options import call, fill, optional_section, pick, require, section
 from diffjax.training.system import Pass, System, Update, from_loss
 
 NEEDED = ("data", "model")
@@ -52,9 +52,8 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     make = pick("model.name", config.model.name, _NETWORKS)
     module = call("model", make, made, shape=shape, ends=ends)
     call("model", _check, {}, module)
-    options = section(config, "objective") if config.get("objective") is not None else {}
-    drawn = section(config, "sampler") if config.get("sampler") is not None else {}
-    temperature = call("sampler", _temperature, drawn)
+    options = optional_section(config, "objective")
+    temperature = call("sampler", _temperature, optional_section(config, "sampler"))
     return fill("objective", normalizing_flow, options, module, gives=gives, temperature=temperature)
 
 
@@ -111,7 +110,7 @@ def normalizing_flow(
 
     def log_prob(v, x):
         z, log_det = networks.evaluating(module, v)(x)
-        nats = [sum_of_each(-0.5 * (each**2 + math.log(2 * math.pi))) for each in z]
+        nats = [sum_of_each(gaussian.log_prob(gaussian.STANDARD, each)) for each in z]
         return sum(nats) + log_det
 
     def bits(v, key, x):

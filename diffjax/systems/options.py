@@ -48,6 +48,11 @@ def section(config: ConfigDict, name: str, *without: str) -> dict[str, Any]:
     return {key: _plain(value) for key, value in entries.items() if key not in without}
 
 
+def optional_section(config: ConfigDict, name: str) -> dict[str, Any]:
+    """Return the entries of a section, see `section`; none where there is no such section."""
+    return {} if config.get(name) is None else section(config, name)
+
+
 def of_json(tree: Any) -> Any:
     """Return what JSON gives as configs have it: its lists are tuples again."""
     if isinstance(tree, dict):

@@ -14,7 +14,7 @@ from diffjax.data import image_files
 from diffjax.models.encoders import PictureMap, SemanticMap, resized
 from diffjax.pixels import to_model, to_uint8
 from diffjax.systems.about import About
-from diffjax.systems.requests import NONE, Asked, require_classes, rows_of
+from diffjax.systems.requests import NONE, Asked, of_each, require_classes, rows_of
 from diffjax.training.system import Part
 
 _GOLDEN = 0.618033988749895  # hues that are far from each other
@@ -115,7 +115,7 @@ def _classes(about, num_classes, features, of_batch, colours=None):
         parts={"": Part(space, jnp.int32)},
         module=SemanticMap(num_classes, features),
         of_batch=lambda _, batch: {"": of_batch(batch)},
-        of_user=lambda given, n: {"": rows_of(name, [one(each) for each in given[""]], n)},
+        of_user=of_each(name, one),
         default=optional(about, blank),
         nothing=blank,
         picture=lambda own: _coloured(np.asarray(own[""]), num_classes, colours),

@@ -37,13 +37,9 @@ def pipeline(stages: Mapping[str, Stage], hand_on: Mapping[str, HandOn]) -> Syst
         if name not in stages:
             raise ValueError(f"hand_on must name stages, {', '.join(stages)}; got {name!r}")
     last = list(stages.values())[-1].system
-    return System(
+    return made_of(
+        stages,
         example=last.example,
-        init=lambda key, batch, frozen: ({}, {}),
-        updates=(),
-        serves=(),
-        frozen={name: each.shapes() for name, each in stages.items()},
-        prepare=prepare(stages),
         request=requests(stages),
         passes=tuple(
             _lifted(i, name, each, own, hand_on.get(name))
@@ -51,7 +47,24 @@ def pipeline(stages: Mapping[str, Stage], hand_on: Mapping[str, HandOn]) -> Syst
             for own in each.system.passes
         ),
         gives=last.gives,
+    )
+
+
+def made_of(stages: Mapping[str, Stage], **fields: Any) -> System:
+    """Make a system that learns nothing of trained ones: its frozen variables are {stage: Variables}.
+
+    Args:
+      stages: read where they are.
+      **fields: of the System, beside those that say so.
+    """
+    return System(
+        init=lambda key, batch, frozen: ({}, {}),
+        updates=(),
+        serves=(),
+        frozen={name: each.shapes() for name, each in stages.items()},
+        prepare=prepare(stages),
         stages=stages,
+        **fields,
     )
 
 

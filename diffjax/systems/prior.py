@@ -219,8 +219,7 @@ def of_codes(module: CodePrior, shape: tuple[int, ...], requests: Requests, weig
         of_request, of_drop = jax.random.split(key)
         z = batch["x"].reshape(len(batch["x"]), -1) / root(shape)
         codes = to_codes(v.frozen[_BASIS], z, module.bins)
-        keep = None if request.drop is None else request.drop(of_drop, len(z))
-        cond = request.encode(v, request.of_batch(v, of_request, batch), keep)
+        cond = request.told(v, of_request, batch, request.kept(of_drop, len(z)))
         log_p = jax.nn.log_softmax(logits(v, codes, cond))
         return -jnp.take_along_axis(log_p, codes[..., None], axis=-1).mean(), (v.extra, {})
 
@@ -232,7 +231,7 @@ def of_codes(module: CodePrior, shape: tuple[int, ...], requests: Requests, weig
         def one(codes, k):
             found = logits(v, codes, cond)[:, k]
             found = found + weight * (found - logits(v, codes, null)[:, k]) if weight else found
-            code = jax.vmap(jax.random.categorical)(jax.vmap(jax.random.fold_in, (0, None))(keys, k), found)
+            code = jax.vmap(jax.random.categorical)(fold_each(keys, k), found)
             return codes.at[:, k].set(code), None
 
         codes, _ = jax.lax.scan(one, jnp.zeros((n, count), jnp.int32), jnp.arange(count))
@@ -242,7 +241,7 @@ def of_codes(module: CodePrior, shape: tuple[int, ...], requests: Requests, weig
         frozen = {_BASIS: _kept(folder, source, shape, count, module.bins)}
         return frozen, requests.prepare(folder, source)
 
-    learned = ("network", *jax.eval_shape(requests.init, jax.random.key(0)))
+    learned = ("network", *requests.learned())
     return System(
         example={"x": floats(1, *shape), **requests.example},
         init=init,

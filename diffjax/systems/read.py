@@ -75,6 +75,11 @@ class Sampler(NamedTuple):
         """Whether predictions are guided away from a null."""
         return bool(self.guidance_weight or self.scales)
 
+    @property
+    def cuts(self) -> list[guidance.Transformation]:
+        """What keeps x_0 in its range, mostly nothing."""
+        return [] if self.threshold is None else [self.threshold]
+
     def guided(self, null: Any) -> guidance.Transformation:
         """Return the guidance away from a null."""
         if self.guide is None:

@@ -40,6 +40,10 @@ class Requests(NamedTuple):
     has_null: bool = False
     prepare: Callable[[str | Path | None, Any], Any] = lambda folder, source: source
 
+    def learned(self) -> tuple[str, ...]:
+        """Return the names of the encoders' parameters."""
+        return tuple(jax.eval_shape(self.init, jax.random.key(0)))
+
 
 class Asked(NamedTuple):
     """One part of a request, and perhaps others that go with it: a picture, and the level of its noise.
@@ -201,11 +205,21 @@ def _in_turn(value, axes):
     return list(array) if words or array.ndim > axes else [value]
 
 
+def listed(value: Any) -> list[Any]:
+    """Return what is given in turn as a list, also of one."""
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
 def rows_of(name: str, values: Sequence[Any], n: int) -> np.ndarray:
     """Return [n, ...] of what is asked for in turn, arrays of one shape; ValueError where there are none."""
     if not values:
         raise ValueError(f"{name} must be at least one, or left out")
     return np.stack(values)[np.arange(n) % len(values)]
+
+
+def of_each(name: str, one: Callable[[Any], np.ndarray]) -> Callable[..., dict[str, np.ndarray]]:
+    """Return the `Asked.of_user` of a part of one array, whose values are read one by one."""
+    return lambda given, n: {"": rows_of(name, [one(each) for each in given[""]], n)}
 
 
 def labels(

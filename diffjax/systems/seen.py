@@ -19,9 +19,10 @@ from diffjax.data.squares import square
 from diffjax.models.encoders import Embedded
 from diffjax.models.prior import SeenTokens
 from diffjax.pixels import to_model
+from diffjax.rows import in_turn
 from diffjax.systems import stages, words
 from diffjax.systems.about import About
-from diffjax.systems.requests import NONE, Asked, rows_of
+from diffjax.systems.requests import NONE, Asked, of_each, rows_of
 from diffjax.training import workdir
 from diffjax.training.system import Part
 
@@ -32,16 +33,17 @@ _ROWS = 128  # at a time
 class Encoder:
     """A trained encoder of pictures and texts, read when it is first asked."""
 
-    def __init__(self, given: Mapping[str, Any], folder: str | Path | None, name: str):
-        """Take the stage of a section {"workdir": ...}; `name` is of the part, for messages.
+    def __init__(self, given: Mapping[str, Any], folder: str | Path | None, name: str, stage: str = CLIP):
+        """Take the stage of a section {"workdir": ...}; `name` is of who asks for it, for messages.
 
         Raises:
           ValueError: for a run without features of pictures and texts.
         """
-        self.stage = stages.stage(given, folder, CLIP)
+        self.stage = stages.stage(given, folder, stage)
         system = self.stage.system
-        if system.features is None or not system.request.parts:
-            raise ValueError(f"{name}: clip must be a run of a system with features of texts, such as 'clip'")
+        features = None if system.features is None else system.features(self.stage.shapes())
+        if features is None or "text" not in features or not system.request.parts:
+            raise ValueError(f"{name} must be a run of a system with features of texts, such as 'clip'")
         self.shape = tuple(system.example["x"].shape[1:])
         self.part = next(iter(system.request.parts))
         x = jax.ShapeDtypeStruct((1, *self.shape), jnp.float32)
@@ -88,9 +90,8 @@ class Encoder:
 
 def _in_turn(look: Callable[[np.ndarray], Any], count: int, width: int) -> np.ndarray:
     found = np.zeros((count, width), np.float32)
-    for start in range(0, count, _ROWS):
-        chosen = np.minimum(np.arange(start, start + _ROWS), count - 1)
-        found[start : start + _ROWS] = np.asarray(look(chosen))[: count - start]
+    for where, chosen in in_turn(count, _ROWS):
+        found[where] = np.asarray(look(chosen))[: where.stop - where.start]
     return found
 
 
@@ -136,7 +137,7 @@ def clip_image(about: About, *, clip: Mapping[str, Any], extra: int = 4) -> Aske
       clip: {"workdir": ...} of a run of system "clip".
       extra: tokens beside the vector, where the network takes tokens.
     """
-    encoder, name, key = Encoder(clip, about.folder, about.name), about.name, f"{about.name}_seen"
+    encoder, name, key = Encoder(clip, about.folder, f"{about.name}: clip"), about.name, f"{about.name}_seen"
     blank = lambda n: {"": np.zeros((n, encoder.width), np.float32)}
 
     def one(value):
@@ -164,7 +165,7 @@ def clip_image(about: About, *, clip: Mapping[str, Any], extra: int = 4) -> Aske
         parts={"": Part((encoder.width,), jnp.float32)},
         module=SeenTokens(about.vector_features(), getattr(about.module, "token_features", None), extra),
         of_batch=lambda _, batch: {"": jnp.asarray(batch[key], jnp.float32)},
-        of_user=lambda given, n: {"": rows_of(name, [one(each) for each in given[""]], n)},
+        of_user=of_each(name, one),
         default=blank,
         nothing=blank,
         example={key: jax.ShapeDtypeStruct((1, encoder.width), jnp.float32)},
@@ -180,7 +181,7 @@ def clip_text(about: About, *, clip: Mapping[str, Any], array: str = "caption") 
       clip: {"workdir": ...} of a run of system "clip".
       array: of the data that holds the texts.
     """
-    encoder, name, key = Encoder(clip, about.folder, about.name), about.name, f"{about.name}_read"
+    encoder, name, key = Encoder(clip, about.folder, f"{about.name}: clip"), about.name, f"{about.name}_read"
     blank = lambda n: {"": np.zeros((n, encoder.width), np.float32)}
 
     def prepare(folder, source):

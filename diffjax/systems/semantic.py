@@ -31,16 +31,16 @@ from ml_collections import ConfigDict
 from diffjax import checks, guidance, samplers
 from diffjax.pixels import to_uint8
 from diffjax.process.schedules import Schedule
-from diffjax.systems import pictures, pipeline, read
-from diffjax.systems.guided import common_schedule
-from diffjax.systems.options import call, number, pick, require, section
-from diffjax.systems.stages import Stage, stage
+from diffjax.systems import pictures, pipeline, read, requests, steering
+from diffjax.systems.options import call, number, pick, require
+from diffjax.systems.stages import Stage
+from diffjax.systems.steering import DENOISER, told
 from diffjax.training.system import Conditioning, Part, Pass, System, Variables
 
 SECTIONS = ("data", "denoiser", "encoder", "sampler")
 IDENTITY = ("data",)
 
-DENOISER, ENCODER, TEXT = "denoiser", "encoder", "text"
+ENCODER, TEXT = "encoder", "text"
 OF_PICTURES = {  # guide -> the features of the encoder that it compares, and the score
     "image": ("image", guidance.resembles_image),
     "layout": ("maps", guidance.resembles_layout),
@@ -53,18 +53,15 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     """Build the system of a config with sections `SECTIONS`; its data are those that it is measured with."""
     del folder
     require(config, *SECTIONS, "sampler.guides")
-    stages = {name: stage(section(config, name), None, name) for name in (DENOISER, ENCODER)}
-    noise = common_schedule(stages)
-    read.require_unguided(config, "edit")
+    stages = steering.stages_of(config, ENCODER)
+    noise = steering.common_schedule(stages)
     own = config.sampler.to_dict()
     weights = {name: number(f"sampler.guides.{name}", each) for name, each in own.pop("guides").items()}
     for name in weights:
         pick("sampler.guides", name, dict.fromkeys((TEXT, *OF_PICTURES)))
     style_maps = checks.count("sampler.style_maps", own.pop("style_maps", 1))
     intervals = _intervals(own.pop("guide_intervals", None) or {}, weights, noise)
-    sampler = read.sampler(ConfigDict({"sampler": own}), noise)
-    if sampler.guidance_weight:
-        raise ValueError("sampler.guidance_weight is not for system 'semantic'; its weights are guides")
+    sampler = steering.sampler_of(config, own, noise, "its weights are guides")
     return semantic(stages, noise, sampler, weights, style_maps, intervals)
 
 
@@ -99,6 +96,7 @@ def semantic(
     """
     own, encoder = stages[DENOISER].system, stages[ENCODER].system
     _require_parts(own, encoder, weights)
+    steering.require_same_examples(stages)
     within = {
         name: functools.partial(guidance.interval, lo=lo, hi=hi, schedule=schedule)
         for name, (lo, hi) in (intervals or {}).items()
@@ -107,12 +105,12 @@ def semantic(
         each(guidance.chain())  # refused here, before anything compiles
     rows, shape = samplers.plan(schedule, sampler.solver, sampler.times), own.example["x"].shape[1:]
 
-    def steered(v, keys, own_key=None):
+    def denoiser(v, keys, own_key=None):
         plain, features = own.denoiser(v.frozen[DENOISER], own_key), _features(encoder, v, style_maps)
 
         def one(i, name):
             def score(x_t, level, cond):
-                found = _score(name, features, _told(cond, name), keys)(x_t, level, cond)
+                found = _score(name, features, told(cond, name), keys)(x_t, level, cond)
                 return cond[_SAYS][:, i] * found
 
             return weights[name], score
@@ -121,12 +119,7 @@ def semantic(
         everywhere = [guide for name, guide in guides.items() if name not in within]
         steps = [guidance.semantic(everywhere)] if everywhere else []
         steps += [limit(guidance.semantic([guides[name]])) for name, limit in within.items()]
-        steps += [sampler.threshold] if sampler.threshold else []
-
-        def unguided(x_t, level, cond=None):
-            return plain(x_t, level, _told(cond, DENOISER))
-
-        return guidance.chain(*steps)(unguided)
+        return steering.steered(plain, steps, sampler)
 
     request = _request(stages, weights, shape)
 
@@ -134,21 +127,16 @@ def semantic(
         del made
         x = sampler.start(keys, schedule, (len(keys), *shape))
         cond = request.encode(v, asked)
-        return samplers.walk(keys, steered(v, keys), sampler.solver, rows, x, cond=cond)
+        return samplers.walk(keys, denoiser(v, keys), sampler.solver, rows, x, cond=cond)
 
-    return System(
+    return pipeline.made_of(
+        stages,
         example={**encoder.example, **own.example},
-        init=lambda key, batch, frozen: ({}, {}),
-        updates=(),
-        serves=(),
-        frozen={name: each.shapes() for name, each in stages.items()},
-        prepare=pipeline.prepare(stages),
         request=request,
         passes=(Pass("walk", walk, {DENOISER: sampler.calls, ENCODER: sampler.calls}),),
         gives=own.gives,
-        denoiser=lambda v, key=None: steered(v, jax.random.key(0), key),
+        denoiser=lambda v, key=None: denoiser(v, jax.random.key(0), key),
         schedule=lambda v: schedule,
-        stages=stages,
     )
 
 
@@ -174,12 +162,6 @@ def _features(encoder: System, v: Variables, style_maps: int) -> dict[str, Calla
     """Return the features that guides compare, of noised pictures; "style" are the first maps."""
     found = encoder.features(v.frozen[ENCODER])
     return {**found, "style": lambda x, level: found["maps"](x, level)[:style_maps]}
-
-
-def _told(cond: Any, name: str) -> Any:
-    if cond is None:
-        raise ValueError("cond must be what request.encode makes: a guided denoiser needs a request")
-    return cond[name]
 
 
 def _score(name: str, features: Mapping[str, Callable], asked: Any, keys: jax.Array) -> Callable:
@@ -211,7 +193,7 @@ def _request(
     def of_user(given, n):
         given = dict(given)
         seen = {
-            name: pictures.images(name, _listed(given.pop(name)), n, shape)
+            name: pictures.images(name, requests.listed(given.pop(name)), n, shape)
             for name in pictured
             if name in given
         }
@@ -252,10 +234,6 @@ def _request(
     )  # fmt: skip
 
 
-def _listed(value):
-    return list(value) if isinstance(value, list | tuple) else [value]
-
-
 def _require_parts(own: System, encoder: System, weights: Mapping[str, float]) -> None:
     if own.denoiser is None or len(own.passes) != 1 or own.gives != "images":
         raise ValueError("config.denoiser must be a run with a denoiser of images, which samples by one walk")
@@ -265,9 +243,6 @@ def _require_parts(own: System, encoder: System, weights: Mapping[str, float]) -
         raise ValueError("config.encoder must be a run of a system with features, such as 'noise_aware'")
     if TEXT in weights and not encoder.request.parts:
         raise ValueError("sampler.guides.text needs an encoder that is asked with texts")
-    shapes = [tuple(each.example["x"].shape[1:]) for each in (own, encoder)]
-    if shapes[0] != shapes[1]:
-        raise ValueError(f"config.encoder is of examples {shapes[1]}, and config.denoiser of {shapes[0]}")
     both = set(own.request.parts) & {*encoder.request.parts, *weights}
     if both:
         raise ValueError(

@@ -33,6 +33,7 @@ _ABOUT = "stage.json"  # what a copy is of; written last
 _AGAIN = "; without {} it is copied again"
 _OWN = ("workdir", "ema", "step", "pretrained", "architecture", "config")  # the rest are sections
 _read: dict[Any, Variables] = {}  # by checksums
+_files: dict[Any, tuple[Any, Variables]] = {}  # by their places, and what they were read as
 
 
 class Stage(NamedTuple):
@@ -239,7 +240,7 @@ def _read_copy(system: System, target: Path, name: str) -> Variables:
     try:
         values = checkpoints.read_tree(file)
     except Exception as error:  # orbax and tensorstore raise all kinds
-        said = " ".join(str(error).split())[:200]
+        said = files.one_line(error)
         raise ValueError(f"{file} cannot be read: {said}{_AGAIN.format(target)}") from error
     if checksum(values) != told:
         raise ValueError(
@@ -275,10 +276,9 @@ def _published(given: Mapping[str, Any], folder: Any, copy: Path | None, name: s
     how = {"architecture": given["architecture"], "config": None if options is None else _plain(options)}
     file = Path(given["pretrained"]) if copy is None else copy / _about(copy, "file")["file"]
     described = pretrained.describe(**how) if folder is None else None
-    module, tree = pretrained.load(file, **how) if described is None else described
-    found = _as_variables(tree)
+    module, found = _loaded(file, how) if described is None else (described[0], _as_variables(described[1]))
     abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), found)
-    loaded = cache(lambda: found if described is None else _as_variables(pretrained.load(file, **how)[1]))
+    loaded = cache(lambda: _loaded(file, how)[1])
     system = System(
         example={},
         init=lambda key, batch, frozen: loaded()[:2],
@@ -300,6 +300,17 @@ def _published(given: Mapping[str, Any], folder: Any, copy: Path | None, name: s
         return loaded()
 
     return Stage(system, read_it, lambda: abstract)
+
+
+def _loaded(file: Path, how: Mapping[str, Any]) -> tuple[Any, Variables]:
+    """Return the network of a published file and its variables; a file is read once, whoever stands on it."""
+    place = one_file(file).resolve()
+    about = place.stat()
+    key = (str(place), about.st_mtime_ns, about.st_size, json.dumps(how, sort_keys=True, default=repr))
+    if key not in _files:
+        module, tree = pretrained.load(file, **how)
+        _files[key] = module, _as_variables(tree)
+    return _files[key]
 
 
 def _plain(tree: Any) -> Any:

@@ -34,12 +34,26 @@ def teacher_of(config: ConfigDict, folder: str | Path | None) -> Stage | None:
     for name in ("schedule", "model", "conditions"):
         if config.get(name) is not None:
             raise ValueError(f"config.{name} must be left out: it is the teacher's")
-    teacher = stage(section(config, TEACHER), folder, TEACHER)
-    require_teacher(teacher.system, read.shape(config))
+    return required_teacher(config, folder)
+
+
+def required_teacher(config: ConfigDict, folder: str | Path | None, **more: Any) -> Stage:
+    """Return the stage of `config.teacher`, with more entries in that section.
+
+    Raises:
+      ValueError: for a run that cannot teach examples of `data.shape`.
+    """
+    teacher = stage({**section(config, TEACHER), **more}, folder, TEACHER)
+    _require_denoiser(teacher.system, read.shape(config))
     return teacher
 
 
-def require_teacher(base: System, shape: tuple[int, ...]) -> None:
+def schedule_of(config: ConfigDict, teacher: Stage | None) -> Schedule:
+    """Return the teacher's schedule, or without one that of the config."""
+    return read.schedule(config) if teacher is None else teacher.system.schedule(None)
+
+
+def _require_denoiser(base: System, shape: tuple[int, ...]) -> None:
     """Raise a ValueError for a run that has no denoiser, no fixed schedule, or examples of another shape."""
     if base.denoiser is None or not base.passes:
         raise ValueError("config.teacher must be a run with a denoiser, which is sampled by walks of it")
@@ -105,6 +119,21 @@ def own_of(base: System, teacher: Stage | None) -> Callable[..., Variables]:
     return own
 
 
+def begun(base: System, teacher: Stage | None, key: Array, batch: Any, frozen: Any) -> dict[str, Any]:
+    """Return the params that a student begins with: its teacher's, or without one those of a new base."""
+    return dict(frozen[TEACHER].params) if teacher else dict(base.init(key, batch, {})[0])
+
+
+def prepare_of(base: System, teacher: Stage | None) -> Callable:
+    """Return the `System.prepare` of a student: frozen is {"teacher": Variables}, or what the base has."""
+
+    def prepare(folder, source=None):
+        frozen, source = base.prepare(None if teacher else folder, source)
+        return ({TEACHER: teacher.read(folder)} if teacher else frozen), source
+
+    return prepare
+
+
 def few_steps(
     base: System,
     teacher: Stage | None,
@@ -133,17 +162,13 @@ def few_steps(
         x = starts.start_of(keys, schedule, (len(keys), *base.example["x"].shape[1:]), times)
         return samplers.walk(keys, flow_map(v), solver, rows, x, cond=base.request.encode(own(v), asked))
 
-    def prepare(folder, source=None):
-        frozen, source = base.prepare(None if teacher else folder, source)
-        return ({TEACHER: teacher.read(folder)} if teacher else frozen), source
-
     return System(
         example=base.example,
         init=init,
         updates=updates,
         serves=base.serves,
         frozen={TEACHER: teacher.shapes()} if teacher else base.frozen,
-        prepare=prepare,
+        prepare=prepare_of(base, teacher),
         request=asked_of(base.request, own),
         passes=(Pass("jump", walk, {"network": len(times) - 1}),),
         gives=base.gives,

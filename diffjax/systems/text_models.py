@@ -18,6 +18,7 @@ import numpy as np
 from diffjax import files, pretrained
 from diffjax.border import checked
 from diffjax.data import tokens
+from diffjax.rows import in_turn
 from diffjax.training import workdir
 from diffjax.types import Float
 
@@ -117,8 +118,7 @@ class Frozen:
             longest = max(1, int(mask.sum(axis=1).max(initial=0)))
             ids, mask = (each[:, : min(most, -(-longest // _STEP) * _STEP)] for each in (ids, mask))
         found = np.zeros((len(ids), *((length,) if length else ()), self.width), np.float32)
-        for start in range(0, len(ids), _ROWS):
-            rows = np.minimum(np.arange(start, start + _ROWS), len(ids) - 1)
+        for where, rows in in_turn(len(ids), _ROWS):
             said = mask[rows]
             # the first is always seen: a softmax over nothing is no number
             seen = said | (np.arange(said.shape[1]) == 0)
@@ -127,7 +127,7 @@ class Frozen:
             if length is None:
                 mean = h.sum(axis=1) / np.maximum(said.sum(axis=1, keepdims=True), 1)
                 h = mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
-            found[start : start + _ROWS] = h[: len(ids) - start]
+            found[where] = h[: where.stop - where.start]
         return found
 
 

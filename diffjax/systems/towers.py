@@ -32,12 +32,11 @@ def width(module: nn.Module, inputs: tuple[Any, ...]) -> int:
     Raises:
       ValueError: unless it gives `[B, D]`.
     """
-    x = networks.zeros(inputs)
-    found = jax.eval_shape(lambda key: module.apply(module.init(key, *x), *x), jax.random.key(0)).shape
+    found = networks.given(module, inputs)
     if len(found) != 2:
         raise ValueError(
             "model must give features [B, D] (model.out_features of a half_unet, or of an mlp of points); "
-            f"got shape [B{''.join(f', {size}' for size in found[1:])}]"
+            f"got shape {networks.shown(found)}"
         )
     return found[1]
 

@@ -20,8 +20,9 @@ from diffjax.likelihoods import latents, observed
 from diffjax.models.ladder import Ladder
 from diffjax.process import checks
 from diffjax.process.gaussian import Gaussian
+from diffjax.process.level import sum_of_each
 from diffjax.systems import networks, read
-from diffjax.systems.options import call, chosen, fill, number, pick, require, section
+from diffjax.systems.options import call, chosen, fill, number, optional_section, pick, require, section
 from diffjax.training.system import Codec, Pass, System, Update, from_loss
 
 NEEDED = ("data", "model", "objective")
@@ -51,8 +52,8 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     make = pick("model.name", config.model.name, _NETWORKS)
     module = call("model", make, made, shape=shape, outputs=law.outputs)
     call("model", _check, {}, module)
-    noisy = section(config, "sampler") if config.get("sampler") is not None else {}
-    return fill("objective", vae, options, module, law, gives=gives, noise=call("sampler", _noise, noisy))
+    noise = call("sampler", _noise, optional_section(config, "sampler"))
+    return fill("objective", vae, options, module, law, gives=gives, noise=noise)
 
 
 def _check(module):
@@ -124,7 +125,7 @@ def vae(
         z = [jax.random.normal(k, (len(x), *each), x.dtype) for k, each in zip(keys, module.latent_shapes)]
         numbers, levels = networks.evaluating(module, v)(x, z)
         levels = [latents.Level(Gaussian(*q), Gaussian(*p), z) for q, p, z in levels]
-        return law.log_prob(numbers, target).reshape(len(x), -1).sum(1), levels
+        return sum_of_each(law.log_prob(numbers, target)), levels
 
     def init(key, batch, frozen):
         del batch, frozen

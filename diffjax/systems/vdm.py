@@ -177,7 +177,7 @@ def vdm(
         def losses(params, level, **steps):
             now = v._replace(params=params)
             denoise, (level_0, level_1) = denoiser(now, key_network), _ends(schedule_of(now), x0.dtype)
-            cond = request.encode(now, request.of_batch(now, key, batch))
+            cond = request.told(now, key, batch)
             return objectives.variational(
                 denoise, x0, eps, level, cond, eps_0=eps_0, level_0=level_0, level_1=level_1, span=span,
                 prior_std=trainable.start.prior_std, values=values, **steps,
@@ -203,8 +203,7 @@ def vdm(
         del made
         schedule, n = schedule_of(v), len(keys)
         rows = samplers.plan(schedule, sampler.solver, sampler.times)
-        steps = [sampler.threshold] if sampler.threshold else []
-        denoise = guidance.chain(*steps, *sampler.fill(keys, asked))(denoiser(v))
+        denoise = guidance.chain(*sampler.cuts, *sampler.fill(keys, asked))(denoiser(v))
         begin = trainable.start if sampler.edit.strength is None else schedule
         x = sampler.start(keys, begin, (n, *shape), asked)
         x = samplers.walk(keys, denoise, sampler.solver, rows, x, cond=request.encode(v, asked))
@@ -214,13 +213,12 @@ def vdm(
         """The bound in bits per dimension and its parts, `[B]` each."""
         found = continuous_elbo.bits_per_dim(
             key, denoiser(v), schedule_of(v), batch["x"], num_steps=num_steps, draws=_DRAWS, values=values,
-            cond=request.encode(v, request.of_batch(v, key, batch)),
+            cond=request.told(v, key, batch),
         )  # fmt: skip
         return {"bits_per_dim": found.pop("total"), **found}
 
     bound.how = {"num_steps": num_steps, "draws": _DRAWS}
-    encoders = tuple(jax.eval_shape(requests.init, jax.random.key(0)))
-    params = ("network", *encoders, "schedule")
+    params = ("network", *requests.learned(), "schedule")
     return System(
         example={"x": jax.ShapeDtypeStruct((1, *shape), jnp.float32), **requests.example},
         init=init,

@@ -18,7 +18,7 @@ from diffjax.data import tokens as tokenizers
 from diffjax.models.encoders import Embedded, TokenEncoder
 from diffjax.systems import text_models
 from diffjax.systems.about import About
-from diffjax.systems.requests import Asked, rows_of
+from diffjax.systems.requests import Asked, of_each, rows_of
 from diffjax.training import workdir
 from diffjax.training.system import Part
 
@@ -271,7 +271,7 @@ def embedding(
         parts={"": Part(tuple(shape), jnp.float32), **beside},
         module=Embedded(**about.widths(to)),
         of_batch=of_batch,
-        of_user=lambda given, n: {"": rows_of(name, [one(each) for each in given[""]], n), **blank(n)},
+        of_user=lambda given, n: {**of_each(name, one)(given, n), **blank(n)},
         default=empty,
         nothing=empty,
         describe=lambda own: texts_of(own["_utf8"]) if beside else None,

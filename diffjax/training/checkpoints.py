@@ -19,7 +19,7 @@ import orbax.checkpoint as ocp
 from absl import logging
 from orbax.checkpoint.checkpoint_managers import AnyPreservationPolicy, BestN, LatestN
 
-from diffjax.training import complaints, layout, seal
+from diffjax.training import complaints, layout, seal, trees
 from diffjax.training.reading import best_step as best_step
 from diffjax.training.reading import latest_step as latest_step
 from diffjax.training.reading import restore_params as restore_params
@@ -97,6 +97,7 @@ def writing(
         check_written(manager, wait=True)
     except BaseException:
         _close(manager)
+        complaints.release()
         if jax.process_index() == 0:
             for folder in _unfinished(layout.root(workdir)):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -132,7 +133,7 @@ def check_space(workdir: str | Path, state: TrainState, keep: int) -> None:
     Raises:
       OSError: if not; it says what is needed and what is free.
     """
-    size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    size = trees.size_of(state)
     path = Path(workdir).absolute()
     exists = next(folder for folder in (path, *path.parents) if folder.exists())
     count, free = max(1, keep + 2 - len(steps(workdir))), shutil.disk_usage(exists).free
@@ -270,9 +271,7 @@ def _set_aside(root: Path, damaged: Mapping[int, str], step: int) -> None:
     """Rename damaged checkpoints: nothing is deleted that somebody may want to look at."""
     if jax.process_index() == 0:
         for each, reason in damaged.items():
-            target = root / f"{each}.damaged"
-            shutil.rmtree(target, ignore_errors=True)
-            (root / str(each)).rename(target)
+            target = layout.set_aside(root, each, "damaged")
             logging.warning(
                 "checkpoint %s is damaged (%s): renamed to %s, going on from step %d",
                 root / str(each), reason, target.name, step,

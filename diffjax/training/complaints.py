@@ -1,6 +1,12 @@
-"""What orbax leaves on stderr besides the error that it raises."""
+"""What orbax leaves behind besides the error that it raises: lines on stderr, threads that wait."""
 
 import sys
+import threading
+import warnings
+from concurrent.futures import CancelledError
+from typing import Any
+
+_FUTURES = "orbax.checkpoint._src.futures.future"  # not public: an orbax without it is left as it is
 
 
 def silence() -> None:
@@ -18,3 +24,21 @@ def silence() -> None:
             previous(unraisable)
 
     sys.unraisablehook = hook
+
+
+def release() -> None:
+    """Cancel orbax's threads that wait for a folder that could not be made.
+
+    They would wait for ten minutes, and a program, which ends when its threads have, as long as they.
+    """
+
+    def cancelled():
+        raise CancelledError
+
+    waiting: list[Any] = [each for each in threading.enumerate() if type(each).__module__ == _FUTURES]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+        for thread in waiting:
+            thread._target = cancelled
+    for thread in waiting:
+        sys.modules[_FUTURES].set_signals(thread._receive_signals, operation_id=thread._operation_id)

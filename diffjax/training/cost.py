@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
+from diffjax.training import trees
+
 FILE = "cost.json"
 
 
@@ -112,11 +114,10 @@ def about(program: Jaxpr | ClosedJaxpr, compiled: Any, state: Any) -> dict[str, 
       "flops" of a step, "state_bytes" by the state's parts, all devices together, and "device_bytes", what
       the compiler says that each device needs, where it does.
     """
-    size = lambda tree: sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
     needed = memory(compiled)
     return {
         "flops": flops(program),
-        "state_bytes": {name: size(part) for name, part in state._asdict().items()},
+        "state_bytes": {name: trees.size_of(part) for name, part in state._asdict().items()},
         "device_bytes": None if needed is None else needed._asdict(),
     }
 

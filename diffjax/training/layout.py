@@ -7,10 +7,12 @@ was written and counts for nothing; `<step>.damaged` was set aside by `checkpoin
 """
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from diffjax import files
 from diffjax.training import seal
 from diffjax.training.workdir import local
 
@@ -30,6 +32,14 @@ def folders(root: Path) -> list[int]:
     if not root.is_dir():
         return []
     return sorted(int(path.name) for path in root.iterdir() if path.name.isdigit() and path.is_dir())
+
+
+def set_aside(root: Path, step: int, why: str) -> Path:
+    """Rename the checkpoint of a step to `<step>.<why>`, in the place of one that is there; return it."""
+    target = root / f"{step}.{why}"
+    shutil.rmtree(target, ignore_errors=True)
+    (root / str(step)).rename(target)
+    return target
 
 
 def is_older(folder: Path) -> bool:
@@ -62,7 +72,7 @@ def trouble(read: Callable[[Path], Read], folder: Path) -> tuple[Read | None, st
         raise
     except Exception as error:  # orbax and tensorstore raise all kinds
         kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
-        return None, f"{kind}{' '.join(str(error).split())[:200]}" or "no reason given"
+        return None, kind + files.one_line(error)
 
 
 def first_readable(

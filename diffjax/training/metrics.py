@@ -264,7 +264,7 @@ def plot_loss(workdir: str | Path) -> Path:
       ValueError: if there is no `metrics.jsonl`.
     """
     from matplotlib.figure import Figure  # without pyplot: no window, no global state
-    from matplotlib.ticker import ScalarFormatter
+    from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 
     rows = read(workdir)
     figure = Figure(figsize=(7, 4), layout="constrained")
@@ -277,6 +277,9 @@ def plot_loss(workdir: str | Path) -> Path:
     if rows and all(0 < loss < math.inf for _, losses in lines.values() for loss in losses):
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(ScalarFormatter())
+        ends = [end for _, losses in lines.values() if losses for end in (min(losses), max(losses))]
+        if max(ends) < 10 * min(ends):  # less than a decade has few round numbers, or none
+            axes.yaxis.set(major_locator=MaxNLocator(6), minor_locator=NullLocator())
     axes.set(xlabel="step", ylabel="loss")
     name = Path(workdir).absolute().name.encode("utf-8", "replace").decode()
     axes.set_title(name, parse_math=False)  # a folder may be called "$x$"

@@ -1,6 +1,5 @@
 """What a run does about a loss or parameters that are not finite."""
 
-import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,9 +57,7 @@ def set_back(workdir: str | Path, rescue: Rescue, lost: NotFinite) -> None:
     to = left[-1] if left else 0
     if jax.process_index() == 0:
         for step in behind:
-            target = root / f"{step}.rolled_back"
-            shutil.rmtree(target, ignore_errors=True)
-            (root / str(step)).rename(target)
+            layout.set_aside(root, step, "rolled_back")
         files.note(workdir, {"not_finite": lost.step, "rolled_back_to": to})
         logging.warning("%s; going on from step %d with later batches", lost, to)
     agree(False)  # nobody goes on before the folders are renamed

@@ -10,6 +10,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from diffjax.convolutions import in_order
+from diffjax.keys import numbered
 from diffjax.training import ema
 from diffjax.training.optimizer import learning_rates
 from diffjax.training.state import Optimizers, TrainState, named_optimizers
@@ -71,7 +72,7 @@ def make(
                 (params, extra, opt_state[update.name]), found = move(carry, (key, batch))
                 metrics |= found
                 continue
-            keys = _numbered(jax.random.fold_in(key, i), update.repeats)
+            keys = numbered(jax.random.fold_in(key, i), update.repeats)
             # strided, so that every device keeps rows of its own
             rows = jax.tree.map(lambda a, u=update: _strided(a, most, "repeats")[: u.repeats], batch)
             (params, extra, opt_state[update.name]), found = jax.lax.scan(in_order(move), carry, (keys, rows))
@@ -113,14 +114,10 @@ def _gradients(update, variables, key, rows, step, accumulate):
         grads, extra, metrics = update.gradients(variables._replace(extra=extra), *inputs, step)
         return extra, (grads, metrics)
 
-    parts = _numbered(key, accumulate), jax.tree.map(lambda a: _strided(a, accumulate, "accumulate"), rows)
+    parts = numbered(key, accumulate), jax.tree.map(lambda a: _strided(a, accumulate, "accumulate"), rows)
     extra, found = jax.lax.scan(part, variables.extra, parts)
     grads, metrics = jax.tree.map(lambda a: a.mean(0), found)
     return grads, extra, metrics
-
-
-def _numbered(key, n):
-    return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(n))
 
 
 def _strided(rows, n, name):

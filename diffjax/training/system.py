@@ -122,6 +122,16 @@ class Conditioning(NamedTuple):
     describe: Callable[[Request], Sequence[str] | None] = lambda request: None
     pictures: Callable[[Request], Sequence[Any]] = lambda request: ()
 
+    def kept(self, key: jax.Array, n: int) -> Mapping[str, jax.Array] | None:
+        """Return {part: bool [n]}, what training keeps; None where nothing is ever dropped."""
+        return None if self.drop is None else self.drop(key, n)
+
+    def told(
+        self, variables: Variables, key: jax.Array, batch: Batch, keep: Mapping[str, jax.Array] | None = None
+    ) -> Any:
+        """Return what networks are told of the rows of a batch, see `of_batch` and `encode`."""
+        return self.encode(variables, self.of_batch(variables, key, batch), keep)
+
 
 class Codec(NamedTuple):
     """An autoencoder as two functions, of variables already.

@@ -1,5 +1,6 @@
-"""Trees of arrays in a folder of their own."""
+"""Trees of arrays: their size, and in a folder of their own."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,11 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from diffjax.training import complaints
+
+
+def size_of(tree: Any) -> int:
+    """Return the bytes of the arrays of a tree, or of their shapes."""
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def read_tree(path: Path) -> Any:

@@ -140,7 +140,7 @@ def _ends(images):
 def figure(path, results):
     drawn, axes = drawing.panels(2, 4, 13, 7)
     titles = {
-        "class": "samples of the class asked for",
+        "class": "share of the class asked for",
         "recall": "recall",
         "distance": "Fréchet distance over its floor",
         "entropy": "entropy of the judge, nats",
@@ -149,16 +149,23 @@ def figure(path, results):
         for i, drop in enumerate(_DROPS):
             y = drawing.values(results, [_weighed(drop, weight) for weight in _WEIGHTS], [metric])
             drawing.curve(
-                axis, range(len(_WEIGHTS)), y, f"class hidden with p = {drop}", f"C{i}", marker="os^"[i]
+                axis,
+                range(len(_WEIGHTS)),
+                y,
+                f"class hidden in training with p = {drop}",
+                f"C{i}",
+                marker="os^"[i],
             )
         axis.set(title=title, xlabel="weight w")
         axis.set_xticks(range(len(_WEIGHTS)), _WEIGHTS)
-    titles |= {"entropy": "black or white pixels"}
+    titles |= {"entropy": "share of black or white pixels"}
     for axis, (metric, title) in zip(axes[1], titles.items()):
         metric = "ends" if metric == "entropy" else metric
         for i, threshold in enumerate(_THRESHOLDS):
             y = drawing.values(results, [_bounded(threshold, scale) for scale in _SCALES], [metric])
-            drawing.curve(axis, range(len(_SCALES)), y, f"x_0: {threshold}", f"C{i + 3}", marker="Dv*"[i])
+            drawing.curve(
+                axis, range(len(_SCALES)), y, drawing.THRESHOLDS[threshold], f"C{i + 3}", marker="Dv*"[i]
+            )
         if metric == "ends":
             drawing.level(axis, drawing.values(results, [_REAL], [metric]), "real digits")
         axis.set(title=title, xlabel="scale s = 1 + w")

@@ -160,19 +160,20 @@ def _programs(arm):
 
 def figure(path, results):
     drawn, (axes,) = drawing.panels(1, 3, 12.5, 3.8)
-    drawing.dots(axes[0], range(4), drawing.values(results, _FORMS, ["eps error"]), "eps error", "C0")
+    drawing.dots(axes[0], range(4), drawing.values(results, _FORMS, ["eps error"]), "_", "C0")
     drawing.titled_rows(axes[:1], [form.replace("_", "-") for form in _FORMS])
-    axes[0].set(xlabel="mean squared error of eps", title="told by")
-    for axis, metric in zip(axes[1:], ("eps error", "fd")):
+    axes[0].set(xlabel="mean squared error of eps", title="told time and class by")
+    titles = {"eps error": "mean squared error of eps", "fd": "Fréchet distance of samples"}
+    for axis, (metric, title) in zip(axes[1:], titles.items()):
         for kind, patches, color in (("eps", _PATCHES, "C0"), ("x_0", _X0_PATCHES, "C1")):
             arms = [_of_patch(p) if kind == "eps" else f"patch {p}, x_0" for p in patches]
             y = drawing.values(results, arms, [metric])
             drawing.curve(axis, patches, y, f"predicts {kind}", color, marker="os"[kind == "x_0"])
-        axis.set(xlabel="side of a patch", title=metric)
+        axis.set(xlabel="side of a patch, pixels", title=title)
     drawing.log(axes[1], x=_PATCHES)
     drawing.log(axes[2], x=_PATCHES, y=(1, 3, 10, 30))
     drawing.level(axes[2], drawing.values(results, ["images"], ["fd"]), "300 training images")
-    drawing.save(drawn, path, 4, drawing.SPREAD)
+    drawing.save(drawn, path, 4, f"{drawing.SPREAD}. {drawing.SEEDS}")
 
 
 if __name__ == "__main__":

@@ -125,18 +125,22 @@ def measure(name, config, variables, seed):
 def figure(path, results):
     drawn, axes = drawing.panels(1, 4, 14, 4)
     titles = {
-        "ends": "numbers at the ends, %",
+        "ends": "numbers at -1 or 1, or beyond, %",
         "largest": "largest number",
-        "R@10": "told its caption, R@10 in %",
-        "distance": "distance",
+        "R@10": "caption among the nearest 10 of 40, %",
+        "distance": "kernel distance by CLIP, x 100",
     }
     for axis, (metric, title) in zip(axes[0], titles.items()):
         for i, threshold in enumerate(_THRESHOLDS):
             y = drawing.values(results, [_named(threshold, scale) for scale in _SCALES], [metric])
-            drawing.curve(axis, range(len(_SCALES)), y, f"x_0: {threshold}", f"C{i + 3}", marker="Dv*"[i])
+            drawing.curve(
+                axis, range(len(_SCALES)), y, drawing.THRESHOLDS[threshold], f"C{i + 3}", marker="Dv*"[i]
+            )
         drawing.level(axis, drawing.values(results, [_REAL], [metric]), _REAL)
-        axis.set(title=title, xlabel="scale s = 1 + w")
+        axis.set(title=title, xlabel="guidance scale s")
         axis.set_xticks(range(len(_SCALES)), _SCALES)
+    axes[0, 3].set_yscale("symlog", linthresh=10)
+    axes[0, 3].set_yticks((0, 10, 100, 400), (0, 10, 100, 400))
     drawing.save(drawn, path, 4, drawing.SPREAD)
 
 

@@ -26,6 +26,7 @@ from diffjax.commands import references
 from diffjax.evaluation import bits, classes, frechet, likelihood
 from diffjax.evaluation.dequantiser import UNIFORM
 from diffjax.evaluation.evaluator import Bench, Task
+from diffjax.rows import spread
 from experiments import drawing, study
 
 SEEDS = 1  # the networks are trained once
@@ -128,7 +129,7 @@ def _quality(bench, x, labels, title):
 
 
 def _bits(config, variables, held_out):
-    chosen = held_out.take(np.arange(_LIKELIHOOD_IMAGES) * len(held_out) // _LIKELIHOOD_IMAGES)
+    chosen = held_out.take(spread(_LIKELIHOOD_IMAGES, len(held_out)))
     measure = likelihood.measure(systems.build(config), variables)
     found = bits.measure_bits(measure, (variables, UNIFORM.params), chosen, key=jax.random.key(0))
     return {"bits/dim": found["bits_per_dim"], "± bits": found["standard_error"]}
@@ -136,7 +137,7 @@ def _bits(config, variables, held_out):
 
 def _stratified(label, num):
     """Return num indices whose classes are as frequent as in the whole."""
-    return np.argsort(label, kind="stable")[np.arange(num) * len(label) // num]
+    return np.argsort(label, kind="stable")[spread(num, len(label))]
 
 
 def figure(path, results):

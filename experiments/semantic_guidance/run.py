@@ -256,7 +256,7 @@ def _of_all(encode, references, keys):
 def figure(path, results):
     drawn, axes = drawing.panels(1, 5, 15, 3.8)
     titles = {
-        "class": "samples of the class asked for",
+        "class": "share of the class asked for",
         "recall": "recall",
         "distance": "Fréchet distance over its floor",
     }
@@ -268,21 +268,23 @@ def figure(path, results):
         arms = [_asked(kind, 60, encoder, where) for where in ("high", "", "low")]
         drawing.curve(axes[0, 3], range(3), drawing.values(results, arms, ["class"]), label, **look)
     for axis, title in zip(axes[0], titles.values()):
-        axis.set(title=title, xlabel="weight", ylim=(0, None))
+        axis.set(title=title, xlabel="weight of the guide", ylim=(0, None))
         axis.set_xticks(range(1 + len(_WEIGHTS)), (0, *_WEIGHTS))
-    axes[0, 3].set(title="class, by where it is guided", xlabel="sigma / alpha, weight 60", ylim=(0, None))
-    axes[0, 3].set_xticks(range(3), ("above 1", "all", "below 1"))
+    axes[0, 3].set(
+        title="share of the class asked for", xlabel="sigma / alpha where guided, weight 60", ylim=(0, None)
+    )
+    axes[0, 3].set_xticks(range(3), ("above 1", "any", "below 1"))
     for axis in axes[0, :4]:
         axis.grid(alpha=0.3)
     titles = ["unguided", "bold style", "thin style", "real digits"]
     arms = [_NONE, _asked("bold", _STYLE), _asked("thin", _STYLE), _REAL]
     for metric, color in (("ink", "C4"), ("width", "C5")):
         y = drawing.values(results, arms, [metric]) / drawing.values(results, [_REAL], [metric])
-        label = {"ink": "ink over real digits'", "width": "width of strokes over real digits'"}[metric]
+        label = {"ink": "ink", "width": "width of strokes"}[metric]
         drawing.dots(axes[0, 4], range(len(arms)), y, label, color)
     drawing.titled_rows([axes[0, 4]], titles)
-    axes[0, 4].set(title="style: ink and width")
-    drawing.save(drawn, path, 3, drawing.SPREAD)
+    axes[0, 4].set(title="style", xlabel="times that of real digits")
+    drawing.save(drawn, path, 3, f"{drawing.SPREAD}. {drawing.SEEDS}")
 
 
 if __name__ == "__main__":

@@ -128,10 +128,11 @@ def _of_embeddings(z):
 def figure(path, results):
     drawn, axes = drawing.panels(1, 2, 12, 4, sharey=True)
     arms = list(ARMS)
-    for axis, metric in zip(axes[0], ("R@1", "R@10")):
+    titles = {"R@1": "the caption is the nearest", "R@10": "the caption is among the nearest 10"}
+    for axis, (metric, title) in zip(axes[0], titles.items()):
         y = drawing.values(results, arms, [metric])
-        drawing.dots(axis, range(len(arms)), y, "told its caption", "C0")
-        axis.set(title=f"{metric} among {NUM} captions, %")
+        drawing.dots(axis, range(len(arms)), y, "_", "C0")
+        axis.set(title=f"{title} ({metric})", xlabel=f"pictures, % of {NUM}")
     drawing.titled_rows(axes[0], arms)
     drawing.save(drawn, path, 1, drawing.SEEDS)
 

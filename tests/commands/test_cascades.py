@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from commands.test_commands import run as command
+from forked import run as command
 from ml_collections import ConfigDict
 from systems.tools import tiny
 

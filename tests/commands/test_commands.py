@@ -1,7 +1,6 @@
 """The commands as a person runs them, in processes of their own."""
 
 import json
-import os
 import pathlib
 import random
 import shlex
@@ -12,7 +11,7 @@ import time
 from functools import partial
 from types import SimpleNamespace
 
-import compiling
+import forked
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,12 +24,6 @@ from diffjax.data import Source
 from diffjax.training import Pass, System, Variables, checkpoints
 
 ROOT = pathlib.Path(__file__).parents[2]
-ENVIRONMENT = os.environ | {
-    "XLA_FLAGS": compiling.FLAGS,
-    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    "JAX_PLATFORMS": "cpu",
-}
 TOY = ["--config=configs/toys/ddpm.py"] + [
     f"--config.{override}"
     for override in (
@@ -41,25 +34,13 @@ TOY = ["--config=configs/toys/ddpm.py"] + [
 ]  # fmt: skip
 
 
-def start(command, *args):
-    argv = [sys.executable, "-m", f"diffjax.{command}", *args]
-    return subprocess.Popen(
-        argv, cwd=ROOT, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-
-
-def run(command, *args):
-    process = start(command, *args)
-    out, err = process.communicate(timeout=240)
-    return process.returncode, out, err
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """An uninterrupted run of the toy config."""
     workdir = tmp_path_factory.mktemp("runs") / "toy"
-    code, _, err = run("train", *TOY, f"--workdir={workdir}")
-    assert code == 0, err
+    argv = [sys.executable, "-m", "diffjax.train", *TOY, f"--workdir={workdir}"]
+    done = subprocess.run(argv, cwd=ROOT, env=forked.ENVIRONMENT, text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
     return workdir
 
 
@@ -79,14 +60,14 @@ def test_a_killed_run_ends_with_the_same_bits(trained, tmp_path):
     workdir = tmp_path / "killed"
     wait = random.Random()
     for _ in range(2):
-        process = start("train", *TOY, f"--workdir={workdir}")
+        process = forked.Command("train", *TOY, f"--workdir={workdir}")
         checkpoint = checkpoints.latest_step(workdir) or 0
         while process.poll() is None and (checkpoints.latest_step(workdir) or 0) == checkpoint:
             time.sleep(0.01)  # there is something to lose
         time.sleep(wait.uniform(0, 0.2))
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    code, _, err = run("train", *TOY, f"--workdir={workdir}")
+    code, _, err = forked.run("train", *TOY, f"--workdir={workdir}")
     assert code == 0, err
     for ema in (False, True):
         ours, whole = (checkpoints.restore_params(folder, ema=ema) for folder in (workdir, trained))
@@ -98,7 +79,7 @@ def test_samples_do_not_depend_on_the_batch(trained, tmp_path):
     for i, batch in enumerate((7, 20)):
         out = tmp_path / str(i)
         sampler = "--num=20", f"--batch_size={batch}", "--solver=ddim", "--steps=5", "--option=eta=0.5"
-        code, _, err = run("sample", f"--workdir={trained}", f"--out={out}", *sampler)
+        code, _, err = forked.run("sample", f"--workdir={trained}", f"--out={out}", *sampler)
         assert code == 0, err
         assert (out / "samples.png").stat().st_size > 0
         arrays.append(np.load(out / "samples.npz")["points"])
@@ -109,17 +90,17 @@ def test_samples_do_not_depend_on_the_batch(trained, tmp_path):
 def test_images_with_labels_from_a_picture_that_is_edited(tmp_path):
     overrides = (
         "training.num_steps=2", "training.batch_size=16", "training.sample_every=2", "training.log_every=1",
-        "model.model_channels=8", "model.channel_mult=(1,)", "model.num_res_blocks=1",
-        "model.attention_resolutions=()", "sampler.steps=3", "optimizer.warmup_steps=1",
+        "model={'name': 'mlp', 'width': 8, 'depth': 1, 'num_classes': 11}", "sampler.steps=3",
+        "optimizer.warmup_steps=1",
     )  # fmt: skip
-    code, _, err = run("train", "--config=configs/digits/ddpm.py", f"--workdir={tmp_path}",
+    code, _, err = forked.run("train", "--config=configs/digits/ddpm.py", f"--workdir={tmp_path}",
                        *(f"--config.{each}" for each in overrides))  # fmt: skip
     assert code == 0, err
     assert (tmp_path / "samples" / "step_0000002.png").exists()
     picture, mask = np.arange(64, dtype=np.uint8).reshape(8, 8), np.eye(8, dtype=bool)
     for name, pixels in (("picture", picture), ("mask", mask)):
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
-    code, out, err = run(
+    code, out, err = forked.run(
         "sample", f"--workdir={tmp_path}", "--num=5", "--label=3", "--guidance_weight=0.5", "--seed=0",
         f"--init_image={tmp_path / 'picture.png'}", f"--mask={tmp_path / 'mask.png'}", "--strength=0.7",
     )  # fmt: skip
@@ -148,36 +129,10 @@ MISTAKES = [
     (["sample"], "give --workdir"),
 ]  # fmt: skip
 
-# Each in a fork of a process that has imported them all.
-FORKS = """
-import json, os, sys, tempfile
-from diffjax import evaluate, sample, train
-commands, found = {"evaluate": evaluate, "sample": sample, "train": train}, []
-for name, *args in json.loads(sys.argv[1]):
-    with tempfile.TemporaryFile("w+") as err:
-        if (process := os.fork()) == 0:
-            os.dup2(err.fileno(), 2)
-            sys.argv = [name, *args]
-            commands[name].cli()
-            sys.exit()
-        status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
-        err.seek(0)
-        found.append((status, err.read()))
-print(json.dumps(found))
-"""
-
-
-def run_each(*argvs):
-    """Run several commands that begin nothing; returns the status and stderr of each."""
-    done = subprocess.run(
-        [sys.executable, "-c", FORKS, json.dumps(argvs)],
-        cwd=ROOT, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, timeout=240, check=True,
-    )  # fmt: skip
-    return json.loads(done.stdout)
-
 
 def test_a_mistake_is_one_line_and_status_2():
-    for (_, message), (code, err) in zip(MISTAKES, run_each(*(argv for argv, _ in MISTAKES)), strict=True):
+    for argv, message in MISTAKES:
+        code, _, err = forked.run(*argv)
         assert code == 2 and message in err, err
         assert "Traceback" not in err and len(err.strip().splitlines()[-1]) < 400
         assert not (ROOT / "w").exists()
@@ -190,7 +145,7 @@ def test_what_a_config_leaves_at_none_is_set_on_the_command_line(tmp_path):
     )  # fmt: skip
     (tmp_path / "mine.py").write_text("\n".join(lines))
     own = f"--config={tmp_path / 'mine.py'}"
-    code, _, err = run("train", own, "--workdir=w", "--config.training.sample_every=-1")
+    code, _, err = forked.run("train", own, "--workdir=w", "--config.training.sample_every=-1")
     assert code == 2 and "training.sample_every must be an integer in 0..2147483647, got -1" in err
 
 
@@ -283,8 +238,8 @@ def test_a_mistaken_sampler_is_named(trained):
         ("--checkpoint=7", "no checkpoint of step=7"),
         ("--solver=euler", "a discrete chain has none"),
     ]
-    found = run_each(*(["sample", f"--workdir={trained}", arg] for arg, _ in mistakes))
-    for (arg, message), (code, err) in zip(mistakes, found, strict=True):
+    for arg, message in mistakes:
+        code, _, err = forked.run("sample", f"--workdir={trained}", arg)
         assert code == 2 and message in err and "Traceback" not in err, (arg, err)
 
 
@@ -300,4 +255,4 @@ def test_the_core_needs_no_training_stack():
         "sklearn",
     )
     code = f"import sys, diffjax; assert not (set({forbidden!r}) & set(sys.modules)), sys.modules.keys()"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=ENVIRONMENT)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env=forked.ENVIRONMENT)

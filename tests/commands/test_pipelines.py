@@ -6,7 +6,7 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from commands.test_commands import run as command
+from forked import run as command
 from systems.tools import tiny
 
 from diffjax import commands, evaluate, train

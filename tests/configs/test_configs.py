@@ -78,14 +78,15 @@ def _config(file, argument=None):
 
 
 def _composed_of(config):
-    """Return what a config's program is composed of, in two halves: how it is asked, and of what data.
+    """Return the parts of a config's program: what is learned, how it is asked, of what data.
 
-    Two that agree in one half with some, and in the other with others, hold nothing new.
+    One that agrees in each part with some other, not the same one in all, holds nothing new.
     """
     get = lambda path: functools.reduce(lambda at, key: (at or {}).get(key), path.split("."), config)
     parts = sorted(part.encoder for part in (config.get("conditions") or {}).values())
-    names = ("schedule.name", "objective.kind", "sampler.solver", "sampler.corrector")
-    return str([config.system, *map(get, names)]), str([config.system, get("model.name"), parts])
+    learned, asked = ("schedule.name", "objective.kind"), ("sampler.solver", "sampler.corrector")
+    kinds = (*map(get, learned),), (*map(get, asked),), (get("model.name"), *parts)
+    return [str((config.system, number, *kind)) for number, kind in enumerate(kinds)]
 
 
 def _cases():
@@ -93,9 +94,9 @@ def _cases():
     seen = set()
     for file in sorted(TRAINED, key=lambda file: not file.startswith("toys/")):
         for argument in (None, *ARGUMENTS.get(file, ())):
-            halves = set(_composed_of(_config(file, argument)))
-            marks = [pytest.mark.slow] if halves <= seen or file.startswith(FULL_SIZE) else []
-            seen |= halves
+            parts = set(_composed_of(_config(file, argument)))
+            marks = [pytest.mark.slow] if parts <= seen or file.startswith(FULL_SIZE) else []
+            seen |= parts
             yield pytest.param(file, argument, marks=marks, id=f"{file}:{argument}" if argument else file)
 
 

@@ -1,45 +1,22 @@
 """Folders of image files: which files, in which order, of which class and split, and how they are decoded."""
 
-import json
 import re
 import shutil
 
 import numpy as np
 import pytest
+from data.images import grey, save
 from PIL import Image
 
 from diffjax import data
 from diffjax.data import folder, image_files
-from diffjax.data.squares import square
 
 RNG = np.random.default_rng(0)
-
-
-def _save(path, pixels, **options):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path, **options)
-
-
-def _grey(value, side=4):
-    return np.full((side, side), value, np.uint8)
 
 
 def _values(source):
     """The grey levels of images of one colour: which file each is."""
     return np.asarray(source.x)[:, 0, 0, 0].tolist()
-
-
-@pytest.fixture
-def tree(tmp_path):
-    """Grey level 10 i for the i-th file in the order of paths; two classes of six and four images."""
-    names = [f"cat/{i}.png" for i in range(3)] + [f"cat/more/{i}.PNG" for i in range(3)]
-    names += [f"dog/{i}.png" for i in range(4)]
-    for i, name in enumerate(names):
-        _save(tmp_path / "set" / name, _grey(10 * i))
-    (tmp_path / "set/cat/notes.txt").write_text("not an image")
-    (tmp_path / "set/cat/._0.png").write_bytes(b"what a Mac leaves behind")
-    _save(tmp_path / "set/.cache/0.png", _grey(255))
-    return tmp_path / "set"
 
 
 def test_every_image_once_in_the_order_of_paths(tree):
@@ -68,7 +45,7 @@ def test_held_out_images_are_spread_evenly(tree, held_out, tests):
 def test_subfolders_of_splits(tmp_path, names):
     train, test = names.get("train", "train"), names.get("test", "test")
     for value, name in enumerate([f"{train}/a/0.png", f"{train}/b/0.png", f"{test}/b/0.png"]):
-        _save(tmp_path / name, _grey(value))
+        save(tmp_path / name, grey(value))
     options = {"size": 4, "channels": 1, "labels": True, **names}
     found = {split: folder.read(tmp_path, split, **options) for split in ("train", "test")}
     assert _values(found["train"]) == [0, 1] and found["train"].label.tolist() == [0, 1]
@@ -79,8 +56,8 @@ def test_subfolders_of_splits(tmp_path, names):
 def test_pixels_of_lossless_files_are_exact(tmp_path):
     pixels = RNG.integers(256, size=(8, 8, 3), dtype=np.uint8)
     for name in ("a.png", "b.bmp", "c.webp"):
-        _save(tmp_path / name, pixels, **({"lossless": True} if name.endswith("webp") else {}))
-    _save(tmp_path / "d.jpeg", np.full((8, 8, 3), [200, 30, 90], np.uint8), quality=95)
+        save(tmp_path / name, pixels, **({"lossless": True} if name.endswith("webp") else {}))
+    save(tmp_path / "d.jpeg", np.full((8, 8, 3), [200, 30, 90], np.uint8), quality=95)
     source = folder.read(tmp_path, size=8, held_out=0)
     np.testing.assert_array_equal(source.x[:3], np.stack([pixels] * 3))
     assert np.abs(source.x[3].astype(int) - [200, 30, 90]).max() <= 3
@@ -94,12 +71,12 @@ def test_other_kinds_of_pixels_become_the_channels_asked_for(tmp_path):
     image.save(tmp_path / "a.png")
     image.convert("P").save(tmp_path / "b.png")
     image.convert("RGBA").save(tmp_path / "c.png")
-    _save(tmp_path / "d.png", _grey(70))
+    save(tmp_path / "d.png", grey(70))
     found = np.asarray(folder.read(tmp_path, size=4, held_out=0).x)[:, 0, 0]
     np.testing.assert_array_equal(found[[0, 2, 3]], [colour[0, 0], colour[0, 0], [70, 70, 70]])
     assert np.abs(found[1].astype(int) - colour[0, 0]).max() <= 26  # the nearest colour of the palette
-    grey = np.asarray(folder.read(tmp_path, size=4, channels=1, held_out=0).x)[:, 0, 0, 0]
-    assert grey[0] == round(0.299 * 250 + 0.587 * 40 + 0.114 * 10) and grey[3] == 70
+    shades = np.asarray(folder.read(tmp_path, size=4, channels=1, held_out=0).x)[:, 0, 0, 0]
+    assert shades[0] == round(0.299 * 250 + 0.587 * 40 + 0.114 * 10) and shades[3] == 70
 
 
 def test_photographs_are_turned_upright(tmp_path):
@@ -107,7 +84,7 @@ def test_photographs_are_turned_upright(tmp_path):
     lying[0] = 255  # the first row is the upright image's last column under orientation 6
     exif = Image.Exif()
     exif[0x0112] = 6
-    _save(tmp_path / "a.png", lying, exif=exif)
+    save(tmp_path / "a.png", lying, exif=exif)
     found = folder.read(tmp_path, size=4, channels=1, held_out=0).x[0, :, :, 0]
     np.testing.assert_array_equal(found, np.rot90(lying, -1))
 
@@ -117,9 +94,9 @@ def test_photographs_are_turned_upright(tmp_path):
 )
 @pytest.mark.parametrize("name", ["x.png", "x.jpg"])
 def test_a_broken_file_is_named(tmp_path, name, spoil):
-    _save(tmp_path / "a.png", _grey(1, 32))
+    save(tmp_path / "a.png", grey(1, 32))
     path = tmp_path / name
-    _save(path, RNG.integers(256, size=(32, 32, 3), dtype=np.uint8))
+    save(path, RNG.integers(256, size=(32, 32, 3), dtype=np.uint8))
     path.write_bytes(spoil(path.read_bytes()))
     with pytest.raises(ValueError, match=rf"^{re.escape(str(path))} cannot be read as an image: .*$"):
         folder.read(tmp_path, size=8, held_out=0)  # before anything is trained
@@ -133,7 +110,7 @@ def test_a_broken_file_is_named(tmp_path, name, spoil):
 
 def test_all_broken_files_are_counted(tmp_path):
     for name in "abcd":
-        _save(tmp_path / f"{name}.png", _grey(1, 32))
+        save(tmp_path / f"{name}.png", grey(1, 32))
     for name in "bd":
         (tmp_path / f"{name}.png").write_bytes((tmp_path / f"{name}.png").read_bytes()[:-20])
     with pytest.raises(ValueError, match=r"b\.png cannot be read as .*; and 1 other files of 4$"):
@@ -142,21 +119,21 @@ def test_all_broken_files_are_counted(tmp_path):
 
 def test_the_check_decodes_nothing_of_a_sound_file(tmp_path, monkeypatch):
     for name in ("a.png", "b.jpg", "c.webp", "d.bmp"):
-        _save(tmp_path / name, RNG.integers(256, size=(16, 16, 3), dtype=np.uint8))
+        save(tmp_path / name, RNG.integers(256, size=(16, 16, 3), dtype=np.uint8))
     monkeypatch.setattr(image_files, "decode", None)
     assert len(folder.read(tmp_path, size=8, held_out=0)) == 4
 
 
 def test_bytes_after_the_end_of_an_image_are_no_damage(tmp_path):
     for name in ("a.png", "b.jpg", "c.bmp"):
-        _save(tmp_path / name, _grey(40, 16))
+        save(tmp_path / name, grey(40, 16))
         (tmp_path / name).write_bytes((tmp_path / name).read_bytes() + b"some phone's remarks")
     assert _values(folder.read(tmp_path, size=4, channels=1, held_out=0)) == [40, 40, 40]
 
 
 def test_a_checksum_inside_a_png_is_compared(tmp_path):
     """The pixels are stored, not packed, so nothing but the checksum knows that a bit of them is another."""
-    _save(tmp_path / "a.png", RNG.integers(256, size=(8, 8), dtype=np.uint8), compress_level=0)
+    save(tmp_path / "a.png", RNG.integers(256, size=(8, 8), dtype=np.uint8), compress_level=0)
     raw = bytearray((tmp_path / "a.png").read_bytes())
     raw[raw.index(b"IDAT") + 20] ^= 1
     (tmp_path / "a.png").write_bytes(raw)
@@ -169,7 +146,7 @@ def _transparent(path, hidden):
     pixels = np.empty((8, 8, 4), np.uint8)
     pixels[:] = (*hidden, 0)
     pixels[2:6, 2:6] = (0, 0, 0, 255)
-    _save(path, pixels)
+    save(path, pixels)
 
 
 @pytest.mark.parametrize("kind", ["RGBA", "LA", "palette", "one colour"])
@@ -195,7 +172,7 @@ def test_transparent_images_lie_on_the_ground_asked_for(tmp_path, alpha, value):
     for name, hidden in (("a", (255, 0, 0)), ("b", (0, 0, 255))):
         _transparent(tmp_path / f"{name}.png", hidden)
     half = np.full((8, 8, 4), (200, 100, 0, 51), np.uint8)  # a fifth of the colour, four of the ground
-    _save(tmp_path / "c.png", half)
+    save(tmp_path / "c.png", half)
     found = np.asarray(folder.read(tmp_path, size=8, held_out=0, alpha=alpha).x)
     np.testing.assert_array_equal(found[0], found[1])
     assert set(found[0][0, 0]) == {value} and set(found[0][4, 4]) == {0}
@@ -203,7 +180,7 @@ def test_transparent_images_lie_on_the_ground_asked_for(tmp_path, alpha, value):
 
 
 def test_what_moves_is_refused(tmp_path):
-    frames = [Image.fromarray(_grey(value, 8)) for value in (0, 99)]
+    frames = [Image.fromarray(grey(value, 8)) for value in (0, 99)]
     for name in ("a.png", "b.webp"):
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
         with pytest.raises(ValueError, match=rf"{name} cannot .*: it moves, and one picture is needed"):
@@ -212,10 +189,10 @@ def test_what_moves_is_refused(tmp_path):
 
 
 def test_a_file_may_have_the_ending_of_another_format(tmp_path):
-    _save(tmp_path / "a.png", _grey(77, 8))
+    save(tmp_path / "a.png", grey(77, 8))
     (tmp_path / "a.png").rename(tmp_path / "a.jpg")
     assert _values(folder.read(tmp_path, size=8, channels=1, held_out=0)) == [77]
-    _save(tmp_path / "b.tiff", _grey(77, 8))
+    save(tmp_path / "b.tiff", grey(77, 8))
     with pytest.raises(ValueError, match=r"path: .*b\.tiff is not read, nor are 0 others; only \.png, "):
         folder.read(tmp_path, size=8, held_out=0)
     (tmp_path / "b.tiff").rename(tmp_path / "b.png")
@@ -248,34 +225,34 @@ def test_links_in_a_circle_are_refused(tree):
 
 
 def test_sixteen_bits_are_refused_rather_than_clipped(tmp_path):
-    _save(tmp_path / "a.png", np.full((4, 4), 3000, np.uint16))
+    save(tmp_path / "a.png", np.full((4, 4), 3000, np.uint16))
     with pytest.raises(ValueError, match=r"a\.png cannot be read .* type I;16, and 8 bits"):
         folder.read(tmp_path, size=4, held_out=0).x[0]
 
 
 def _without_classes(path):
-    _save(path / "cat/0.png", _grey(0))
-    _save(path / "1.png", _grey(0))
+    save(path / "cat/0.png", grey(0))
+    save(path / "1.png", grey(0))
 
 
 def _with_an_empty_class(path):
-    _save(path / "cat/0.png", _grey(0))
+    save(path / "cat/0.png", grey(0))
     (path / "bird").mkdir()
 
 
 def _with_a_class_called_train(path):
-    _save(path / "train/0.png", _grey(0))
-    _save(path / "plane/0.png", _grey(0))
+    save(path / "train/0.png", grey(0))
+    save(path / "plane/0.png", grey(0))
 
 
 def _with_an_image_beside_the_splits(path):
     for name in ("train/0.png", "test/0.png", "all.png"):
-        _save(path / name, _grey(0))
+        save(path / name, grey(0))
 
 
 def _with_a_new_class(path):
-    _save(path / "train/cat/0.png", _grey(0))
-    _save(path / "test/cow/0.png", _grey(0))
+    save(path / "train/cat/0.png", grey(0))
+    save(path / "test/cow/0.png", grey(0))
 
 
 @pytest.mark.parametrize(
@@ -310,7 +287,7 @@ def _with_a_new_class(path):
         (_without_classes, "train", {"train": None}, "train and test must be two folders, or None both"),
         (_without_classes, "train", {"alpha": "red"}, "alpha must be None or one of white, black, got 'red'"),
         (_with_a_new_class, "test", {"labels": True}, r"labels: .*test/cow/0\.png is in none of"),
-        (lambda path: _save(path / "train/0.png", _grey(0)), "test", {}, "there is no .*nowhere/test"),
+        (lambda path: save(path / "train/0.png", grey(0)), "test", {}, "there is no .*nowhere/test"),
         (_without_classes, "test", {"held_out": 0.1}, 'held_out=0.1 of the images in .* none for "test"'),
         (_without_classes, "validation", {}, 'split must be "train" or "test", got "validation"'),
         (_without_classes, "train", {"size": 0}, "size must be at least 1, .* got size=0"),
@@ -326,120 +303,10 @@ def test_what_does_not_fit_is_refused(tmp_path, make, split, options, message):
         folder.read(path, split, **{"size": 4} | options)
 
 
-@pytest.mark.parametrize("shape", [(64, 64, 3), (64, 80, 1), (96, 64, 3)])
-def test_halving_takes_means_of_two(shape):
-    """Four times the size: two halvings of the middle, rows then columns; nothing left to filter."""
-    pixels = RNG.integers(256, size=shape, dtype=np.uint8)
-    top, left = (shape[0] - 64) // 2, (shape[1] - 64) // 2
-    mean = pixels[top : top + 64, left : left + 64].astype(int)
-    for _ in range(2):
-        mean = (mean[:, ::2] + mean[:, 1::2] + 1) // 2  # halves are rounded up
-        mean = (mean[::2] + mean[1::2] + 1) // 2
-    np.testing.assert_array_equal(square(pixels, 16), mean)
-
-
-def test_the_right_size_is_only_cut():
-    pixels = RNG.integers(256, size=(8, 13, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(square(pixels, 8), pixels[:, 2:10])
-    np.testing.assert_array_equal(square(pixels.swapaxes(0, 1), 8), pixels.swapaxes(0, 1)[2:10])
-
-
-@pytest.mark.parametrize("size", [20, 50, 99, 128])
-def test_a_ramp_stays_a_ramp(size):
-    """A bicubic filter reproduces straight lines: a pixel is the value at its centre, but near the edges."""
-    ramp = np.broadcast_to(np.arange(20, 20 + 2 * 80, 2, dtype=np.uint8), (80, 80))[..., None]
-    found = square(ramp, size)[size // 2, :, 0].astype(float)
-    centre = (np.arange(size) + 0.5) * 80 / size - 0.5
-    halvings = int(np.log2(80 / size)) if size < 80 else 0
-    inside = slice(size // 8, -(size // 8))
-    assert np.abs(found - (20 + 2 * centre))[inside].max() <= 0.51 + 0.5 * halvings
-
-
-def test_flat_images_stay_flat():
-    for shape, size in (((37, 91), 16), ((5, 7), 12), ((300, 200), 64)):
-        assert set(square(np.full((*shape, 3), 77, np.uint8), size).flat) == {77}
-
-
 def test_folders_called_as_splits_may_be_classes(tmp_path):
     _with_a_class_called_train(tmp_path)
     source = folder.read(tmp_path, size=4, channels=1, labels=True, held_out=0, train=None, test=None)
     assert source.class_names == ("plane", "train") and len(source) == 2
-
-
-def _captions(folder, entries):
-    lines = [json.dumps(entry) for entry in entries]
-    (folder / "metadata.jsonl").write_text("\n".join(lines), encoding="utf-8")
-
-
-def test_captions_of_an_imagefolder(tree):
-    names = [f"cat/{i}.png" for i in range(3)] + [f"cat/more/{i}.PNG" for i in range(3)]
-    names += [f"dog/{i}.png" for i in range(4)]
-    entries = [
-        {"file_name": name, "text": f"a {name[:3]} — {i}\u2028", "more": i} for i, name in enumerate(names)
-    ]
-    _captions(tree, entries[::-1])
-    source = folder.read(tree, "test", size=4, channels=1, held_out=0.3)
-    assert source["caption"].tolist() == [entries[i]["text"] for i in (0, 3, 6)]
-    assert set(source.gather(np.arange(2))) == {"x"}
-    assert folder.read(tree, size=4, caption=None).arrays == {}
-
-
-@pytest.mark.parametrize("above", [False, True])
-def test_captions_of_divided_images(tmp_path, above):
-    for name in ("train/0.png", "train/1.png", "val/0.png"):
-        _save(tmp_path / name, _grey(0))
-    if above:
-        names = ("train/1.png", "train/0.png", "val/0.png")
-        _captions(tmp_path, [{"file_name": name, "say": name} for name in names])
-    else:
-        _captions(
-            tmp_path / "train", [{"file_name": name, "say": f"train/{name}"} for name in ("1.png", "0.png")]
-        )
-        _captions(tmp_path / "val", [{"file_name": "0.png", "say": "val/0.png"}])
-    options = {"size": 4, "test": "val", "caption": "say"}
-    assert folder.read(tmp_path, **options)["caption"].tolist() == ["train/0.png", "train/1.png"]
-    assert folder.read(tmp_path, "test", **options)["caption"].tolist() == ["val/0.png"]
-
-
-@pytest.mark.parametrize(
-    "content, message",
-    [
-        (
-            b'{"file_name": "0.png", "text": "a"}\n',
-            r"1\.png has no caption in .*metadata\.jsonl; caption=None",
-        ),
-        (
-            b'{"file_name": "0.png", "text": "a"}\n' * 2,
-            r"metadata\.jsonl, line 2, gives .*0\.png a second caption",
-        ),
-        (b'{"file_name": "0.png", "text": ', r"metadata\.jsonl, line 1, is not JSON: "),
-        (b'\n["0.png"]', r'metadata\.jsonl, line 2, must be an object with a string "file_name", got \["0'),
-        (
-            b'{"file_name": "0.png", "caption": "a"}',
-            r'line 1, must be an object with a string "text", got {"file',
-        ),
-        (b'{"file_name": "0.png", "text": 3}', r'line 1, must be an object with a string "text"'),
-        (b"\xff\xfe", r"metadata\.jsonl is not text in UTF-8"),
-        (
-            b"\n".join(b'{"file_name": "%d.png", "text": "a"}' % i for i in range(3)),
-            r"2\.png has a caption, but there is no such image",
-        ),
-    ],
-)
-def test_captions_that_do_not_fit_are_refused(tmp_path, content, message):
-    for i in range(2):
-        _save(tmp_path / f"{i}.png", _grey(0))
-    (tmp_path / "metadata.jsonl").write_bytes(content)
-    with pytest.raises(ValueError, match=message):
-        folder.read(tmp_path, size=4, held_out=0)
-
-
-def test_tables_of_other_kinds_are_refused(tmp_path):
-    _save(tmp_path / "0.png", _grey(0))
-    (tmp_path / "metadata.csv").write_text("file_name,text\n0.png,a\n")
-    with pytest.raises(ValueError, match=r"metadata\.csv is not read, only metadata\.jsonl is; caption=None"):
-        folder.read(tmp_path, size=4, held_out=0)
-    assert len(folder.read(tmp_path, size=4, held_out=0, caption=None)) == 1
 
 
 def test_a_moved_folder_is_the_same_data(tree, tmp_path):
@@ -447,7 +314,7 @@ def test_a_moved_folder_is_the_same_data(tree, tmp_path):
     first = read(tree)
     shutil.copytree(tree, tmp_path / "moved")
     assert read(tmp_path / "moved") == first
-    _save(tree / "dog/3.png", _grey(91))
+    save(tree / "dog/3.png", grey(91))
     assert read(tree) != first
     (tmp_path / "moved/cat/2.png").unlink()
     assert read(tmp_path / "moved") != first

@@ -1,17 +1,16 @@
 """The command on whole run folders: everything it promises is written, and mistakes come early."""
 
-import functools
 import json
 import os
 import subprocess
 import sys
 import types
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import plain_systems
 import pytest
+from evaluation.runs import DIGITS, MLP, config_of, run_of
 from ml_collections import ConfigDict
 from PIL import Image
 
@@ -20,67 +19,18 @@ from diffjax.commands import evaluation_settings as settings
 from diffjax.commands import output
 from diffjax.data import load, to_model
 from diffjax.evaluate import evaluate
-from diffjax.evaluation import classifier, dequantiser
-from diffjax.process import schedules
-from diffjax.training import TrainState, checkpoints
-from diffjax.training.ema import TRACK
-from diffjax.training.system import Variables, served
-
-
-def _config(data, model, **objective):
-    return ConfigDict(
-        {
-            "system": "ddpm",
-            "data": data,
-            "schedule": {"name": "cosine_beta", "num_steps": 20},
-            "model": model,
-            "objective": {"kind": "v"} | objective,
-            "sampler": {"solver": "edm_heun", "steps": 4},
-            "evaluation": {"num_samples": 40, "batch_size": 16},
-        }
-    )
-
-
-DIGITS = {"name": "digits", "shape": (8, 8, 1), "num_classes": 10}
-MLP = {"name": "mlp", "width": 8, "depth": 1}
-BITS = ("bits",)  # alone
 
 
 def _digits():
-    return _config(DIGITS, {**MLP, "num_classes": 11}, label_dropout=0.5)
+    return config_of(DIGITS, {**MLP, "num_classes": 11}, label_dropout=0.5)
 
 
 def _points():
-    return _config({"name": "ring8", "shape": (2,)}, MLP)
-
-
-def _run(folder, config, change=lambda params: params):
-    """Write the folder of a run whose network is as it was initialised, or changed."""
-    folder.mkdir(exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(config.to_dict()))
-    system = systems.build(config)
-    params, extra = system.init(jax.random.key(0), system.example, {})
-    params = change(params)
-    ema = {TRACK: served(system, Variables(params, extra, {}))}
-    state = TrainState(step=jnp.int32(7), params=params, ema=ema, opt_state={}, extra=extra)
-    with checkpoints.open_manager(folder) as manager:
-        checkpoints.save(manager, 7, state, data={}, meta={}, metrics={"loss": 1.0})
-    return folder
-
-
-def _silent(params):
-    """The network says 0 whatever it is asked."""
-    return params | {"network": jax.tree.map(jnp.zeros_like, params["network"])}
-
-
-@pytest.fixture
-def judged(monkeypatch, judge):
-    monkeypatch.setattr(classifier, "fit", lambda source, held_out, seed: judge)
-    return judge
+    return config_of({"name": "ring8", "shape": (2,)}, MLP)
 
 
 def test_digits(tmp_path, judged):
-    folder = _run(tmp_path, _digits())
+    folder = run_of(tmp_path, _digits())
     found = evaluate(
         folder, steps=3, guidance_weights=(0.0, 0.5), bound_images=6, sweep_steps=(2, 4), progress=False
     )
@@ -107,7 +57,7 @@ def test_digits(tmp_path, judged):
 
 
 def test_points(tmp_path):
-    folder = _run(tmp_path, _points())
+    folder = run_of(tmp_path, _points())
     found = evaluate(folder, num=50, progress=False)
     untrained, real = found["samples"][0], found["real"]
     assert untrained["count"] == real["count"] == 50 and real["class_accuracy"] > 0.9
@@ -117,105 +67,6 @@ def test_points(tmp_path):
     again = evaluate(folder, num=50, batch_size=7, evaluators=("components",), progress=False)
     assert again["samples"][0]["weights"] == found["samples"][0]["weights"]
     assert "precision" not in again["samples"][0]
-
-
-def _held_out(count):
-    """The pixels [count, D] that bits are measured of."""
-    x = load("digits", "test").x
-    return np.asarray(to_model(x[np.arange(count) * len(x) // count]), np.float64).reshape(count, -1)
-
-
-@pytest.mark.parametrize("variance", ["fixed_small", "fixed_large"])
-def test_bits_of_a_chain_whose_network_says_zero(tmp_path, judged, variance):
-    """x_0 is guessed as 0: each mean is off by its coefficient of x_0, without any noise. What two Gaussians
-    of known variances differ by is Ho et al. 2020, equations (2), (7) and (8), here from the betas."""
-    config = _config(DIGITS, MLP, kind="x0")
-    config.evaluation.bound_variance = variance
-    found = evaluate(
-        _run(tmp_path, config, _silent), num=12, bound_images=7, evaluators=BITS, progress=False
-    )["bound"]
-    n = np.arange(20)
-    f = lambda t: np.cos((t / 20 + 0.008) / 1.008 * np.pi / 2) ** 2
-    beta = np.minimum(1 - f(n + 1) / f(n), 0.999)
-    alpha_bar = np.cumprod(1 - beta)
-    before = np.concatenate([[1.0], alpha_bar[:-1]])
-    small = beta * (1 - before) / (1 - alpha_bar)
-    model = small if variance == "fixed_small" else beta
-    square = (_held_out(7) ** 2).mean(1)[:, None]
-    off = (np.sqrt(before) * beta / (1 - alpha_bar)) ** 2 * square
-    with np.errstate(divide="ignore", invalid="ignore"):
-        terms = 0.5 * (np.log(model / small) + (small + off) / model - 1) / np.log(2)
-    last = alpha_bar[-1]
-    prior = 0.5 * (last * square[:, 0] + (1 - last) - 1 - np.log(1 - last)) / np.log(2)
-    np.testing.assert_allclose(found["between"], terms[:, 1:].sum(1).mean(), rtol=1e-4)
-    np.testing.assert_allclose(found["terms"][1:], terms[:, 1:].mean(0), rtol=1e-3, atol=1e-6)
-    np.testing.assert_allclose(found["prior"], prior.mean(), rtol=1e-3, atol=1e-6)
-    parts = found["prior"] + found["between"] + found["decoder"]
-    np.testing.assert_allclose(found["bits_per_dim"], parts, rtol=1e-5)
-    assert found["variance"] == variance and found["count"] == 7
-
-
-def test_bits_of_an_ode_whose_network_says_zero(tmp_path, judged):
-    """Without noise to take away x only shrinks, by alpha: the density is a Gaussian of a known width."""
-    config = _config(DIGITS, MLP, kind="eps")
-    config.schedule, config.sampler = {"name": "vp_linear"}, {"solver": "ddim", "steps": 3}
-    folder = _run(tmp_path, config, _silent)
-    found = evaluate(folder, num=12, bound_images=7, evaluators=BITS, progress=False)
-    assert "bound" not in found and found["samples"][0]["network_calls"] == 3
-    noise = schedules.vp_linear()
-    first, last = (noise(np.float64(t)) for t in (noise.t_min, noise.t_max))
-    shrinks = np.log(last.alpha / first.alpha)
-    # uniform noise in bins of 2/255 adds its variance
-    square = (_held_out(7) ** 2 + (2 / 255) ** 2 / 12).mean(1)
-    nats = 0.5 * (square * np.exp(2 * shrinks) + np.log(2 * np.pi)) - shrinks - np.log(2 / 255)
-    np.testing.assert_allclose(found["likelihood"]["bits_per_dim"], nats.mean() / np.log(2), rtol=1e-4)
-    assert found["likelihood"]["count"] == 7
-    text = (folder / "evaluation.md").read_text()
-    assert "## Bits per dimension" in text and "with uniform dequantisation" in text
-
-
-@pytest.mark.parametrize("num_steps", [None, 8])
-def test_bits_of_a_vdm_whose_network_says_zero(tmp_path, judged, num_steps):
-    """All of the noise is missed, E eps^2 = 1: the diffusion part is half the reach of log SNR in continuous
-    time (Kingma et al. 2021, equation 17), T (e^(reach / T) - 1) / 2 in T steps (14)."""
-    config = _config(DIGITS, MLP, kind="eps", num_steps=num_steps)
-    config.system, config.schedule = "vdm", {"name": "learned", "width": 4}
-    config.sampler = {"solver": "ddim", "steps": 3}
-    folder = _run(tmp_path, config, _silent)
-    found = evaluate(folder, num=12, bound_images=7, evaluators=BITS, progress=False)
-    bound, reach = found["continuous_bound"], 13.3 + 5.0
-    assert "bound" not in found and bound["num_steps"] == num_steps
-    diffusion = reach / 2 if num_steps is None else num_steps * np.expm1(reach / num_steps) / 2
-    # 7 x 64 x 64 squares of noise: 0.8 % of standard deviation
-    np.testing.assert_allclose(bound["diffusion"], diffusion / np.log(2), rtol=0.03)
-    last = 1 / (1 + np.exp(5.0))  # alpha^2 at the end
-    prior = 0.5 * (last * (_held_out(7) ** 2).mean(1) - last - np.log(1 - last)) / np.log(2)
-    np.testing.assert_allclose(bound["prior"], prior.mean(), rtol=1e-3)
-    assert bound["standard_error"] > 0
-    said = f"in {num_steps} steps" if num_steps else "in continuous time"
-    assert f"| diffusion, {said} |" in (folder / "evaluation.md").read_text()
-
-
-def test_dequantisation_of_a_conditional_model(tmp_path, judged, monkeypatch):
-    """The law is fitted with the training labels; a chain or another name is refused before the work."""
-    config = _config(DIGITS, MLP | {"num_classes": 10}, kind="eps")
-    config.schedule, config.sampler = {"name": "vp_linear"}, {"solver": "ddim", "steps": 3}
-    config.evaluation.dequantisation = "variational"
-    soon = functools.partial(dequantiser.fit, num_steps=20)
-    monkeypatch.setitem(dequantiser.DEQUANTISATIONS, "variational", soon)
-    folder = _run(tmp_path, config)
-    found = evaluate(folder, num=12, bound_images=3, evaluators=BITS, progress=False)
-    assert found["likelihood"]["dequantisation"] == "variational"
-    assert "with variational dequantisation" in (folder / "evaluation.md").read_text()
-
-    config.evaluation.dequantisation = "gaussian"
-    with pytest.raises(ValueError, match=r"evaluation\.dequantisation must be one of uniform, variational"):
-        evaluate(folder, config=config, bound_images=3)
-    config.evaluation.dequantisation = "variational"
-    config.schedule = {"name": "cosine_beta", "num_steps": 20}
-    (folder / "config.json").write_text(json.dumps(config.to_dict()))
-    with pytest.raises(ValueError, match=r"dequantisation is of the likelihood of a continuous schedule"):
-        evaluate(folder, bound_images=3)
 
 
 def _registered(monkeypatch, **fields):
@@ -237,7 +88,7 @@ def test_images_without_labels(tmp_path, monkeypatch, digits):
     copies = lambda variables, keys, asked: known[jnp.arange(len(keys)) % 16]
     config = _registered(monkeypatch, shape=(8, 8, 1), gives="images", sample=copies)
     config.data = {"name": "npz", "shape": (8, 8, 1), "path": str(tmp_path / "digits.npz"), "labels": None}
-    found = evaluate(_run(tmp_path / "run", config), progress=False)
+    found = evaluate(run_of(tmp_path / "run", config), progress=False)
     assert found["samples"][0]["copies"] == 1 and found["samples"][0]["nearest_median"] == 0
     assert found["real"]["copies"] == pytest.approx(0.01, abs=0.005)
     assert "frechet" not in found["real"] and "frechet" not in found["samples"][0]
@@ -249,7 +100,7 @@ def test_a_system_without_samples_is_measured_on_held_out_data(tmp_path, monkeyp
     """The mean of what its measures say of a row; what is of samples is refused by name."""
     brightness = lambda variables, key, batch: {"mean": batch["x"].mean((1, 2, 3)), "x": batch["x"]}
     config = _registered(monkeypatch, shape=(8, 8, 1), measures={"brightness": brightness})
-    folder = _run(tmp_path, config)
+    folder = run_of(tmp_path, config)
     found = evaluate(folder, progress=False)
     assert found["samples"] == [] and list(found["measures"]["brightness"]) == ["count", "mean"]
     x = to_model(load("digits", "test").x)
@@ -278,7 +129,7 @@ def test_samples_are_asked_for_what_training_rows_have(tmp_path, monkeypatch, ju
         sample=lambda variables, keys, asked: first[asked["label"]],
     )  # fmt: skip
     config.evaluation.num_samples = 100
-    found = evaluate(_run(tmp_path, config), evaluators=("class_accuracy",), progress=False)
+    found = evaluate(run_of(tmp_path, config), evaluators=("class_accuracy",), progress=False)
     right = judged.predict(np.stack([train.x[train.label == k][0] for k in range(10)])) == np.arange(10)
     share = np.bincount(np.sort(train.label)[np.arange(100) * len(train) // 100], minlength=10) / 100
     assert found["samples"][0]["class_accuracy"] == pytest.approx(right @ share)
@@ -306,7 +157,7 @@ def test_arms_are_the_config_with_overrides(tmp_path, judged):
     config.evaluation.arms = [
         {"title": "w = 0.5, two steps", "sampler.guidance_weight": 0.5, "sampler.steps": 2}
     ]
-    folder = _run(tmp_path, config)
+    folder = run_of(tmp_path, config)
     found = evaluate(folder, evaluators=("frechet",), num=20, progress=False)
     own, arm = found["samples"]
     assert own["guidance_weight"] == 0 and arm["arm"] == "w = 0.5, two steps"
@@ -328,7 +179,7 @@ def test_arms_are_the_config_with_overrides(tmp_path, judged):
 
 
 def test_a_run_that_cannot_be_written_is_measured_elsewhere(tmp_path, judged):
-    folder, out = _run(tmp_path / "run", _points()), tmp_path / "deep" / "report"
+    folder, out = run_of(tmp_path / "run", _points()), tmp_path / "deep" / "report"
     before = sorted(path.name for path in folder.iterdir())
     found = evaluate(folder, out=out, num=50, progress=False)
     assert sorted(path.name for path in folder.iterdir()) == before
@@ -441,16 +292,16 @@ def test_settings_that_do_not_fit_are_refused_by_name(key, value, message):
     ],
 )
 def test_variances_that_do_not_apply(tmp_path, schedule, variance, message):
-    config = _config(DIGITS, MLP, kind="eps")
+    config = config_of(DIGITS, MLP, kind="eps")
     config.schedule, config.sampler = schedule, {"solver": "ddim", "steps": 3}
-    folder = _run(tmp_path, config)
+    folder = run_of(tmp_path, config)
     config.evaluation = {"num_samples": 20, "bound_images": 2, "bound_variance": variance}
     with pytest.raises(ValueError, match=rf"evaluation\.bound_variance.*{message}"):
         evaluate(folder, config=config)
 
 
 def test_mistakes(tmp_path):
-    folder = _run(tmp_path, _points())
+    folder = run_of(tmp_path, _points())
     with pytest.raises(ValueError, match=r"evaluation\.num_samples must be an integer of at least 10, got 3"):
         evaluate(folder, num=3)
     with pytest.raises(ValueError, match="guidance_weight needs a class-conditional model"):

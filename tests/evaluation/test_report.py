@@ -132,8 +132,8 @@ def test_an_evaluator_is_added_by_its_file_and_the_listing():
     assert len(keys) == len(set(keys))
 
 
-def _points(name, split):
-    return data.load(name, split, num_examples=4000)
+def _points(name, split, count=2500):
+    return data.load(name, split, num_examples=count)
 
 
 def _measure_points(x, asked, real, only=()):
@@ -166,13 +166,13 @@ def test_few_points_that_come_again_and_again():
     names = "modes", "duplicates"
     found = _measure_points(points.x, None, real, names)
     assert found["modes"] == 8 and found["duplicates"] == pytest.approx(0.01, abs=0.006)
-    again = _measure_points(np.repeat(points.x[:400], 10, axis=0), None, real, names)
+    again = _measure_points(np.repeat(points.x[:250], 10, axis=0), None, real, names)
     assert again["modes"] == 8 and again["duplicates"] == 1
 
 
 def test_points_between_the_modes():
     """The same mass on every side, but smeared along the ring: density tells."""
-    points, real = _points("ring8", "train"), _points("ring8", "test")
+    points, real = _points("ring8", "train", 4000), _points("ring8", "test", 4000)
     turn = np.random.default_rng(0).uniform(-np.pi / 8, np.pi / 8, len(points))
     smeared = np.stack([np.cos(turn) * points.x[:, 0] - np.sin(turn) * points.x[:, 1],
                         np.sin(turn) * points.x[:, 0] + np.cos(turn) * points.x[:, 1]], axis=1)  # fmt: skip

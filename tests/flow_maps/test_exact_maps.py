@@ -40,6 +40,15 @@ def test_two_hops_are_one_from_pure_noise_to_data(x64):
     np.testing.assert_array_equal(at(X, middle, middle), X)
 
 
+def test_clean_data_stay_where_they_are():
+    """Also where they do not vary: a point, and a flat direction."""
+    data = jnp.array([[0.5, 1.0]])
+    flat = exact.gaussian_mixture([1.0], [[0.5, 0.5]], [[0.0, 1.0]])
+    for flow_map in (flow_maps.exact_gaussian(data, 0.0), flat.flow_map):
+        for schedule in (EDM, FLOW, VP):
+            np.testing.assert_allclose(flow_map(data, schedule(0.0), schedule(0.0)), data, rtol=1e-6)
+
+
 def test_float32_goes_where_float64_goes():
     """The integration is in float64 whatever x is, inside jit and outside."""
     level = VP(1.0), VP(1e-3)

@@ -1,5 +1,6 @@
 """What every network promises, whatever it computes; one compiled program of each serves most tests."""
 
+import itertools
 from functools import cache, partial
 
 import jax
@@ -66,26 +67,33 @@ def test_every_network_of_the_configs_is_here():
     assert {case.name for case in CASES.values()} == set(NETWORKS)
 
 
+# what it computes in, what x comes in, a kind of times: each of them daily, all together in `make slow`
+KINDS = list(itertools.product((None, jnp.bfloat16), (jnp.float32, jnp.bfloat16), range(4)))
+DAILY = [KINDS[each] for each in (0, 5, 10, 15)]
+
+
 @EVERY
-@pytest.mark.parametrize("times", [4.0, np.ones(B, "f"), np.ones((B, 1), "f"), np.ones(B, int)])
-def test_shapes_and_dtypes(case, times):
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[] if kind in DAILY else [pytest.mark.slow]) for kind in KINDS]
+)
+def test_shapes_and_dtypes(case, kind):
     """Parameters and output are float32, whatever the network computes in and x came in."""
-    has_dtype = "dtype" in type(case.make()).__dataclass_fields__
-    modules = [case.make(), *([case.make(dtype=jnp.bfloat16)] if has_dtype else [])]
-    for module in modules:
-        for dtype in (jnp.float32, jnp.bfloat16):
-            x = jax.ShapeDtypeStruct((B, *case.shape), dtype)
-            cond = Condition(tokens=inputs(name_of(case))[2].tokens)
-            out, variables = jax.eval_shape(module.init_with_output, jax.random.key(0), x, times, cond)
-            assert out.shape == (B, *case.out) and out.dtype == jnp.float32
-            assert {a.dtype for a in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+    computes, comes, times = kind
+    times = (4.0, np.ones(B, "f"), np.ones((B, 1), "f"), np.ones(B, int))[times]
+    x = jax.ShapeDtypeStruct((B, *case.shape), comes)
+    cond = Condition(tokens=inputs(name_of(case))[2].tokens)
+    init = case.make(dtype=computes).init_with_output
+    out, variables = jax.eval_shape(init, jax.random.key(0), x, times, cond)
+    assert out.shape == (B, *case.out) and out.dtype == jnp.float32
+    assert {a.dtype for a in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
 
 @CONDITIONED
 def test_the_start_is_finite_and_zero_where_promised(case):
     """That a further time starts at zero is promised by every network that has one."""
-    start = jax.jit(full(case).init_with_output)
-    out, variables = start(jax.random.key(0, impl="unsafe_rbg"), *inputs(name_of(case)))  # compiles faster
+    args = inputs(name_of(case))
+    variables = jax.jit(full(case).init)(jax.random.key(0, impl="unsafe_rbg"), *args)  # compiles faster
+    out = np.asarray(tried(name_of(case))[0](variables, *args))
     assert all(np.isfinite(a).all() for a in jax.tree.leaves(variables))
     assert np.isfinite(out).all() and (np.abs(out).max() == 0) == case.zero
     jax.tree.map(lambda a: np.testing.assert_array_equal(a, 0), variables["params"]["embed"]["times_1_1"])
@@ -115,18 +123,18 @@ def test_a_row_depends_on_its_own_row_alone(case):
 @EVERY
 def test_forward_mode_equals_finite_differences(case, x64):
     """In double precision, along a direction of everything at once: parameters, x, times and condition."""
-    double = partial(jax.tree.map, lambda a: jnp.asarray(a, "d"))
+    double = partial(jax.tree.map, lambda a: np.asarray(a, "d"))
     module, at = full(case), double((tried(name_of(case))[1], *inputs(name_of(case))))
     rng = np.random.default_rng(2)
-    along = jax.tree.map(lambda a: jnp.asarray(rng.standard_normal(a.shape)), at)
-    slope = jax.jit(lambda at: jax.jvp(module.apply, at, along))
-    at_step = lambda by: slope(jax.tree.map(lambda a, b: a + by * b, at, along))[0]
+    along = jax.tree.map(lambda a: rng.standard_normal(a.shape), at)
+    slope = jax.jit(partial(jax.jvp, module.apply))
+    at_step = lambda by: np.asarray(slope(jax.tree.map(lambda a, b: a + by * b, at, along), along)[0])
     # Central differences of second order, or of fourth where a step must be large beside float32's rounding.
     step, tolerance = (1e-3, 1e-4) if case.single else (1e-7, 1e-6)
     expected = (at_step(step) - at_step(-step)) / (2 * step)
     if case.single:
         expected = (4 * expected - (at_step(2 * step) - at_step(-2 * step)) / (4 * step)) / 3
-    close(slope(at)[1], expected, tolerance)
+    close(slope(at, along)[1], expected, tolerance)
 
 
 @EVERY
@@ -199,7 +207,10 @@ def test_a_further_time_and_a_map_are_seen_through_their_own_weights_alone(case)
     close(apply(blind, x, t, cond._replace(map=cond.map + 1)), unseen)
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.remat])
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.slow] if name == "efficient_unet" else [])  # of the same blocks
+    for name, case in CASES.items() if case.remat
+])  # fmt: skip
 def test_remat_changes_neither_parameters_nor_gradients(name):
     case, args = CASES[name], inputs(name)
     plain, remat = full(case, **case.remat), full(case, **case.remat, remat=True)

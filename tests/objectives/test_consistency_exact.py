@@ -101,8 +101,11 @@ def test_pairs_close_in():
     [
         (lambda: consistency_steps.fixed(1), "num_levels must be an integer of at least 2"),
         (lambda: consistency_steps.progressive(100, 10, 2), "s1 must be at least s0 = 10, got 2"),
-        (lambda: consistency_steps.target_rate(3, mu0=1.5), r"mu0 must be in \[0, 1\]"),
-        (lambda: objectives.discrete_consistency_grid(5, sigma_min=2.0, sigma_max=1.0), "sigma_min must be"),
+        (lambda: consistency_steps.target_rate(3, mu0=1.5), r"mu0 must be in \(0, 1\]"),
+        (
+            lambda: objectives.discrete_consistency_grid(5, sigma_min=2.0, sigma_max=1.0),
+            "needs 0 < sigma_min < sigma_max",
+        ),
         (lambda: metrics.pseudo_huber(0.0), "c must be positive"),
         (
             lambda: objectives.consistency(

@@ -87,7 +87,7 @@ def test_two_times_are_ordered_and_equal_in_their_share():
 @pytest.mark.parametrize(
     ("levels", "options", "message"),
     [
-        ((FLOW(0.2), FLOW(0.7)), {}, "level_s must not be noisier than level_t: s <= t"),
+        ((FLOW(0.2), FLOW(0.7)), {}, "levels must be in order, s <= t"),
         ((FLOW(0.7), FLOW(0.2)), {"power": -1.0}, "power must be finite and at least 0"),
         ((FLOW(0.7), FLOW(0.2)), {"offset": 0.0}, "offset must be positive"),
         ((schedules.cosine_beta(10)(7), schedules.cosine_beta(10)(2)), {}, "a discrete chain has none"),

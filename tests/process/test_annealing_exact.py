@@ -99,7 +99,7 @@ def test_largest_distance():
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match="levels need 0 < sigma_min < sigma_max, got 2 and 1"):
+    with pytest.raises(ValueError, match="needs 0 < sigma_min < sigma_max < inf, got 2 and 1"):
         annealing.num_levels(1.0, 2.0, 10)
     with pytest.raises(ValueError, match=r"share must be above 0 and below 0\.9973, got 1"):
         annealing.level_ratio(10, 1.0)

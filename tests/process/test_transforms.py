@@ -117,7 +117,7 @@ def test_jit_vmap_and_pmap_are_the_plain_function(name, precision):
         assert all(a.dtype == dtype for a in jax.tree.leaves(plain))
         _compare(jax.jit(function)(x, y, n), plain, tolerance)
         one = lambda x, y, n: function(x[None], y[None], n)
-        _compare(jax.vmap(one)(x, y, n), plain, tolerance)
+        _compare(jax.jit(jax.vmap(one))(x, y, n), plain, tolerance)
         shards = jax.tree.map(lambda a: a.reshape(8, 1, *a.shape[1:]), (x, y, n))
         _compare(jax.pmap(function)(*shards), plain, tolerance)
 

@@ -45,19 +45,25 @@ def test_shapes_are_known_without_values(name):
 
 @pytest.mark.parametrize("name", CASES)
 def test_gradients_move_what_they_say_and_keep_the_rest(name):
-    own, v, moved = system(name), start(name), []
+    own, v, moved, heard = system(name), start(name), [], False
     v = v._replace(params=jax.tree.map(lambda p: p + 0.01, v.params))  # players may begin where nothing moves
     same = lambda one, two: (
         jax.tree.map(lambda a: (a.shape, a.dtype), one) == jax.tree.map(lambda a: (a.shape, a.dtype), two)
     )
     for update in own.updates:
-        grads, extra, metrics = jitted(name)[1][update.name](v, jax.random.key(1), _batch(own), 0)
+        gradients = jitted(name)[1][update.name]
+        grads, extra, metrics = gradients(v, jax.random.key(1), _batch(own), 0)
         moved += update.moves
         assert set(grads) == set(update.moves)
         assert same(grads, {each: v.params[each] for each in update.moves}) and same(extra, v.extra)
         assert np.isfinite(metrics["loss"]) and all(np.isfinite(g).all() for g in jax.tree.leaves(grads))
         assert any(np.abs(g).max() > 0 for g in jax.tree.leaves(grads))
         assert all(jnp.shape(value) == () for value in metrics.values())
+        if own.frozen:
+            other = v._replace(frozen=jax.tree.map(lambda leaf: leaf + 0.01, v.frozen))
+            heard |= bool(gradients(other, jax.random.key(1), _batch(own), 0)[2]["loss"] != metrics["loss"])
+            assert gradients._cache_size() == 1
+    assert heard == bool(own.frozen)  # what comes of files is an argument, and no constant of the program
     assert sorted(moved) == sorted(v.params)  # each once
 
 
@@ -79,16 +85,18 @@ def test_one_program_serves_all_steps(name):
     assert {f"{each}{told}" for each in of for told in ("grad_norm", "learning_rate")} <= set(metrics)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if system(name).passes])
+@pytest.mark.parametrize("name", CASES)
 def test_a_sample_depends_on_its_own_key_alone(name):
     own, v, sample = system(name), start(name), jitted(name)[0]
+    if not own.passes:
+        pytest.skip("it samples nothing")
     keys, request = jax.random.split(jax.random.key(3), N), own.request.default(N)
     x = sample(v, keys, request, N)
     assert x.shape == (N, *own.example["x"].shape[1:]) and np.isfinite(x).all()
     half = jax.tree.map(lambda leaf: leaf[2:], request)
-    np.testing.assert_allclose(own.sample(v, keys[2:], half, N - 2), x[2:], rtol=2e-4, atol=2e-4)
+    np.testing.assert_allclose(sample(v, keys[2:], half, N - 2), x[2:], rtol=2e-4, atol=2e-4)
     again = sample(v._replace(params=jax.tree.map(lambda p: p + 0.01, v.params)), keys, request, N)
-    assert sample._cache_size() == 1  # variables are arguments, and no constants of the program
+    assert sample._cache_size() == 2  # of N and of N - 2: variables are arguments, and no constants of it
     assert again.shape == x.shape
 
 
@@ -117,9 +125,11 @@ def test_measures_are_one_number_a_row(name):
         assert "bits_per_dim" not in found or found["bits_per_dim"].shape == (B,)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if system(name).denoiser is not None])
+@pytest.mark.parametrize("name", CASES)
 def test_a_denoiser_serves_any_solver(name):
     own, v, x = system(name), start(name), _batch(system(name))["x"]
+    if own.denoiser is None:
+        pytest.skip("it has no denoiser")
     schedule = own.schedule(v)
     level = schedule(0.5 * (schedule.t_min + schedule.t_max))
     cond = own.request.encode(v, own.request.default(B))

@@ -1,15 +1,12 @@
 """A system that uses all of the frame goes through the three commands without a line outside its own file."""
 
 import json
-import os
 import pathlib
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
-import compiling
+import forked
 import jax
 import numpy as np
 import pytest
@@ -17,26 +14,11 @@ import pytest
 from diffjax.training import checkpoints
 
 HERE = pathlib.Path(__file__).parent
-ROOT = HERE.parents[1]
-ENVIRONMENT = os.environ | {
-    "XLA_FLAGS": compiling.FLAGS,
-    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    "JAX_PLATFORMS": "cpu",
-}
 
 
-def start(command, *words):
-    argv = [sys.executable, "-m", f"diffjax.{command}", *map(str, words)]
-    return subprocess.Popen(
-        argv, cwd=ROOT, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-
-
-def run(command, *words):
-    process = start(command, *words)
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
+def run(*argv):
+    code, out, err = forked.run(*argv)
+    assert code == 0, err
     return out
 
 
@@ -96,7 +78,7 @@ def test_both_updates_and_all_it_carries_are_trained(trained):
 
 def test_killed_it_resumes_bit_for_bit(place, config, trained):
     victim = place / "victim"
-    process = start("train", config, f"--workdir={victim}")
+    process = forked.Command("train", config, f"--workdir={victim}")
     while process.poll() is None and (checkpoints.latest_step(victim) or 0) < 6:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
@@ -119,11 +101,8 @@ def test_it_samples_what_was_said(place, config, trained):
     assert samples["images"].shape == (5, 8, 8, 1)
     assert samples["said"].tolist() == ["light left", "dark", "light left", "dark", "light left"]
     np.testing.assert_array_equal(samples["request/text"][:2], [[1, 3], [2, 0]])
-    process = start("sample", f"--workdir={trained}", config, "--ask=text=green")
-    _, err = process.communicate(timeout=300)
-    assert (
-        process.returncode == 2 and "text must be at most 2 of light, dark" in err and "Traceback" not in err
-    )
+    code, _, err = forked.run("sample", f"--workdir={trained}", config, "--ask=text=green")
+    assert code == 2 and "text must be at most 2 of light, dark" in err and "Traceback" not in err
 
 
 def test_it_is_evaluated(place, config, trained):
@@ -147,8 +126,7 @@ def test_moved_and_with_its_teacher_gone_it_samples_the_same(place, config, trai
             if path.is_file() and path.stat().st_size > 500
         )
         kept.write_bytes(kept.read_bytes()[:-8] + b"12345678")
-        process = start("sample", f"--workdir={moved}", config, "--num=4")
-        _, err = process.communicate(timeout=300)
-        assert process.returncode == 2 and "Traceback" not in err
+        code, _, err = forked.run("sample", f"--workdir={moved}", config, "--num=4")
+        assert code == 2 and "Traceback" not in err
     finally:
         shutil.move(place / "elsewhere", place / "teacher")

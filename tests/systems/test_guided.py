@@ -109,7 +109,7 @@ def test_the_gradient_at_x0_is_that_of_data_carried_back():
 def test_a_hidden_request_steers_nothing_and_none_is_refused():
     made, v = _exact(labelled=False, scale=5.0)
     x, level = jax.random.normal(jax.random.key(0), (4, 2)), CHAIN(40)
-    with pytest.raises(ValueError, match="a guided denoiser needs a label"):
+    with pytest.raises(ValueError, match="a guided denoiser needs a request"):
         made.denoiser(v)(x, level)
     request = {"denoiser": {}, "classifier": {"label": LABEL}}
     cond = made.request.encode(v, request, {"label": jnp.zeros(4, bool)})

@@ -14,6 +14,7 @@ from diffjax.systems import read
 from diffjax.training.system import Variables
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+NARROW = {"mlp": {"width": 8, "depth": 1}, "flow": {"steps": 2, "features": 8}}
 
 
 def sampler(schedule, solver, times, **options):
@@ -44,8 +45,8 @@ def tiny(name, **overrides):
     """Return a shipped config made small: three steps of training, few of sampling, a narrow network."""
     config = commands.config_module(CONFIGS / f"{name}.py").get_config()
     for part in ("model", "discriminator"):
-        if part in config and config[part].name == "mlp":
-            config[part].update({"width": 8, "depth": 1})
+        if part in config:
+            config[part].update(NARROW.get(config[part].name, {}))
     if "teacher" in config:
         config.teacher.workdir = str(teacher("num_classes" in config.data))
     if "steps" in config.get("sampler", {}):
@@ -64,6 +65,15 @@ def on_eight_devices(tree, rows):
     mesh = jax.sharding.Mesh(np.array(jax.devices()), ("data",))
     axes = jax.sharding.PartitionSpec("data") if rows else jax.sharding.PartitionSpec()
     return jax.device_put(tree, jax.sharding.NamedSharding(mesh, axes))
+
+
+@functools.cache
+def trained():
+    """Return the folder of a tiny run on points; nothing may be changed there."""
+    folder = pathlib.Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    train.train(tiny("toys/ddpm"), folder / "run", progress=False)
+    return folder / "run"
 
 
 @functools.cache

@@ -1,14 +1,12 @@
 """Signals: the step in flight is finished and saved, and going on gives the run that was never stopped."""
 
-import os
-import pathlib
 import signal
 import subprocess
 import sys
 import threading
 import time
 
-import compiling
+import forked
 import jax
 import numpy as np
 import pytest
@@ -16,16 +14,7 @@ from training import toy_training
 
 from diffjax.training import checkpoints, metrics, stopping
 
-SCRIPT = pathlib.Path(toy_training.__file__)
-ROOT = SCRIPT.parents[2]
-ENVIRONMENT = {
-    **os.environ,
-    "PYTHONPATH": str(ROOT),
-    "XLA_FLAGS": compiling.FLAGS,
-    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-}
-TRAIN = ["-m", "diffjax.train", "--config=configs/toys/ddpm.py"] + [
+TRAIN = ["--config=configs/toys/ddpm.py"] + [
     f"--config.{override}"
     for override in (
         "training.num_steps=300", "training.checkpoint_every=25", "training.log_every=7",
@@ -35,19 +24,13 @@ TRAIN = ["-m", "diffjax.train", "--config=configs/toys/ddpm.py"] + [
 ]  # fmt: skip
 
 
-def _start(*args):
-    pipe = subprocess.PIPE
-    command = [sys.executable, *map(str, args)]
-    return subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=pipe, stderr=pipe, text=True)
-
-
 def _wait_for_a_checkpoint(process, workdir):
     while process.poll() is None and checkpoints.latest_step(workdir) is None:
         time.sleep(0.01)
 
 
 def _train(workdir):
-    return _start(*TRAIN, f"--workdir={workdir}")
+    return forked.Command("train", *TRAIN, f"--workdir={workdir}")
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +76,13 @@ def test_a_second_signal_ends_the_process_at_once():
         "    subprocess.Popen(['sh', '-c', f'sleep 0.3; kill -INT {os.getpid()}'])\n"
         "    hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)\n"
     )  # minutes without a return to the interpreter, as in a compilation
-    process = _start("-c", code)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=forked.ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     begin = time.monotonic()
     out, err = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT and out == "SIGTERM\nan echo\n", err

@@ -192,6 +192,24 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_saved(tmp_path, limit):
     assert all(path.name.isdigit() for path in (tmp_path / "checkpoints").iterdir())
 
 
+def test_a_program_ends_where_no_folder_can_be_made(tmp_path):
+    """Threads of orbax would wait for the folder, and the program for them, ten minutes after the error."""
+    code = (
+        "import errno, os, sys; from training import toy_training\n"
+        "def hook(event, arguments):\n"
+        "    if event == 'os.mkdir' and '20.orbax' in os.fspath(arguments[0]):\n"
+        "        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
+        "sys.addaudithook(hook)\n"
+        f"toy_training.run({str(tmp_path)!r}, 30, 10, 10)"
+    )
+    environment = ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, SCRIPT.parents[1])))}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1 and "was never awaited" not in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("OSError: could not write a checkpoint")
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"10"}
+
+
 def test_what_is_not_finite_is_null_in_the_file_and_nan_again(tmp_path):
     writer = metrics.jsonl(tmp_path, 0)
     writer.write(1, {"loss": 1.0, "norm": math.inf})

@@ -3,9 +3,7 @@
 import math
 from typing import NamedTuple
 
-import numpy as np
-
-from diffjax.process.level import Array, NoiseLevel, expand, part
+from diffjax.process.level import Array, NoiseLevel, expand, neighbours
 from diffjax.samplers.dpm import renoise
 from diffjax.samplers.ode import churn
 from diffjax.samplers.solver import Solver, no_memory, one_value, require_signal
@@ -82,11 +80,11 @@ def dpm_2_ancestral(eta: float = 1.0, s_noise: float = 1.0) -> Solver:
 def _plan(name, schedule, times, churn_options, eta, s_noise):
     levels = schedule(times)
     require_signal(levels, name)
-    target, current = part(levels, slice(1, None)), part(levels, slice(-1))
+    target, current = neighbours(levels)
     up = churn.churned(schedule, current, *churn_options)
     rho_t, rho_s = up.level.sigma / up.level.alpha, target.sigma / target.alpha
     down, noise = renoise.down_and_up(current.sigma / current.alpha, rho_s, eta)
-    goal = np.where(down > 0, np.sqrt(rho_t * down), rho_t)  # Euler's step has no middle
+    goal = renoise.middle(rho_t, down)  # Euler's step has none
     middle = schedule.at_ratio(goal)  # after churn it may lie beyond t_max
     rho = middle.sigma / middle.alpha
     return _Row(

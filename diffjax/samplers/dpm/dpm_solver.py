@@ -2,7 +2,7 @@
 
 import operator
 
-from diffjax.process.level import part
+from diffjax.process.level import neighbours
 from diffjax.samplers.dpm import exponential
 from diffjax.samplers.dpm.exponential import SolverType
 from diffjax.samplers.multistep import linear
@@ -48,8 +48,8 @@ def dpm_solver(
         lam = exponential.half_log_snr(levels, "dpm_solver")
         require_signal(levels, "dpm_solver")
         exponential.require_steps("dpm_solver", order, len(lam) - 1)
-        current = part(levels, slice(-1))
-        c = exponential.noise_prediction(current, part(levels, slice(1, None)), eta, s_noise)
+        target, current = neighbours(levels)
+        c = exponential.noise_prediction(current, target, eta, s_noise)
         p = exponential.orders(lam, order, lower_order_final, euler_at_final)
         weights = exponential.multistep_weights(lam, p, c, solver_type)
         return linear.row(current, c.x, weights[:, :order], c.noise)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from diffjax.process.level import NoiseLevel, expand, part
+from diffjax.process.level import NoiseLevel, expand, neighbours
 from diffjax.samplers.dpm import exponential, renoise
 from diffjax.samplers.solver import Solver, no_memory, one_value, require_signal
 
@@ -45,7 +45,7 @@ def dpm_solver_pp_2s(eta: float = 0.0, s_noise: float = 1.0) -> Solver:
     def plan(schedule, times):
         levels, rho_t, rho_s = _ends("dpm_solver_pp_2s", schedule, times)
         down, up = renoise.down_and_up(rho_t, rho_s, eta)
-        middle = schedule.at_ratio(np.where(down > 0, np.sqrt(rho_t * down), rho_t))
+        middle = schedule.at_ratio(renoise.middle(rho_t, down))
         rho = middle.sigma / middle.alpha
         none = np.zeros_like(rho)
         return _row(
@@ -104,7 +104,7 @@ def _ends(name, schedule, times):
 
 def _row(levels, middle, half, whole, s_noise):
     """Turn steps of rho into coefficients of x: y' = (down / rho) y + (1 - down / rho) x_0 + up z."""
-    target, current = part(levels, slice(1, None)), part(levels, slice(-1))
+    target, current = neighbours(levels)
     rho, down, up = half
     keep = down / rho
     to_middle = middle.alpha * keep / current.alpha, middle.alpha * (1 - keep), middle.alpha * s_noise * up

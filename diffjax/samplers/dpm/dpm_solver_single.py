@@ -8,6 +8,7 @@ import numpy as np
 
 from diffjax.process.level import Array, NoiseLevel, expand, part
 from diffjax.samplers.dpm import exponential
+from diffjax.samplers.multistep import linear
 from diffjax.samplers.solver import Solver, one_value, require_signal
 
 SingleType = Literal["midpoint", "heun", "dpm_solver"]
@@ -101,8 +102,8 @@ def _single(name, order, solver_type, lower_order_final, kind):
         anchor, past = state
         outputs = (read(denoise(x, row.level, cond)), *past)
         anchor = jnp.where(expand(row.fresh, x) > 0, x, anchor)
-        change = sum(expand(w, x) * m for w, m in zip(row.outputs, outputs, strict=True))
-        return expand(row.anchor, x) * anchor + change, (anchor, outputs[: order - 1])
+        x = linear.plus(expand(row.anchor, x) * anchor, row.outputs, outputs)
+        return x, (anchor, outputs[: order - 1])
 
     return Solver(init, plan, step, nfe=1, draws=0)
 

@@ -19,6 +19,11 @@ def down_and_up(rho_t: Array, rho_s: Array, eta: float) -> tuple[Array, Array]:
     return rho_s * np.sqrt(1 - share**2), rho_s * share
 
 
+def middle(rho_t: Array, down: Array) -> Array:
+    """Return the rho in the middle of a step to `down`, in the logarithm; rho_t where it ends at 0."""
+    return np.where(down > 0, np.sqrt(rho_t * down), rho_t)
+
+
 def check(name: str, eta: float, s_noise: float) -> None:
     """Raise ValueError for a negative eta or s_noise."""
     if not (eta >= 0 and s_noise >= 0):

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from diffjax.process.level import Array, NoiseLevel, expand, part
+from diffjax.process.level import Array, NoiseLevel, expand, neighbours
 from diffjax.samplers.dpm import exponential
 from diffjax.samplers.solver import Solver, one_value, require_signal
 
@@ -77,8 +77,8 @@ def unipc(
         p = exponential.orders(lam, order)
         if lower_order_final is True or (lower_order_final == "few" and steps < exponential.FEW_STEPS):
             p = np.minimum(p, np.arange(steps, 0, -1))
-        current = part(levels, slice(-1))
-        c = _KINDS[kind](current, part(levels, slice(1, None)))
+        target, current = neighbours(levels)
+        c = _KINDS[kind](current, target)
         predictor, corrector = np.zeros((steps, order)), np.zeros((steps + 1, order + 1))
         corrects = np.zeros(steps + 1, bool)
         for i in range(steps):

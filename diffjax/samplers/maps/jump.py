@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from diffjax.process.level import Array, NoiseLevel, expand, namespace, part
+from diffjax.process.level import Array, NoiseLevel, expand, namespace, neighbours, part
 from diffjax.samplers import asking
 from diffjax.samplers.solver import Solver, no_memory, one_value
 
@@ -40,11 +40,7 @@ def jump(renoise: bool = False) -> Solver:
 
     def plan(schedule, times):
         levels = schedule(times)
-        below, above, last = (
-            part(levels, slice(1, None)),
-            part(levels, slice(-1)),
-            part(levels, slice(-1, None)),
-        )
+        (below, above), last = neighbours(levels), part(levels, slice(-1, None))
         xp = namespace(levels.alpha)
         if not renoise:
             return _Row(above, below, xp.zeros_like(below.t), xp.zeros_like(below.t))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from diffjax.process import checks, prediction
-from diffjax.process.level import Array, NoiseLevel, Schedule, expand, part
+from diffjax.process.level import Array, NoiseLevel, Schedule, expand, neighbours
 from diffjax.samplers.solver import Solver, no_memory, one_value
 
 _WIDEST = 4  # times |x|^2 / D, of D / |g|^2: |x| |g| is D on average, whatever the law
@@ -60,7 +60,7 @@ def langevin(snr: float = 0.16, norm: Literal["sample", "batch"] = "sample", ste
 def plan(schedule: Schedule, times: Array) -> _Row:
     """Plan the levels of a corrector and its share a = (alpha_t / alpha_s)^2 of the step size."""
     levels = schedule(times)
-    below, above = part(levels, slice(1, None)), part(levels, slice(-1))
+    below, above = neighbours(levels)
     if (above.sigma == 0).any():
         raise ValueError("a Langevin corrector needs noise: the score is infinite at sigma = 0")
     return _Row(above, (above.alpha / below.alpha) ** 2)

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from diffjax.process.level import part
+from diffjax.process.level import neighbours
 from diffjax.samplers.dpm import exponential
 from diffjax.samplers.multistep import linear
 from diffjax.samplers.solver import Solver, one_value, require_signal
@@ -88,7 +88,7 @@ def _plan(name, schedule, times, p, order, variable):
     exponential.require_steps(name, order, len(p))
     if variable == "log_rho":
         exponential.half_log_snr(levels, name)
-    target, current = part(levels, slice(1, None)), part(levels, slice(-1))
+    target, current = neighbours(levels)
     rho = levels.sigma / levels.alpha
     weights = np.zeros((len(rho) - 1, order))
     for i, most in enumerate(p):

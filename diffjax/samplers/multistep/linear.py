@@ -1,6 +1,6 @@
 """The step that all linear multistep solvers share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -25,6 +25,11 @@ def row(level: NoiseLevel, x: Array, weights: Array, noise: Array | None = None)
     return Row(level, x, tuple(weights.T), np.zeros_like(x) if noise is None else noise)
 
 
+def plus(x: Array, weights: Sequence[Array], outputs: Sequence[Array]) -> Array:
+    """Return x and the outputs `[B, ...]` by the weights of a row, all added."""
+    return x + sum(expand(w, x) * m for w, m in zip(weights, outputs, strict=True))
+
+
 def multistep(plan: Callable, order: int, read: Callable[[Prediction], Array], draws: int = 0) -> Solver:
     """Make the Solver of one network call a step.
 
@@ -40,7 +45,7 @@ def multistep(plan: Callable, order: int, read: Callable[[Prediction], Array], d
 
     def step(noise, denoise, x, row, cond, past):
         outputs = (read(denoise(x, row.level, cond)), *past)
-        x = expand(row.x, x) * x + sum(expand(w, x) * m for w, m in zip(row.outputs, outputs, strict=True))
+        x = plus(expand(row.x, x) * x, row.outputs, outputs)
         return (x + expand(row.noise, x) * noise(0) if draws else x), outputs[: order - 1]
 
     return Solver(init, plan, step, nfe=1, draws=draws)

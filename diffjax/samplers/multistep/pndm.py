@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffjax.process.level import Array, NoiseLevel, expand, part
+from diffjax.samplers.multistep.linear import plus
 from diffjax.samplers.solver import Solver, one_value, require_signal
 
 # slopes of Adams-Bashforth on equal steps, newest first
@@ -74,7 +75,7 @@ def pndm(warm_up: Literal["runge_kutta", "multistep"] = "runge_kutta") -> Solver
         e = denoise(x, row.level, cond).eps
         anchor = jnp.where(expand(row.fresh, x) > 0, x, anchor)
         slope = expand(row.now, x) * e + expand(row.gather, x) * gathered
-        slope = slope + sum(expand(w, x) * m for w, m in zip(row.past, past, strict=True))
+        slope = plus(slope, row.past, past)
         gathered = expand(row.keep, x) * gathered + expand(row.add, x) * e
         pushed = (e, *past[:-1])
         past = tuple(jnp.where(expand(row.push, x) > 0, a, b) for a, b in zip(pushed, past, strict=True))

@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from diffjax.process.level import Array, NoiseLevel, expand, part
+from diffjax.process.level import Array, NoiseLevel, expand, neighbours
 from diffjax.samplers.ode import churn
 from diffjax.samplers.solver import Solver, no_memory, one_value, require_signal
 
@@ -85,7 +85,7 @@ def _planned(name, *options):
     def plan(schedule, times):
         levels = schedule(times)
         require_signal(levels, name)
-        target, current = part(levels, slice(1, None)), part(levels, slice(-1))
+        target, current = neighbours(levels)
         up = churn.churned(schedule, current, *options)
         step = target.sigma / target.alpha - up.level.sigma / up.level.alpha
         return _Row(up.level, target, up.scale, up.noise, step)

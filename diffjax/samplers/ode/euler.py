@@ -3,10 +3,8 @@
 import math
 from typing import NamedTuple, cast
 
-import numpy as np
-
 from diffjax.process import prediction
-from diffjax.process.level import Array, NoiseLevel, Schedule, expand, part, require_finite_rates
+from diffjax.process.level import Array, NoiseLevel, Schedule, expand, namespace, part, require_finite_rates
 from diffjax.process.schedules import Continuous
 from diffjax.samplers.ode import churn
 from diffjax.samplers.solver import Solver, no_memory, one_value, require_signal
@@ -64,7 +62,7 @@ def along(schedule: Schedule, level: NoiseLevel) -> tuple[Array, Array]:
     """Return what straight steps are taken in at these levels, t or sigma, and its rate in t; `[N]` each."""
     if _in_sigma(schedule):
         return level.sigma, level.d_sigma
-    return level.t, np.ones_like(level.t)
+    return level.t, namespace(level.t).ones_like(level.t)
 
 
 def level_along(schedule: Schedule, value: Array) -> NoiseLevel:

@@ -4,7 +4,7 @@ import math
 from typing import NamedTuple
 
 from diffjax.process import prediction
-from diffjax.process.level import Array, NoiseLevel, expand, part, require_finite_rates
+from diffjax.process.level import Array, NoiseLevel, expand, neighbours, part, require_finite_rates
 from diffjax.samplers.ode import churn
 from diffjax.samplers.ode.euler import along, euler, level_along
 from diffjax.samplers.solver import Solver, no_memory, one_value, require_signal
@@ -58,8 +58,8 @@ def heun(
         require_finite_rates(part(levels, slice(-1)), "heun")
         if s_churn > 0:
             require_signal(levels, "churn")
-        target = part(levels, slice(1, None))
-        up = churn.churned(schedule, part(levels, slice(-1)), s_churn, s_min, s_max, s_noise)
+        target, current = neighbours(levels)
+        up = churn.churned(schedule, current, s_churn, s_min, s_max, s_noise)
         start, rate = along(schedule, up.level)
         length = along(schedule, target)[0] - start
         second = target if alpha == 1 else level_along(schedule, start + alpha * length)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diffjax.process import forward
-from diffjax.process.level import Array, NoiseLevel, expand, part
+from diffjax.process.level import Array, NoiseLevel, expand, neighbours
 from diffjax.samplers.solver import Solver, no_memory, one_value
 
 
@@ -47,7 +47,7 @@ def reverse_diffusion(eta: float = 1.0) -> Solver:
 
     def plan(schedule, times):
         levels = schedule(times)
-        below, above = part(levels, slice(1, None)), part(levels, slice(-1))
+        below, above = neighbours(levels)
         if not (below.log_snr > above.log_snr).all():
             raise ValueError("times must decrease: reverse_diffusion walks from noise to data")
         if eta != 1 and (above.alpha == 0).any():

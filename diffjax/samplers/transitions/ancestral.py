@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from diffjax.process import forward
-from diffjax.process.level import Array, NoiseLevel, expand, part
+from diffjax.process.level import Array, NoiseLevel, expand, neighbours
 from diffjax.samplers.solver import Solver, no_memory, one_value
 
 
@@ -40,7 +40,7 @@ def ancestral(
 
     def plan(schedule, times):
         levels = schedule(times)
-        below, above = part(levels, slice(1, None)), part(levels, slice(-1))
+        below, above = neighbours(levels)
         pair = forward.pair(below, above, forward.floor(schedule, times))
         return _Row(above, pair, 1.0 * (below.sigma > 0))
 

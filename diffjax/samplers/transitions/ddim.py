@@ -7,7 +7,7 @@ import numpy as np
 from diffjax import checks
 from diffjax.border import checked
 from diffjax.process import forward
-from diffjax.process.level import Array, NoiseLevel, expand, namespace, part
+from diffjax.process.level import Array, NoiseLevel, expand, namespace, neighbours, part
 from diffjax.samplers.solver import Solver, no_memory, one_value
 
 
@@ -55,7 +55,7 @@ def ddim(eta: float = 0.0, s_noise: float = 1.0, ahead: int = 1) -> Solver:
 
     def plan(schedule, times):
         levels = schedule(times)
-        target, current = part(levels, slice(1, None)), part(levels, slice(-1))
+        target, current = neighbours(levels)
         # w^2 / sigma_s^2 = eta^2 c; walking upwards (eta = 0) has no c
         share = eta**2 * forward.pair(target, current).c if eta else np.zeros(np.shape(target.t))
         if ahead > 1:  # w^2 = sigma_s^2 c of s and the time that is gone to; the last step ends where it goes

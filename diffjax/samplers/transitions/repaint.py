@@ -32,7 +32,8 @@ def repaint(solver: Solver, jump_length: int = 10, resamplings: int = 10) -> Sol
       resamplings: r; 1 is the solver itself.
 
     Raises:
-      ValueError: for a solver with memory; in `plan`, for one that does not take one step from time to time.
+      ValueError: for a solver with memory; in `plan`, for one that does not take one step from time to time,
+        or a grid of no more steps than a jump has.
 
     Example:
       >>> from diffjax import samplers
@@ -51,6 +52,8 @@ def repaint(solver: Solver, jump_length: int = 10, resamplings: int = 10) -> Sol
         rows = solver.plan(schedule, times)
         if len(jax.tree.leaves(rows)[0]) != steps:
             raise ValueError("solver must take one step from each time to the next")
+        if resamplings > 1 and steps <= jump_length:
+            raise ValueError(f"jump_length must be below the {steps} steps of the grid, got {jump_length}")
         order, jumps = _order(steps, jump_length, resamplings)
         landed = order[jumps]
         up = forward.pair(part(levels, landed + 1), part(levels, landed + 1 - jump_length))
