@@ -6,12 +6,14 @@ categories, dropped for classifier-free guidance (Ho & Salimans 2022); pictures 
 train on.
 
     python -m diffjax.train --config=configs/emoji/dit.py --workdir=runs/emoji_dit
-    python -m diffjax.evaluate --workdir=runs/emoji_dit
+    python -m diffjax.classifier --config=configs/emoji/dit.py --out=judge.npz --num_steps=200
+    python -m diffjax.evaluate --workdir=runs/emoji_dit --features=classifier:judge.npz --num=200 --steps=20
     python -m diffjax.sample --workdir=runs/emoji_dit --label=food-drink --label=flags --num=16
 
-9.2 minutes of processor time for 2,000 steps (Intel Xeon), a first look. Obtained with 30 DDIM steps and
-guidance weight 1: flags, yellow faces, busts and the colours of food can be told, in patches that do not meet
-yet; nothing can be named. The README has the picture.
+9.2 minutes of processor time for 2,000 steps (Intel Xeon), a first look. Obtained with 20 DDIM steps and
+guidance weight 1: 72.5 % of 200 samples are of the category asked for, by a judge that is right on 58.8 % of
+the held-out pictures, whose concepts it never saw. Flags, yellow faces, busts and the colours of food can be
+told, in patches that do not meet yet; nothing can be named. The README has the picture.
 """
 
 from ml_collections import ConfigDict
