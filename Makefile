@@ -17,15 +17,15 @@ demo: $(VENV)/.demo
 	@echo "the numbers:  $(RUN)/evaluation.md"
 
 test: $(VENV)/.test lint
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
-	DIFFJAX_TYPECHECK=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(TYPED)
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
+	DIFFJAX_TYPECHECK=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder $(TYPED)
 
 # What runs with every annotation checked in `make test`; `make typed` runs all of it so.
 TYPED = tests/guidance/test_guidance_exact.py tests/models/test_conditions.py tests/objectives/test_denoising_exact.py \
         tests/process/test_prediction_algebra.py tests/samplers/test_walk.py tests/systems/test_requests.py \
         tests/training/test_updates.py
 typed: $(VENV)/.test
-	DIFFJAX_TYPECHECK=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+	DIFFJAX_TYPECHECK=1 $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
 slow: $(VENV)/.test
 	DIFFJAX_OPTIMISED=1 $(BIN)/python -m pytest -m slow

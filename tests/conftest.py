@@ -4,6 +4,7 @@ DIFFJAX_TYPECHECK=1 checks every annotation of diffjax at run time besides (`mak
 files, `make typed` for all).
 """
 
+import gc
 import os
 import pathlib
 
@@ -35,6 +36,27 @@ _CACHE = pathlib.Path(__file__).parents[1] / ".jax_cache"
 jax.config.update("jax_compilation_cache_dir", str(_CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # thousands of small programs recur
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+# Begun first, so that of two processes neither waits long for the other at the end.
+LONG = [
+    "systems/test_every_system", "samplers/test_every_solver", "configs/test_configs",
+    "models/test_every_network", "likelihoods/test_likelihood_exact", "evaluation/test_evaluate",
+    "commands/test_commands", "test_examples", "systems/test_everything", "training/test_stopping",
+    "chaos/test_chaos", "systems/test_conditions", "systems/test_latent", "training/test_loop",
+    "training/test_survival", "training/test_variables",
+]  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    places = {f"tests/{file}.py": place for place, file in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(LONG)))
+
+
+def pytest_collection_finish():
+    """Tracing makes millions of objects that are soon let go: the collector looks at them less often."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture

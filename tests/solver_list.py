@@ -135,6 +135,12 @@ COMBINATIONS = [
     for grid in GRIDS
     if (name, grid) not in REFUSED and grid not in variant.unsuited
 ]
+# All chains, all that end in alpha = 0, and of what has one form everywhere a third a day, in turn.
+DAILY = [
+    (name, grid)
+    for name, grid in COMBINATIONS
+    if grid not in CONTINUOUS or (list(VARIANTS).index(name) + list(CONTINUOUS).index(grid)) % 3 == 0
+]
 # Kolmogorov's distance that 4096 coordinates and 40 steps may have: without noise there is no chance in them
 NOISY_BOUND, BOUND = 0.045, 0.025
 # 40 steps are few for Euler in a time where sigma is exponential

@@ -53,12 +53,14 @@ def test_score_and_tweedie_are_derivatives_of_the_density(x64, name, label):
 def test_posterior_covariance_is_miyasawas_second_order(x64, name):
     """Cov[x_0 | x_t] = sigma^2 / alpha^2 (I + sigma^2 Hessian of log p)."""
     m, level, x = mixtures.tilted(), LEVELS[name](), jnp.asarray(POINTS)
-    r, means, covariances = m.posterior(x, level)
-    mean = jnp.einsum("bk,bki->bi", r, means)
-    second = jnp.einsum("bk,bkij->bij", r, covariances + means[..., :, None] * means[..., None, :])
+    (r, means, covariances), x0 = jax.device_get(
+        jax.jit(lambda x: (m.posterior(x, level), m.predict(x, level).x0))(x)
+    )
+    mean = np.einsum("bk,bki->bi", r, means)
+    second = np.einsum("bk,bkij->bij", r, covariances + means[..., :, None] * means[..., None, :])
     hessian = jax.jit(jax.vmap(jax.hessian(lambda y: m.log_prob(y[None], level)[0])))(x)
     expected = (level.sigma / level.alpha) ** 2 * (np.eye(2) + level.sigma**2 * hessian)
-    np.testing.assert_allclose(mean, m.predict(x, level).x0, rtol=1e-11, atol=1e-13)
+    np.testing.assert_allclose(mean, x0, rtol=1e-11, atol=1e-13)
     np.testing.assert_allclose(
         second - mean[..., :, None] * mean[..., None, :], expected, rtol=1e-8, atol=1e-10
     )
@@ -68,25 +70,28 @@ def test_denoiser_is_the_posterior_mean_by_brute_force(x64):
     m = exact.gaussian_mixture([0.3, 0.7], [[-1.0], [0.8]], [0.2, 0.05])
     level, x_t = schedules.linear_beta(1000)(400), 0.37
     x0 = np.linspace(-8, 8, 20001)
-    log = np.asarray(m.log_prob(jnp.asarray(x0)[:, None]))
+    log = np.asarray(jax.jit(m.log_prob)(x0[:, None]))
     weight = np.exp(log - 0.5 * ((x_t - level.alpha * x0) / level.sigma) ** 2)
-    predicted = m.predict(jnp.array([[x_t]]), level)
+    at_x_t = jax.jit(lambda x: (m.predict(x, level), m.log_prob(x, level)))
+    predicted, log_p = at_x_t(np.array([[x_t]]))
     np.testing.assert_allclose(predicted.x0[0, 0], (weight * x0).sum() / weight.sum(), rtol=1e-10)
     # and log p(x_t) is the same integral
     norm = weight.sum() * (x0[1] - x0[0]) / np.sqrt(2 * np.pi) / level.sigma
-    np.testing.assert_allclose(m.log_prob(jnp.array([[x_t]]), level)[0], np.log(norm), rtol=1e-10)
+    np.testing.assert_allclose(log_p[0], np.log(norm), rtol=1e-10)
 
 
 def test_classifier_and_guided_score(x64):
     m, level, x = mixtures.tilted(), LEVELS["edm"](), jnp.asarray(POINTS)
-    log_p = m.class_log_prob(x, level)
-    np.testing.assert_allclose(jnp.exp(log_p).sum(-1), 1, rtol=1e-13)
+    of_classes = lambda x: (m.class_log_prob(x, level), [m.log_prob(x, level, label) for label in (0, 1)])
+    all_of_it = lambda x: (*of_classes(x), m.log_prob(x, level), m.guided_score(x, level, 1, 3.0))
+    log_p, given, alone, guided = jax.device_get(jax.jit(all_of_it)(x))
+    np.testing.assert_allclose(np.exp(log_p).sum(-1), 1, rtol=1e-13)
     for label, prior in [(0, 0.7), (1, 0.3)]:
-        bayes = m.log_prob(x, level, label) + np.log(prior) - m.log_prob(x, level)
+        bayes = given[label] + np.log(prior) - alone
         np.testing.assert_allclose(log_p[:, label], bayes, rtol=1e-9, atol=1e-12)
     log_tilted = lambda x: -2 * m.log_prob(x, level) + 3 * m.log_prob(x, level, 1)
     tilted = jax.jit(jax.grad(lambda x: log_tilted(x).sum()))(x)
-    np.testing.assert_allclose(m.guided_score(x, level, 1, 3.0), tilted, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(guided, tilted, rtol=1e-10, atol=1e-12)
 
 
 def test_labels_of_a_batch_choose_each_samples_class():
@@ -102,9 +107,10 @@ def test_noise_prediction_survives_float32_at_both_ends():
     for t in (1e-4, 1e3):
         level = schedules.edm(sigma_max=2e3)(t)
         x = np.asarray(m.means[:1] + t * 0.7)
-        single = m.predict(jnp.asarray(x, jnp.float32), level)
+        predict = lambda x, level=level: m.predict(x, level)
+        single = jax.jit(predict)(np.float32(x))
         with jax.enable_x64(True):
-            double = m.predict(jnp.asarray(np.float32(x), jnp.float64), level)
+            double = jax.jit(predict)(np.float64(np.float32(x)))
         np.testing.assert_allclose(single.eps, double.eps, rtol=1e-5, atol=1e-7)
         np.testing.assert_allclose(single.x0, double.x0, rtol=1e-5, atol=1e-5)
 
@@ -112,13 +118,13 @@ def test_noise_prediction_survives_float32_at_both_ends():
 def test_samples_have_the_weights_and_moments():
     m = mixtures.tilted()
     n = 20000
-    x = np.asarray(m.sample(jax.random.key(0), n), np.float64)
+    x = np.asarray(jax.jit(lambda key: m.sample(key, n))(jax.random.key(0)), np.float64)
     mean = m.weights @ m.means
     second = np.einsum("k,kij->ij", m.weights, m.covariances + m.means[:, :, None] * m.means[:, None, :])
     covariance = second - np.outer(mean, mean)
     assert (np.abs(x.mean(0) - mean) < 4 * np.sqrt(np.diag(covariance) / n)).all()
     np.testing.assert_allclose(np.cov(x.T), covariance, atol=4 * np.sqrt(2 / n) * covariance.max())
-    only = m.sample(jax.random.key(1), 200, label=1)
+    only = jax.jit(lambda key: m.sample(key, 200, label=1))(jax.random.key(1))
     np.testing.assert_allclose(only.mean(0), m.means[2], atol=4 * np.sqrt(0.4 / 200))
 
 

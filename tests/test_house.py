@@ -1,6 +1,7 @@
 """Rules of the house that a reader would otherwise have to check: sizes, who knows whose name, docstrings."""
 
 import ast
+import functools
 import importlib
 import inspect
 import pathlib
@@ -18,10 +19,15 @@ FILES = sorted([*(ROOT / "diffjax").rglob("*.py"), *(ROOT / "experiments").rglob
 HOUSE = [path for path in FILES if path.is_relative_to(ROOT / "diffjax") and "configs" not in path.parts]
 
 
+@functools.cache
+def _nodes(path):
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
 def _found(files, wanted):
     """Return "file:line" of every node of the files that is wanted."""
     for path in files:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in _nodes(path):
             if wanted(node):
                 yield f"{path.relative_to(ROOT)}:{node.lineno}"
 

@@ -15,6 +15,7 @@ from diffjax.process import schedules
 from diffjax.training import step
 
 
+@pytest.mark.slow  # inside the ends it is daily, in test_every_schedule
 class EverySchedule(chex.TestCase):
     @chex.variants(with_jit=True, without_jit=True, with_pmap=True)
     @parameterized.named_parameters(*((name, name) for name in SCHEDULES))
@@ -29,6 +30,7 @@ class EverySchedule(chex.TestCase):
         assert max(jax.tree.leaves(jax.tree.map(worst, ours, theirs))) < 2e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_one_trace_serves_all_times(name):
     chex.clear_trace_counter()

@@ -99,8 +99,8 @@ def test_prepare_keeps_what_a_quicker_process_wrote(tmp_path, monkeypatch):
 
 def test_processes_may_prepare_at_once(tmp_path):
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(3, mp_context=context) as pool:
-        list(pool.map(digits.prepare, [tmp_path] * 3))
+    with concurrent.futures.ProcessPoolExecutor(2, mp_context=context) as pool:
+        list(pool.map(digits.prepare, [tmp_path] * 2))
     assert [p.name for p in tmp_path.iterdir()] == ["digits"]
     assert len(digits.read("train", tmp_path)) == 1437
 

@@ -27,6 +27,13 @@ SCHEDULES = {
     "flow": schedules.rectified_flow(),
     "cosine": schedules.vp_cosine(),
 }
+POINTS = itertools.product(("vp", "ve", "flow"), (0.02, 0.3, 0.9))
+
+
+def _daily(cases, *daily):
+    """All of the cases; those that are not daily are slow."""
+    slow = lambda case: [] if case in daily else [pytest.mark.slow]
+    return [pytest.param(*([case] if isinstance(case, str) else case), marks=slow(case)) for case in cases]
 
 
 def _data(n=16):
@@ -41,7 +48,7 @@ def test_the_density_of_the_data(x64, name):
     np.testing.assert_allclose(log_p / 2, MIXTURE.log_prob(x) / 2, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["vp", "sub_vp", "ve", "edm", "flow"])
+@pytest.mark.parametrize("name", _daily(["vp", "sub_vp", "ve", "edm", "flow"], "vp", "ve", "flow"))
 def test_the_default_grid_is_fine_enough_for_narrow_modes(x64, name):
     """Eight of width 0.1 on the unit circle, moved to mean 0."""
     ring = toys.ring8()
@@ -51,7 +58,7 @@ def test_the_default_grid_is_fine_enough_for_narrow_modes(x64, name):
     np.testing.assert_allclose(log_p / 2, ring.log_prob(x) / 2, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["vp", "sub_vp", "ve", "flow"])
+@pytest.mark.parametrize("name", _daily(["vp", "sub_vp", "ve", "flow"], "vp", "ve"))
 def test_the_ode_itself(x64, name):
     """From the exact density at the last time to that at the first, both noisy: only the ODE is tested."""
     x, schedule = _data(), SCHEDULES[name]
@@ -93,8 +100,7 @@ def _divergence(schedule, t, x, **options):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("share", [0.02, 0.3, 0.9])
-@pytest.mark.parametrize("name", ["vp", "ve", "flow"])
+@pytest.mark.parametrize(("name", "share"), _daily(POINTS, ("vp", 0.3), ("ve", 0.02), ("flow", 0.9)))
 def test_divergences_at_a_point(x64, name, share):
     """Against jacfwd of the velocity: the exact one, e^T J e of given probes, the mean over drawn ones."""
     schedule, n = SCHEDULES[name], 3000

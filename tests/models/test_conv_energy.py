@@ -20,7 +20,7 @@ def test_one_number_an_image(size):
 def test_every_parameter_bends_the_score():
     """d |grad E|^2 / d theta is not 0, but for the output's bias: only differences of energies count."""
     net = ConvEnergy(2)
-    variables = net.init(jax.random.key(0), X, T)
+    variables = jax.jit(net.init)(jax.random.key(0), X, T)
 
     def bend(variables):
         return (jax.grad(lambda x: net.apply(variables, x, T).sum())(X) ** 2).sum()

@@ -131,8 +131,14 @@ def test_what_has_no_tangent_is_refused(schedule, options, message):
         objectives.continuous_consistency(DATA.denoiser(), *jnp.ones((2, 4, 1)), RATIO, schedule, **options)
 
 
-@pytest.mark.parametrize("scales", [prediction.edm_preconditioning, prediction.trigflow_preconditioning])
-@pytest.mark.parametrize("name", SCHEDULES)
+EDM, TRIGFLOW, slow = prediction.edm_preconditioning, prediction.trigflow_preconditioning, pytest.mark.slow
+
+
+@pytest.mark.parametrize(("name", "scales"), [
+    *(("edm", EDM), ("cosine", TRIGFLOW), ("flow", TRIGFLOW), ("vp", EDM)),
+    *(pytest.param(name, EDM, marks=slow) for name in ("cosine", "flow")),
+    *(pytest.param(name, TRIGFLOW, marks=slow) for name in ("edm", "vp")),
+])  # fmt: skip
 def test_the_tangent_in_float32(name, scales):
     """Of a network inside a preconditioning, from sigma / alpha = 0.002 to 80: it is that in float64."""
     ratio, draw = np.array([0.002, 0.01, 0.1, 0.5, 2.0, 10.0, 80.0]), np.random.default_rng(0)

@@ -108,10 +108,11 @@ def test_second_moment_sampler(x64):
         second_moment.probabilities(history, share), golden[key] / golden[key].sum(), rtol=1e-9
     )
     same("weights_init")
-    history = jax.jit(second_moment.update)(history, golden["ts_a"] + 1, golden["losses_a"])
+    update = jax.jit(second_moment.update)
+    history = update(history, golden["ts_a"] + 1, golden["losses_a"])
     same("weights_after_a")
     np.testing.assert_array_equal(history.counts, golden["counts_after_a"])
-    history = second_moment.update(history, golden["ts_b"] + 1, golden["losses_b"])
+    history = update(history, golden["ts_b"] + 1, golden["losses_b"])
     same("weights_after_b")
     np.testing.assert_allclose(history.losses, golden["loss_history"], rtol=1e-9)
     weights = second_moment.importance(history, golden["idx"] + 1, share)

@@ -218,7 +218,7 @@ def _inside(schedule, n=8):
 class OnDevice(chex.TestCase):
     """Levels of traced times are the host's, rounded; one program serves all times."""
 
-    @chex.variants(without_jit=True, with_pmap=True)
+    @chex.variants(with_jit=True)  # without it and with pmap in test_traces, which is slow
     @parameterized.named_parameters(*((name, name) for name in SCHEDULES))
     def test_levels_are_the_host_s(self, name):
         schedule = SCHEDULES[name].schedule

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import solver_list
-from solver_list import COMBINATIONS, FEWEST, GRIDS, REFUSED, SOLVERS, STEPS, VARIANTS
+from solver_list import COMBINATIONS, DAILY, FEWEST, GRIDS, REFUSED, SOLVERS, STEPS, VARIANTS
 
 from diffjax import samplers
 from diffjax.process import prediction, schedules
@@ -109,7 +109,9 @@ def test_the_distance_of_the_right_law_is_chance(x64, grid):
     np.testing.assert_allclose(again, x, rtol=1e-9, atol=1e-15)
 
 
-@pytest.mark.parametrize(("solver", "grid"), COMBINATIONS)
+@pytest.mark.parametrize(("solver", "grid"), [
+    pytest.param(*each, marks=[] if each in DAILY else [pytest.mark.slow]) for each in COMBINATIONS
+])  # fmt: skip
 def test_reaches_the_data_in_float32_as_in_float64(solver, grid):
     """From the exact marginal to the exact marginal; float32 loses at most 2e-4, and is finite throughout."""
     (schedule, times), method = solver_list.place(solver, grid), SOLVERS[solver]

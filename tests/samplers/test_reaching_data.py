@@ -42,6 +42,7 @@ CASES = {
 }  # fmt: skip
 
 LONG = ("ancestral_cosine", "ddim_half", "vp_ancestral", "sub_vp_ddim", "flow_euler", "vp_cosine_shifted")
+LONG += ("ncsn",)
 
 
 def _stratified(mixture, x):

@@ -125,7 +125,11 @@ DENSITIES = {
 }
 
 
-@pytest.mark.parametrize("name", DENSITIES)
+# the variance's order is daily for all of them
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=[pytest.mark.slow] if solver.nfe == 2 else [])
+    for name, (solver, *_) in DENSITIES.items()
+])  # fmt: skip
 def test_order_of_the_density(x64, name):
     solver, fixed, order = DENSITIES[name]
     counts = (96, 192) if fixed and solver.nfe == 2 and solver.draws == 1 else (48, 96)

@@ -108,7 +108,8 @@ def test_codes_are_drawn_by_their_probabilities():
     """Of a network that knows nothing yet, every step of every component alike."""
     system = prior.of_codes(CodePrior(2, 4, width=3, depth=1, num_heads=1), (3,), _said())
     basis = prior.basis_of(RNG.standard_normal((50, 3)), 2, 4)
-    v = Variables(system.init(jax.random.key(0), {}, {})[0], {}, {"basis": basis})
+    params, _ = jax.jit(system.init)(jax.random.key(0), {}, {})
+    v = Variables(params, {}, {"basis": basis})
     z = jax.jit(system.sample, static_argnums=3)(v, jax.random.key(2), system.request.default(N), N)
     counts = np.bincount(np.asarray(prior.to_codes(basis, z, 4)) @ np.array([4, 1]), minlength=16)
     assert np.abs(counts / N - 1 / 16).max() < 5 * np.sqrt(1 / 16 / N)

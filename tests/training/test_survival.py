@@ -21,6 +21,7 @@ from diffjax.training import checkpoints, layout, metrics, reading
 
 SCRIPT = pathlib.Path(toy_training.__file__)
 ROOT = SCRIPT.parents[2]
+slow = pytest.mark.slow
 ENVIRONMENT = {**os.environ, "XLA_FLAGS": compiling.FLAGS}
 
 
@@ -61,7 +62,12 @@ def finished(tmp_path_factory):
     return workdir
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+DAILY = ("no ema", "nothing", "garbage", "half of the arrays")
+
+
+@pytest.mark.parametrize(
+    "damage", [pytest.param(each, marks=[] if each in DAILY else [slow]) for each in DAMAGES]
+)
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(finished, tmp_path, damage, caplog):
     workdir = shutil.copytree(finished, tmp_path / "run")
     DAMAGES[damage](workdir / "checkpoints" / "30")
@@ -169,7 +175,7 @@ def test_room_is_checked_before_training(tmp_path, monkeypatch):
     toy_training.run(tmp_path, 6, 2, 2)
 
 
-@pytest.mark.parametrize("limit", [150, 250, 2000])
+@pytest.mark.parametrize("limit", [pytest.param(150, marks=slow), 250, pytest.param(2000, marks=slow)])
 def test_a_full_disk_ends_the_run_and_keeps_what_was_saved(tmp_path, limit):
     """Files above a limit cannot be written: the first row, a checkpoint's array, one of its indices."""
     toy_training.run(tmp_path, 10, 10, 5, keep=1)
