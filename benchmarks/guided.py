@@ -4,14 +4,17 @@
     python -m benchmarks.guided --write    puts it into docs/guidance.md too
 
 The networks are those of configs/digits/{ddpm,classifier}.py at their initialisation: what is guided to
-where does not matter here. All samplers are compiled first; then they take turns, one walk each a round, and
-ratios to the unguided walk are medians over rounds of the ratio within a round: of wall time, and of
-processor time, which other programs disturb less.
+where does not matter here. Weights are arguments of the compiled programs, as in the commands: XLA makes
+faster ones of weights that it knows, but not within a `lax.cond`. All samplers are compiled first; then they
+take turns, one walk each a round, and ratios to the unguided walk are medians over rounds of the ratio within
+a round: of wall time, and of processor time, which other programs disturb less.
 """
 
 import argparse
+import functools
 import time
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +22,12 @@ import numpy as np
 
 from benchmarks.run import machine
 from diffjax import commands, guidance, samplers, systems
+from diffjax.guidance.chain import Transformation
+from diffjax.process.prediction import Denoiser
+from diffjax.samplers.solver import Rows, Solver
 from diffjax.systems import read, requests
 from diffjax.training.system import Variables
+from diffjax.types import Array
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "guidance.md"
@@ -49,15 +56,17 @@ def _clocks():
 
 def measure(rounds: int) -> str:
     """Time every sampler in turns: a Markdown table."""
-    began, made = machine(), _samplers()
-    walks = {name: jax.jit(walk) for name, (walk, _) in made.items()}
-    key, spent = jax.random.key(0), {name: [] for name in made}
+    began, runs = machine(), {name: _run(name) for name in ("ddpm", "classifier")}
+    given = {name: variables for name, (_, variables, _) in runs.items()}
+    calls = {name: sampler.calls() for name, sampler in _samplers(runs, given).items()}
+    walks = {name: jax.jit(functools.partial(_walk, runs, name)) for name in calls}
+    key, spent = jax.random.key(0), {name: [] for name in calls}
     for walk in walks.values():
-        jax.block_until_ready(walk(key))
+        jax.block_until_ready(walk(given, key))
     for _ in range(rounds):
         for name, walk in walks.items():
             begin = _clocks()
-            jax.block_until_ready(walk(key))
+            jax.block_until_ready(walk(given, key))
             spent[name].append(_clocks() - begin)
     lines = [
         f"{time.strftime('%Y-%m-%d')}, {began['cpu']}, {began['cores']} cores, load {began['load_before']} "
@@ -66,10 +75,10 @@ def measure(rounds: int) -> str:
         "| sampler | network calls | wall time | times unguided | processor time, times unguided |",
         "|---|---:|---:|---:|---:|",
     ]
-    for name, (_, calls) in made.items():
+    for name in calls:
         wall, processor = np.median(np.array(spent[name]) / np.array(spent["none"]), 0)
         shown = 1000 * np.median(np.array(spent[name])[:, 0])
-        lines.append(f"| {name} | {calls} | {shown:.0f} ms | {wall:.2f} | {processor:.2f} |")
+        lines.append(f"| {name} | {calls[name]} | {shown:.0f} ms | {wall:.2f} | {processor:.2f} |")
     return "\n".join(lines) + "\n"
 
 
@@ -80,9 +89,35 @@ def _run(name):
     return system, Variables(*system.init(jax.random.key(0), system.example, {})), read.schedule(config)
 
 
-def _samplers():
-    """Return {name: (key -> samples, network calls)}."""
-    (own, v, noise), (classifier, v_classifier, _) = _run("ddpm"), _run("classifier")
+class Sampler(NamedTuple):
+    """A guided denoiser, and how it is walked."""
+
+    denoise: Denoiser
+    solver: Solver
+    rows: Rows
+    guide: Transformation | None
+    x: Array
+    cond: Any
+
+    def calls(self) -> int:
+        """Return how often a walk calls the network."""
+        shape = jax.ShapeDtypeStruct(self.x.shape, self.x.dtype)
+        return samplers.network_calls(self.solver, self.rows, self.guide, shape, self.cond)
+
+    def walk(self, key: Array) -> Array:
+        """Return the samples."""
+        guided = self.denoise if self.guide is None else self.guide(self.denoise)
+        return samplers.walk(key, guided, self.solver, self.rows, self.x, cond=self.cond)
+
+
+def _walk(runs, name, given, key):
+    return _samplers(runs, given)[name].walk(key)
+
+
+def _samplers(runs, given):
+    """Return {name: Sampler} of the given variables."""
+    (own, _, noise), (classifier, _, _) = runs["ddpm"], runs["classifier"]
+    v, v_classifier = given["ddpm"], given["classifier"]
     label = jnp.arange(BATCH) % 10
     cond, other = (own.request.encode(v, {"label": each}) for each in (label, label[::-1]))
     null = requests.nothing(own.request, v, {"label": label}, BATCH)
@@ -126,24 +161,19 @@ def _samplers():
         "`ancestral(mean_shift=...)`": (samplers.ancestral(mean_shift=slope), None),
         "`repaint`, 4 resamplings of 5 steps": (samplers.repaint(ancestral, 5, 4), known),
     }
+    plan = functools.partial(samplers.plan, noise)
     made = {
-        name: _walk(denoise, noise, solver, times, guide, x, cond) for name, (solver, guide) in guides.items()
+        name: Sampler(denoise, solver, plan(solver, times), guide, x, cond)
+        for name, (solver, guide) in guides.items()
     }
-    made["SDEdit, strength 0.5"] = _walk(denoise, noise, ddim, samplers.times_from(times, 0.5), None, x, cond)
+    shorter = plan(ddim, samplers.times_from(times, 0.5))
+    made["SDEdit, strength 0.5"] = Sampler(denoise, ddim, shorter, None, x, cond)
     return made
 
 
 def _composed(cond, other, null):
     guide = guidance.compose_conditions([2.0, 1.0], null=null)
     return lambda denoise: lambda x, level, _=None: guide(denoise)(x, level, [cond, other])
-
-
-def _walk(denoise, noise, solver, times, guide, x, cond):
-    rows = samplers.plan(noise, solver, times)
-    guided = denoise if guide is None else guide(denoise)
-    shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
-    calls = samplers.network_calls(solver, rows, guide, *(() if guide is None else (shape, cond)))
-    return lambda key: samplers.walk(key, guided, solver, rows, x, cond=cond), calls
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from diffjax import guidance, samplers
 from diffjax.data import Source
 from diffjax.guidance.operators import Operator
 from diffjax.pixels import to_model
+from diffjax.systems import requests
 from diffjax.training.system import System, Variables
 
 NOISE = 0.05
@@ -107,7 +108,7 @@ class Bench:
         if method == "RePaint":
             solver = samplers.repaint(solver, jump_length=_JUMP, resamplings=_RESAMPLINGS)
         denoise = guidance.chain(_guide(task, method, y), guidance.clip())(system.denoiser(variables))
-        cond = system.request.encode(variables, system.request.default(n))
+        cond = requests.nothing(system.request, variables, system.request.default(n), n)
         rows = samplers.plan(noise, solver, times)
         return samplers.walk(jax.random.fold_in(key, 1), denoise, solver, rows, start, cond=cond)
 
