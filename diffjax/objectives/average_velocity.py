@@ -21,7 +21,9 @@ def begin(x0: Array, eps: Array, *levels: NoiseLevel) -> tuple[Array, list[Array
         (above.t >= below.t).all() for above, below in zip(levels[:-1], levels[1:])
     )
     if not falls:
-        raise ValueError("levels must be in order, s <= t: none noisier than the one before it")
+        raise ValueError(
+            "level_t to level_s: levels must be in order, s <= t: none noisier than the one before it"
+        )
     x_t = forward.perturb(x0, eps, levels[0])
     return x_t, [time_of_each(each, x_t) for each in levels]
 
