@@ -1,8 +1,8 @@
 """Integrators of dy/dt = field(level, y) along a schedule, for any pytree y.
 
 Fixed steps are taken in u = log(sigma / alpha) where that is finite: in u the rates of every schedule are
-smooth, a chain's too, which jump in t at each of its steps. The levels that the field sees have their rates
-in the variable of the integration.
+smooth, a chain's too, which jump in t at each of its steps. The levels that the field sees are the schedule's
+own, with rates in t, by which networks of the velocity are read; its slopes are turned into those in u.
 
 What `log_likelihood` walks with: samplers step x alone (`samplers.heun`), these also carry what is integrated
 along the way. `adaptive` is the one that chooses its own steps.
@@ -35,6 +35,7 @@ class Integrator(NamedTuple):
 
 class _Row(NamedTuple):
     levels: NoiseLevel  # [stages]
+    rate: Array  # [stages], dt / du of the variable u of the steps
     reach: Array  # [stages], how far along the last slope the stage lies
     weight: Array  # [stages], of its slope in the step
 
@@ -108,15 +109,14 @@ def _explicit(nodes, weights):
         for end, given in ((0, times[:-1, None]), (1, times[1:, None])):
             at = np.where(np.array(nodes) == end, given, at)
         stages = schedule(at)
-        if finite:
-            per_t = -0.5 * log_snr_rate(stages)
-            stages = stages._replace(d_alpha=stages.d_alpha / per_t, d_sigma=stages.d_sigma / per_t)
-        return _Row(stages, du * nodes, du * weights)
+        rate = -2 / log_snr_rate(stages) if finite else np.ones_like(at)
+        return _Row(stages, rate, du * nodes, du * weights)
 
     def run(field, rows, y):
         def stage(carry, row):
             begin, y, slope = carry
             slope = field(row.levels, _move(begin, row.reach, slope))
+            slope = jax.tree.map(lambda a: row.rate.astype(a.dtype) * a, slope)
             return (begin, _move(y, row.weight, slope), slope), None
 
         def step(y, row):

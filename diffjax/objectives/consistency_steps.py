@@ -229,7 +229,7 @@ def closing_pairs(
 
 def _several(num_levels):
     if not isinstance(num_levels, Tracer):
-        checks.count("num_levels", num_levels, least=2)
+        checks.count("num_levels", np.min(num_levels), least=2)
 
 
 def _ladder(sigma_min, sigma_max, rho):

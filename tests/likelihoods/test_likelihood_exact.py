@@ -48,6 +48,19 @@ def test_the_density_of_the_data(x64, name):
     np.testing.assert_allclose(log_p / 2, MIXTURE.log_prob(x) / 2, atol=1e-3)
 
 
+@pytest.mark.parametrize("name", ["flow", "vp"])
+def test_a_network_of_the_velocity_is_read_by_the_rates_of_its_schedule(x64, name):
+    """Its output is alpha' x_0 + sigma' eps with rates in t, whatever variable the steps are taken in."""
+    x, schedule, exactly = _data(), SCHEDULES[name], MIXTURE.denoiser()
+
+    def network(x, t, cond):
+        level = schedule(t)
+        return prediction.velocity(exactly(x, level, cond), level)
+
+    log_p = samplers.log_likelihood(None, prediction.denoiser(network, "velocity"), schedule, x)
+    np.testing.assert_allclose(log_p / 2, MIXTURE.log_prob(x) / 2, atol=1e-3)
+
+
 @pytest.mark.parametrize("name", _daily(["vp", "sub_vp", "ve", "edm", "flow"], "vp", "ve", "flow"))
 def test_the_default_grid_is_fine_enough_for_narrow_modes(x64, name):
     """Eight of width 0.1 on the unit circle, moved to mean 0."""
