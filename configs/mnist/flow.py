@@ -8,13 +8,16 @@ for classifier-free guidance (Ho & Salimans 2022), and Heun's method from t = 1 
     python -m diffjax.train --config=configs/mnist/flow.py --workdir=runs/mnist_flow
     python -m diffjax.evaluate --workdir=runs/mnist_flow
 
-1,000 steps of 32 images, 0.53 epochs, are a first look, not the end of the training. Training and evaluation
-took 7 minutes of one core (AMD EPYC). Obtained, judged by the classifier of `python -m diffjax.classifier`:
-of 500 samples 90.0% are of the class asked for (99.1% of held-out images), at 20 times the floor of the
-Frechet distance (held-out images: 1.5); 2.90 +- 0.05 bits/dim of 32 held-out images by the ODE.
+5,000 steps of 64 images, 5.3 epochs: some 60 minutes of processor time, 30 of two cores (Intel Xeon, 0.73 s
+a step beside other work; the first 1,481 steps had the rate of a run of 9,000). Obtained with 5,000 samples
+of 49 network calls without guidance, judged by the classifier of `python -m diffjax.classifier`:
 
-Not shown: 97% of the class asked for at twice the floor, by 50 network calls, for which 40 minutes of two
-cores are meant.
+                                                                 expected        obtained
+    samples of the class asked for (99.1 % of the test set)      >= 97 %         96.4 %
+    Frechet distance to 10,000 training images, over its floor   <= 2            1.84 (test set: 1.44)
+
+Not shown: the class asked for, by 0.6 points. 2.304 +- 0.053 bits/dim of 32 held-out images by the ODE; of
+logit-normal times 2 in a million are below 0.01, where an image's last bits are.
 """
 
 from ml_collections import ConfigDict
@@ -34,5 +37,8 @@ def get_config(path: str = common.FILE) -> ConfigDict:
         }
     )
     config.sampler = ConfigDict({"solver": "heun", "steps": 25, "grid": "uniform"})
-    config.evaluation.bound_images = 32
+    config.optimizer.warmup_steps = 200
+    config.training.update({"num_steps": 5000, "batch_size": 64, "log_every": 100, "sample_every": 5000})
+    config.training.ema.decay = 0.999
+    config.evaluation.update({"num_samples": 5000, "bound_images": 32})
     return config
