@@ -45,30 +45,33 @@ def attend(
 
     Reference: Vaswani et al. 2017, equation (1).
     """
-    implementation = _chosen(implementation, q.dtype)
+    chosen = _chosen(implementation, q.dtype)
     seen = None
     if mask is not None:
         # Zeros stand where nothing is: 0 * NaN would be NaN, and the mean of a row that is hidden is 0.
         k, v = (jnp.where(mask[:, :, None, None], h, 0) for h in (k, v))
         seen = mask[:, None, None, :]
-    if implementation == "splash":
+    if chosen == "splash":
         return splash.attend(q, k, v, mask)
-    if implementation == "plain":
+    if chosen == "plain":
         logits = jnp.einsum("bnhd,bmhd->bhnm", q, k) / math.sqrt(q.shape[-1])
         logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
         weights = nn.softmax(logits if seen is None else jnp.where(seen, logits, jnp.finfo(logits.dtype).min))
         return jnp.einsum("bhnm,bmhd->bnhd", weights.astype(v.dtype), v)
-    if implementation == "cudnn" and seen is not None:
+    if chosen == "cudnn" and seen is not None:
         seen = jnp.broadcast_to(seen, (len(q), 1, q.shape[1], k.shape[1]))  # which it does not do itself
-    return jax.nn.dot_product_attention(q, k, v, mask=seen, implementation=implementation)
+    return jax.nn.dot_product_attention(
+        q, k, v, mask=seen, implementation="cudnn" if chosen == "cudnn" else "xla"
+    )
 
 
-def _chosen(implementation, dtype):
+def _chosen(implementation: Implementation, dtype: Any) -> Implementation:
     """Return what "auto" is here, and refuse cuDNN where there is none."""
-    half, backend = dtype.itemsize == 2, jax.default_backend()
+    backend = jax.default_backend()
+    fused = backend == "gpu" and dtype.itemsize == 2
     if implementation == "auto":
-        return {"tpu": "splash", "gpu": "cudnn" if half else "xla"}.get(backend, "xla")
-    if implementation == "cudnn" and not (half and backend == "gpu"):
+        return "splash" if backend == "tpu" else "cudnn" if fused else "xla"
+    if implementation == "cudnn" and not fused:
         got = f"{dtype} on {backend}"
         raise ValueError(f'implementation="cudnn" needs half precision and a GPU, got {got}: take "xla"')
     return implementation

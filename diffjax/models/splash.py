@@ -6,6 +6,7 @@ are. The compiler cannot split them over devices: each device is told which rows
 
 import math
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -66,7 +67,7 @@ def _padded(h):
     return jnp.pad(h, ((0, 0), (0, -h.shape[1] % _LANES), *[(0, 0)] * (h.ndim - 2)))
 
 
-def _kernels(q, k, v, there, interpret):
+def _kernels(q, k, v, there, interpret) -> Any:
     # Pallas takes a second to import, and few want it.
     from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_kernel as splash
     from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_mask as masks

@@ -168,6 +168,7 @@ def mesh_of(tree: Any) -> Mesh:
     """Return the mesh that the arrays of a tree live on; of one device if they say none."""
     places = (getattr(leaf, "sharding", None) for leaf in jax.tree.leaves(tree))
     found = (place.mesh for place in places if isinstance(place, NamedSharding))
+    found = (mesh for mesh in found if isinstance(mesh, Mesh))
     return next(found, None) or make_mesh(devices=jax.devices()[:1])
 
 
