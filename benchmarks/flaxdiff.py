@@ -5,10 +5,6 @@ the two differ in the sampler alone: a loop in Python about a compiled network t
 here. They take turns on one device; prints a line of JSON for each U-Net.
 """
 
-import json
-import os
-import sys
-import time
 from types import SimpleNamespace
 
 import jax
@@ -17,8 +13,8 @@ from flaxdiff.predictors import EpsilonPredictionTransform
 from flaxdiff.samplers.ddim import DDIMSampler
 from flaxdiff.schedulers import LinearNoiseSchedule
 
-from benchmarks import ours
-from benchmarks.networks import BATCH, CHAIN, DDIM_STEPS, NETWORKS, THREADS, Network
+from benchmarks import ours, turns
+from benchmarks.networks import BATCH, CHAIN, DDIM_STEPS, NETWORKS
 
 
 def theirs(network):
@@ -36,20 +32,8 @@ def measure(name, rounds):
     """Time both, so many rounds: dict of JSON data."""
     network = NETWORKS[name]
     walks = {"ours": ours.sample(network, "1 device")[0], "flaxdiff": theirs(network)}
-    spent = {side: [] for side in walks}
-    for i in range(rounds + 1):
-        for side, walk in walks.items():
-            begin = time.perf_counter()
-            walk()
-            if i:  # the first ones compiled
-                spent[side].append(time.perf_counter() - begin)
-    return {"network": name, **spent}
+    return {"network": name, **turns.seconds(walks, rounds)}
 
 
 if __name__ == "__main__":
-    replies = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
-    for name, network in NETWORKS.items():
-        if isinstance(network, Network):
-            print(json.dumps(measure(name, int(sys.argv[1]))), file=replies, flush=True)
+    turns.of_each_unet(measure)

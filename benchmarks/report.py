@@ -99,7 +99,7 @@ def _walk(walks):
         ratio = median(walk / calls for walk, calls in zip(row["walk"], row["calls"], strict=True))
         told.append(f"{ratio - 1:+.1%} ({row['network']}, {1e3 * median(row['walk']):.0f} ms)")
     if told:
-        yield f"The walk: 50 DDIM steps took longer than 50 bare calls of their network by {', '.join(told)}."
+        yield f"The walk: 50 DDIM steps beside 50 bare calls of the network: {', '.join(told)} of the time."
         yield ""
 
 

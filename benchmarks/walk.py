@@ -6,13 +6,8 @@ The two take turns; a call is one compiled program, waited for, as a loop in Pyt
 line of JSON for each U-Net.
 """
 
-import json
-import os
-import sys
-import time
-
-from benchmarks import ours
-from benchmarks.networks import DDIM_STEPS, FORWARDS, NETWORKS, THREADS, Network
+from benchmarks import ours, turns
+from benchmarks.networks import DDIM_STEPS, FORWARDS, NETWORKS
 
 VARIANT = "2 devices"
 
@@ -29,24 +24,11 @@ def measure(name, rounds):
     """
     network = NETWORKS[name]
     (walk, _), (calls, _) = ours.sample(network, VARIANT), ours.forward(network, VARIANT)
-    spent = {"walk": [], "calls": []}
-    for i in range(rounds + 1):
-        begin = time.perf_counter()
-        walk()
-        middle = time.perf_counter()
-        for _ in range(0, DDIM_STEPS, FORWARDS):
-            calls()
-        end, turns = time.perf_counter(), -(-DDIM_STEPS // FORWARDS) * FORWARDS
-        if i:  # the first ones compiled
-            spent["walk"].append(middle - begin)
-            spent["calls"].append((end - middle) * DDIM_STEPS / turns)
-    return {"network": name, **spent}
+    turned = -(-DDIM_STEPS // FORWARDS)  # `calls` makes FORWARDS of them
+    spent = turns.seconds({"walk": walk, "calls": lambda: [calls() for _ in range(turned)]}, rounds)
+    share = DDIM_STEPS / (turned * FORWARDS)
+    return {"network": name, "walk": spent["walk"], "calls": [share * each for each in spent["calls"]]}
 
 
 if __name__ == "__main__":
-    replies = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
-    for name, network in NETWORKS.items():
-        if isinstance(network, Network):
-            print(json.dumps(measure(name, int(sys.argv[1]))), file=replies, flush=True)
+    turns.of_each_unet(measure)

@@ -3,9 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
+from diffjax import convolutions, training
 from diffjax.convolutions import in_order
+from diffjax.training import ema
 
 X = jax.random.normal(jax.random.key(0), (2, 6, 6, 4))
 KERNEL = jax.random.normal(jax.random.key(1), (3, 3, 4, 4))
@@ -73,3 +76,33 @@ def test_trees_constants_and_programs_without_convolutions_pass():
     ours, plain = (each({"x": jnp.ones(3), "key": jax.random.key(0)}) for each in (in_order(f), f))
     assert ours["twice"].tolist() == [0.0, 2.0, 4.0] and ours["one"] == 1
     assert (jax.random.key_data(ours["key"]) == jax.random.key_data(plain["key"])).all()
+
+
+@pytest.mark.parametrize("rows", [16, 24, 15])
+def test_a_sum_over_many_pictures_is_made_part_by_part(rows, monkeypatch):
+    monkeypatch.setattr(convolutions, "_CACHE", 2**10)
+    x = jax.random.normal(jax.random.key(3), (rows, 6, 6, 4))
+    gradient, given = _of("plain", x)
+    for ours, plain in zip(in_order(gradient)(*given), gradient(*given)):
+        np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-3)
+    programs = (jax.make_jaxpr(f)(*given).jaxpr for f in (in_order(gradient), gradient))
+    ours, plain = (len(list(_convolutions(program))) for program in programs)
+    assert ours == plain + (max(1, rows // jax.device_count()) - 1 if rows % jax.device_count() == 0 else 0)
+
+
+@pytest.mark.parametrize("accumulate, repeats", [(1, 1), (2, 1), (1, 2)])
+def test_steps_have_their_convolutions_in_order(accumulate, repeats):
+    """Parts of a batch, and updates that come several times, are loops."""
+
+    def loss(variables, key, batch, step):
+        made = FORMS["plain"](FORMS["plain"](batch["x"], variables.params["k"]), variables.params["k"])
+        return (made**2).mean(), (variables.extra, {})
+
+    update = training.Update("update", ("k",), training.from_loss(loss, ["k"]), repeats=repeats)
+    shape = jax.ShapeDtypeStruct(X.shape[1:], jnp.float32)
+    system = training.System({"x": shape}, lambda *_: ({"k": KERNEL}, {}), (update,), serves=("k",))
+    step = training.step.make(system, optax.sgd(0.1), ema.constant(0.9), accumulate)
+    optimizer = {"update": optax.sgd(0.1).init({"k": KERNEL})}
+    state = training.TrainState(jnp.int32(0), {"k": KERNEL}, optimizer, {"ema": {"k": KERNEL}}, {})
+    program = jax.make_jaxpr(step)(state, {}, jax.random.key(0), {"x": X}).jaxpr
+    assert {tuple(each) for each in _convolutions(program)} == {((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))}

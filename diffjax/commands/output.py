@@ -3,7 +3,6 @@
 import os
 import platform
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,17 +22,8 @@ def writable(folder: str | Path) -> Path:
     folder = workdir.local(folder)
     with workdir.first_process(folder) as first:
         if first:
-            _try(folder)
+            workdir.try_writing("out", folder)
     return folder
-
-
-def _try(folder):
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ValueError(f"out {folder} cannot be written: {error.strerror or error}") from error
 
 
 @contextmanager

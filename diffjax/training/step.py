@@ -75,7 +75,7 @@ def make(
             keys = numbered(jax.random.fold_in(key, i), update.repeats)
             # strided, so that every device keeps rows of its own
             rows = jax.tree.map(lambda a, u=update: _strided(a, most, "repeats")[: u.repeats], batch)
-            (params, extra, opt_state[update.name]), found = jax.lax.scan(in_order(move), carry, (keys, rows))
+            (params, extra, opt_state[update.name]), found = jax.lax.scan(move, carry, (keys, rows))
             found = jax.tree.map(lambda a: a.mean(0), found)
             metrics |= {f"{update.name}/{name}": value for name, value in found.items()}
             if update.name in shown:
@@ -107,11 +107,12 @@ def _mover(update: Update, optimizer, frozen, accumulate: int, step, places):
 
 def _gradients(update, variables, key, rows, step, accumulate):
     """Return the gradients of an update, the mean over `accumulate` parts of its rows."""
+    gradients = in_order(update.gradients)
     if accumulate == 1:
-        return update.gradients(variables, key, rows, step)
+        return gradients(variables, key, rows, step)
 
     def part(extra, inputs):
-        grads, extra, metrics = update.gradients(variables._replace(extra=extra), *inputs, step)
+        grads, extra, metrics = gradients(variables._replace(extra=extra), *inputs, step)
         return extra, (grads, metrics)
 
     parts = numbered(key, accumulate), jax.tree.map(lambda a: _strided(a, accumulate, "accumulate"), rows)

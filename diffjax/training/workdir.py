@@ -280,15 +280,22 @@ def has_checkpoint(workdir: str | Path) -> bool:
 
 
 def _check_writable(workdir: Path) -> None:
-    for folder in (workdir, workdir / "checkpoints"):
-        try:
-            if folder == workdir:
-                folder.mkdir(parents=True, exist_ok=True)
-            if folder.exists():
-                with tempfile.TemporaryFile(dir=folder):
-                    pass
-        except OSError as error:
-            raise ValueError(f"workdir {folder} cannot be written: {error.strerror or error}") from error
+    try_writing("workdir", workdir)
+    if (workdir / "checkpoints").exists():
+        try_writing("workdir", workdir / "checkpoints")
+
+
+def try_writing(name: str, folder: Path) -> None:
+    """Make a folder and write into it.
+
+    Raises:
+      ValueError: naming what the folder is and where, if that fails.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise ValueError(f"{name} {folder} cannot be written: {error.strerror or error}") from error
 
 
 def flat(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -89,7 +89,7 @@ def test_one_program_serves_all_steps(name):
 def test_a_sample_depends_on_its_own_key_alone(name):
     own, v, sample = system(name), start(name), jitted(name)[0]
     if not own.passes:
-        pytest.skip("it samples nothing")
+        pytest.skip("a classifier or an encoder: it samples nothing")
     keys, request = jax.random.split(jax.random.key(3), N), own.request.default(N)
     x = sample(v, keys, request, N)
     assert x.shape == (N, *own.example["x"].shape[1:]) and np.isfinite(x).all()
@@ -129,7 +129,7 @@ def test_measures_are_one_number_a_row(name):
 def test_a_denoiser_serves_any_solver(name):
     own, v, x = system(name), start(name), _batch(system(name))["x"]
     if own.denoiser is None:
-        pytest.skip("it has no denoiser")
+        pytest.skip("a method without noise levels, or an encoder: it has no denoiser")
     schedule = own.schedule(v)
     level = schedule(0.5 * (schedule.t_min + schedule.t_max))
     cond = own.request.encode(v, own.request.default(B))
