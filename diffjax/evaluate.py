@@ -174,8 +174,10 @@ def _samples(bench, drawer, arms, sweep, shown):
 
 
 def _bench(task, config, names, sweep, extractor):
-    """Return the Bench and the request of the samples; two Nones of a system that samples nothing."""
+    """Return the Bench and the request of the samples; two Nones where nothing is to be sampled."""
     system, settings = task.system, task.settings
+    if "evaluators" in settings and not (sweep or settings["arms"] or any(map(EVALUATORS.get, names))):
+        return None, None
     if system.gives is None:
         for name in names:
             if name in EVALUATORS:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from diffjax.border import checked
+from diffjax.convolutions import in_order
 from diffjax.process.prediction import Network
 from diffjax.types import Array, Float
 
@@ -69,6 +70,6 @@ def score(energy: Energy) -> Network:
     """
 
     def network(x, t, cond=None):
-        return -jax.grad(lambda x: values(energy, x, t, cond).sum())(x)
+        return -in_order(jax.grad(lambda x: values(energy, x, t, cond).sum()))(x)
 
     return network

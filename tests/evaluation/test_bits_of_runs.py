@@ -55,7 +55,7 @@ def test_bits_of_an_ode_whose_network_says_zero(tmp_path, judged):
     config.schedule, config.sampler = {"name": "vp_linear"}, {"solver": "ddim", "steps": 3}
     folder = run_of(tmp_path, config, silent)
     found = evaluate(folder, num=12, bound_images=7, evaluators=BITS, progress=False)
-    assert "bound" not in found and found["samples"][0]["network_calls"] == 3
+    assert "bound" not in found and found["samples"] == []  # nothing is drawn where nothing is of samples
     noise = schedules.vp_linear()
     first, last = (noise(np.float64(t)) for t in (noise.t_min, noise.t_max))
     shrinks = np.log(last.alpha / first.alpha)
