@@ -133,7 +133,7 @@ def _peers(results):
                 ratio = median(ours / theirs for ours, theirs in pairs)
                 told.append(f"**{ratio:.2f}** ({row['network']}, {own:.2f} s)")
             if told:
-                yield f"Beside {name}'s {work} of the same network, one device: {', '.join(told)}."
+                yield f"Beside {name}'s {work} of the same network, time of the processor: {', '.join(told)}."
                 yield ""
 
 

@@ -32,11 +32,11 @@ from diffjax.training.system import Variables
 ROOT = Path(__file__).parents[1]
 FIGURE = ROOT / "docs" / "scaling.png"
 AXES = {
-    "images a step": (8, 16, 32, 64, 128),
-    "resolution": (8, 12, 16, 24, 32),
-    "blocks a level": (1, 2, 3, 4),
-    "sampling steps": (5, 10, 20, 40),
-    "devices": (1, 2, 4, 8),
+    "images a step": (8, 32, 128),
+    "resolution": (8, 16, 32),
+    "blocks a level": (1, 2, 4),
+    "sampling steps": (5, 20),
+    "devices": (1, 8),
 }
 ROUNDS, SHARED = 3, 64
 SIZES = {"images": 32, "resolution": 16, "blocks": 1}
