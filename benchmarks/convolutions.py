@@ -1,6 +1,7 @@
 """3x3 convolutions of the U-Net and their gradients, XLA beside PyTorch: `python -m benchmarks.convolutions`.
 
-Prints a Markdown table, milliseconds of wall and of processor, medians of 7.
+The gradient by the kernel also as the training step makes it, part by part. Prints a Markdown table,
+milliseconds of wall and of processor, medians of 7.
 """
 
 import time
@@ -10,19 +11,27 @@ import numpy as np
 import torch
 
 from benchmarks.networks import BATCH, THREADS
+from diffjax.convolutions import in_order
 
 SHAPES = ((32, 64, 64), (32, 128, 64), (16, 128, 128), (16, 256, 128))  # size, channels in and out
-WHAT = ("output", "by the input", "by the kernel")
+TITLES = ("XLA, output", "PyTorch, output", "XLA, by the input", "PyTorch, by the input")
+TITLES += ("XLA, by the kernel", "in parts", "PyTorch, by the kernel")
 
 
 def xla(x, kernel, g):
-    """Return what computes the output and the two gradients."""
+    """Return what computes the output and the two gradients, that by the kernel in two ways."""
     names = ("NHWC", "HWIO", "NHWC")
     run = lambda x, k: jax.lax.conv_general_dilated(x, k, (1, 1), "SAME", dimension_numbers=names)
     by_x = jax.jit(lambda x, k, g: jax.vjp(lambda x: run(x, k), x)[1](g)[0])
     by_k = jax.jit(lambda x, k, g: jax.vjp(lambda k: run(x, k), k)[1](g)[0])
     x, kernel, g = map(jax.device_put, (x, kernel, g))
-    calls = (lambda: jax.jit(run)(x, kernel), lambda: by_x(x, kernel, g), lambda: by_k(x, kernel, g))
+    parts = jax.jit(in_order(by_k))
+    calls = (
+        lambda: jax.jit(run)(x, kernel),
+        lambda: by_x(x, kernel, g),
+        lambda: by_k(x, kernel, g),
+        lambda: parts(x, kernel, g),
+    )
     return [lambda call=call: jax.block_until_ready(call()) for call in calls]
 
 
@@ -51,11 +60,11 @@ def timed(call):
 
 if __name__ == "__main__":
     torch.set_num_threads(THREADS)
-    titles = [f"{side}, {what}" for what in WHAT for side in ("XLA", "PyTorch")]
-    print("| size, channels | " + " | ".join(titles) + " |\n|---|" + "---|" * len(titles))
+    print("| size, channels | " + " | ".join(TITLES) + " |\n|---|" + "---|" * len(TITLES))
     for size, channels, out in SHAPES:
         draw = np.random.default_rng(0)
         shapes = ((BATCH, size, size, channels), (3, 3, channels, out), (BATCH, size, size, out))
         arrays = [draw.normal(size=shape).astype(np.float32) for shape in shapes]
-        cells = [timed(call) for pair in zip(xla(*arrays), pytorch(*arrays)) for call in pair]
+        ours, theirs = xla(*arrays), pytorch(*arrays)
+        cells = map(timed, (ours[0], theirs[0], ours[1], theirs[1], *ours[2:], theirs[2]))
         print(f"| {size}x{size}, {channels} to {out} | " + " | ".join(cells) + " |", flush=True)

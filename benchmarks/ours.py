@@ -101,7 +101,12 @@ def train(network, variant):
 
 def traced(network, variant):
     """Return the training step, traced."""
-    step, places, _, batch = _training(network, _mesh(variant))
+    return traced_on(network, _mesh(variant))
+
+
+def traced_on(network, mesh):
+    """Return the training step, traced for a mesh."""
+    step, places, _, batch = _training(network, mesh)
     return step.trace(places, {}, jax.random.key(0), {"x": batch})
 
 

@@ -41,21 +41,27 @@ def table(results):
 
 
 def write(path, results):
-    """Replace what stands between the two comment lines.
+    """Put the table into the README; see `put`, and `benchmarks.run.measure` for the results."""
+    put(path, table(results), BEGIN, END)
+
+
+def put(path, text, begin, end):
+    """Replace what stands between two comment lines.
 
     Args:
-      path: the README.
-      results: what `benchmarks.run.measure` returned.
+      path: a file of Markdown.
+      text: Markdown with a line at its end.
+      begin, end: the lines.
 
     Raises:
       ValueError: if the lines are not there, once each.
     """
-    text = path.read_text()
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"{path} must have the lines {BEGIN!r} and {END!r} once each")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    path.write_text(f"{before}{BEGIN}\n{table(results)}{END}{after}")
+    whole = path.read_text()
+    if whole.count(begin) != 1 or whole.count(end) != 1:
+        raise ValueError(f"{path} must have the lines {begin!r} and {end!r} once each")
+    before, _, rest = whole.partition(begin)
+    _, _, after = rest.partition(end)
+    path.write_text(f"{before}{begin}\n{text}{end}{after}")
 
 
 def _comparisons(results, parameters):

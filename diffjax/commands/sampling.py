@@ -115,7 +115,8 @@ def forget(keep: str | Path) -> None:
 def on_mesh(each: Pass, mesh: Mesh) -> Any:
     """Return the jitted `each.run`: every device has all variables and some of the rows."""
     split, whole = NamedSharding(mesh, P(sharding.BATCH_AXES)), NamedSharding(mesh, P())
-    return jax.jit(each.run, in_shardings=(whole, split, split, split), out_shardings=split)
+    run = sharding.told(mesh, each.run)
+    return jax.jit(run, in_shardings=(whole, split, split, split), out_shardings=split)
 
 
 def _run(each: Pass, variables, keys, request, made, size, title, mesh) -> tuple[np.ndarray, float]:

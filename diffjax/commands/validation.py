@@ -1,5 +1,6 @@
 """The loss of held-out data on the way: as a whole, and at some noise levels where there are levels."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from diffjax import checks
 from diffjax.border import checked
 from diffjax.data import Source
 from diffjax.process import forward
+from diffjax.training import sharding
 from diffjax.training.system import System, Variables
 
 _NOISE = 20_240  # of the key, so that every report sees the same noise
@@ -44,11 +46,16 @@ def held_out(
     if rows > len(source):
         raise ValueError(f"rows must be at most the {len(source)} that are held out, got {rows}")
     chosen = source.gather(np.arange(rows))
-    measure = jax.jit(lambda variables, key, batch: _measured(system, variables, key, batch, log_snrs))
+
+    @functools.cache
+    def measure(mesh):
+        run = lambda variables, key, batch: _measured(system, variables, key, batch, log_snrs)
+        return jax.jit(sharding.told(mesh, run))
 
     def report(step, variables):
         del step
-        found = measure(variables, jax.random.fold_in(jax.random.key(seed), _NOISE), chosen)
+        key = jax.random.fold_in(jax.random.key(seed), _NOISE)
+        found = measure(sharding.mesh_of(variables))(variables, key, chosen)
         return {name: float(value) for name, value in found.items()}
 
     return report

@@ -54,7 +54,7 @@ def over(
     split, whole = NamedSharding(mesh, P(sharding.BATCH_AXES)), NamedSharding(mesh, P())
     ways = mesh.shape["data"] * mesh.shape["fsdp"]
     size = -(-size // ways) * ways
-    arguments, run, parts = sharding.place(arguments, whole), jax.jit(compute), []
+    arguments, run, parts = sharding.place(arguments, whole), jax.jit(sharding.told(mesh, compute)), []
     with shown.bar(
         total=count, desc=progress, unit=unit, disable=progress is None or jax.process_index() > 0
     ) as bar:

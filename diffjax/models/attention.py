@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from diffjax.border import checked
+from diffjax.models import splash
 from diffjax.types import Array, Bool, Float
 
-Implementation = Literal["xla", "cudnn", "plain"]
+Implementation = Literal["auto", "xla", "cudnn", "splash", "plain"]
 _XAVIER, _ZEROS = nn.initializers.xavier_uniform(), nn.initializers.zeros
 
 
@@ -31,29 +32,49 @@ def attend(
       v: values like the keys.
       mask: which keys are there, [B, M]; None for all of them. What it hides is not seen, whatever it holds,
         NaN too; where none of a row is there, the result is 0.
-      implementation: "xla" or "cudnn" of `jax.nn.dot_product_attention`, or "plain", this formula as it
-        stands. "cudnn" is for half precision on GPUs, and has a reverse rule that forward mode refuses; "xla"
-        takes the softmax in float32 whatever comes in, "plain" in float32 at least.
+      implementation: "xla" or "cudnn" of `jax.nn.dot_product_attention`, "splash" of `splash.attend`, or
+        "plain", this formula as it stands. "cudnn" is for half precision on GPUs, "splash" for TPUs; both
+        have a reverse rule that forward mode refuses. "auto" is "splash" on TPUs, "cudnn" for half precision
+        on GPUs, and "xla" elsewhere. The softmax is taken in float32, of "plain" in float32 at least.
 
     Returns:
       [B, N, heads, width].
 
     Raises:
-      ValueError: for another implementation.
+      ValueError: for another implementation, or "cudnn" where it cannot run.
 
     Reference: Vaswani et al. 2017, equation (1).
     """
+    chosen = _chosen(implementation, q.dtype)
     seen = None
     if mask is not None:
         # Zeros stand where nothing is: 0 * NaN would be NaN, and the mean of a row that is hidden is 0.
         k, v = (jnp.where(mask[:, :, None, None], h, 0) for h in (k, v))
         seen = mask[:, None, None, :]
-    if implementation == "plain":
+    if chosen == "splash":
+        return splash.attend(q, k, v, mask)
+    if chosen == "plain":
         logits = jnp.einsum("bnhd,bmhd->bhnm", q, k) / math.sqrt(q.shape[-1])
         logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
         weights = nn.softmax(logits if seen is None else jnp.where(seen, logits, jnp.finfo(logits.dtype).min))
         return jnp.einsum("bhnm,bmhd->bnhd", weights.astype(v.dtype), v)
-    return jax.nn.dot_product_attention(q, k, v, mask=seen, implementation=implementation)
+    if chosen == "cudnn" and seen is not None:
+        seen = jnp.broadcast_to(seen, (len(q), 1, q.shape[1], k.shape[1]))  # which it does not do itself
+    return jax.nn.dot_product_attention(
+        q, k, v, mask=seen, implementation="cudnn" if chosen == "cudnn" else "xla"
+    )
+
+
+def _chosen(implementation: Implementation, dtype: Any) -> Implementation:
+    """Return what "auto" is here, and refuse cuDNN where there is none."""
+    backend = jax.default_backend()
+    fused = backend == "gpu" and dtype.itemsize == 2
+    if implementation == "auto":
+        return "splash" if backend == "tpu" else "cudnn" if fused else "xla"
+    if implementation == "cudnn" and not fused:
+        got = f"{dtype} on {backend}"
+        raise ValueError(f'implementation="cudnn" needs half precision and a GPU, got {got}: take "xla"')
+    return implementation
 
 
 class Attention(nn.Module):

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from diffjax import checks
-from diffjax.models.attention import attend, whole_heads
+from diffjax.models.attention import Implementation, attend, whole_heads
 from diffjax.models.embeddings import Order, timestep_embedding
 from diffjax.types import Array, ArrayLike, Float, Num
 
@@ -252,6 +252,7 @@ class AttentionBlock(nn.Module):
         they are cut into heads first, each [q, k, v].
       epsilon: of the normalisation.
       dtype: dtype of the products; None follows the input. The softmax is taken in float32 at least.
+      implementation: see `attention.attend`.
 
     Reference: Dhariwal & Nichol 2021, section 3; the initial zero of the output is Ho et al. 2020's.
     """
@@ -261,6 +262,7 @@ class AttentionBlock(nn.Module):
     use_new_attention_order: bool = False
     epsilon: float = 1e-5
     dtype: Dtype = None
+    implementation: Implementation = "xla"
 
     @nn.compact
     def __call__(
@@ -278,7 +280,7 @@ class AttentionBlock(nn.Module):
             q, k, v = h[:, :, 0], h[:, :, 1], h[:, :, 2]
         else:
             q, k, v = jnp.split(h.reshape(*h.shape[:-1], self.num_heads, -1), 3, axis=-1)
-        h = attend(q, k, v).reshape(tokens.shape)
+        h = attend(q, k, v, implementation=self.implementation).reshape(tokens.shape)
         zeros = nn.initializers.zeros
         h = nn.Dense(channels, kernel_init=zeros, dtype=self.dtype, name="proj_out")(h)
         return x + h.reshape(x.shape)

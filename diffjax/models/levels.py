@@ -1,10 +1,11 @@
 """What the U-Net and its encoder half are made of: levels of blocks, each level half the size of the last."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import flax.linen as nn
 
 from diffjax import checks
+from diffjax.models.attention import Implementation
 from diffjax.models.blocks import (
     AttentionBlock,
     Downsample,
@@ -83,6 +84,7 @@ class Levels(nn.Module):
       pad_after: downsampling convolutions pad below and right alone, as Ho et al. 2020's; otherwise all
         around.
       use_new_attention_order: order of the rows of the attention's q, k, v projection; see `AttentionBlock`.
+      attention_implementation: of all attention, see `attention.attend`.
       num_groups: groups of the normalisations; must divide the channels of every block.
       epsilon: of the normalisations; those of transformers have their own.
       time_scale: multiplies `t` before its embedding; 1 for times 1..T, 1000 for times in [0, 1].
@@ -111,6 +113,7 @@ class Levels(nn.Module):
     conv_resample: bool = True
     pad_after: bool = False
     use_new_attention_order: bool = False
+    attention_implementation: Implementation = "xla"
     num_groups: int = 32
     epsilon: float = 1e-5
     time_scale: float = 1.0
@@ -158,12 +161,17 @@ class Levels(nn.Module):
           halvings: of the picture, on the way down.
         """
         optional = ("num_head_channels", "num_heads_upsample", "token_features")
-        given = (name for name in optional if getattr(self, name) is not None)
-        counts(self, "model_channels", "num_heads", "num_groups", "times", *given)
+        counts(
+            self, "model_channels", "num_heads", "num_groups", "times",
+            *(name for name in optional if getattr(self, name) is not None),
+        )  # fmt: skip
         if not self.channel_mult or min(self.channel_mult) <= 0:
             raise ValueError(f"channel_mult must be positive numbers, one a level, got {self.channel_mult!r}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout!r}")
+        known, given = get_args(Implementation), self.attention_implementation
+        if given not in known:
+            raise ValueError(f"attention_implementation must be one of {', '.join(known)}, got {given!r}")
         whole_halvings(x, halvings)
         cond = checked_condition(
             cond,
@@ -252,11 +260,12 @@ class Levels(nn.Module):
         if attention is None:
             return h
         heads, depth, groups = attention
+        shared = {"implementation": self.attention_implementation, "dtype": told.dtype, "name": name}
         if depth:
-            transformer = SpatialTransformer(heads, depth, groups, self.remat, told.dtype, name=name)
+            transformer = SpatialTransformer(heads, depth, groups, self.remat, **shared)
             return transformer(h, told.tokens, told.mask)
         order = self.use_new_attention_order
-        return AttentionBlock(heads, groups, order, self.epsilon, told.dtype, name=name)(h)
+        return AttentionBlock(heads, groups, order, self.epsilon, **shared)(h)
 
     @nn.nowrap
     def _each(self, name, level):

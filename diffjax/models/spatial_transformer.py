@@ -7,7 +7,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from diffjax.models.attention import Attention
+from diffjax.models.attention import Attention, Implementation
 from diffjax.models.blocks import GroupNorm
 from diffjax.types import Array, Bool, Float
 
@@ -21,6 +21,7 @@ class SpatialTransformer(nn.Module):
       num_groups: groups of the normalisation.
       remat: recompute blocks in the backward pass to save memory.
       dtype: dtype of the products; None follows the input. The softmax is taken in float32 at least.
+      implementation: of both attentions, see `attention.attend`.
 
     Reference: Rombach et al. 2022, section 3.3 and appendix E.2.1; the last projection starts at zero.
     """
@@ -30,6 +31,7 @@ class SpatialTransformer(nn.Module):
     num_groups: int = 32
     remat: bool = False
     dtype: Any = None
+    implementation: Implementation = "xla"
 
     @nn.compact
     def __call__(
@@ -45,7 +47,8 @@ class SpatialTransformer(nn.Module):
         h = nn.Dense(channels, dtype=self.dtype, name="project_in")(h)
         block = nn.remat(TransformerBlock) if self.remat else TransformerBlock
         for i in range(self.depth):
-            h = block(self.num_heads, self.dtype, name=f"transformer_blocks_{i}")(h, tokens, mask)
+            name = f"transformer_blocks_{i}"
+            h = block(self.num_heads, self.dtype, self.implementation, name=name)(h, tokens, mask)
         zeros = nn.initializers.zeros
         h = nn.Dense(channels, kernel_init=zeros, dtype=self.dtype, name="project_out")(h)
         return x + h.reshape(x.shape)
@@ -57,10 +60,12 @@ class TransformerBlock(nn.Module):
     Attributes:
       num_heads: heads of both attentions.
       dtype: dtype of the products; None follows the input.
+      implementation: of both, see `attention.attend`.
     """
 
     num_heads: int
     dtype: Any = None
+    implementation: Implementation = "xla"
 
     @nn.compact
     def __call__(
@@ -71,7 +76,9 @@ class TransformerBlock(nn.Module):
     ) -> Float[Array, "batch pixels channels"]:
         """Map x [B, N, C], tokens [B, M, D] and their mask [B, M] to [B, N, C]."""
         norm = lambda name, h: nn.LayerNorm(1e-5, use_fast_variance=False, name=name)(h).astype(x.dtype)
-        attention = partial(Attention, self.num_heads, bias=False, dtype=self.dtype)
+        attention = partial(
+            Attention, self.num_heads, bias=False, implementation=self.implementation, dtype=self.dtype
+        )
         x = x + attention(name="attn1")(norm("norm1", x))
         x = x + attention(name="attn2")(norm("norm2", x), tokens, mask)
         h = nn.Dense(8 * x.shape[-1], dtype=self.dtype, name="ff_in")(norm("norm3", x))

@@ -1,5 +1,6 @@
 """Where arrays live: one mesh, rules that lay out a state on it, and batches split over it."""
 
+import functools
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -141,6 +142,34 @@ def described(mesh: Mesh, tree: Any, rule: Rule) -> Any:
         tree,
         shardings(mesh, tree, rule),
     )
+
+
+def told(mesh: Mesh, function: Callable) -> Callable:
+    """Tell a function that is to be compiled which mesh it is for, as long as it is traced.
+
+    Kernels that the compiler cannot split over devices ask for it and split themselves, see `models.splash`.
+
+    Args:
+      mesh: the mesh.
+      function: what is compiled.
+    """
+    if mesh.size == 1:
+        return function
+
+    @functools.wraps(function)
+    def traced(*args, **kwargs):
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return function(*args, **kwargs)
+
+    return traced
+
+
+def mesh_of(tree: Any) -> Mesh:
+    """Return the mesh that the arrays of a tree live on; of one device if they say none."""
+    places = (getattr(leaf, "sharding", None) for leaf in jax.tree.leaves(tree))
+    found = (place.mesh for place in places if isinstance(place, NamedSharding))
+    found = (mesh for mesh in found if isinstance(mesh, Mesh))
+    return next(found, None) or make_mesh(devices=jax.devices()[:1])
 
 
 def in_use(places: Any) -> Any:

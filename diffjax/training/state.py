@@ -127,9 +127,7 @@ def create(
       batch, frozen: on the mesh; arguments of the compiled program, never constants in it.
       places: of `abstract`.
     """
-    tracks = tuple(places.ema)
-    begin = jax.jit(
-        lambda key, batch, frozen: initial(system, optimizers, key, batch, frozen, tracks),
-        out_shardings=jax.tree.map(lambda leaf: leaf.sharding, places),
-    )
+    tracks, shardings = tuple(places.ema), jax.tree.map(lambda leaf: leaf.sharding, places)
+    begin = lambda key, batch, frozen: initial(system, optimizers, key, batch, frozen, tracks)
+    begin = jax.jit(sharding.told(shardings.step.mesh, begin), out_shardings=shardings)
     return begin(key, batch, frozen)

@@ -11,7 +11,7 @@ from jax.sharding import PartitionSpec as P
 
 from diffjax.convolutions import in_order
 from diffjax.keys import numbered
-from diffjax.training import ema
+from diffjax.training import ema, sharding
 from diffjax.training.optimizer import learning_rates
 from diffjax.training.state import Optimizers, TrainState, named_optimizers
 from diffjax.training.system import Metrics, System, Update, Variables, served
@@ -139,8 +139,9 @@ def compiled(step: Step, state: TrainState) -> Step:
       The jitted step. The state passed in is donated: its arrays are gone afterwards.
     """
     places = jax.tree.map(lambda leaf: leaf.sharding, state)
-    everywhere = NamedSharding(places.step.mesh, P())
-    return jax.jit(step, donate_argnums=0, out_shardings=(places, everywhere))
+    mesh = places.step.mesh
+    shardings = (places, NamedSharding(mesh, P()))
+    return jax.jit(sharding.told(mesh, step), donate_argnums=0, out_shardings=shardings)
 
 
 def _check(update, variables, grads, extra, metrics):

@@ -3,10 +3,16 @@
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental import topologies
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
+from diffjax.models import splash
 from diffjax.models.attention import Attention, FeedForward, attend
+from diffjax.training import sharding
 
 RNG = np.random.default_rng(0)
 MASK = np.array([[1, 1, 0, 1], [0, 0, 0, 0]], bool)
@@ -46,9 +52,78 @@ def test_masked_keys_are_not_there(implementation):
         np.testing.assert_array_equal(masked(Q, *other, MASK), out)
 
 
-def test_an_unknown_implementation_is_named():
-    with pytest.raises(ValueError, match="implementation must be one of xla, cudnn, plain, got 'flash'"):
+@pytest.mark.parametrize("mask", [None, MASK], ids=["all", "masked"])
+def test_splash_is_the_formula_and_so_are_its_gradients(mask):
+    """Interpreted: padded to blocks, rows without a key, and a batch of batches."""
+    weights, more = draw(2, 3, 2, 5), draw(3, 2, 3, 2, 5)
+
+    def both(implementation):
+        run = lambda q, k, v: jnp.vdot(weights, attend(q, k, v, mask, implementation=implementation))
+        return jax.jit(jax.vmap(jax.value_and_grad(run, (0, 1, 2)), (0, None, None)))(more, K, V)
+
+    jax.tree.map(close, both("splash"), both("plain"))
+
+
+def test_splash_is_a_kernel_on_tpus_whatever_the_mesh():
+    """Lowered for a TPU: three kernels of a gradient, each for the rows and heads of a device."""
+    mesh = sharding.make_mesh(data=2, fsdp=2, tensor=2)
+    assert (*splash.ROWS, *splash.HEADS) == (*sharding.BATCH_AXES, "tensor") == mesh.axis_names
+    run = lambda q, k, v, mask: attend(q, k, v, mask, implementation="splash").sum()
+    split, odd = ((4, 3, 2, 5), (4, 4, 2, 5)), ((1, 3, 3, 5), (1, 4, 3, 5))
+    for queries, keys in (split, odd):
+        of = lambda shape, kind="f": jax.ShapeDtypeStruct(shape, kind, sharding=NamedSharding(mesh, P()))
+        given = of(queries), of(keys), of(keys), of(keys[:2], bool)
+        slopes = jax.jit(sharding.told(mesh, jax.grad(run, (0, 1, 2))))
+        text = slopes.trace(*given).lower(lowering_platforms=("tpu",)).as_text()
+        assert text.count("tpu_custom_call") == 3 and text.count("manual_computation") >= 2
+        heads = r"tensor<1x1x128x5xf32>" if queries is split[0] else r"tensor<1x3x128x5xf32>"
+        assert heads in text
+
+
+def test_cudnn_takes_the_mask(monkeypatch):
+    """Lowered for a GPU that says it has cuDNN: its kernels, forward and back."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr("jax._src.cudnn.fused_attention_stablehlo.check_cudnn_version", lambda: 91000)
+    q, k = (jax.ShapeDtypeStruct((2, n, 2, 64), jnp.bfloat16) for n in (8, 12))
+    run = lambda implementation, q, k, v, mask: attend(q, k, v, mask, implementation=implementation).sum()
+    for implementation in ("cudnn", "auto"):
+        slopes = jax.jit(jax.grad(partial(run, implementation), (0, 1, 2)))
+        traced = slopes.trace(q, k, k, jax.ShapeDtypeStruct((2, 12), bool))
+        text = traced.lower(lowering_platforms=("cuda",)).as_text()
+        assert "@__cudnn$fmhaScaleBiasSoftmax(" in text and "@__cudnn$fmhaScaleBiasSoftmaxBackward(" in text
+
+
+@pytest.mark.parametrize(
+    "backend, kind, chosen",
+    [("cpu", "f", "xla"), ("gpu", "f", "xla"), ("gpu", "e", "cudnn"), ("tpu", "f", "splash")],
+)
+def test_the_backend_decides(monkeypatch, backend, kind, chosen):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    monkeypatch.setattr("jax.nn.dot_product_attention", lambda *_, implementation, **__: implementation)
+    monkeypatch.setattr(splash, "attend", lambda *_: "splash")
+    assert attend.__wrapped__(*(h.astype(kind) for h in (Q, K, V)), implementation="auto") == chosen
+
+
+def test_an_implementation_that_cannot_run_is_named():
+    known = "auto, xla, cudnn, splash, plain"
+    with pytest.raises(ValueError, match=f"implementation must be one of {known}, got 'flash'"):
         attend(Q, K, V, implementation="flash")
+    needs = 'implementation="cudnn" needs half precision and a GPU, got float32 on cpu: take "xla"'
+    with pytest.raises(ValueError, match=needs):
+        attend(Q, K, V, implementation="cudnn")
+
+
+@pytest.mark.slow
+def test_the_compiler_of_tpus_takes_splash():
+    """Where `libtpu` is installed, which needs no TPU to compile for one."""
+    pytest.importorskip("libtpu")
+    topology = topologies.get_topology_desc("v5e:2x2", "tpu")
+    mesh = topologies.make_mesh(topology, (2, 1, 2), ("data", "fsdp", "tensor"))
+    of = lambda *shape: jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=NamedSharding(mesh, P("data")))
+    run = lambda q, k, v: attend(q, k, v, implementation="splash").astype(jnp.float32).sum()
+    slopes = jax.jit(sharding.told(mesh, jax.grad(run, (0, 1, 2))))
+    text = slopes.lower(of(2, 300, 4, 72), of(2, 77, 4, 72), of(2, 77, 4, 72)).compile().as_text()
+    assert text.count("tpu_custom_call") >= 3
 
 
 def test_a_context_of_one_answers_every_query_with_its_value():

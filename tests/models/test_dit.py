@@ -216,7 +216,7 @@ TEXT = Condition(tokens=COND.tokens)
     "fields, cond, message",
     [
         ({"conditioning": "adaln_one"}, TEXT, "conditioning must be one of adaln_zero, .*, got 'adaln_one'"),
-        ({"attention": "flash"}, TEXT, "attention must be one of xla, cudnn, plain, got 'flash'"),
+        ({"attention": "flash"}, TEXT, "attention must be one of auto, xla, .*, plain, got 'flash'"),
         ({"num_heads": 3}, TEXT, "num_heads: must divide the 8 channels of blocks/attention; got 3"),
         ({"hidden_size": 6}, TEXT, "hidden_size must be a multiple of 4, got 6"),
         ({"mlp_ratio": 0.0}, TEXT, "mlp_ratio must be positive and finite, got 0.0"),
