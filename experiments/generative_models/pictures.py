@@ -69,7 +69,7 @@ def _held_out():
 
 def _quality(x, seed):
     judge, real, floor = digits.reference()
-    features, classes = judge.features(x), np.bincount(data.load("digits", "train").label)
+    features, classes = judge.features(x), np.bincount(np.asarray(data.load("digits", "train").label))
     found, expected = shares(judge.predict(x), len(classes)), classes / classes.sum()
     judged = prdc.of_any_sizes(real, features, np.random.default_rng(seed))
     return {

@@ -116,9 +116,7 @@ def measure(name, config, variables, seed):
     if place in _POINTS:
         name = _POINTS[place]
         return points.measure(model, config, variables, seed) if config else points.of_data(name, seed)
-    return (
-        pictures.measure(place, model, config, variables, seed) if config else pictures.of_data(place, seed)
-    )
+    return pictures.measure(model, config, variables, seed) if config else pictures.of_data(seed)
 
 
 _TO_THE_LEFT = ("hierarchical VAE", "MeanFlow", "GAN, b1 0.9, without R1", "GAN, b1 0.9")
