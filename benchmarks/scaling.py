@@ -36,7 +36,7 @@ AXES = {
     "resolution": (8, 16, 32),
     "blocks a level": (1, 2, 4),
     "sampling steps": (5, 20),
-    "devices": (1, 8),
+    "devices": (1, 2, 4, 8),
 }
 ROUNDS, SHARED = 3, 64
 SIZES = {"images": 32, "resolution": 16, "blocks": 1}
