@@ -34,7 +34,7 @@ def table(results):
         "",
         *_walk(results.get("walk", [])),
         *_compiling(results.get("compiling", [])),
-        *_flaxdiff(results.get("flaxdiff", [])),
+        *_peers(results),
         *_loop(results["loop"]),
     ]
     return "\n".join(lines) + "\n"
@@ -121,14 +121,20 @@ def _compiling(networks):
         yield ""
 
 
-def _flaxdiff(walks):
-    told = []
-    for row in walks:
-        ratio = median(ours / theirs for ours, theirs in zip(row["ours"], row["flaxdiff"], strict=True))
-        told.append(f"**{ratio:.2f}** ({row['network']}, {median(row['ours']):.2f} s)")
-    if told:
-        yield f"FlaxDiff's 50 DDIM steps of the same network, one device: {', '.join(told)} of its time here."
-        yield ""
+def _peers(results):
+    """Tell of libraries in JAX that are given the same network."""
+    for peer, name in (("flaxdiff", "FlaxDiff"), ("hackable", "hackable_diffusion")):
+        rows = results.get(peer, [])
+        for key, work in (("walk", f"{results['ddim_steps']} DDIM steps"), ("train", "training steps")):
+            told = []
+            for row in (row for row in rows if key in row):
+                pairs = zip(row[key]["ours"], row[key]["theirs"], strict=True)
+                own = median(row[key]["ours"]) / (row["steps"] if key == "train" else 1)
+                ratio = median(ours / theirs for ours, theirs in pairs)
+                told.append(f"**{ratio:.2f}** ({row['network']}, {own:.2f} s)")
+            if told:
+                yield f"Beside {name}'s {work} of the same network, time of the processor: {', '.join(told)}."
+                yield ""
 
 
 def _loop(loop):

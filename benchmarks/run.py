@@ -86,7 +86,8 @@ def measure(rounds, loop_steps, results, out):
             results["comparisons"].append({"task": task, "network": network, "seconds": seconds})
             keep()
     more = {"walk": rounds, "compiling": 3}
-    more |= {"flaxdiff": rounds} if importlib.util.find_spec("flaxdiff") else {}
+    peers = {"flaxdiff": "flaxdiff", "hackable": "hackable_diffusion"}
+    more |= {name: rounds for name, package in peers.items() if importlib.util.find_spec(package)}
     for name, count in more.items():
         if name not in results:
             told = _output(f"benchmarks.{name}", str(count))

@@ -8,15 +8,18 @@ share and everything else, with the parameters whole, as they are while losses a
 
 The estimate walks the step's program for one device's rows (`peak`): what is alive at each operation, where
 chains of elementwise operations leave nothing behind. `python -m benchmarks.scale --check` compares it with
-what the compiler says of small networks, on one device and split over eight.
+what the compiler says of small networks, on one device and split over eight; `--one=CONFIG --tpus=v5e:16x16`
+asks the compiler of TPUs (the package `libtpu`, and no TPU).
 """
 
 import argparse
 import json
 import math
 import os
+import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import jax
@@ -29,6 +32,7 @@ from diffjax.training import step as steps
 DEVICES = 256
 FOLDERS = ("cifar10", "imagenet64", "imagenet256", "imagenet256_cascade", "laion", "imagen", "unclip")
 MEMORY = {"v5e": 16e9, "H100": 80e9}
+_COLLECTIVES = r" (all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute)(?:-start)?\("
 _FUSED = frozenset(  # primitives whose output its reader computes on the way
     (
         *("add", "sub", "mul", "div", "neg", "max", "min", "abs", "sign", "square", "integer_pow", "pow"),
@@ -46,16 +50,17 @@ def step_of(config, devices, rows, mesh=None):
 
     Args:
       config: ConfigDict.
-      devices: that it is split over.
+      devices: that it is split over: how many, or which.
       rows: of one batch.
       mesh: sizes of the mesh's axes; None: all devices along `fsdp`.
     """
     system = systems.build(config)
-    mesh = sharding.make_mesh(**(mesh or {"fsdp": devices}), devices=jax.devices()[:devices])
+    chips = jax.devices()[:devices] if isinstance(devices, int) else devices
+    mesh = sharding.make_mesh(**(mesh or {"fsdp": len(chips)}), devices=chips)
     rows *= steps.rows_a_step(system)
     of = lambda leaf: jax.ShapeDtypeStruct((rows, *leaf.shape[1:]), leaf.dtype)
     batch = sharding.described(mesh, jax.tree.map(of, dict(system.example)), sharding.rows)
-    frozen = sharding.described(mesh, dict(system.frozen), sharding.fsdp(mesh))
+    frozen = sharding.described(mesh, dict(system.frozen), sharding.by_layer(mesh))
     traced = tracing.trace(
         system, systems.make_optimizer(config, system), batch, frozen, mesh=mesh,
         ema_decay=systems.make_ema(config),
@@ -168,6 +173,29 @@ def check():
     return found
 
 
+def of_tpus(config, topology):
+    """Return what the compiler of TPUs says that each device needs, and how often devices talk, as JSON data.
+
+    Args:
+      config: of any size; the compiler takes minutes.
+      topology: such as "v5e:16x16", for which the package `libtpu` is enough.
+
+    Returns:
+      {"data": ..., "fsdp": ...}, each {"arguments": bytes, "most": bytes at once, "collectives": by kind}.
+    """
+    from jax.experimental import topologies
+
+    chips = topologies.get_topology_desc(topology, "tpu").devices
+    rows = -(-config.training.batch_size // len(chips)) * len(chips)
+    found = {}
+    for axis in ("data", "fsdp"):
+        compiled = step_of(config, chips, rows, {axis: len(chips)})[0].lower().compile()
+        needed, talk = compiled.memory_analysis(), Counter(re.findall(_COLLECTIVES, compiled.as_text()))
+        bytes_of = {"arguments": needed.argument_size_in_bytes, "most": needed.peak_memory_in_bytes}
+        found[axis] = {**bytes_of, "collectives": talk}
+    return found
+
+
 def _needed(program):
     return cost.memory(program.lower().compile()).total
 
@@ -217,10 +245,14 @@ def main():
     parser = argparse.ArgumentParser(prog="benchmarks.scale", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("scale.md"))
     parser.add_argument("--one", help="a config, whose numbers are printed as a line of JSON")
+    parser.add_argument("--tpus", help="topology such as v5e:16x16: by the compiler of TPUs")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     if options.check:
         jax.config.update("jax_num_cpu_devices", 8)
+    if options.one and options.tpus:
+        print(json.dumps(of_tpus(config_of(options.one), options.tpus)))
+        return
     if options.one or options.check:
         print(json.dumps(of(config_of(options.one)) if options.one else check()))
         return

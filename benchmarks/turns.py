@@ -9,23 +9,28 @@ from collections.abc import Callable
 from benchmarks.networks import NETWORKS, THREADS, Network
 
 
-def seconds(sides: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+def seconds(
+    sides: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
     """Return what each side took in each round; a first round, in which they compile, is not counted."""
     spent = {side: [] for side in sides}
     for i in range(rounds + 1):
         for side, run in sides.items():
-            begin = time.perf_counter()
+            begin = clock()
             run()
             if i:
-                spent[side].append(time.perf_counter() - begin)
+                spent[side].append(clock() - begin)
     return spent
 
 
 def of_each_unet(measure: Callable[[str, int], dict]) -> None:
-    """Print a line of JSON of `measure(name, rounds)` for each U-Net; rounds are the command's argument."""
+    """Print a line of JSON of `measure(name, rounds)` for each U-Net, or those that are named.
+
+    Rounds are the command's first argument, names the others.
+    """
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
     for name, network in NETWORKS.items():
-        if isinstance(network, Network):
+        if isinstance(network, Network) and name in (sys.argv[2:] or NETWORKS):
             print(json.dumps(measure(name, int(sys.argv[1]))), file=replies, flush=True)

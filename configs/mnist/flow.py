@@ -17,8 +17,9 @@ by the classifier of `python -m diffjax.classifier`:
     samples of the class asked for (99.1 % of the test set)      >= 97 %         96.7 %
     Frechet distance to 10,000 training images, over its floor   <= 2            1.56 (test set: 1.44)
 
-Not shown: the class asked for, by 0.3 points (96.4 % and 1.84 after 5,000 steps). 2.282 +- 0.052 bits/dim of 32
-held-out images by the ODE; of logit-normal times 2 in a million are below 0.01, where an image's last bits are.
+Not shown: the class asked for, by 0.3 points (96.4 % and 1.84 after 5,000 steps). 2.282 +- 0.052 bits/dim of
+32 held-out images by the ODE; of logit-normal times 2 in a million are below 0.01, where an image's last bits
+are.
 """
 
 from ml_collections import ConfigDict

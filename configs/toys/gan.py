@@ -13,6 +13,8 @@ games are `--config.objective.loss=saturating`, `hinge` and `wasserstein`, the l
 A minute of two busy cores (Intel Xeon). Obtained: all modes; of 10,000 samples their weights are off by a
 total variation of 0.014 (other real points: 0.022), at a sliced Wasserstein distance of 0.018 (0.027), with
 precision 0.990 and recall 0.994. On grid25, 4,000 steps: 25 of 25 modes, 0.024 (0.033), precision 0.932.
+It is Adam's b1 = 0 that keeps them: with 0.9, and without R1, 5 to 11 are left of 25 after 2,000 steps
+(`experiments/generative_models`).
 """
 
 from ml_collections import ConfigDict

@@ -12,6 +12,7 @@ from diffjax.models.attention import Attention, FeedForward, Implementation
 from diffjax.models.blocks import TimeEmbedding, single
 from diffjax.models.conditions import Condition, beside, checked_condition, counts, merge
 from diffjax.models.embeddings import sincos_2d
+from diffjax.models.recompute import Remat, recomputed
 from diffjax.types import Array, ArrayLike, Bool, Float
 
 Conditioning = Literal["adaln_zero", "adaln", "cross_attention", "in_context"]
@@ -52,7 +53,7 @@ class DiT(nn.Module):
       times: number of times K; a further one changes nothing until it is trained.
       map_channels: channels of the condition's map, which the patches hold last; 0 for none.
       attention: implementation of the attention, see `attention.attend`.
-      remat: recompute each block in the backward pass to save memory.
+      remat: what of blocks is computed again in the backward pass to save memory, see `recompute.recomputed`.
       dtype: compute dtype of the layers in the blocks; None follows `x`. Parameters are float32; what layers
         add up to, normalisations, the time's embedding and the output are computed in float32.
       time_shift: of the time's frequencies, see `embeddings.timestep_embedding`.
@@ -77,7 +78,7 @@ class DiT(nn.Module):
     times: int = 1
     map_channels: int = 0
     attention: Implementation = "xla"
-    remat: bool = False
+    remat: Remat = False
     dtype: Any = None
     time_shift: float = 0.0
     mlp_epsilon: float = _EPSILON
@@ -183,7 +184,7 @@ class DiT(nn.Module):
 
     def _blocks(self, h, emb, mask, told):
         axes: Any = (0 if self.own_embeddings else nn.broadcast, nn.broadcast, nn.broadcast)
-        block = nn.remat(Block, prevent_cse=False) if self.remat else Block
+        block = recomputed(Block, self.remat, prevent_cse=False)
         blocks = nn.scan(block, in_axes=axes, length=self.depth, **_STACKED)
         run = blocks(
             self.num_heads, int(self.mlp_ratio * self.hidden_size), self.conditioning, self.qk_norm,

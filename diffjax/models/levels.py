@@ -19,6 +19,7 @@ from diffjax.models.blocks import (
 )
 from diffjax.models.conditions import Condition, beside, checked_condition, counts
 from diffjax.models.embeddings import Order, octaves
+from diffjax.models.recompute import Remat, recomputed
 from diffjax.models.spatial_transformer import SpatialTransformer
 from diffjax.types import Array
 
@@ -93,7 +94,8 @@ class Levels(nn.Module):
       frequencies: of the sines and cosines of `x` that the first convolution sees beside `x`, see
         `embeddings.octaves`; 0 for none.
       map_channels: channels of the condition's map, which the first convolution sees last; 0 for none.
-      remat: recompute residual blocks and transformers in the backward pass to save memory.
+      remat: what of residual blocks and transformers is computed again in the backward pass to save memory,
+        see `recompute.recomputed`.
       dtype: compute dtype of the blocks; None follows `x`. Parameters are float32; normalisations, the time's
         embedding and the output are computed in float32.
     """
@@ -122,7 +124,7 @@ class Levels(nn.Module):
     times: int = 1
     frequencies: int | tuple[int, ...] = 0
     map_channels: int = 0
-    remat: bool = False
+    remat: Remat = False
     dtype: Any = None
 
     @property
@@ -245,7 +247,7 @@ class Levels(nn.Module):
 
     @nn.nowrap
     def _residual(self, told, channels, **options):
-        return (nn.remat(ResBlock) if self.remat else ResBlock)(
+        return recomputed(ResBlock, self.remat)(
             channels,
             num_groups=self.num_groups,
             dropout=self.dropout if told.train else 0.0,

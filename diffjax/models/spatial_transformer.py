@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from diffjax.models.attention import Attention, Implementation
 from diffjax.models.blocks import GroupNorm
+from diffjax.models.recompute import Remat, recomputed
 from diffjax.types import Array, Bool, Float
 
 
@@ -19,7 +20,7 @@ class SpatialTransformer(nn.Module):
       num_heads: heads; must divide the channels.
       depth: number of blocks.
       num_groups: groups of the normalisation.
-      remat: recompute blocks in the backward pass to save memory.
+      remat: what of blocks is computed again in the backward pass, see `recompute.recomputed`.
       dtype: dtype of the products; None follows the input. The softmax is taken in float32 at least.
       implementation: of both attentions, see `attention.attend`.
 
@@ -29,7 +30,7 @@ class SpatialTransformer(nn.Module):
     num_heads: int
     depth: int = 1
     num_groups: int = 32
-    remat: bool = False
+    remat: Remat = False
     dtype: Any = None
     implementation: Implementation = "xla"
 
@@ -45,7 +46,7 @@ class SpatialTransformer(nn.Module):
         h = GroupNorm(self.num_groups, 1e-6, name="norm")(x)
         h = h.reshape(len(x), math.prod(x.shape[1:-1]), channels)
         h = nn.Dense(channels, dtype=self.dtype, name="project_in")(h)
-        block = nn.remat(TransformerBlock) if self.remat else TransformerBlock
+        block = recomputed(TransformerBlock, self.remat)
         for i in range(self.depth):
             name = f"transformer_blocks_{i}"
             h = block(self.num_heads, self.dtype, self.implementation, name=name)(h, tokens, mask)

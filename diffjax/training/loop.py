@@ -122,7 +122,7 @@ def fit(
       best_metric: the metric whose lowest mean since the checkpoint before makes a checkpoint the best; of
         "sample/<name>" and "held_out/<name>" the latest number.
       mesh: the devices; None: all of them along `data`.
-      rule: how the state is laid out; None: `sharding.fsdp(mesh)`, replicated on a mesh of `data` alone.
+      rule: how the state is laid out; None: `sharding.by_layer(mesh)`, replicated on a mesh of `data` alone.
       writers: further places for rows, such as `metrics.tensorboard`.
       should_stop: asked between steps; a true answer saves a checkpoint and returns. Asked before the first
         step, when all is compiled, too; then there is nothing to save. Where there are several processes it
@@ -154,7 +154,7 @@ def fit(
         num_steps=num_steps, log_every=log_every, checkpoint_every=checkpoint_every, accumulate=accumulate
     )
     mesh = sharding.make_mesh() if mesh is None else mesh
-    rule = sharding.fsdp(mesh) if rule is None else rule
+    rule = sharding.by_layer(mesh) if rule is None else rule
     decays = ema_rules.tracks(ema_decay)
     widths = post_hoc.widths(decays) if snapshot_every else {}
     frozen = system.prepare(workdir)[0] if frozen is None else frozen

@@ -82,15 +82,54 @@ def fsdp(mesh: Mesh, min_size: int = 2**14) -> Rule:
     Returns:
       The rule; on an axis of one device it replicates.
     """
-    ways = mesh.shape["fsdp"]
 
     def rule(path: str, leaf: Any) -> P:
         del path
-        divisible = [i for i, d in enumerate(leaf.shape) if d % ways == 0]
-        if ways == 1 or not divisible or math.prod(leaf.shape) < min_size:
-            return P()
-        largest = max(divisible, key=lambda i: leaf.shape[i])
-        return P(*[None] * largest, "fsdp")
+        return P(*_along_fsdp(leaf.shape, mesh.shape["fsdp"], min_size))
+
+    return rule
+
+
+def _along_fsdp(shape, ways, min_size, taken=()):
+    """Return the axes of an array's dimensions as far as the one that is split, the largest that may be."""
+    free = [i for i, size in enumerate(shape) if size % ways == 0 and i not in taken]
+    if ways == 1 or not free or math.prod(shape) < min_size:
+        return []
+    return [None] * max(free, key=lambda i: shape[i]) + ["fsdp"]
+
+
+# Layers that are split along what they give, and those that sum over it: of attention, MLPs, residual blocks.
+_GIVING = r"(^|/)(qkv|q|kv|hidden|hidden_\d*[02468]|ff_in|project_in|in_conv)/(kernel|bias)$"
+_TAKING = r"(^|/)(out|proj_out|hidden_\d*[13579]|ff_out|project_out|out_conv)/kernel$"
+
+
+def by_layer(mesh: Mesh, min_size: int = 2**14) -> Rule:
+    """Make the rule of FSDP that splits pairs of layers over `tensor` besides, as Megatron does.
+
+    Of two layers, one after the other, the first is split along its outputs and the second along its inputs:
+    every device has some of the heads or hidden units. Layers of U-Nets, transformers and MLPs are known by
+    their names.
+
+    Args:
+      mesh: mesh with axes `fsdp` and `tensor`.
+      min_size: arrays of fewer elements are not split over `fsdp`.
+
+    Returns:
+      The rule; where `tensor` is one device it is that of `fsdp`.
+
+    Reference: Shoeybi et al. 2019, section 3.
+    """
+    ways, ways_fsdp = mesh.shape["tensor"], mesh.shape["fsdp"]
+
+    def rule(path: str, leaf: Any) -> P:
+        axis = -1 if re.search(_GIVING, path) else -2 if re.search(_TAKING, path) else None
+        rank = len(leaf.shape)
+        if ways == 1 or axis is None or rank < -axis or leaf.shape[axis] % ways:
+            return P(*_along_fsdp(leaf.shape, ways_fsdp, min_size))
+        spec = _along_fsdp(leaf.shape, ways_fsdp, min_size, taken=(rank + axis,))
+        spec += [None] * (rank - len(spec))
+        spec[axis] = "tensor"
+        return P(*spec)
 
     return rule
 

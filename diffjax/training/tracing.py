@@ -45,7 +45,7 @@ def trace(
       batch, frozen: shapes are enough.
       system, optimizer, mesh, rule, ema_decay, accumulate: see `fit`.
     """
-    rule, decays = sharding.fsdp(mesh) if rule is None else rule, ema_rules.tracks(ema_decay)
+    rule, decays = sharding.by_layer(mesh) if rule is None else rule, ema_rules.tracks(ema_decay)
     batch, frozen = sharding.described(mesh, batch, sharding.rows), sharding.described(mesh, frozen, rule)
     step, state = program(system, optimizer, batch, frozen, mesh, rule, decays, accumulate)
     return Traced(step, state, jax.eval_shape(step, state, frozen, jax.random.key(0), batch)[1])

@@ -12,6 +12,7 @@ import pytest
 
 from diffjax.models import Condition, DiT, sincos_2d
 from diffjax.models.dit import ADAPTIVE, Block, patched, unpatched
+from diffjax.training import cost
 
 FORMS = ("adaln_zero", "adaln", "cross_attention", "in_context")
 EVERY = pytest.mark.parametrize("form", FORMS)
@@ -162,14 +163,18 @@ def test_half_precision_and_forward_mode_are_for_every_form(form):
 
 
 def test_recomputing_keeps_the_parameters_and_saves_what_the_backward_pass_remembers():
-    remembered = {}
-    for remat in (False, True):
+    remembered, counted = {}, {}
+    for remat in (False, True, "dots_saveable"):
         module, variables = tiny(remat=remat), tried("adaln_zero")[1]
         shapes = jax.eval_shape(module.init, jax.random.key(0), X, T, COND)
         assert jax.tree.map(jnp.shape, shapes) == jax.tree.map(jnp.shape, variables)
         backward = lambda v: jax.vjp(lambda v: module.apply(v, X, T, COND), v)[1]  # noqa: B023
         remembered[remat] = sum(a.size for a in jax.tree.leaves(jax.eval_shape(backward, variables)))
+        slope = jax.grad(lambda v: module.apply(v, X, T, COND).sum())  # noqa: B023
+        counted[remat] = cost.flops(slope, variables)
     assert remembered[True] < remembered[False] / 3
+    assert remembered[True] < remembered["dots_saveable"] < remembered[False]
+    assert counted["dots_saveable"] == counted[False] < counted[True]  # products are not made again
 
 
 def test_a_block_of_adaln_zero_starts_as_the_identity():
@@ -217,6 +222,7 @@ TEXT = Condition(tokens=COND.tokens)
     [
         ({"conditioning": "adaln_one"}, TEXT, "conditioning must be one of adaln_zero, .*, got 'adaln_one'"),
         ({"attention": "flash"}, TEXT, "attention must be one of auto, xla, .*, plain, got 'flash'"),
+        ({"remat": "dots"}, TEXT, "remat must be one of True, False, dots_saveable, dots_.*; got 'dots'"),
         ({"num_heads": 3}, TEXT, "num_heads: must divide the 8 channels of blocks/attention; got 3"),
         ({"hidden_size": 6}, TEXT, "hidden_size must be a multiple of 4, got 6"),
         ({"mlp_ratio": 0.0}, TEXT, "mlp_ratio must be positive and finite, got 0.0"),

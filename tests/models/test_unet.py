@@ -195,6 +195,7 @@ def test_every_resampling_halves_or_doubles_the_image():
         (tiny(num_head_channels=0), {}, "num_head_channels must be a positive integer, got 0"),
         (tiny(channel_mult=()), {}, r"channel_mult must be positive numbers, one a level, got \(\)"),
         (tiny(dropout=1.5), {}, r"dropout must be in \[0, 1\), got 1.5"),
+        (tiny(remat="dots"), {}, "remat must be one of True, False, dots_saveable, dots_.*; got 'dots'"),
         (tiny(attention_implementation="flash"), {}, "attention_implementation must be one of auto, xla, "),
         (tiny(token_features=0), {}, "token_features must be a positive integer, got 0"),
         (tiny(), {"x": X[:, :7]}, "x: height and width must be divisible by 2"),

@@ -39,6 +39,7 @@ LAYOUTS = {
     "data": ({"data": 8}, None),
     "fsdp": ({"fsdp": 8}, functools.partial(sharding.fsdp, min_size=1)),
     "fsdp and tensor": ({"data": 2, "fsdp": 2, "tensor": 2}, lambda mesh: _tensor),
+    "layers": ({"data": 2, "fsdp": 2, "tensor": 2}, functools.partial(sharding.by_layer, min_size=1)),
 }
 
 

@@ -70,6 +70,31 @@ def test_rules_by_path_reach_the_moments():
     assert placed["mu"]["up"]["bias"].is_fully_replicated and placed["count"].is_fully_replicated
 
 
+def test_layers_are_split_in_pairs():
+    """What attention, an MLP or a residual block begins with along outputs, what ends it along inputs."""
+    mesh = sharding.make_mesh(data=1, fsdp=2, tensor=4)
+    expected = {
+        "blocks/attention/qkv/kernel": ((3, 64, 192), P(None, "fsdp", "tensor")),
+        "blocks/attention/out/kernel": ((3, 64, 64), P(None, "tensor", "fsdp")),
+        "input_blocks_1_0/in_conv/kernel": ((3, 3, 8, 16), P(None, None, "fsdp", "tensor")),
+        "input_blocks_1_0/out_conv/kernel": ((3, 3, 16, 7), P(None, None, "tensor", None)),
+        "hidden_0/kernel": ((5, 8), P(None, "tensor")),
+        "hidden_0/bias": ((8,), P("tensor")),
+        "hidden_1/kernel": ((8, 8), P("tensor", None)),
+        "hidden_1/bias": ((8,), P()),
+        "odd/hidden/kernel": ((8, 9), P()),
+        "norm/scale": ((64,), P()),
+    }
+    tree = {path: jax.ShapeDtypeStruct(shape, jnp.float32) for path, (shape, _) in expected.items()}
+    found = sharding.shardings(mesh, tree, sharding.by_layer(mesh, min_size=2**10))
+    assert {path: place.spec for path, place in found.items()} == {
+        path: p for path, (_, p) in expected.items()
+    }
+    alone = sharding.make_mesh(data=4, fsdp=2)
+    same = [sharding.shardings(alone, tree, rule(alone, 8)) for rule in (sharding.by_layer, sharding.fsdp)]
+    assert same[0] == same[1]
+
+
 def test_batch_is_split_over_data_and_fsdp():
     batch = sharding.put_batch(_mesh(2, 4), {"x": np.arange(16.0)})
     assert batch["x"].shape == (16,)
