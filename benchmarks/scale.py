@@ -8,7 +8,8 @@ share and everything else, with the parameters whole, as they are while losses a
 
 The estimate walks the step's program for one device's rows (`peak`): what is alive at each operation, where
 chains of elementwise operations leave nothing behind. `python -m benchmarks.scale --check` compares it with
-what the compiler says of small networks, on one device and split over eight.
+what the compiler says of small networks, on one device and split over eight; `--one=CONFIG --tpus=v5e:16x16`
+asks the compiler of TPUs (the package `libtpu`, and no TPU).
 """
 
 import argparse
@@ -180,7 +181,7 @@ def of_tpus(config, topology):
       topology: such as "v5e:16x16", for which the package `libtpu` is enough.
 
     Returns:
-      {"data": ..., "fsdp": ...}, each {"memory": that of `cost.Memory`, "collectives": how many, by kind}.
+      {"data": ..., "fsdp": ...}, each {"arguments": bytes, "most": bytes at once, "collectives": by kind}.
     """
     from jax.experimental import topologies
 
@@ -189,8 +190,9 @@ def of_tpus(config, topology):
     found = {}
     for axis in ("data", "fsdp"):
         compiled = step_of(config, chips, rows, {axis: len(chips)})[0].lower().compile()
-        talk = Counter(re.findall(_COLLECTIVES, compiled.as_text()))
-        found[axis] = {"memory": cost.memory(compiled)._asdict(), "collectives": talk}
+        needed, talk = compiled.memory_analysis(), Counter(re.findall(_COLLECTIVES, compiled.as_text()))
+        bytes_of = {"arguments": needed.argument_size_in_bytes, "most": needed.peak_memory_in_bytes}
+        found[axis] = {**bytes_of, "collectives": talk}
     return found
 
 

@@ -51,6 +51,19 @@ def test_a_small_config_is_lowered_for_a_mesh():
     assert "| x | " in scale.table({"x": found}) and "v5e (either)" in scale.table({"x": found})
 
 
+@pytest.mark.slow
+def test_the_compiler_of_tpus_is_asked():
+    """Where `libtpu` is installed: arguments are the state that is counted, and FSDP, of less, gathers."""
+    pytest.importorskip("libtpu")
+    config = commands.config_module("configs/toys/ddpm.py").get_config()
+    found, counted = scale.of_tpus(config, "v5e:2x4"), scale.of(config, devices=8)
+    for axis, way in (("data", "replicated"), ("fsdp", "fsdp")):
+        assert counted[way] <= found[axis]["arguments"] <= found[axis]["most"]
+        assert found[axis]["arguments"] < 1.3 * counted[way]
+    assert set(found["data"]["collectives"]) == {"all-reduce"}
+    assert "all-gather" in found["fsdp"]["collectives"]
+
+
 def test_a_step_is_three_calls_of_the_network_and_a_walk_one_a_step():
     """Nothing is computed twice: forward and two products backward; the samplers call what they say."""
     config, rows = commands.config_module("configs/digits/ddpm.py").get_config(), 4

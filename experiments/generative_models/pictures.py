@@ -24,6 +24,7 @@ def _mlp(width, **more):
     return {"name": "mlp", "width": width, "depth": 3, **more}
 
 
+_LADDER = {"features": 114, "latents": (16, 8, 4)}
 _OF_GAN = {"model_": _mlp(290, latent=32), "discriminator_": _mlp(290)}
 # of each model: its file in configs/digits, steps for about 12 seconds of one core, what
 # differs; widths are for 200,000 parameters of what samples
@@ -31,6 +32,7 @@ _MODELS = {
     "GAN": ("gan", 1600, _OF_GAN),
     "GAN without R1": ("gan", 2100, _OF_GAN | {"objective_": _WITHOUT_R1}),
     "VAE": ("vae", 2500, {"model": {"features": 196}}),
+    "hierarchical VAE": ("vae", 1700, {"model": _LADDER}),
     "flow": ("normalizing_flow", 125, {"model": {"features": 30}}),
     "DDPM": ("ddpm", 4200, {"model_": _mlp(160), "objective_": _V}),
     "flow matching": ("flow", 4200, {"model_": _mlp(160, time_scale=1000.0), "objective_": _VELOCITY}),
@@ -93,6 +95,7 @@ def _of_ode(system, variables):
 
 _CODES = {
     "VAE": (BOUND, _measured("importance_weighted")),
+    "hierarchical VAE": (BOUND, _measured("importance_weighted")),
     "flow": (EXACT, _measured("likelihood")),
     "DDPM": (BOUND, _measured("bound")),
     "flow matching": (EXACT, _of_ode),
