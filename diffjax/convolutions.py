@@ -22,14 +22,14 @@ _CONVOLUTION = "conv_general_dilated"
 _CACHE = 2**20  # bytes of images that are summed over at a time
 _PICTURE = 6 * 6  # taps from which on a window is a picture rather than a kernel
 _CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr"}  # where each has its program
+_LOOPS = {"scan": "jaxpr", "while": "body_jaxpr", "cond": "branches"}  # and programs that stay one
 
 
 def in_order(f: Callable[..., Any]) -> Callable[..., Any]:
     """Return f with transpositions written out before and after its convolutions, on a CPU; else f itself.
 
     Convolutions with a picture as their window are made part by part. What a function computes does not
-    change, but for the order of a sum, nor how it is differentiated. Convolutions within loops and branches
-    of f itself are left as they are.
+    change, but for the order of a sum, nor how it is differentiated. Loops and branches of f are looked into.
 
     Args:
       f: of arrays, and trees of them.
@@ -57,22 +57,39 @@ def _run(program: core.ClosedJaxpr, args: Any) -> list[Any]:
     for each in jaxpr.eqns:
         if each.primitive.name == _CONVOLUTION:
             made = [_convolve(*map(value, each.invars), **each.params)]
-        elif _convolves(each):
+        elif each.primitive.name in _CALLS and _convolves(each):
             made = _run(each.params[_CALLS[each.primitive.name]], map(value, each.invars))
         else:
+            one = each.replace(params=_ordered_within(each)) if _convolves(each) else each
             needs = list(dict.fromkeys(atom for atom in each.invars if not isinstance(atom, core.Literal)))
-            alone = core.Jaxpr((), needs, each.outvars, [each], each.effects, jaxpr.debug_info)
+            alone = core.Jaxpr((), needs, each.outvars, [one], each.effects, jaxpr.debug_info)
             made = core.jaxpr_as_fun(core.ClosedJaxpr(alone, ()))(*map(value, needs))
         known |= zip(each.outvars, made, strict=True)
     return [value(atom) for atom in jaxpr.outvars]
 
 
 def _convolves(equation: Any) -> bool:
-    """Say whether an equation is a convolution or a call with one in it."""
+    """Say whether an equation is a convolution, or has one within."""
+    if equation.primitive.name == _CONVOLUTION:
+        return True
+    return any(any(map(_convolves, program.jaxpr.eqns)) for program in _within(equation))
+
+
+def _within(equation):
+    """Return the programs of an equation, or none."""
     name = equation.primitive.name
-    if name in _CALLS:
-        return any(map(_convolves, equation.params[_CALLS[name]].jaxpr.eqns))
-    return name == _CONVOLUTION
+    held = equation.params[(_CALLS | _LOOPS)[name]] if name in _CALLS or name in _LOOPS else ()
+    return held if isinstance(held, tuple) else (held,)
+
+
+def _ordered_within(equation):
+    """Return the parameters of a loop or of branches whose convolutions are in order."""
+    ordered = tuple(
+        jax.make_jaxpr(lambda *args, program=program: _run(program, args))(*program.in_avals)
+        for program in _within(equation)
+    )
+    key = _LOOPS[equation.primitive.name]
+    return equation.params | {key: ordered if isinstance(equation.params[key], tuple) else ordered[0]}
 
 
 def _convolve(x: Any, kernel: Any, *, dimension_numbers: Any, **how: Any) -> Any:

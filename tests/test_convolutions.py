@@ -44,9 +44,11 @@ def _convolutions(jaxpr):
     for each in jaxpr.eqns:
         if each.primitive.name == "conv_general_dilated":
             yield each.params["dimension_numbers"]
-        for inner in (getattr(value, "jaxpr", value) for value in each.params.values()):
-            if hasattr(inner, "eqns"):
-                yield from _convolutions(inner)
+        for value in each.params.values():
+            for inner in value if isinstance(value, tuple) else (value,):
+                program = getattr(inner, "jaxpr", inner)
+                if hasattr(program, "eqns"):
+                    yield from _convolutions(program)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -106,3 +108,32 @@ def test_steps_have_their_convolutions_in_order(accumulate, repeats):
     state = training.TrainState(jnp.int32(0), {"k": KERNEL}, optimizer, {"ema": {"k": KERNEL}}, {})
     program = jax.make_jaxpr(step)(state, {}, jax.random.key(0), {"x": X}).jaxpr
     assert {tuple(each) for each in _convolutions(program)} == {((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))}
+
+
+def _walked(x, kernel):
+    """Three steps of a loop, one of them a branch's, and a loop with an end."""
+
+    def once(x, go):
+        return jax.lax.cond(go, lambda x: jnp.tanh(FORMS["plain"](x, kernel)), lambda x: x, x), None
+
+    x = jax.lax.scan(once, x, jnp.array([True, False, True]))[0]
+    loss = lambda x: (FORMS["plain"](x, kernel) ** 2).sum()
+    return jax.lax.while_loop(
+        lambda c: c[1] < 2, lambda c: (c[0] - 0.1 * jax.grad(loss)(c[0]), c[1] + 1), (x, 0)
+    )[0]
+
+
+def test_loops_and_branches_are_looked_into():
+    given = X, KERNEL
+    reverse = jax.grad(
+        lambda x, k: jnp.sum(
+            jax.lax.scan(lambda x, _: (jnp.tanh(FORMS["plain"](x, k)), None), x, None, length=2)[0] ** 3
+        ),
+        (0, 1),
+    )
+    for f in (_walked, reverse):
+        for ours, plain in zip(jax.tree.leaves(in_order(f)(*given)), jax.tree.leaves(f(*given))):
+            np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-4)
+        orders = {tuple(each) for each in _convolutions(jax.make_jaxpr(in_order(f))(*given).jaxpr)}
+        assert orders == {((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))}
+        assert len({tuple(each) for each in _convolutions(jax.make_jaxpr(f)(*given).jaxpr)}) > 1

@@ -8,7 +8,18 @@ other configs of emoji, which it steers by semantic guidance.
     python -m diffjax.train --config=configs/emoji/noise_aware.py --workdir=runs/emoji_noise_aware
     python -m diffjax.evaluate --workdir=runs/emoji_noise_aware
 
-Not run at this length.
+Not run at this length. Obtained after the first 108 of its steps, 7 minutes of a busy core (Intel Xeon),
+while the rate was still high: how often one of 1,052 held-out pictures, noised, finds itself among all of
+them clean. Chance is 0.1 and 1.0 %; standard errors are at most 1.5 %.
+
+    log SNR                  -5.60    -4.37    -3.03    -1.53     0.15     2.05    10.09
+    noise-aware     R@1        0.3      1.2     10.8     39.3     69.9     81.1     83.7 %
+                    R@10       2.9     10.6     40.1     82.7     98.6     99.9     99.9 %
+    the clean one   R@1        0.0      0.2      0.4      6.1     55.9     95.9     99.8 %
+                    R@10       1.3      1.3      3.2     23.0     88.3    100.0    100.0 %
+
+It sees farther where the noise is larger than the picture, and less than its teacher, which it began as,
+where there is little.
 """
 
 from ml_collections import ConfigDict
