@@ -292,7 +292,8 @@ def try_writing(name: str, folder: Path) -> None:
       ValueError: naming what the folder is and where, if that fails.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.exists():  # a file in its place is told by what follows
+            folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise ValueError(f"{name} {folder} cannot be written: {error.strerror or error}") from error
