@@ -32,10 +32,10 @@ from diffjax.training.system import Variables
 ROOT = Path(__file__).parents[1]
 FIGURE = ROOT / "docs" / "scaling.png"
 AXES = {
-    "images a step": (8, 32, 128),
-    "resolution": (8, 16, 32),
-    "blocks a level": (1, 2, 4),
-    "sampling steps": (5, 20),
+    "images a step": (8, 16, 32, 64, 128),
+    "resolution": (8, 16, 24, 32),
+    "blocks a level": (1, 2, 3, 4),
+    "sampling steps": (5, 10, 20, 40),
     "devices": (1, 2, 4, 8),
 }
 ROUNDS, SHARED = 3, 64
