@@ -20,16 +20,19 @@ from jax.extend import core
 
 _CONVOLUTION = "conv_general_dilated"
 _CACHE = 2**20  # bytes of images that are summed over at a time
-_PICTURE = 6 * 6  # taps from which on a window is a picture rather than a kernel
 _CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr"}  # where each has its program
-_LOOPS = {"scan": "jaxpr", "while": "body_jaxpr", "cond": "branches"}  # and programs that stay one
+# What stays one; `jax.checkpoint` has had two names.
+_WITHIN = {"scan": "jaxpr", "while": "body_jaxpr", "cond": "branches"} | dict.fromkeys(
+    ("checkpoint", "remat2"), "jaxpr"
+)
 
 
 def in_order(f: Callable[..., Any]) -> Callable[..., Any]:
     """Return f with transpositions written out before and after its convolutions, on a CPU; else f itself.
 
     Convolutions with a picture as their window are made part by part. What a function computes does not
-    change, but for the order of a sum, nor how it is differentiated. Loops and branches of f are looked into.
+    change, but for the order of a sum, nor how it is differentiated. Loops, branches and what is
+    recomputed are looked into.
 
     Args:
       f: of arrays, and trees of them.
@@ -78,17 +81,20 @@ def _convolves(equation: Any) -> bool:
 def _within(equation):
     """Return the programs of an equation, or none."""
     name = equation.primitive.name
-    held = equation.params[(_CALLS | _LOOPS)[name]] if name in _CALLS or name in _LOOPS else ()
-    return held if isinstance(held, tuple) else (held,)
+    held = equation.params[(_CALLS | _WITHIN)[name]] if name in _CALLS or name in _WITHIN else ()
+    held = held if isinstance(held, tuple) else (held,)
+    return [core.ClosedJaxpr(each, ()) if isinstance(each, core.Jaxpr) else each for each in held]
 
 
 def _ordered_within(equation):
-    """Return the parameters of a loop or of branches whose convolutions are in order."""
+    """Return the parameters of a loop, of branches or of what is recomputed, with convolutions in order."""
+    key = _WITHIN[equation.primitive.name]
     ordered = tuple(
         jax.make_jaxpr(lambda *args, program=program: _run(program, args))(*program.in_avals)
         for program in _within(equation)
     )
-    key = _LOOPS[equation.primitive.name]
+    if isinstance(equation.params[key], core.Jaxpr):
+        return equation.params | {key: ordered[0].jaxpr}
     return equation.params | {key: ordered if isinstance(equation.params[key], tuple) else ordered[0]}
 
 
@@ -98,32 +104,27 @@ def _convolve(x: Any, kernel: Any, *, dimension_numbers: Any, **how: Any) -> Any
     last = x.ndim - 1
     images, kernels = (0, last, *range(1, last)), (last, last - 1, *range(last - 1))
     numbers = jax.lax.ConvDimensionNumbers(images, kernels, images)
-    found = functools.reduce(
-        jnp.add,
-        (
-            jax.lax.conv_general_dilated(
-                jnp.transpose(some, (n, *places, c)),
-                jnp.transpose(window, (*taps, i, o)),
-                dimension_numbers=numbers,
-                **how,
-            )
-            for some, window in _parts(x, c, kernel, i, math.prod(kernel.shape[axis] for axis in taps), **how)
-        ),
-    )
+
+    def of(x, kernel):
+        x, kernel = jnp.transpose(x, (n, *places, c)), jnp.transpose(kernel, (*taps, i, o))
+        return jax.lax.conv_general_dilated(x, kernel, dimension_numbers=numbers, **how)
+
+    # Of a gradient by the kernel the window is a picture and the output is as small as the kernel.
+    window = math.prod(kernel.shape[axis] for axis in taps)
+    by_kernel = window > math.prod(jax.eval_shape(of, x, kernel).shape[1:-1])
+    plain = how["feature_group_count"] == how["batch_group_count"] == 1
+    count = _count(x.shape[c], x.nbytes) if by_kernel and plain else 1
+    parts = (of(_strided(x, c, count, part), _strided(kernel, i, count, part)) for part in range(count))
+    found = functools.reduce(jnp.add, parts)
     back = (m, *out, d)
     return jnp.transpose(found, [back.index(axis) for axis in range(x.ndim)])
 
 
-def _parts(x, c, kernel, i, taps, *, feature_group_count, batch_group_count, **_):
-    """Yield parts of images and window whose convolutions sum up to that of the whole."""
-    rows, devices = x.shape[c], jax.device_count()
-    count = 1
-    if taps >= _PICTURE and feature_group_count == batch_group_count == 1:
-        fits = lambda parts: x.nbytes <= parts * devices * _CACHE
-        counts = [parts for parts in range(1, rows + 1) if rows % (parts * devices) == 0]
-        count = next(filter(fits, counts), max(counts, default=1))
-    for part in range(count):
-        yield _strided(x, c, count, part), _strided(kernel, i, count, part)
+def _count(rows, size):
+    """Return into how many parts rows are split for one to fit each device's cache."""
+    devices = jax.device_count()
+    counts = [parts for parts in range(1, rows + 1) if rows % (parts * devices) == 0]
+    return next((parts for parts in counts if size <= parts * devices * _CACHE), max(counts, default=1))
 
 
 def _strided(a, axis, count, part):

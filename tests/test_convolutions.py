@@ -1,5 +1,7 @@
 """Convolutions in order: the same numbers, by convolutions that XLA for CPU runs fast within loops."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 
 from diffjax import convolutions, training
 from diffjax.convolutions import in_order
+from diffjax.process import energy
 from diffjax.training import ema
 
 X = jax.random.normal(jax.random.key(0), (2, 6, 6, 4))
@@ -137,3 +140,29 @@ def test_loops_and_branches_are_looked_into():
         orders = {tuple(each) for each in _convolutions(jax.make_jaxpr(in_order(f))(*given).jaxpr)}
         assert orders == {((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))}
         assert len({tuple(each) for each in _convolutions(jax.make_jaxpr(f)(*given).jaxpr)}) > 1
+
+
+def test_what_is_recomputed_is_looked_into():
+    """Within a loop, as of a network with `remat` whose gradients are accumulated."""
+    block = jax.checkpoint(lambda x, k: jnp.tanh(FORMS["plain"](x, k)))
+    gradient = jax.grad(lambda x, k: (block(block(x, k), k) ** 3).sum(), (0, 1))
+    f = lambda x, k: jax.lax.map(lambda x: gradient(x, k), jnp.stack([x, 2 * x]))
+    for ours, plain in zip(in_order(f)(X, KERNEL), f(X, KERNEL)):
+        np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-3)
+    program = jax.make_jaxpr(in_order(f))(X, KERNEL).jaxpr
+    assert re.search("checkpoint|remat", str(program))
+    assert {tuple(each) for each in _convolutions(program)} == {((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))}
+
+
+def test_the_score_of_an_energy_is_in_order():
+    score = energy.score(lambda x, t, cond: (FORMS["plain"](x, KERNEL) ** 2).sum((1, 2, 3)))
+    program = jax.make_jaxpr(lambda x: jax.lax.map(lambda x: score(x, jnp.zeros(2)), x[None]))(X).jaxpr
+    assert {tuple(each) for each in _convolutions(program)} == {((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))}
+
+
+def test_a_large_kernel_is_no_picture(monkeypatch):
+    """A stem of 7x7 is one convolution, and only the gradient by its kernel is made part by part."""
+    monkeypatch.setattr(convolutions, "_CACHE", 1)
+    x, kernel = jnp.ones((16, 14, 14, 16)), jnp.ones((7, 7, 16, 4))
+    program = jax.make_jaxpr(in_order(FORMS["plain"]))(x, kernel).jaxpr
+    assert len(list(_convolutions(program))) == 1
