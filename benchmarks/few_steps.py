@@ -11,7 +11,6 @@ disturb less. Memory is the compiler's: what a step needs besides its arguments 
 state and the teacher are.
 """
 
-import argparse
 import tempfile
 import time
 from collections.abc import Mapping
@@ -23,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import scale
+from benchmarks import report, scale, turns
 from benchmarks.run import machine
 from diffjax import commands
 from diffjax.configs.digits import common
@@ -69,22 +68,6 @@ ARMS = (
 )
 
 
-def main() -> None:
-    """Read the command line and do it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7, help="steps of each model, default 7")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/few_steps.md")
-    options = parser.parse_args()
-    if options.rounds < 1:
-        parser.error(f"--rounds must be at least 1, got {options.rounds}")
-    with tempfile.TemporaryDirectory() as folder:
-        found = measure(options.rounds, Path(folder) / "teacher")
-    print(found)
-    if options.write:
-        before, _, rest = PAGE.read_text().partition(BEGIN)
-        PAGE.write_text(f"{before}{BEGIN}\n{found}{END}{rest.partition(END)[2]}")
-
-
 def config_of(arm: Arm, teacher: Path | None = None):
     """Return an arm's config on the one network."""
     config = commands.config_module(f"configs/digits/{arm.file}.py").get_config()
@@ -104,17 +87,20 @@ def config_of(arm: Arm, teacher: Path | None = None):
     return config
 
 
-def measure(rounds: int, teacher: Path) -> str:
+def measure(rounds: int) -> str:
     """Time a step of every arm in turns: a Markdown table."""
     began = machine()
-    config = config_of(ARMS[0])
-    config.training.update({"num_steps": 1, "sample_every": 1, "checkpoint_every": 1, "log_every": 1})
-    config.optimizer.update({"schedule": "constant", "warmup_steps": 0})
-    train(config, teacher, progress=False)
-    steps = [_Step(config_of(arm, teacher)) for arm in ARMS]
-    spent = np.array([[step.run() for step in steps] for _ in range(rounds)])
-    ratios = np.median(spent / spent[:, :1], 0)
-    milliseconds, megabytes = 1e3 * np.median(spent[:, 0, 1]), steps[0].scratch / 1e6
+    with tempfile.TemporaryDirectory() as folder:
+        teacher = Path(folder) / "teacher"
+        config = config_of(ARMS[0])
+        config.training.update({"num_steps": 1, "sample_every": 1, "checkpoint_every": 1, "log_every": 1})
+        config.optimizer.update({"schedule": "constant", "warmup_steps": 0})
+        train(config, teacher, progress=False)
+        steps = [_Step(config_of(arm, teacher)) for arm in ARMS]
+    sides = {arm.title: step.run for arm, step in zip(ARMS, steps, strict=True)}
+    spent = np.array(list(turns.seconds(sides, rounds, turns.both_clocks).values()))
+    ratios = np.median(spent / spent[:1], 1)
+    milliseconds, megabytes = 1e3 * np.median(spent[0, :, 1]), steps[0].scratch / 1e6
     lines = [
         f"{time.strftime('%Y-%m-%d')}, {began['cpu']}, {began['cores']} cores, load {began['load_before']}"
         f" before; {BATCH} pictures a step on one device, medians of {rounds} rounds. Plain denoising takes"
@@ -143,14 +129,11 @@ class _Step:
         self.scratch = cost.memory(self.compiled).scratch
         draw = np.random.default_rng(0)
         self.state, *self.given = jax.tree.map(lambda leaf: _drawn(draw, leaf), program.in_avals[0])
-        self.run()
 
     def run(self):
-        """Make a step: its seconds, of the clock and of the processor."""
-        began = np.array([time.perf_counter(), time.process_time()])
+        """Make a step."""
         self.state, measured = self.compiled(self.state, *self.given)
         jax.block_until_ready((self.state, measured))
-        return np.array([time.perf_counter(), time.process_time()]) - began
 
 
 def _drawn(draw, leaf):
@@ -163,4 +146,4 @@ def _drawn(draw, leaf):
 
 
 if __name__ == "__main__":
-    main()
+    report.command(__doc__, PAGE, BEGIN, END, measure)

@@ -10,7 +10,6 @@ take turns, one walk each a round, and ratios to the unguided walk are medians o
 a round: of wall time, and of processor time, which other programs disturb less.
 """
 
-import argparse
 import functools
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import report, turns
 from benchmarks.run import machine
 from diffjax import commands, guidance, samplers, systems
 from diffjax.guidance.chain import Transformation
@@ -35,39 +35,16 @@ BEGIN, END = "<!-- table: python -m benchmarks.guided --write -->", "<!-- end of
 STEPS, BATCH = 20, 32
 
 
-def main() -> None:
-    """Read the command line and do it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7, help="walks of each sampler, default 7")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/guidance.md")
-    options = parser.parse_args()
-    if options.rounds < 1:
-        parser.error(f"--rounds must be at least 1, got {options.rounds}")
-    table = measure(options.rounds)
-    print(table)
-    if options.write:
-        before, _, rest = PAGE.read_text().partition(BEGIN)
-        PAGE.write_text(f"{before}{BEGIN}\n{table}{END}{rest.partition(END)[2]}")
-
-
-def _clocks():
-    return np.array([time.perf_counter(), time.process_time()])
-
-
 def measure(rounds: int) -> str:
     """Time every sampler in turns: a Markdown table."""
     began, runs = machine(), {name: _run(name) for name in ("ddpm", "classifier")}
     given = {name: variables for name, (_, variables, _) in runs.items()}
     calls = {name: sampler.calls() for name, sampler in _samplers(runs, given).items()}
     walks = {name: jax.jit(functools.partial(_walk, runs, name)) for name in calls}
-    key, spent = jax.random.key(0), {name: [] for name in calls}
-    for walk in walks.values():
-        jax.block_until_ready(walk(given, key))
-    for _ in range(rounds):
-        for name, walk in walks.items():
-            begin = _clocks()
-            jax.block_until_ready(walk(given, key))
-            spent[name].append(_clocks() - begin)
+    key = jax.random.key(0)
+    run = lambda walk: jax.block_until_ready(walk(given, key))
+    sides = {name: functools.partial(run, walk) for name, walk in walks.items()}
+    spent = turns.seconds(sides, rounds, turns.both_clocks)
     lines = [
         f"{time.strftime('%Y-%m-%d')}, {began['cpu']}, {began['cores']} cores, load {began['load_before']} "
         f"before; {STEPS} steps, {BATCH} images, medians of {rounds} rounds.",
@@ -177,4 +154,4 @@ def _composed(cond, other, null):
 
 
 if __name__ == "__main__":
-    main()
+    report.command(__doc__, PAGE, BEGIN, END, measure)

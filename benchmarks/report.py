@@ -1,5 +1,6 @@
 """The table of `results.json`, on the screen and between two comment lines of the README."""
 
+import argparse
 from statistics import median
 
 BEGIN, END = "<!-- table: python -m benchmarks.run --write -->", "<!-- end of table -->"
@@ -62,6 +63,26 @@ def put(path, text, begin, end):
     before, _, rest = whole.partition(begin)
     _, _, after = rest.partition(end)
     path.write_text(f"{before}{begin}\n{text}{end}{after}")
+
+
+def command(about, page, begin, end, measure):
+    """Read a command line, print the table of a measurement and put it into a page if asked to.
+
+    Args:
+      about: what the command says of itself.
+      page, begin, end: see `put`.
+      measure: number of rounds -> Markdown.
+    """
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each, default 7")
+    parser.add_argument("--write", action="store_true", help=f"put the table into docs/{page.name}")
+    options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error(f"--rounds must be at least 1, got {options.rounds}")
+    found = measure(options.rounds)
+    print(found)
+    if options.write:
+        put(page, found, begin, end)
 
 
 def _comparisons(results, parameters):

@@ -5,13 +5,21 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 
 from benchmarks.networks import NETWORKS, THREADS, Network
 
 
+def both_clocks() -> np.ndarray:
+    """Return the time of the clock and that of the processor."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
 def seconds(
-    sides: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
-) -> dict[str, list[float]]:
+    sides: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], Any] = time.perf_counter
+) -> dict[str, list[Any]]:
     """Return what each side took in each round; a first round, in which they compile, is not counted."""
     spent = {side: [] for side in sides}
     for i in range(rounds + 1):
