@@ -52,7 +52,7 @@ from experiments.report import Claim as Claim
 ROOT = Path(__file__).parents[1]
 _BATCHES = 2**31  # folded into a run's key for the batches
 _CHUNK = 500  # steps in one compiled program
-_TRAINED = ("system", "data", "schedule", "model", "objective", "sampler", "optimizer")
+_TRAINED = ("system", "data", "teacher", "schedule", "model", "objective", "sampler", "optimizer")
 
 
 def config_of(file: str, argument: str | None = None, **overrides: Any) -> ConfigDict:
