@@ -4,9 +4,11 @@ import types
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from diffjax import exact
 from diffjax.process import schedules
+from diffjax.training.system import Variables
 from experiments import costs, study, taught
 
 
@@ -69,5 +71,5 @@ def test_the_error_of_a_jump_is_nothing_for_the_exact_map(monkeypatch):
         jump = lambda x, t, s, cond=None, shift=shift: truth.flow_map(x, t, s) + shift
         system = types.SimpleNamespace(schedule=lambda v: noise, flow_map=lambda v, jump=jump: jump)
         monkeypatch.setattr(taught.costs, "system_of", lambda config, system=system: system)
-        error = taught.map_error(None, {}, truth, (80.0, 0.0), 0)
+        error = taught.map_error(ConfigDict(), Variables({}, {}, {}), truth, (80.0, 0.0), 0)
         np.testing.assert_allclose(error, np.sqrt(2) * shift, rtol=1e-4, atol=1e-5)
