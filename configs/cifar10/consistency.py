@@ -17,8 +17,13 @@ The papers' FID of 50,000 samples in one call and in two:
     ect    3.60    2.11    400,000 steps of 128, after EDM's own training
 
 Obtained: not run at full size here; "ct" traces, with 67,635,459 parameters. What differs: the network is the
-house's U-Net of four blocks a level, not EDM's NCSN++; the metric of "ct" is l2 and not LPIPS; averages are
-of a constant decay.
+house's U-Net of four blocks a level, not EDM's NCSN++; averages are of a constant decay; and the metric of
+"ct", which is l2 where no file is at hand, and with one the paper's LPIPS by
+
+    --config.objective.metric=perceptual \\
+    --config.perceptual="{'pretrained': 'lpips_vgg16_fp16.npz', 'architecture': 'lpips_vgg16'}"
+
+on pictures as they are: theirs are enlarged to 224x224 first.
 """
 
 from ml_collections import ConfigDict
@@ -68,6 +73,7 @@ def get_config(rule: str = "ct") -> ConfigDict:
             resblock_updown=True,
             time_scale=1000.0,
         )
+    config.perceptual = None
     config.sampler = ConfigDict({"steps": 1})
     config.optimizer = ConfigDict({"name": "radam", "learning_rate": rate})
     return config

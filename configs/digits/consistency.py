@@ -29,6 +29,7 @@ def get_config() -> ConfigDict:
             "solver": "heun",
         }
     )
+    config.perceptual = None
     config.sampler = ConfigDict({"steps": 1})
     config.training.update({"num_steps": 3000, "sample_every": 1000, "checkpoint_every": 1500})
     return config

@@ -15,7 +15,13 @@ The first paper's FID of 50,000 samples in one call and in two:
     cd     6.20    4.70    600,000 steps of 2048
 
 Obtained: not run at full size here; "ct" traces, with 295,899,267 parameters, those of `adm.py` but for what
-it learns of variances. What differs: the metric is l2 or pseudo-Huber and not LPIPS.
+it learns of variances. What differs: the metric of "ct" and "cd", which is l2 where no file is at hand, and
+with one the paper's LPIPS by
+
+    --config.objective.metric=perceptual \\
+    --config.perceptual="{'pretrained': 'lpips_vgg16_fp16.npz', 'architecture': 'lpips_vgg16'}"
+
+on pictures as they are: theirs are enlarged to 224x224 first.
 """
 
 from ml_collections import ConfigDict
@@ -60,6 +66,7 @@ def get_config(rule: str = "ct") -> ConfigDict:
         config.model.update({"out_channels": 3, "time_scale": 1000.0, "dropout": 0.0})
     else:
         config.teacher = ConfigDict({"workdir": "runs/imagenet64_edm"})
+    config.perceptual = None
     config.sampler = ConfigDict({"steps": 1})
     config.optimizer = ConfigDict({"name": "radam", "learning_rate": rate})
     return config

@@ -27,5 +27,6 @@ def get_config(path: str = common.FILE) -> ConfigDict:
             "tangent": "data",
         }
     )
+    config.perceptual = None
     config.sampler = ConfigDict({"steps": 1})
     return config

@@ -7,7 +7,9 @@
 With a teacher the student is its system with parameters of its own, which begin as the teacher's, and its
 consistency function is the one step of DDIM to the last level: the identity there, whatever the network
 predicts. `objective.tangent = "data"` only begins as the teacher (ECT, Geng et al. 2024). Without a teacher
-the function has the scales of the paper. Samples are walked by `samplers.jump(renoise=True)`.
+the function has the scales of the paper. `objective.metric = "perceptual"` compares what `config.perceptual`
+sees of student and target: LPIPS, or the maps of a network that was trained here. Samples are walked by
+`samplers.jump(renoise=True)`.
 """
 
 from pathlib import Path
@@ -22,33 +24,38 @@ from diffjax import flow_maps, objectives
 from diffjax.process import prediction
 from diffjax.process.level import expand
 from diffjax.process.schedules import Schedule
-from diffjax.systems import read
+from diffjax.systems import perceptual, read
 from diffjax.systems.consistency_rules import Ends, Rule, ends_of, rule_of, walked
 from diffjax.systems.options import number, require, section
-from diffjax.systems.stages import Stage
+from diffjax.systems.stages import Stage, beside
 from diffjax.systems.students import TEACHER, alone, begun, few_steps, own_of, schedule_of, teacher_of
 from diffjax.training import ema
 from diffjax.training.system import System, Update, from_loss
 
-SECTIONS = ("data", "teacher", "schedule", "model", "conditions", "objective", "sampler")
+SECTIONS = ("data", "teacher", "schedule", "model", "conditions", "objective", "sampler", perceptual.NAME)
 IDENTITY = ("data", "schedule", "model", "conditions")
 
 
 def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
-    """Build the system of a config with sections `SECTIONS`: a teacher, or a schedule and a model."""
+    """Build the system of a config with sections `SECTIONS`: a teacher, or a schedule and a model.
+
+    `perceptual` is for `objective.metric = "perceptual"` alone.
+    """
     require(config, "data", "objective", "sampler", "training.num_steps")
     teacher = teacher_of(config, folder)
     noise = schedule_of(config, teacher)
     options = section(config, "objective", *(read.DROPS if teacher is None else ()))
     ends = ends_of(options, noise)
     sigma_data = number("objective.sigma_data", options.pop("sigma_data", 0.5), 1e-6)
-    rule = rule_of(options, ends, config.training.num_steps, teacher is not None)
+    look = perceptual.of_config(config, folder, read.shape(config))
+    rule = rule_of(options, ends, config.training.num_steps, teacher is not None, look)
     if options:
         raise ValueError(f"objective.{next(iter(options))} is not an option of a consistency model")
     scales = prediction.consistency_preconditioning(sigma_data, ends.sigma_min)
     base = alone(config, noise, folder, prediction.reading_of(scales)) if teacher is None else teacher.system
     times = np.asarray(noise.inv_sigma(walked(config, ends)), np.float64)
-    return consistency(base, teacher, noise, ends, rule, times)
+    system = consistency(base, teacher, noise, ends, rule, times)
+    return system if look is None else beside(system, perceptual.NAME, look.stage)
 
 
 def consistency(
@@ -102,7 +109,7 @@ def consistency(
         losses, _ = objectives.consistency(
             flow_map(v, key_network), lambda x, t, s, cond=None: f_below(x, t, s, below), x0,
             jax.random.normal(key_eps, x0.shape, x0.dtype), level_t, level_s, end,
-            told(of_base(v)), metric=rule.metric, weight=rule.weight(level_t, level_s), **taught,
+            told(of_base(v)), metric=rule.metric(v), weight=rule.weight(level_t, level_s), **taught,
         )  # fmt: skip
         return losses.mean(), (extra, {"levels": jnp.asarray(number_of_levels, jnp.float32)})
 

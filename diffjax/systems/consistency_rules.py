@@ -3,7 +3,7 @@
 levels      {"name": "fixed", "num_levels": 18} | "progressive" | "doubling" | "closing"
 pairs       "uniform" | {"name": "log_normal", "mean": -1.1, "std": 2.0}
 target      "stopped" | {"name": "constant", "rate": 0.95} | {"name": "adaptive", "mu0": 0.9}
-metric      "l1" | "l2" | "pseudo_huber"
+metric      "l1" | "l2" | "pseudo_huber" | "perceptual", the distance of the section config.perceptual
 weighting   "none" | "inverse_gap" | "snr" | "snr_plus_one" | "truncated_snr" | "edm"
 tangent     "teacher" | "data", and solver "heun" | "euler" of a teacher's step
 """
@@ -19,7 +19,9 @@ from ml_collections import ConfigDict
 from diffjax import checks, objectives, samplers
 from diffjax.objectives import consistency_steps, metrics, weightings
 from diffjax.process.schedules import Schedule
+from diffjax.systems import perceptual
 from diffjax.systems.options import call, chosen, named, number, pick, require, section
+from diffjax.training.system import Variables
 
 
 class Ends(NamedTuple):
@@ -36,14 +38,14 @@ class Rule(NamedTuple):
     Attributes:
       pairs: (key, n, step) -> (t, s, N): neighbours in sigma / alpha `[n]`, and the number of levels.
       rate: N -> decay of the target; None: the target is the student itself.
-      metric: (a, b) -> `[B]`.
+      metric: variables -> (a, b) -> `[B]`.
       weight: (level_t, level_s) -> `[B]`.
       solver: of a teacher's step; None takes the data's.
     """
 
     pairs: Callable
     rate: Callable | None
-    metric: metrics.Metric
+    metric: Callable[[Variables], metrics.Metric]
     weight: Callable
     solver: samplers.Solver | None
 
@@ -98,8 +100,21 @@ _SOLVERS = {"euler": samplers.ddim, "heun": samplers.edm_heun}
 _WEIGHTS = ("snr", "snr_plus_one", "truncated_snr", "edm")
 
 
-def rule_of(options: dict[str, Any], ends: Ends, num_steps: int, taught: bool) -> Rule:
-    """Take the rule out of the options of `config.objective`."""
+def rule_of(
+    options: dict[str, Any], ends: Ends, num_steps: int, taught: bool, look: perceptual.Perceptual | None
+) -> Rule:
+    """Take the rule out of the options of `config.objective`.
+
+    Args:
+      options: of which those of the rule are taken.
+      ends: of the levels.
+      num_steps: of the whole run.
+      taught: whether there is a teacher.
+      look: the distance of `config.perceptual`, or None.
+
+    Raises:
+      ValueError: for an option that is wrong, or does not fit another.
+    """
     tangent = options.pop("tangent", "teacher" if taught else "data")
     pick("objective.tangent", tangent, dict.fromkeys(("teacher", "data")))
     if tangent == "teacher" and not taught:
@@ -110,10 +125,25 @@ def rule_of(options: dict[str, Any], ends: Ends, num_steps: int, taught: bool) -
     return Rule(
         _pairs(options.pop("levels", "fixed"), options.pop("pairs", "uniform"), ends, num_steps),
         _rate(options.pop("target", "stopped")),
-        chosen("objective.metric", options.pop("metric", "l2"), _METRICS),
+        _metric(options.pop("metric", "l2"), look),
         _weight(options.pop("weighting", "none")),
         chosen("objective.solver", solver, _SOLVERS) if tangent == "teacher" else None,
     )
+
+
+def _metric(value, look):
+    """Return variables -> metric of `objective.metric`, the only one with variables that of a `look`."""
+    seen = named(value)[0] == perceptual.NAME
+    if seen and look is None:
+        raise ValueError("objective.metric='perceptual' needs config.perceptual")
+    if look is not None and not seen:
+        raise ValueError(
+            f"config.perceptual is for objective.metric='perceptual'; got {value!r}: one of both is None"
+        )
+    metric = chosen("objective.metric", value, {**_METRICS, perceptual.NAME: lambda: None})
+    if metric is not None:
+        return lambda v: metric
+    return lambda v: lambda a, b: look.distance(v.frozen[perceptual.NAME], a, b)
 
 
 def _pairs(levels, pairs, ends, num_steps):

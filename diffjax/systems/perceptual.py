@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 
 from diffjax.evaluation import lpips
 from diffjax.models.perceptual import Trunk
+from diffjax.objectives import metrics
 from diffjax.systems.networks import NETWORK
 from diffjax.systems.options import call, section
 from diffjax.systems.stages import Stage, stage
@@ -54,6 +55,8 @@ def of_config(config: ConfigDict, folder: str | Path | None, shape: tuple[int, .
     """
     if config.get(NAME) is None:
         return None
+    if len(shape) != 3:
+        raise ValueError(f"config.perceptual is of images (H, W, C); data.shape is {shape}")
     given = section(config, NAME)
     if "pretrained" in given and given.get("architecture") not in _LPIPS:
         raise ValueError(
@@ -63,7 +66,8 @@ def of_config(config: ConfigDict, folder: str | Path | None, shape: tuple[int, .
     if "pretrained" in given and folder is not None and not _there(given["pretrained"], folder):
         raise ValueError(f"config.perceptual.pretrained: there is no file {given['pretrained']}")
     own = stage(given, folder, NAME)
-    found = Perceptual("lpips", _lpips(given["architecture"]), own) if "pretrained" in given else _run(own)
+    published = "pretrained" in given
+    found = Perceptual("lpips", _lpips(given["architecture"]), own) if published else _run(own, shape)
     x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     call("perceptual", jax.eval_shape, {}, found.distance, own.shapes(), x, x)  # refused before the work
     return found
@@ -95,15 +99,16 @@ def _seen(x, least):
     return x.repeat(grow, axis=1).repeat(grow, axis=2)
 
 
-def _run(own: Stage) -> Perceptual:
+def _run(own: Stage, shape: tuple[int, ...]) -> Perceptual:
     if own.system.features is None or "maps" not in own.system.features(own.shapes()):
         raise ValueError(
             "config.perceptual.workdir must be a run of a system with features of pictures, such as "
             "'classifier' or 'clip'"
         )
+    if (seen := tuple(own.system.example["x"].shape[1:])) != shape:
+        raise ValueError(f"config.perceptual is of images {seen}, and data.shape is {shape}")
 
     def distance(variables, x, y):
-        maps = own.system.features(variables)["maps"]
-        return lpips.of_maps(maps(x), maps(y))
+        return metrics.of_features(own.system.features(variables)["maps"])(x, y)
 
     return Perceptual("features", distance, own)

@@ -107,6 +107,17 @@ def prepare(stages: Mapping[str, Stage]) -> Callable:
     return prepared if stages else nothing_to_prepare
 
 
+def beside(system: System, name: str, one: Stage) -> System:
+    """Return a system that stands on one more stage, which is read into its frozen variables."""
+
+    def prepared(folder, source=None):
+        frozen, source = system.prepare(folder, source)
+        return {**frozen, name: one.read(folder)}, source
+
+    frozen, stages = {**system.frozen, name: one.shapes()}, {**system.stages, name: one}
+    return system._replace(frozen=frozen, prepare=prepared, stages=stages)
+
+
 def shapes(system: System) -> Variables:
     """Return the shapes of what a system serves, of params and extra each under its name."""
     params, extra = jax.eval_shape(system.init, jax.random.key(0), system.example, system.frozen)

@@ -1,5 +1,7 @@
 """Consistency models as systems: their ends, their targets, and every rule that a config may name."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ from ml_collections import ConfigDict
 from systems import tools
 from systems.tools import tiny
 
-from diffjax import commands, systems
+from diffjax import commands, systems, train
 from diffjax.training import ema
 
 X = jax.random.normal(jax.random.key(5), (8, 2))
@@ -79,6 +81,75 @@ def test_every_rule_is_one_program(objective):
     assert system.updates[0].rowwise == ("target" not in objective)
 
 
+SMALL = {
+    "model_channels": 2,
+    "num_groups": 1,
+    "channel_mult": (1,),
+    "attention_resolutions": (),
+    "num_heads": 1,
+}
+LPIPS = {"pretrained": "none.npz", "architecture": "lpips_alexnet"}
+
+
+def _digits(name):
+    config = tiny(name)
+    del config.data["num_examples"]
+    return config
+
+
+def _of_digits(look, **objective):
+    """Return a config that learns digits alone, by an MLP, with the section `perceptual`."""
+    config = _alone(metric="perceptual", **objective)
+    config.data, config.perceptual = _digits("digits/classifier").data, look
+    return config
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    """Return the folder of a tiny run on digits."""
+    config, folder = _digits("digits/classifier"), tmp_path_factory.mktemp("classifier")
+    config.model.update(SMALL)
+    train.train(config, folder, progress=False)
+    return folder
+
+
+def test_what_a_trained_network_sees_is_a_metric(classifier, tmp_path):
+    """It is copied into the run by its checksum, and what it is takes no gradient and no step."""
+    config = _of_digits({"workdir": str(classifier)}, target="stopped")
+    config.training.num_steps = 2
+    train.train(config, tmp_path / "run", progress=False)
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "metrics.jsonl").open()]
+    assert np.isfinite(losses).all() and len(losses) == 2
+    assert len(json.loads((tmp_path / "run/stages/perceptual/stage.json").read_text())["checksum"]) == 64
+    system, v, step = commands.load(tmp_path / "run")
+    assert step == 2 and set(v.params) == {"network"} and set(system.stages) == {"perceptual"}
+    grads, extra, _ = tools.gradients(system, v, jax.random.key(1), {"x": jnp.ones((4, 8, 8, 1))})
+    assert grads.keys() == {"network"} and extra == {}
+
+
+def test_the_published_distance_needs_its_file_and_pictures(classifier, tmp_path):
+    assert systems.build(_of_digits(LPIPS)).frozen.keys() == {"perceptual"}  # as shapes, without the file
+    refused = [
+        (_of_digits(LPIPS), tmp_path, "config.perceptual.pretrained: there is no file none.npz"),
+        (_of_digits(None), None, "objective.metric='perceptual' needs config.perceptual"),
+    ]
+    points = _of_digits(LPIPS)
+    points.data = _config().data
+    refused.append((points, None, r"config\.perceptual is of images \(H, W, C\); data\.shape is \(2,\)"))
+    l2 = _of_digits(LPIPS)
+    l2.objective.metric = "l2"
+    refused.append((l2, None, "config.perceptual is for objective.metric='perceptual'; got 'l2'"))
+    larger = _of_digits({"workdir": str(classifier)})
+    larger.data.shape = (16, 16, 1)
+    refused.append(
+        (larger, None, r"config\.perceptual is of images \(8, 8, 1\), and data\.shape is \(16, 16")
+    )
+    for config, folder, message in refused:
+        with pytest.raises(ValueError, match=message) as error:
+            systems.build(config, folder)
+        assert "\n" not in str(error.value)
+
+
 def test_what_is_no_consistency_model_is_refused():
     for make, how, message in (
         (_config, {"levels": "fixd"}, "objective.levels must be one of"),
@@ -87,7 +158,7 @@ def test_what_is_no_consistency_model_is_refused():
         (_config, {"pairs": {"name": "uniform", "std": 1.0}}, r"objective\.pairs\.std is not an option of"),
         (_config, {"target": "moving"}, "objective.target must be one of stopped, constant, adaptive"),
         (_config, {"target": {"name": "constant", "rate": 2.0}}, r"objective\.target\.rate must be a number"),
-        (_config, {"metric": "lpips"}, "objective.metric must be one of l1, l2, pseudo_huber"),
+        (_config, {"metric": "lpips"}, "objective.metric must be one of l1, l2, pseudo_huber, perceptual"),
         (_config, {"weighting": "heavy"}, "objective.weighting must be one of"),
         (_config, {"tangent": "data", "solver": "heun"}, "objective.solver is of a teacher's step"),
         (
