@@ -24,6 +24,7 @@ from diffjax.evaluation import batches, figures, pictures, report
 from diffjax.evaluation.evaluator import Bench, Task
 from diffjax.evaluation.evaluators import DEFAULTS, EVALUATORS, OF_DATA
 from diffjax.rows import spread
+from diffjax.systems.students import TEACHER
 from diffjax.training import workdir as run_folder
 from diffjax.training.system import label_of
 
@@ -70,7 +71,8 @@ def evaluate(
       evaluators: what is measured, names of `evaluation.evaluators`; default: by what the system gives.
       bound_images: held-out images whose bits/dim are measured; 0 for none. By the system's own bound (that
         of a chain: T network calls an image), or on a continuous schedule by the probability-flow ODE.
-      sweep_steps: numbers of steps to compare, with the first guidance weight; empty for none.
+      sweep_steps: numbers of steps to compare, with the first guidance weight; empty for none. A run with a
+        `config.teacher` is compared with it: in as many steps, in twice the most, and as it walks by itself.
       features: in what distances are measured: "classifier", trained anew, or "<name>:<path>" of a file of
         weights: "classifier" (of `python -m diffjax.classifier`), "inception", "lpips_alexnet" or
         "lpips_vgg16" (for `diffjax.pretrained.load`).
@@ -226,12 +228,15 @@ class _Drawer:
     def draw(self, arm):
         """Return samples and their speed."""
         settings, variables = self.task.settings, self.task.variables
+        request, identity = self.request, arm.config.to_json()
         if self.workdir is None:  # a pipeline's stages may be other ones
             variables = commands.load(arm.config).variables
+        if TEACHER in arm.about:
+            variables, identity = variables.frozen[TEACHER], f"{arm.title}: {identity}"
+            request = _as_asked(arm.system, request, settings["num_samples"])
         made = commands.sample_in_batches(
             arm.system, variables, key=jax.random.key(self.task.seed), num=settings["num_samples"],
-            batch_size=settings["batch_size"], request=self.request, keep=self.folder / _KEPT,
-            identity=arm.config.to_json(),
+            batch_size=settings["batch_size"], request=request, keep=self.folder / _KEPT, identity=identity,
             progress=f"samples, {arm.title}" if self.task.progress else None,
         )  # fmt: skip
         speed = {
@@ -242,8 +247,14 @@ class _Drawer:
         return made.x, speed
 
 
+def _as_asked(teacher, request, num):
+    """Return the parts of a student's request that its teacher knows; a guidance weight, say, it does not."""
+    own = teacher.request.default(num)
+    return {**own, **{part: each for part, each in request.items() if part in own}}
+
+
 def _in_sweep(arm, first, samples, drawer, bench):
-    if arm.config.sampler.steps == first.config.sampler.steps:  # these samples are there
+    if "steps" in arm.about and arm.about["steps"] == first.config.sampler.steps:  # these samples are there
         return {**arm.about, **samples}
     x, speed = drawer.draw(arm)
     return {**arm.about, **bench.measure(x, drawer.request, arm.title, brief=True).metrics, **speed}

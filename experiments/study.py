@@ -100,19 +100,32 @@ def train(
     Raises:
       ValueError: if a loss is not finite.
     """
+    _, one, state, given = _begun(config, seed, source)
+    state = in_memory.train(
+        one, state, given, config.training.num_steps, chunk=_CHUNK if looped else None, progress=progress
+    )
+    return with_served(Variables(state.params, state.extra, given[1]), state.ema[ema.TRACK])
+
+
+def seconds_a_step(config: ConfigDict, seed: int) -> float:
+    """Return the processor time of a step of `train`, over some hundred once they are compiled."""
+    _, one, state, given = _begun(config, seed)
+    seconds = []
+    for _ in range(2):
+        begin = time.process_time()
+        state = in_memory.train(one, state, given, _CHUNK, chunk=_CHUNK)
+        jax.block_until_ready(state)
+        seconds.append(time.process_time() - begin)
+    return seconds[1] / _CHUNK
+
+
+def _begun(config, seed, source=None):
+    """Return the system of a config, what makes a step, and the state and the data that it begins with."""
     system, begin, one = _programs(config.to_json())
     own = systems.load_data(config, "train") if source is None else source
     frozen, prepared = system.prepare(None, own)
     given = prepared.gather(np.arange(len(prepared))), frozen, jax.random.key(seed)
-    state = in_memory.train(
-        one,
-        begin(given),
-        given,
-        config.training.num_steps,
-        chunk=_CHUNK if looped else None,
-        progress=progress,
-    )
-    return with_served(Variables(state.params, state.extra, frozen), state.ema[ema.TRACK])
+    return system, one, begin(given), given
 
 
 @functools.lru_cache(maxsize=16)
@@ -283,4 +296,14 @@ def _main(study, options):
         print((options.report / "README.md").read_text())
 
 
-__all__ = ["ROOT", "Claim", "config_of", "least_seeds", "main", "named", "run", "train"]
+__all__ = [
+    "ROOT",
+    "Claim",
+    "config_of",
+    "least_seeds",
+    "main",
+    "named",
+    "run",
+    "seconds_a_step",
+    "train",
+]

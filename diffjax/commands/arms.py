@@ -1,7 +1,7 @@
 """Arms of an evaluation: the run's config with overrides, each built before any of them is sampled."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +9,8 @@ from ml_collections import ConfigDict
 
 from diffjax import systems
 from diffjax.commands.loading import load_config, overridden
+from diffjax.systems.stages import stage
+from diffjax.systems.students import TEACHER
 from diffjax.training.system import System
 
 
@@ -16,9 +18,10 @@ class Arm(NamedTuple):
     """One way to sample.
 
     Attributes:
-      about: what is said of it beside its numbers: {"guidance_weight": w}, {"arm": title} or {"steps": n}.
+      about: what is said of it beside its numbers: {"guidance_weight": w}, {"arm": title}, {"steps": n}, or
+        {"teacher": how it walks}.
       config: of the run, changed.
-      system: of the config.
+      system: of the config, or the run's teacher.
     """
 
     about: dict[str, Any]
@@ -29,7 +32,7 @@ class Arm(NamedTuple):
     def title(self) -> str:
         """A few words on it."""
         (kind, given), *_ = self.about.items()
-        forms = {"guidance_weight": "w = {:g}", "steps": "{} steps"}
+        forms = {"guidance_weight": "w = {:g}", "steps": "{} steps", TEACHER: "teacher, {}"}
         return forms.get(kind, "{}").format(given)
 
     @property
@@ -60,7 +63,8 @@ def of(
       workdir: of the run, or None for a pipeline.
 
     Returns:
-      Arms that are measured wholly, and those of the sweep, with the first weight.
+      Arms that are measured wholly, and those of the sweep, with the first weight: the run's own, and those
+      of its teacher, if it has one, in as many steps, in twice the most, and as it walks by itself.
 
     Raises:
       ValueError: for an override that does not fit the config, or needs another network than was trained.
@@ -82,4 +86,15 @@ def of(
     else:
         arms = [arm({"guidance_weight": float(w)}, {"sampler.guidance_weight": w}) for w in weights]
     sweep = [arm({"steps": n}, {"sampler.steps": n}, arms[0].config) for n in settings["sweep_steps"]]
+    sweep += _of_teacher(arms[0], settings["sweep_steps"], workdir)
     return arms + [arm({"arm": title}, changes) for title, changes in settings["arms"]], sweep
+
+
+def _of_teacher(own: Arm, numbers: Sequence[int], workdir: Path | None) -> list[Arm]:
+    """Return the arms of the teacher of a run that is swept."""
+    if not numbers or TEACHER not in own.system.stages:
+        return []
+    ways = {f"{n} steps": {"sampler": {"steps": n}} for n in (*numbers, 2 * max(numbers))}
+    ways["its own walk"] = {}
+    taught = lambda more: stage({**own.config[TEACHER].to_dict(), **more}, workdir, TEACHER).system
+    return [Arm({TEACHER: way}, own.config, taught(more)) for way, more in ways.items()]

@@ -50,7 +50,8 @@ def quality(path: str | Path, rows: Sequence[Mapping[str, Any]], floor: float | 
     Args:
       path: the PNG; its folder is made.
       rows: of the sweep: each with "network_calls", "frechet", "count" and perhaps "class_accuracy", whose
-        bars are two standard errors of a share of that many samples.
+        bars are two standard errors of a share of that many samples. Those of a "teacher" are a curve of
+        their own.
       floor: of the distance, drawn as a line, or None.
 
     Returns:
@@ -59,18 +60,24 @@ def quality(path: str | Path, rows: Sequence[Mapping[str, Any]], floor: float | 
     conditional = "class_accuracy" in rows[0]
     figure = _figure(10 if conditional else 5, 4)
     axes = figure.subplots(1, 1 + conditional, squeeze=False)[0]
-    calls = [row["network_calls"] for row in rows]
-    axes[0].loglog(calls, [row["frechet"] for row in rows], "o-", color="C0", label="samples")
+    own, taught = ([row for row in rows if ("teacher" in row) == which] for which in (False, True))
+    for color, label, some in (("C0", "samples", own), ("C1", "its teacher's", taught)):
+        some = sorted(some, key=lambda row: row["network_calls"])
+        calls = [row["network_calls"] for row in some]
+        if some:
+            axes[0].loglog(calls, [row["frechet"] for row in some], "o-", color=color, label=label)
+        if some and conditional:
+            share = np.array([row["class_accuracy"] for row in some])
+            error = 2 * np.sqrt(share * (1 - share) / [row.get("count", np.inf) for row in some])
+            axes[1].errorbar(calls, 100 * share, 100 * error, fmt="o-", color=color, capsize=3)
     if floor is not None:
         axes[0].axhline(floor, color="k", linestyle=":", label="floor: between halves of the training set")
     axes[0].set(
         ylabel="Fréchet distance (squared units of the features)", title="distance to the training set"
     )
     if conditional:
-        share = np.array([row["class_accuracy"] for row in rows])
-        error = 2 * np.sqrt(share * (1 - share) / [row.get("count", np.inf) for row in rows])
-        axes[1].errorbar(calls, 100 * share, 100 * error, fmt="o-", color="C0", capsize=3)
         axes[1].set(xscale="log", ylabel="samples of the class asked for (%)", title="class asked for")
+    calls = sorted({row["network_calls"] for row in rows})
     for axis in axes:
         axis.set(xlabel="network calls a sample")
         axis.set_xticks(calls, [f"{call}" for call in calls])

@@ -37,7 +37,7 @@ def pages(name: str, result: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"![{title_of(each)}]({each['picture']})" for each in result["samples"] if each["picture"])
     if "sweep" in result:
         yield f"## Quality against steps, {title_of(result['samples'][0])}"
-        yield table({f"{each['steps']} steps": each for each in result["sweep"]}).rstrip()
+        yield table({_way(each): each for each in result["sweep"]}).rstrip()
         yield "![quality against steps](evaluation/sweep.png)"
         yield (
             "Each point is one number of steps, at the network calls that it costs; dotted is the floor, "
@@ -52,6 +52,10 @@ def _made(result):
     sampler = ", ".join(f"{key} {value}" for key, value in result["sampler"].items())
     made += f"Sampler: {sampler}. " if sampler else ""
     return f"{made}Device: {result['device']}."
+
+
+def _way(swept: Mapping[str, Any]) -> str:
+    return f"teacher, {swept['teacher']}" if "teacher" in swept else f"{swept['steps']} steps"
 
 
 def title_of(measured: Mapping[str, Any]) -> str:

@@ -36,9 +36,10 @@ def run_of(folder, config, change=lambda params: params):
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_text(json.dumps(config.to_dict()))
     system = systems.build(config)
-    params, extra = system.init(jax.random.key(0), system.example, {})
+    frozen = system.prepare(folder)[0] if system.stages else {}
+    params, extra = system.init(jax.random.key(0), system.example, frozen)
     params = change(params)
-    ema = {TRACK: served(system, Variables(params, extra, {}))}
+    ema = {TRACK: served(system, Variables(params, extra, frozen))}
     state = TrainState(step=jnp.int32(7), params=params, ema=ema, opt_state={}, extra=extra)
     with checkpoints.open_manager(folder) as manager:
         checkpoints.save(manager, 7, state, data={}, meta={}, metrics={"loss": 1.0})

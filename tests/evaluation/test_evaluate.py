@@ -56,6 +56,27 @@ def test_digits(tmp_path, judged):
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
 
+def test_a_student_is_compared_with_its_teacher(tmp_path, judged):
+    """In as many steps, in twice the most, and as it walks itself; a student that is asked for more, too."""
+    teacher = run_of(tmp_path / "teacher", _digits())
+    config = _digits()
+    for section in ("schedule", "model"):
+        del config[section]
+    config.system = "distill_guidance"
+    config.teacher = ConfigDict({"workdir": str(teacher)})
+    config.objective = ConfigDict({"weights": (0.0, 2.0), "times": "uniform"})
+    config.sampler = ConfigDict({"solver": "ddim", "steps": 2, "guidance_weight": 1.0})
+    folder = run_of(tmp_path / "student", config)
+    found = evaluate(folder, sweep_steps=(2,), evaluators=("frechet", "class_accuracy"), progress=False)
+    named = {row.get("teacher", row.get("steps")): row for row in found["sweep"]}
+    assert list(named) == [2, "2 steps", "4 steps", "its own walk"]
+    calls = [row["network_calls"] for row in named.values()]
+    assert calls == [2, 3, 7, 2 * _digits().sampler.steps - 1]  # of the teacher by Heun's method
+    assert named["4 steps"]["frechet"] == pytest.approx(named["its own walk"]["frechet"], rel=1e-5)
+    text = (folder / "evaluation.md").read_text()
+    assert "| | 2 steps | teacher, 2 steps | teacher, 4 steps | teacher, its own walk |" in text
+
+
 def test_points(tmp_path):
     folder = run_of(tmp_path, _points())
     found = evaluate(folder, num=50, progress=False)

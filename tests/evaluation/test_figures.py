@@ -44,6 +44,14 @@ def test_the_bound(tmp_path, drawn):
     assert "bits a dimension" in each.get_ylabel()
 
 
+def test_a_teacher_is_a_curve_of_its_own(tmp_path, drawn):
+    rows = [*ROWS, *({**row, "teacher": "its own walk"} for row in ROWS[:1])]
+    figures.quality(tmp_path / "sweep.png", rows, None)
+    (figure,) = drawn
+    _readable(figure)
+    assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [len(ROWS), 1]
+
+
 @pytest.mark.parametrize("conditional", [True, False])
 def test_quality(tmp_path, drawn, conditional):
     rows = ROWS if conditional else [{key: row[key] for key in ("network_calls", "frechet")} for row in ROWS]
