@@ -108,6 +108,9 @@ def edit_of(config, images=(), masks=(), strength=None, resamplings=None, jump_l
     Raises:
       ValueError: for flags that do not go together, or a system without noise levels.
     """
+    if (config.get("latents") or {}).get("inpaint"):  # by what the network sees: no edit of the walk
+        masks = ()
+        images = images if strength or resamplings or jump_length else ()
     given = {"strength": strength, "mask": bool(masks) or None}
     given |= {"resamplings": resamplings, "jump_length": jump_length}
     given = {name: value for name, value in given.items() if value is not None}

@@ -35,12 +35,15 @@ class Edit(NamedTuple):
         from noise alone.
       mask: whether a part of the picture is known and kept.
       resamplings, jump_length: of `samplers.repaint`; one resampling is none.
+      pictures: shape of the pictures that are asked with, where the walk is in latents of them and is given
+        those; None where they are what is sampled.
     """
 
     strength: float | None = None
     mask: bool = False
     resamplings: int = 1
     jump_length: int = 10
+    pictures: tuple[int, ...] | None = None
 
     def times(self, grid: np.ndarray) -> np.ndarray:
         """Return the times that are walked."""
@@ -81,9 +84,10 @@ class Edit(NamedTuple):
         Raises:
           ValueError: for a system that makes no images.
         """
-        if self == Edit():
+        if self.strength is None and not self.mask:
             return request
-        if gives != "images":
+        shape = self.pictures or shape
+        if gives != "images" and self.pictures is None:
             raise ValueError(f"sampler.edit is for models of images, and this one makes {gives}")
         parts = {IMAGE: Part(shape)} | ({MASK: Part((*shape[:-1], 1), bool)} if self.mask else {})
 
@@ -111,13 +115,13 @@ class Edit(NamedTuple):
         )  # fmt: skip
 
 
-def of_config(given: Any) -> Edit:
-    """Make the Edit of the section `config.sampler.edit`; None edits nothing."""
+def of_config(given: Any, shape_of_pictures: tuple[int, ...] | None = None) -> Edit:
+    """Make the Edit of the section `config.sampler.edit`, see `Edit.pictures`; None edits nothing."""
     if given is None:
         return Edit()
     if not is_section(given):
         raise ValueError(f"sampler.edit must be a section such as {{'strength': 0.6}}, got {given!r}")
-    return call("sampler.edit", edit, dict(given))
+    return call("sampler.edit", edit, dict(given))._replace(pictures=shape_of_pictures)
 
 
 def edit(

@@ -1,8 +1,11 @@
-"""Inpainting by what a network sees: the latents of a picture whose unknown part is grey, and the mask.
+"""Pictures whose unknown part a walk in latents makes up.
 
-Rombach et al. 2022, section 4.5: both lie beside the noised latents as further channels. In training the mask
-is drawn, one or more rectangles that hide what they cover; a user gives "known_image" and "known_mask", white
-where the picture is known.
+Inpainting by what a network sees (Rombach et al. 2022, section 4.5): the latents of a picture whose unknown
+part is grey, and the mask, lie beside the noised latents as further channels. In training the mask is drawn,
+one or more rectangles that hide what they cover; a user gives "init_image" and "mask", white where the
+picture is known, as of any system under `config.sampler.edit`.
+
+An edit of latents is told the latents of the picture. What is known of a picture is given back as it was.
 """
 
 from typing import Any
@@ -12,13 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from diffjax.models.encoders import PictureMap, resized
-from diffjax.systems import pictures
+from diffjax.systems import edits, pictures
 from diffjax.systems.about import About
 from diffjax.systems.requests import Asked, listed
 from diffjax.training.system import Codec, Conditioning, Part
 
 NAME = "known"
-IMAGE, MASK = f"{NAME}_image", f"{NAME}_mask"
+IMAGE, MASK = edits.IMAGE, edits.MASK
 _MOST = 3  # rectangles
 _GREY = 0.0
 
@@ -40,14 +43,14 @@ def asked(about: About, *, shape: tuple[int, ...]) -> Asked:
     whole = (*space, channels + 1)
 
     def never(*_):
-        raise ValueError(f"{IMAGE} and {MASK} must be given")
+        raise ValueError(f"{NAME} is made of {IMAGE} and {MASK}: give these")
 
     return Asked(
         parts={"": Part(whole, jnp.float32)},
         module=PictureMap(),
         of_batch=lambda key, batch: {"": batch[NAME]},
         of_user=never,
-        default=never,
+        default=lambda n: {"": np.zeros((n, *whole), np.float32)},  # until the picture is there
         nothing=lambda n: {"": np.full((n, *whole), np.nan, np.float32)},
     )
 
@@ -80,16 +83,39 @@ def of_batch(codec: Codec, key: jax.Array, x: jax.Array) -> dict[str, jax.Array]
     return {NAME: beside(codec, x, masks(jax.random.fold_in(key, 1), len(x), (x.shape[1], x.shape[2])))}
 
 
-def in_latents(codec: Codec, request: Any) -> dict[str, Any]:
-    """Return the request that the system within is asked, of one of pictures."""
+def in_latents(codec: Codec, request: Any, inpaint: bool) -> dict[str, Any]:
+    """Return the request that the system within is asked, of one of pictures.
+
+    Args:
+      codec: of latents.
+      request: with a picture and perhaps a mask, or neither.
+      inpaint: whether the network sees them. Else the walk does: a latent is known where all its pixels are.
+    """
     if IMAGE not in request:
         return request
-    return {**_beside(request), NAME: beside(codec, request[IMAGE], request[MASK].astype(jnp.float32))}
+    image, mask = request[IMAGE], request.get(MASK)
+    if inpaint:
+        return {**_beside(request), NAME: beside(codec, image, mask.astype(jnp.float32))}
+    z = codec.encode(None, image)
+    if mask is None:
+        return {**request, IMAGE: z}
+    whole = resized(mask.astype(jnp.float32), (z.shape[1], z.shape[2])) > 1 - 1e-6
+    return {**request, IMAGE: z, MASK: whole}
+
+
+def kept(request: Any, x: jax.Array) -> jax.Array:
+    """Return pictures with what is known of them, if something is, as it was given."""
+    return jnp.where(request[MASK], request[IMAGE], x) if MASK in (request or {}) else x
 
 
 def _beside(request):
     """Return what else is asked."""
     return {part: value for part, value in request.items() if part not in (IMAGE, MASK)}
+
+
+def _without(asked):
+    """Return a request without the part of latents."""
+    return {part: value for part, value in asked.items() if part != NAME}
 
 
 def conditioning(request: Conditioning, shape: tuple[int, ...]) -> Conditioning:
@@ -107,7 +133,7 @@ def conditioning(request: Conditioning, shape: tuple[int, ...]) -> Conditioning:
             if part not in given:
                 raise ValueError(f"{part} must be given: the model fills what is not known of a picture")
         rest = _beside(given)
-        own = request.of_user(rest, n) if rest else {}
+        own = _without(request.of_user(rest, n) if rest else request.default(n))
         image = pictures.images(IMAGE, listed(given[IMAGE]), n, shape)
         return {**own, IMAGE: image, MASK: pictures.masks(MASK, listed(given[MASK]), n, shape[:-1])}
 
@@ -115,12 +141,14 @@ def conditioning(request: Conditioning, shape: tuple[int, ...]) -> Conditioning:
         mask = masks(jax.random.fold_in(key, 1), len(batch["x"]), (shape[0], shape[1]))
         blank = {NAME: jnp.zeros((len(batch["x"]), *request.parts[NAME].shape))}
         own = request.of_batch(variables, key, {**batch, **blank})
-        own = {part: value for part, value in own.items() if part != NAME}
-        return {**own, IMAGE: batch["x"], MASK: mask > 0}
+        return {**_without(own), IMAGE: batch["x"], MASK: mask > 0}
 
     def shown(asked):
         known = np.where(np.asarray(asked[MASK]), np.asarray(asked[IMAGE]), _GREY)
-        return [pictures.to_uint8(known.astype(np.float32))]
+        blank = {NAME: np.zeros((len(known), *request.parts[NAME].shape), np.float32)}
+        return [
+            *request.pictures({**_beside(asked), **blank}), pictures.to_uint8(known.astype(np.float32))
+        ]  # fmt: skip
 
     return request._replace(
         parts=parts, of_user=of_user, of_batch=of_rows, pictures=shown, default=lambda n: of_user({}, n)

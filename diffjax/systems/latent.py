@@ -64,8 +64,8 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     how, pixels = _latents(options), read.shape(config)
     if read.gives(config) != "images":
         raise ValueError(f"data.shape must be of images for system 'latent'; got {pixels}")
-    if (config.get("sampler") or {}).get("edit") is not None:
-        raise ValueError("sampler.edit is not for system 'latent', whose walk is in latents")
+    if how.inpaint and (config.get("sampler") or {}).get("edit") is not None:
+        raise ValueError("sampler.edit must be left out with latents.inpaint: the network itself fills")
     first = stage(section(config, FIRST), folder, FIRST)
     shape = latent_shape(first, pixels)
     own = {key: value for key, value in config.to_dict().items() if key not in (FIRST, LATENTS)}
@@ -200,7 +200,7 @@ def latent(
         return found | (known.of_batch(codec(v), key, batch["x"]) if how.inpaint else {})
 
     def asked(v, request):
-        return known.in_latents(codec(v), request) if how.inpaint else request
+        return known.in_latents(codec(v), request, how.inpaint)
 
     def init(key, batch, frozen):
         if isinstance(batch["x"], jax.ShapeDtypeStruct):  # where shapes alone matter
@@ -237,8 +237,8 @@ def latent(
         )
 
     def decode(v, keys, request, made):
-        del keys, request
-        return jnp.clip(codec(v).decode(made[inner.passes[-1].name]), -1, 1)
+        del keys
+        return known.kept(request, jnp.clip(codec(v).decode(made[inner.passes[-1].name]), -1, 1))
 
     def measure(own):
         def of_latents(v, key, batch):

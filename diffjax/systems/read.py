@@ -277,7 +277,8 @@ def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
     grid_times = time_grid(noise, options.pop("steps"), options.pop("grid", "uniform"))
     if "steps_per_level" in options:
         options["steps"] = checks.count("sampler.steps_per_level", options.pop("steps_per_level"))
-    edit = edits.of_config(options.get("edit"))
+    seen = (config.get("data") or {}).get("pictures")  # by a system of their latents
+    edit = edits.of_config(options.get("edit"), None if seen is None else tuple(seen))
     grid_times = edit.times(grid_times)
     if options.get("stop_at") is not None:
         grid_times = call("sampler.stop_at", samplers.grids.until, {}, grid_times, noise, options["stop_at"])

@@ -166,6 +166,11 @@ def test_flags_of_the_command_become_the_section():
     assert found == {"mask": True, "resamplings": 4}
     assert sample.with_sampler(config, solver="ancestral", edit=found).sampler.edit.to_dict() == found
     assert sample.edit_of(config) is None
+    inpainting = ConfigDict(
+        {"latents": {"inpaint": True}, "schedule": {"name": "edm"}, "sampler": {}}
+    )  # by what the network sees
+    assert sample.edit_of(inpainting, ["a.png"], ["m.png"]) is None
+    assert sample.edit_of(inpainting, ["a.png"], ["m.png"], strength=0.5) == {"strength": 0.5}
     for given, message in [
         ({"strength": 0.5}, "strength needs init_image"),
         ({"masks": ["m.png"]}, "mask needs init_image"),

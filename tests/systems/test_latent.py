@@ -150,19 +150,63 @@ def test_inpainting_sees_the_masks_and_the_latents_of_what_is_known(place, tmp_p
     )
     mask = np.zeros((8, 8), np.uint8)
     mask[:, :4] = 1
-    asked = system.request.of_user({"known_image": [X[0]], "known_mask": [mask]}, 2)
-    assert asked["known_image"].shape == (2, *PIXELS)
+    asked = system.request.of_user({"init_image": [X[0]], "mask": [mask]}, 2)
+    assert asked["init_image"].shape == (2, *PIXELS)
     cond = system.request.encode(v, asked)
     np.testing.assert_array_equal(cond.map[..., -1], np.repeat(mask[None, ::2, ::2], 2, axis=0))
-    grey = np.where(mask[..., None], asked["known_image"], 0)
+    grey = np.where(mask[..., None], asked["init_image"], 0)
     np.testing.assert_allclose(cond.map[..., :2], system.codec(v).encode(None, grey), atol=1e-5)
-    with pytest.raises(ValueError, match="known_mask must be given"):
-        system.request.of_user({"known_image": [X[0]]}, 1)
+    with pytest.raises(ValueError, match="mask must be given"):
+        system.request.of_user({"init_image": [X[0]]}, 1)
     rows = source.gather(np.arange(2))
-    assert system.request.of_batch(v, jax.random.key(0), rows)["known_mask"].shape == (2, 8, 8, 1)
+    assert system.request.of_batch(v, jax.random.key(0), rows)["mask"].shape == (2, 8, 8, 1)
     drawn = known.masks(jax.random.key(0), 200, (8, 8))
     assert 0.2 < drawn.mean() < 0.9 and set(np.unique(drawn)) == {0, 1}
     jax.eval_shape(system.updates[0].gradients, v, jax.random.key(0), rows, 0)
+
+
+def test_inpainting_beside_other_conditions(place, tmp_path):
+    """What is hidden is made up, asked for by a map as well; what is known is given back."""
+    shades = {"map": {"encoder": "colour_map", "shades": 2, "drop": 0.5}}
+    system, v, _ = prepared(
+        place,
+        tmp_path,
+        {"scale": 1.0, "inpaint": True},
+        conditions=shades,
+        model={**UNET, "map_channels": 11},
+    )
+    mask = np.zeros((8, 8), np.uint8)
+    mask[:, :4] = 1
+    asked = system.request.of_user({"init_image": [X[0]], "mask": [mask]}, 2)
+    assert set(asked) == {"init_image", "mask", "map"} and len(system.request.pictures(asked)) == 2
+    x = np.asarray(jax.jit(system.sample, static_argnums=3)(v, jax.random.key(0), asked, 2))
+    np.testing.assert_array_equal(x[:, :, :4], asked["init_image"][:, :, :4])
+    assert np.abs(x - asked["init_image"])[:, :, 4:].max() > 0.01
+
+
+@pytest.mark.parametrize("edit", [{"strength": 0.5}, {"mask": True}])
+def test_pictures_are_edited_in_their_latents(place, tmp_path, edit):
+    """The walk begins from latents of what is given, or keeps those all of whose pixels are known."""
+    sampler = {"solver": "ddim", "steps": 4, "edit": edit}
+    system, v, source = prepared(place, tmp_path, {"scale": 1.5}, sampler=sampler)
+    mask = np.ones((8, 8), np.uint8)
+    mask[3:] = 0
+    given = {"init_image": [X[0]]} | ({"mask": [mask]} if "mask" in edit else {})
+    asked = system.request.of_user(given, 2)
+    assert asked["init_image"].shape == (2, *PIXELS)
+    walk = system.passes[0]
+    keys = jax.random.split(jax.random.key(0), 2)
+    z, latents = walk.run(v, keys, asked, {}), system.codec(v).encode(None, asked["init_image"])
+    other = system.request.of_user({**given, "init_image": [X[1]]}, 2)
+    assert np.abs(z - walk.run(v, keys, other, {})).max() > 1e-3
+    if "mask" in edit:
+        np.testing.assert_allclose(z[:, :1], latents[:, :1], atol=1e-5)
+        assert np.abs(z - latents)[:, 1:].max() > 0.1
+        x = np.asarray(system.sample(v, jax.random.key(0), asked, 2))
+        np.testing.assert_array_equal(x[:, :3], asked["init_image"][:, :3])
+    else:
+        rows = source.gather(np.arange(2))
+        assert system.request.of_batch(v, jax.random.key(0), rows)["init_image"].shape == (2, *PIXELS)
 
 
 @pytest.mark.slow
@@ -231,7 +275,13 @@ def test_a_scale_of_another_first_stage_is_refused(place, tmp_path):
             {"data": pixels("x.npz", shape=(16, 8, 3))},
             r"config\.first_stage was trained on pictures \(8, 8, 3\)",
         ),
-        ({"sampler": {"solver": "ddim", "steps": 2, "edit": {"strength": 0.5}}}, r"sampler\.edit is not for"),
+        (
+            {
+                "latents": {"inpaint": True},
+                "sampler": {"solver": "ddim", "steps": 2, "edit": {"strength": 0.5}},
+            },
+            r"sampler\.edit must be left out with latents\.inpaint",
+        ),
         (
             {"first_stage": {"workdir": "no/such/run"}},
             r"config\.first_stage\.workdir must be the folder of a run",
