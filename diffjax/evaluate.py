@@ -254,7 +254,9 @@ def _as_asked(teacher, request, num):
 
 
 def _in_sweep(arm, first, samples, drawer, bench):
-    if "steps" in arm.about and arm.about["steps"] == first.config.sampler.steps:  # these samples are there
+    if "steps" in arm.about and arm.about["steps"] == first.config.sampler.get(
+        "steps"
+    ):  # these samples are there
         return {**arm.about, **samples}
     x, speed = drawer.draw(arm)
     return {**arm.about, **bench.measure(x, drawer.request, arm.title, brief=True).metrics, **speed}

@@ -3,7 +3,8 @@
 Ramesh et al. 2022 (arXiv:2204.06125), figure 2. The stages read what a CLIP makes of a caption, `.npy` files
 of its hidden states [77, 768] and its embedding [768].
 
-    python -m diffjax.sample --config=configs/unclip/text_to_image.py --out=runs/unclip --ask=text=tokens.npy
+    python -m diffjax.sample --config=configs/unclip/text_to_image.py --out=runs/unclip \\
+        --ask=text=tokens.npy --ask=said=embedding.npy
 
 The paper's second step, to 1024x1024, is 300 million parameters of 192 channels times 1, 1, 2, 2, 4, 4, on
 pictures spoiled in more ways than are here, and is left out. Not run at full size here.

@@ -9,6 +9,8 @@ from ml_collections import ConfigDict
 
 from diffjax import systems
 from diffjax.commands.loading import load_config, overridden
+from diffjax.systems import read
+from diffjax.systems.options import require
 from diffjax.systems.stages import stage
 from diffjax.systems.students import TEACHER
 from diffjax.training.system import System
@@ -70,7 +72,7 @@ def of(
       ValueError: for an override that does not fit the config, or needs another network than was trained.
     """
     if steps is not None:
-        config = overridden(config, {"sampler.steps": steps})
+        config = _in_steps(config, steps)
 
     def arm(about, changes, base=config):
         own = overridden(base, changes) if changes else base
@@ -85,9 +87,14 @@ def of(
         arms = [arm({"guidance_weight": float(sampler.get("guidance_weight", 0.0))}, {})]
     else:
         arms = [arm({"guidance_weight": float(w)}, {"sampler.guidance_weight": w}) for w in weights]
-    sweep = [arm({"steps": n}, {"sampler.steps": n}, arms[0].config) for n in settings["sweep_steps"]]
+    sweep = [arm({"steps": n}, {}, _in_steps(arms[0].config, n)) for n in settings["sweep_steps"]]
     sweep += _of_teacher(arms[0], settings["sweep_steps"], workdir)
     return arms + [arm({"arm": title}, changes) for title, changes in settings["arms"]], sweep
+
+
+def _in_steps(config: ConfigDict, steps: int) -> ConfigDict:
+    require(config, "sampler")
+    return overridden(config, {"sampler": read.resampled(config.sampler.to_dict(), {"steps": steps})})
 
 
 def _of_teacher(own: Arm, numbers: Sequence[int], workdir: Path | None) -> list[Arm]:

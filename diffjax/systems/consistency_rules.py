@@ -79,6 +79,11 @@ def walked(config: ConfigDict, ends: Ends) -> np.ndarray:
         levels = [
             number("sampler.levels", each, ends.sigma_min, ends.sigma_max) for each in options["levels"]
         ]
+        if options.get("steps") not in (None, len(levels)):
+            raise ValueError(
+                f"sampler.steps must be left out, or {len(levels)} as sampler.levels has; got "
+                f"{options['steps']!r}"
+            )
         return np.array([*levels, ends.sigma_min])
     require(config, "sampler.steps")
     steps = checks.count("sampler.steps", options["steps"])

@@ -99,8 +99,17 @@ def best_of(inner: System, shape: tuple[int, ...], tries: int) -> System:
         best = jnp.einsum("tnd,nd->tn", unit, said).argmax(axis=0)
         return found[best, jnp.arange(len(keys))]
 
+    def of_user(given, n):
+        if tries > 1 and given and SAID not in given:
+            raise ValueError(f"{SAID} must be given: sampler.tries={tries} takes the nearest to it")
+        return inner.request.of_user(given, n)
+
     calls = {name: tries * count for name, count in walk.calls.items()}
-    return inner._replace(passes=(walk._replace(run=run, calls=calls),), gives="embeddings")
+    return inner._replace(
+        passes=(walk._replace(run=run, calls=calls),),
+        gives="embeddings",
+        request=inner.request._replace(of_user=of_user),
+    )
 
 
 def _of_pictures(inner: System, encoder, shape, of_data) -> System:

@@ -84,6 +84,7 @@ def unclip(
             name, stages[name].system, before, stages[before].system, augmentation.get(name)
         )
     told = {name: cascade.handed(each, IMAGE) if name in names[2:] else each for name, each in stages.items()}
+    told[decoder] = _to_be_made(stages[decoder])
     if embedding == "text":
         told[first] = _saying(stages[first], walk)
     return pipeline(told, hands)
@@ -98,6 +99,17 @@ def _hand(made_as: str, way: str) -> Callable:
         return {**request, IMAGE: jnp.where(given, own, z)}
 
     return hand
+
+
+def _to_be_made(given: Stage) -> Stage:
+    """Return a decoder that rows of data ask for what they say, and not for what is to be seen in them."""
+    own = given.system.request
+
+    def of_batch(variables, key, batch):
+        found = own.of_batch(variables, key, batch)
+        return {**found, IMAGE: jnp.zeros_like(found[IMAGE])}
+
+    return given._replace(system=given.system._replace(request=own._replace(of_batch=of_batch)))
 
 
 def _saying(given: Stage, name: str) -> Stage:

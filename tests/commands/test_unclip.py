@@ -1,11 +1,12 @@
 """unCLIP of tiny runs: prior, decoder and a step up from one config, by a text or a picture; refusals."""
 
+import jax
 import numpy as np
 import pytest
 from commands.test_cascades import _config as picture
 from ml_collections import ConfigDict
 
-from diffjax import commands, evaluate, sample, train
+from diffjax import commands, evaluate, sample, systems, train
 from diffjax.systems import unclip
 
 pytestmark = pytest.mark.slow
@@ -119,6 +120,19 @@ def test_ways_of_the_embedding(config):
     np.testing.assert_allclose(made["text"]["prior/walk"], request["prior"]["said"], rtol=1e-5)
     pairs = [("prior", "text"), ("text", "none"), ("prior", "none")]
     assert all(np.abs(made[a]["decoder/walk"] - made[b]["decoder/walk"]).max() > 1e-5 for a, b in pairs)
+
+
+def test_rows_of_data_ask_for_their_words_and_not_for_what_is_seen_in_them(config):
+    """Else an evaluation would measure variations of real pictures, whatever the prior makes."""
+    system, variables, _ = commands.load(config)
+    _, source = system.prepare(None, systems.load_data(config, "test"))
+    rows = source.gather(np.arange(4))
+    asked = system.request.of_batch(variables, jax.random.key(0), rows)
+    assert not np.any(asked["decoder"]["image"]) and np.abs(asked["prior"]["said"]).max() > 0
+    config.evaluation = ConfigDict({"num_samples": 10, "batch_size": 5, "evaluators": ("frechet",)})
+    config.evaluation.arms = ({"title": "none", "embedding": "none"},)
+    made = evaluate.evaluate(config=config, out=config.stages.up.workdir, progress=False)["samples"]
+    assert made[0]["frechet"] != made[1]["frechet"]
 
 
 def test_codes_take_the_place_of_a_walk(config, runs):

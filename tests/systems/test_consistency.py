@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 from systems import tools
 from systems.tools import tiny
 
-from diffjax import commands, systems, train
+from diffjax import commands, sample, systems, train
+from diffjax.commands import arms
 from diffjax.training import ema
 
 X = jax.random.normal(jax.random.key(5), (8, 2))
@@ -63,6 +64,10 @@ def test_walks_go_by_the_number_of_steps_or_the_levels_that_are_named():
         config = _config()
         config.sampler = ConfigDict(sampler)
         assert systems.build(config).passes[0].calls == {"network": calls}
+    fewer = sample.with_sampler(config, steps=1)
+    assert "levels" not in fewer.sampler and systems.build(fewer).passes[0].calls == {"network": 1}
+    _, sweep = arms.of(config, {"sweep_steps": (1, 4), "arms": ()}, None, None)
+    assert [each.calls for each in sweep][:2] == [1, 4]
 
 
 @pytest.mark.parametrize(
@@ -176,6 +181,7 @@ def test_what_is_no_consistency_model_is_refused():
         ({"steps": 0}, "sampler.steps must be a positive integer, got 0"),
         ({"steps": 1, "solver": "ddim"}, "sampler.solver is not an option of a consistency model"),
         ({"levels": (90.0,)}, "sampler.levels must be a number"),
+        ({"levels": (80.0, 1.0), "steps": 1}, "sampler.steps must be left out, or 2 as sampler.levels has"),
     ):
         config = _config()
         config.sampler = ConfigDict(sampler)

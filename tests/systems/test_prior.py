@@ -81,6 +81,21 @@ def test_several_tries_need_what_is_said():
         prior.best_of(inner, (3,), 2)
 
 
+def test_what_is_said_is_asked_for_where_it_decides():
+    times = np.array([1000.0, 0.0])
+    sampler = read.Sampler(samplers.ddim(), times, 0.0, None, 1)
+    reading = prediction.reading("x0")
+    words = requests.Asked(
+        {"": Part((3,))}, AsItIs(), None, lambda given, n: {"": np.ones((n, 3))}, None, None
+    )
+    both = requests.of_parts({"said": words, "text": words})
+    inner = ddpm.ddpm(Exact(), SCHEDULE, sampler, shape=(3,), reading=reading, requests=both)
+    request = prior.best_of(inner, (3,), 2).request
+    assert set(request.of_user({"said": [Y], "text": [Y]}, 2)) == {"said", "text"}
+    with pytest.raises(ValueError, match=r"said must be given: sampler\.tries=2 takes the nearest to it"):
+        request.of_user({"text": [Y]}, 2)
+
+
 def test_components_are_the_principal_ones_and_codes_are_their_steps():
     z = RNG.standard_normal((500, 3)) @ ROOT + 0.3
     basis = prior.basis_of(z, 3, 200)
