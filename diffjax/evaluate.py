@@ -24,6 +24,7 @@ from diffjax.evaluation import batches, figures, pictures, report
 from diffjax.evaluation.evaluator import Bench, Task
 from diffjax.evaluation.evaluators import DEFAULTS, EVALUATORS, OF_DATA
 from diffjax.rows import spread
+from diffjax.systems.options import is_section
 from diffjax.systems.students import TEACHER
 from diffjax.training import workdir as run_folder
 from diffjax.training.system import label_of
@@ -277,7 +278,8 @@ def _shown(system, x, request):
 
 def _sampler(config):
     sampler = config.sampler.to_dict() if config.get("sampler") is not None else {}
-    return {key: value for key, value in sampler.items() if key != "guidance_weight"}
+    weight = sampler.get("guidance_weight")  # a number stands with each arm
+    return {key: value for key, value in sampler.items() if key != "guidance_weight" or is_section(weight)}
 
 
 def _plain(tree: Any) -> Any:

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from diffjax import systems
 from diffjax.commands.loading import load_config, overridden
 from diffjax.systems import read
-from diffjax.systems.options import require
+from diffjax.systems.options import is_section, require
 from diffjax.systems.stages import stage
 from diffjax.systems.students import TEACHER
 from diffjax.training.system import System
@@ -84,7 +84,9 @@ def of(
     if weights is None and "classifier_scale" in sampler:
         arms = [arm({"arm": f"classifier scale {sampler['classifier_scale']:g}"}, {})]
     elif weights is None:
-        arms = [arm({"guidance_weight": float(sampler.get("guidance_weight", 0.0))}, {})]
+        w = sampler.get("guidance_weight", 0.0)
+        about = {"arm": f"w by {w['name']}"} if is_section(w) else {"guidance_weight": float(w)}
+        arms = [arm(about, {})]
     else:
         arms = [arm({"guidance_weight": float(w)}, {"sampler.guidance_weight": w}) for w in weights]
     sweep = [arm({"steps": n}, {}, _in_steps(arms[0].config, n)) for n in settings["sweep_steps"]]

@@ -1,6 +1,7 @@
 """Everything that changes a denoiser at sampling time: functions Denoiser -> Denoiser."""
 
 from diffjax.guidance import operators as operators
+from diffjax.guidance import strengths as strengths
 from diffjax.guidance.apg import apg as apg
 from diffjax.guidance.autoguidance import autoguidance as autoguidance
 from diffjax.guidance.cfg_plus_plus import cfg_plus_plus as cfg_plus_plus

@@ -44,7 +44,7 @@ def interval(
     if not 0 <= lo < hi:
         raise ValueError(f"interval needs 0 <= lo < hi, got lo = {lo:g} and hi = {hi:g}")
     if schedule is not None:
-        least, most = (_ratio(schedule(np.float64(t))) for t in _ends(schedule))
+        least, most = (_ratio(schedule(np.float64(t))) for t in ends(schedule))
         if hi < least or lo > most:
             raise ValueError(
                 f"interval [lo, hi] = [{lo:g}, {hi:g}] must meet the schedule's sigma / alpha, "
@@ -67,7 +67,7 @@ def interval(
     return transform
 
 
-def _ends(schedule: Schedule) -> tuple[float, float]:
+def ends(schedule: Schedule) -> tuple[float, float]:
     """Return the times of the least and the most noise: a chain's step 0 has none."""
     return (1 if schedule.num_steps else schedule.t_min), schedule.t_max
 

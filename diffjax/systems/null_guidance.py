@@ -1,12 +1,14 @@
 """How `config.sampler` guides away from nothing: which guidance, at which noise levels, rescaled or not.
 
     config.sampler.guidance_weight = 2.0  # w; 0 is none, whatever follows says
+    config.sampler.guidance_weight = {"name": "cosine", "first": 0.0, "last": 4.0}  # over the noise levels
     config.sampler.guidance = {"name": "apg", "threshold": 10.0}  # default "classifier_free"
     config.sampler.guidance_interval = (0.2, 5.0)  # of sigma / alpha
     config.sampler.guidance_rescale = 0.7  # phi
     config.sampler.guidance_scales = {"label": 3.0, "text": 1.5}  # in the place of the weight: one a part
 
-For "cfg_plus_plus" the weight is the paper's lambda, in (0, 1]. Of scales each part counts by itself, as in
+A weight or a scale is a number, or grows and falls with the noise, by a name of `guidance.strengths`. For
+"cfg_plus_plus" the weight is the paper's lambda, in (0, 1]. Of scales each part counts by itself, as in
 `guidance.compose_conditions`: s = 1 + w, and 0 leaves it out. What is not named is told to every prediction,
 to the null as well.
 """
@@ -16,12 +18,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from diffjax import guidance, samplers
 from diffjax.guidance import Transformation
+from diffjax.guidance.interval import ends
 from diffjax.process.schedules import Schedule
 from diffjax.systems.options import call, is_section, named, number, pick
 from diffjax.systems.requests import nothing
+from diffjax.systems.strengths import OfLevel, Strength, strength
 from diffjax.training.system import Conditioning, Request, Variables
 
 Guide = Callable[[Any], Transformation]  # of the null
@@ -36,7 +41,7 @@ _GUIDES = {
 }
 
 
-def scales(options: dict[str, Any], weight: float) -> dict[str, float]:
+def scales(options: dict[str, Any], weight: Strength, noise: Schedule) -> dict[str, Strength]:
     """Take `guidance_scales` out of the options of `config.sampler`: {part: scale}, empty for none.
 
     Raises:
@@ -52,12 +57,13 @@ def scales(options: dict[str, Any], weight: float) -> dict[str, float]:
     for field, value in others.items():
         if value is not None:
             raise ValueError(f"sampler.{field} must be left out with sampler.guidance_scales, got {value!r}")
-    return {part: number(f"sampler.guidance_scales.{part}", each) for part, each in given.items()}
+    return {part: strength(f"sampler.guidance_scales.{part}", each, noise) for part, each in given.items()}
 
 
 def guide(
-    options: dict[str, Any], weight: float, noise: Schedule, kind: str | None, each: Mapping[str, float] = {}
-) -> Guide:
+    options: dict[str, Any], weight: Strength, noise: Schedule, kind: str | None,
+    each: Mapping[str, Strength] = {},
+) -> Guide:  # fmt: skip
     """Take what guides out of the options of `config.sampler`.
 
     Args:
@@ -76,15 +82,18 @@ def guide(
     asked, interval, phi = (options.pop(field, None) for field in _OWN)
     name, own = named("classifier_free" if asked is None else asked)
     make = pick("sampler.guidance", "none" if name is None else name, _GUIDES)
-    strength: dict[str, Any] = {"weight": weight}
+    how_much: dict[str, Any] = {"weight": weight}
     if each:
-        make, strength = guidance.compose_conditions, {"scales": tuple(each.values())}
+        make, how_much = guidance.compose_conditions, {"scales": tuple(each.values())}
     if name == "cfg_plus_plus":
         _require_both_used(options, phi)
-        strength = {"scale": number("sampler.guidance_weight (lambda of cfg_plus_plus)", weight, 0, 1)}
+        lambdas = weight(noise(np.linspace(*ends(noise), 100))) if isinstance(weight, OfLevel) else [weight]
+        for least_or_most in (np.min(lambdas), np.max(lambdas)):
+            number("sampler.guidance_weight (lambda of cfg_plus_plus)", float(least_or_most), 0, 1)
+        how_much = {"scale": weight}
 
     def made(null):
-        found = call("sampler.guidance", make, own, **strength, null=null)
+        found = call("sampler.guidance", make, own, **how_much, null=null)
         if phi is not None:
             found = call("sampler.guidance_rescale", guidance.rescale, {}, found, phi, _rescaled(kind))
         if interval is None:
@@ -98,7 +107,7 @@ def guide(
     return made
 
 
-def check(each: Mapping[str, float], weight: float, request: Conditioning) -> None:
+def check(each: Mapping[str, Strength], weight: Strength, request: Conditioning) -> None:
     """Raise ValueError where guidance is asked of a model without a null, or of a part without one."""
     nulls = {name: part for name, part in request.parts.items() if part.drop > 0}
     if (weight or each) and not nulls:
@@ -112,7 +121,7 @@ def check(each: Mapping[str, float], weight: float, request: Conditioning) -> No
 
 
 def told(
-    each: Mapping[str, float], request: Conditioning, variables: Variables, asked: Request, n: int
+    each: Mapping[str, Strength], request: Conditioning, variables: Variables, asked: Request, n: int
 ) -> tuple[Any, Any]:
     """Return (cond, null) of a request of n samples: the condition, or with scales the sequence of them."""
     if not each:
@@ -122,7 +131,7 @@ def told(
 
 
 def network_calls(
-    solver: samplers.Solver, rows: samplers.Rows, made: Guide, each: Mapping[str, float] = {}
+    solver: samplers.Solver, rows: samplers.Rows, made: Guide, each: Mapping[str, Strength] = {}
 ) -> int:
     """Return the network calls a sample, of a walk that is guided: each step of an interval by itself."""
     of_one = made(jnp.zeros((), jnp.int32))  # a step costs what its level says, whatever the condition is

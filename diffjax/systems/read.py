@@ -14,7 +14,7 @@ from diffjax.border import checked
 from diffjax.objectives import weightings
 from diffjax.process import prediction, schedules
 from diffjax.samplers import listing, starts
-from diffjax.systems import conditions, edits, networks, null_guidance, requests
+from diffjax.systems import conditions, edits, networks, null_guidance, requests, strengths
 from diffjax.systems.options import call, is_section, named, number, optional, pick, require, section
 from diffjax.training import optimizer
 from diffjax.training.system import Request, System, require_updates
@@ -56,13 +56,13 @@ class Sampler(NamedTuple):
 
     solver: samplers.Solver
     times: np.ndarray
-    guidance_weight: float
+    guidance_weight: strengths.Strength
     threshold: Callable | None
     calls: int  # a sample, unguided
     guide: null_guidance.Guide | None = None  # None: classifier-free, at the weight
     guided_calls: int | None = None  # None: two where there is one
     edit: edits.Edit = edits.Edit()
-    scales: Mapping[str, float] = {}  # of guidance, for each part of a request; empty: the weight, of all
+    scales: Mapping[str, strengths.Strength] = {}  # of guidance, one a part; empty: the weight, of all
 
     def network_calls(self) -> int:
         """Return the network calls a sample, those of guidance counted."""
@@ -282,9 +282,9 @@ def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
     grid_times = edit.times(grid_times)
     if options.get("stop_at") is not None:
         grid_times = call("sampler.stop_at", samplers.grids.until, {}, grid_times, noise, options["stop_at"])
-    weight = number("sampler.guidance_weight", options.pop("guidance_weight", 0.0))
+    weight = strengths.strength("sampler.guidance_weight", options.pop("guidance_weight", 0.0), noise)
     by_level = options.get("guidance_interval") is not None
-    scales = null_guidance.scales(options, weight)
+    scales = null_guidance.scales(options, weight, noise)
     guide = null_guidance.guide(options, weight, noise, _kind_of(config), scales)
     options = {name: value for name, value in options.items() if name not in ("solver", "edit", "stop_at")}
     threshold = optional("sampler.threshold", options.pop("threshold", None), _THRESHOLDS)
@@ -297,7 +297,7 @@ def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
     # what the plan refuses is no fault of the objective
     rows = call("sampler", samplers.plan, {}, noise, solver, grid_times)
     # each step is traced only where steps may differ, or s = 0 asks the network once
-    traced = (by_level and weight) or weight == -1 or scales
+    traced = (by_level and weight) or callable(weight) or weight == -1 or scales
     calls = null_guidance.network_calls(solver, rows, guide, scales) if traced else None
     plain = samplers.network_calls(solver, rows)
     return Sampler(solver, grid_times, weight, threshold, plain, guide, calls, edit, scales)

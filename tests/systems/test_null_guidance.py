@@ -15,7 +15,7 @@ from diffjax.training.system import Variables
 
 N, NOISE = 4, schedules.cosine_beta(20)
 LABELS = jnp.array([0, 1, 2, 3])
-NO = {"guidance_weight": 0.0}
+NO, RISING = {"guidance_weight": 0.0}, {"name": "linear", "first": 0.0, "last": 2.0}
 LEVELS = np.exp(-np.asarray(NOISE(np.arange(1, 21)).log_snr) / 2)  # sigma / alpha of the chain's steps
 
 
@@ -88,6 +88,33 @@ def test_an_interval_costs_what_its_segments_say():
     assert sampler(guidance_weight=0.0, guidance_interval=(0.2, 5.0)).network_calls() == 20
 
 
+def test_a_weight_may_follow_the_noise():
+    """Where samples land is said by the last step, whose weight is the last; a weight of 0 costs nothing."""
+    at = lambda w: 4 + (1 + w) * (np.asarray(LABELS, float) - 4)
+    for name, more in [("linear", {}), ("cosine", {"exponent": 2.0}), ("power", {"exponent": 3.0})]:
+        own = {"name": name, "first": 0.0, "last": 2.0, **more}
+        np.testing.assert_allclose(sampled(guidance_weight=own)[:, 1], at(2.0), atol=1e-5)
+        assert sampler(guidance_weight=own).network_calls() == 39  # the first step's weight is 0
+        back = {**own, "first": 2.0, "last": 0.0}
+        np.testing.assert_array_equal(sampled(guidance_weight=back)[:, 1], at(0.0))
+        assert sampler(guidance_weight=back).network_calls() == 39
+    of_part = {"label": {"name": "linear", "first": 1.0, "last": 3.0}}
+    np.testing.assert_allclose(sampled(guidance_scales=of_part, **NO)[:, 1], at(2.0), atol=1e-5)
+
+
+def test_levels_with_nothing_around_are_an_interval():
+    lo, hi = (float(np.sqrt(LEVELS[i] * LEVELS[i + 1])) for i in (3, 12))
+    pairs = ((lo * 0.999, 0.0), (lo, 1.0), (hi, 1.0), (hi * 1.001, 0.0))
+    by_level = {"guidance_weight": {"name": "levels", "at": pairs}}
+    by_interval = {"guidance_interval": (lo, hi)}
+    np.testing.assert_allclose(sampled(**by_level), sampled(**by_interval), atol=1e-6)
+    assert sampler(**by_level).network_calls() == sampler(**by_interval).network_calls() == 20 + 9
+    middle = {"name": "levels", "at": ((LEVELS[0] / 4, 0.0), (LEVELS[0] * 4, 3.0))}  # half way
+    np.testing.assert_allclose(
+        sampled(guidance_weight=middle)[:, 1], 4 + 2.5 * (np.asarray(LABELS) - 4), atol=1e-4
+    )
+
+
 def test_names_are_those_of_the_guidance():
     away = 4.0 + 0.5 * (np.asarray(LABELS) - 4)
     x = sampled(guidance="cfg_plus_plus", guidance_weight=0.5)
@@ -156,6 +183,12 @@ def test_the_weight_alone_is_classifier_free_guidance_bit_for_bit():
         ({"guidance": "cfg_plus_plus", "solver": "ancestral"}, r"needs sampler\.solver='ddim'.*'ancestral'"),
         ({"guidance": "cfg_plus_plus", "threshold": "static"}, r"sampler\.threshold must keep the eps"),
         ({"guidance": "cfg_plus_plus", "guidance_rescale": 0.5}, r"guidance_rescale must be left out"),
+        ({"guidance_weight": {"name": "linear", "first": 1.0}}, r"missing a required argument: 'last'"),
+        ({"guidance_weight": {"name": "liner"}}, r"guidance_weight must be one of .*did you mean 'linear'"),
+        ({"guidance_weight": {"name": "levels", "at": ((1.0, 2.0),)}}, r"guidance_weight: at must be pairs"),
+        ({"guidance_weight": {"name": "levels", "at": ((2.0, 0.0), (1.0, 1.0))}}, "above 0 that grow"),
+        ({"guidance_weight": {"name": "power", "first": 0, "last": 1, "exponent": 0}}, "exponent must"),
+        ({"guidance": "cfg_plus_plus", "guidance_weight": RISING}, r"guidance_weight .*in \[0, 1\]; got 2"),
         ({"guidance_scales": {"label": 1.0}}, r"sampler\.guidance_weight must be left out with .*got 1\.0"),
         ({"guidance_scales": 3.0}, r"sampler\.guidance_scales must be a section such as .*got 3\.0"),
         ({"guidance_scales": {"label": np.nan}, **NO}, r"guidance_scales\.label must be a number.*got nan"),
@@ -165,3 +198,9 @@ def test_the_weight_alone_is_classifier_free_guidance_bit_for_bit():
 def test_refusals(options, message):
     with pytest.raises(ValueError, match=message):
         sampler(**options)
+
+
+def test_a_time_that_is_sigma_has_no_linear_weight():
+    config = ConfigDict({"sampler": {"solver": "edm_heun", "steps": 4, "guidance_weight": RISING}})
+    with pytest.raises(ValueError, match=r"guidance_weight: schedule must have a time of its own.*by levels"):
+        read.sampler(config, schedules.edm())
