@@ -18,9 +18,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from diffjax import checks, commands, data, files, systems
-from diffjax.commands import beginning, devices, evaluation_settings, phases, processes, validation
-from diffjax.evaluation import pictures
-from diffjax.rows import spread
+from diffjax.commands import beginning, devices, evaluation_settings, phases, previews, processes, validation
 from diffjax.systems.options import call, require, section
 from diffjax.training import checkpoints, fit, loop, metrics, rescue, sharding, tracing, watching, workdir
 from diffjax.training import step as steps
@@ -46,7 +44,6 @@ _COUNTS = {  # of config.training, and the least they may be
     "sample_every": 0, "seed": 0, "snapshot_every": 0,
 }  # fmt: skip
 _PLACES = ("path", "data_dir")  # of data, whose content counts
-_PREVIEWS = {"images": 100, "points": 2000, "embeddings": 100}
 
 
 def train(
@@ -106,7 +103,7 @@ def _train(config, folder, about, progress, should_stop, init_from, profile):
     config = _with_names(config, source)
     run = _Run(config, folder, source, profile)
     begin = None if init_from is None else beginning.read(init_from)
-    draw = _preview(run)
+    draw = previews.drawn(run.system, run.config.training)
     traced = _trace(run, draw)
     with workdir.lock(folder):
         _check_averages(folder, run.decays)
@@ -123,7 +120,7 @@ def _train(config, folder, about, progress, should_stop, init_from, profile):
         return fit(
             run.system, run.optimizers, _batches(config, run.source, run.rows), workdir=folder, frozen=frozen,
             ema_decay=run.decays, mesh=run.mesh, writers=run.writers,
-            on_sample=draw and _pictures(run, draw, folder), should_stop=should_stop,
+            on_sample=draw and previews.report(run.system, run.source, draw, folder), should_stop=should_stop,
             progress=progress, traced=traced, watch=run.watch, not_finite=run.not_finite,
             on_validate=run.on_validate(folder), validate_every=run.validate_every, init_from=begin,
             **{key: config.training[key] for key in _LOOP if key in config.training},
@@ -245,12 +242,13 @@ def _trace(run, draw):
         system, run.optimizers, batch, system.frozen, mesh=run.mesh, ema_decay=run.decays,
         accumulate=settings.get("accumulate", 1),
     )  # fmt: skip
+    measured = dict(traced.measured)
     if draw is not None:
-        some = _rows_shown(system, rows(_PREVIEWS[system.gives]))
+        measured |= {f"sample/{name}": None for name in previews.MEASURED}
+        some = previews.rows_shown(system, rows(previews.NUM[system.gives]))
         jax.eval_shape(draw, loop.averaged(traced.state, system.frozen), some)
-    # the pictures that are made on the way have no numbers
     reports = ["held_out"] if run.validate_every else []
-    loop.check_metric(settings.get("best_metric", "loss"), traced.measured, reports)
+    loop.check_metric(settings.get("best_metric", "loss"), measured, reports)
     return traced
 
 
@@ -260,51 +258,6 @@ def _check_names(system, source):
     for name in system.example:
         if name not in names:
             raise ValueError(f"system needs {name!r} in a batch, but {source.name} has {', '.join(names)}")
-
-
-def _preview(run):
-    """Return (variables, rows of data) -> samples that are drawn on the way, and what they were asked.
-
-    Classes in turn are asked, or what the rows have: nothing is not what a model of texts or pictures would
-    be looked at for. None where no samples are asked for.
-    """
-    system, settings = run.system, run.config.training
-    if not system.passes or not settings.get("sample_every", 0):
-        return None
-    n, key = _PREVIEWS[system.gives], jax.random.key(settings.seed)
-
-    def drawn(variables, rows):
-        asked = system.request.of_batch(variables, key, rows) if rows else system.request.default(n)
-        return system.sample(variables, key, asked, n), asked
-
-    return jax.jit(drawn)  # one trace for refusals and for the samples
-
-
-def _rows_shown(system, batch):
-    """Return the part of a batch that pictures on the way need: nothing where classes alone are asked."""
-    return {} if set(system.request.parts) <= {"label"} else batch
-
-
-def _pictures(run, draw, folder):
-    """Return on_sample: a picture of samples of the moving average in `samples/step_<n>.png`."""
-    system, source, n = run.system, run.source, _PREVIEWS[run.system.gives]
-    rows = _rows_shown(system, source.gather(spread(n, len(source))))
-
-    def on_sample(step, variables):
-        x, asked = jax.device_get(draw(variables, rows))
-        if jax.process_index():
-            return
-        path = Path(folder) / "samples" / f"step_{step:07d}.png"
-        path.parent.mkdir(exist_ok=True)
-        if not np.isfinite(x).all():
-            wrong = np.sum(~np.isfinite(x))
-            print(f"warning: {wrong} of {x.size} values in {path} are not finite", file=sys.stderr)
-        shown = data.to_uint8(x) if system.gives == "images" else x
-        reference = source.x[:n] if system.gives == "points" else None
-        said, beside = system.request.describe(asked), system.request.pictures(asked)
-        pictures.of_samples(path, system.gives, shown, said, reference, beside)
-
-    return on_sample
 
 
 def _next_commands(folder, system):

@@ -16,8 +16,8 @@ def sliced_wasserstein(
       a: [N, D] points.
       b: [N, D] points, as many.
       rng: draws the directions.
-      projections: number of directions, rounded up to whole orthonormal bases: so a mere shift by `d`
-        measures exactly |d| / sqrt(D).
+      projections: number of orthonormal directions, where they are more than D rounded up to whole bases: so
+        a mere shift by `d` measures exactly |d| / sqrt(D).
 
     Returns:
       sqrt(mean over directions of W_2^2), in units of the points. Equal distributions are not at 0 but at
@@ -33,7 +33,8 @@ def sliced_wasserstein(
     if a.shape != b.shape or a.ndim != 2:
         raise ValueError(f"sets must have one shape [N, D], got {list(a.shape)} and {list(b.shape)}")
     dimension = a.shape[1]
-    bases = np.linalg.qr(rng.standard_normal((-(-projections // dimension), dimension, dimension)))[0]
+    wide = min(dimension, projections)
+    bases = np.linalg.qr(rng.standard_normal((-(-projections // dimension), dimension, wide)))[0]
     directions = bases.transpose(1, 0, 2).reshape(dimension, -1)
     sorted_a, sorted_b = (np.sort(points @ directions, axis=0) for points in (a, b))
     return float(np.sqrt(np.mean((sorted_a - sorted_b) ** 2)))

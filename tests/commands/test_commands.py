@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from diffjax import commands, sample, systems, train
+from diffjax.commands import previews
 from diffjax.data import Source
 from diffjax.training import Pass, System, Variables, checkpoints
 
@@ -185,7 +186,7 @@ def test_a_chain_that_ends_in_data_is_trained_and_not_sampled(tmp_path):
     config = commands.config_module(ROOT / "configs/toys/ddpm.py").get_config()
     config.schedule.num_steps, config.training.sample_every = 300, 0
     made = train._Run(config, tmp_path, systems.load_data(config, "train"))
-    train._trace(made, train._preview(made))
+    train._trace(made, previews.drawn(made.system, made.config.training))
     init = partial(made.system.init, jax.random.key(0))
     variables = Variables(*jax.eval_shape(init, made.system.example, {}))
     with pytest.raises(ValueError, match="sampler: times must start near the noisy end t_max = 300"):
@@ -218,7 +219,8 @@ def test_samples_that_are_not_finite_are_told(tmp_path, capsys):
     system = System({}, None, (), (), passes=(Pass("walk", flat, {"network": 1}),), gives="points")
     points = Source(np.zeros((9, 2), np.float32), None, None, "points")
     made = SimpleNamespace(system=system, source=points, config=config)
-    on_sample = train._pictures(made, train._preview(made), tmp_path)
+    draw = previews.drawn(made.system, made.config.training)
+    on_sample = previews.report(made.system, made.source, draw, tmp_path)
     on_sample(1, Variables({"network": jnp.float32(np.nan)}))
     assert "warning: 4000 of 4000 values in" in capsys.readouterr().err
 

@@ -25,6 +25,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from diffjax import commands, configs, data, systems, train
+from diffjax.commands import previews
 from diffjax.data import catalog
 from diffjax.training.system import Variables
 
@@ -132,7 +133,7 @@ def test_trains_but_for_the_data(file, argument, monkeypatch, tmp_path):
     A U-Net is traced with two levels of one residual block, as more of them are more of the same: of a large
     one as a whole the forward pass alone is traced, where its parameters are counted.
     """
-    config, begun, shapes, preview = _config(file, argument), [], [], train._preview
+    config, begun, shapes, preview = _config(file, argument), [], [], previews.drawn
     config.training.batch_size = min(config.training.batch_size, 16)
     if config.model.name in ("unet", "efficient_unet"):
         with config.ignore_type():
@@ -142,8 +143,8 @@ def test_trains_but_for_the_data(file, argument, monkeypatch, tmp_path):
     config.training.sample_every = config.training.num_steps
     monkeypatch.setattr(data, "load", functools.partial(_stand_in, config))
 
-    def recorded(run):
-        draw = preview(run)
+    def recorded(system, settings):
+        draw = preview(system, settings)
         return draw and (lambda variables, rows: shapes.append(draw(variables, rows)[0].shape[1:]))
 
     def fit(system, *args, num_steps, **options):
@@ -151,7 +152,7 @@ def test_trains_but_for_the_data(file, argument, monkeypatch, tmp_path):
         return types.SimpleNamespace(step=num_steps)
 
     monkeypatch.setattr(train, "fit", fit)
-    monkeypatch.setattr(train, "_preview", recorded)
+    monkeypatch.setattr(previews, "drawn", recorded)
     train.train(config, tmp_path / "run", progress=False)
     ((system, num_steps),) = begun
     assert num_steps == config.training.num_steps
