@@ -23,14 +23,17 @@ from experiments import costs, study
 
 Teachers = Mapping[str, ConfigDict]
 NUM = 1000  # points whose exact way is found by an adaptive method, some seconds a thousand
+_done: set[Path] = set()  # folders of this process: a chain's are asked for again and again
 
 
 def run(name: str, teachers: Teachers, seed: int, out: Path) -> Path:
     """Train a teacher of a seed, or find it done; return its run's folder, below `<out>/teachers`."""
     folder = out / "teachers" / name / str(seed)
-    config = placed(teachers[name], teachers, seed, out)
-    config.training.update({"seed": seed, "sample_every": 0})
-    train.train(config, folder, progress=False)
+    if folder not in _done:
+        config = placed(teachers[name], teachers, seed, out)
+        config.training.update({"seed": seed, "sample_every": 0})
+        train.train(config, folder, progress=False)
+        _done.add(folder)
     return folder
 
 

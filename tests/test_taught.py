@@ -50,6 +50,9 @@ def test_a_chain_of_teachers_is_trained_once_a_seed(teachers, tmp_path, monkeypa
     at = [
         path.stat().st_mtime_ns for each in trained for path in each.rglob("*") if "checkpoints" in path.parts
     ]
+    taught.read("steps_4", teachers, 1, tmp_path)
+    assert len(trained) == 2  # asked for again, and not looked at again
+    monkeypatch.setattr(taught, "_done", set())  # another process finds them done
     own, _ = taught.read("steps_4", teachers, 1, tmp_path)
     assert own.teacher.workdir.endswith("teachers/v/1") and config.teacher.workdir.endswith("steps_4/1")
     assert at == [
