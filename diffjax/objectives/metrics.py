@@ -42,6 +42,19 @@ def l2(a: Float[Array, "batch *shape"], b: Float[Array, "batch *shape"]) -> Floa
 
 
 @checked
+def linf(a: Float[Array, "batch *shape"], b: Float[Array, "batch *shape"]) -> Float[Array, " batch"]:
+    """Return the largest of |a - b|, `[B]`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from diffjax.objectives import metrics
+      >>> metrics.linf(jnp.array([[1.0, 2.0]]), jnp.array([[1.0, 5.0]])).tolist()
+      [3.0]
+    """
+    return jnp.max(jnp.abs(a - b).reshape(len(a), -1), axis=1)
+
+
+@checked
 def pseudo_huber(c: float | None = None) -> Metric:
     """Return the metric sqrt(||a - b||^2 + c^2) - c (Song & Dhariwal 2023, eq. 7).
 

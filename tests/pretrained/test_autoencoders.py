@@ -11,7 +11,10 @@ import safetensors.numpy as safetensors
 from reference import weights
 
 from diffjax import pretrained
+from diffjax.models import quantiser
 from diffjax.pretrained import autoencoders
+from diffjax.process import gaussian
+from diffjax.process.level import sum_of_each
 
 ARCHITECTURES = ("ldm_autoencoder_kl", "ldm_vqmodel", "diffusers_autoencoder_kl", "diffusers_vqmodel")
 ALL = pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -44,8 +47,24 @@ def close(ours, theirs):
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * theirs.std())
 
 
+def require_the_same_law(encoded, arrays, monkeypatch):
+    """Moments, a draw with the noise that was drawn there, its log density, and the KL from N(0, 1)."""
+    law = gaussian.Gaussian(*encoded)
+    if "out__moments" in arrays:
+        close(np.concatenate(law, -1), arrays["out__moments"])
+        close(np.exp(0.5 * law.log_variance), arrays["out__std"])
+    standard = gaussian.Gaussian(*jax.tree.map(np.zeros_like, encoded))
+    close(sum_of_each(gaussian.kl(law, standard)), arrays["out__kl"])
+    with monkeypatch.context() as patched:
+        patched.setattr(jax.random, "normal", lambda key, shape, dtype: arrays["in__eps"].astype(dtype))
+        z = gaussian.sample(jax.random.key(0), law)
+    close(z, arrays["out__z"])
+    if "out__nll_z" in arrays:
+        close(-sum_of_each(gaussian.log_prob(law, z)), arrays["out__nll_z"])
+
+
 @ALL
-def test_outputs_equal_the_published_network(architecture):
+def test_outputs_equal_the_published_network(architecture, monkeypatch):
     arrays, hyper, config, path = golden(architecture)
     module, variables = pretrained.load(path, architecture, config)
     assert sum(leaf.size for leaf in jax.tree.leaves(variables)) == hyper["n_params"]
@@ -54,6 +73,7 @@ def test_outputs_equal_the_published_network(architecture):
     if "out__mean" in arrays:
         close(encoded[0], arrays["out__mean"])
         close(encoded[1], arrays["out__logvar"])
+        require_the_same_law(encoded, arrays, monkeypatch)
         both = decoded(np.concatenate([arrays["out__mean"], arrays["out__z"]]))
         close(both, np.concatenate([arrays["out__decode_mode"], arrays["out__decode_z"]]))
         return
@@ -62,6 +82,8 @@ def test_outputs_equal_the_published_network(architecture):
     rounded, codes = applied("quantise", z)
     close(rounded, arrays["out__quant"])
     np.testing.assert_array_equal(codes.reshape(-1), arrays["out__indices"])
+    cost = quantiser.commitment(z, rounded, order="legacy").mean()  # of its value: the order moves gradients
+    np.testing.assert_allclose(cost, arrays.get("out__emb_loss", arrays.get("out__commit_loss")), rtol=1e-4)
     close(decoded(z), arrays["out__decode"])
     assert len(np.unique(codes)) == hyper["codes_used"]
 
