@@ -44,8 +44,10 @@ LARGE = {
     "imagenet64/adm.py": 295_904_454,  # as guided-diffusion's 64x64_diffusion.pt has them
     "imagen/base64.py": None,
     "imagen/up256.py": None,
+    "imagen/up1024.py": None,
     "unclip/prior.py": None,
     "unclip/decoder.py": None,
+    "unclip/up256.py": None,
     "imagenet256_cascade/base32.py": None,
     "imagenet256_cascade/up64.py": None,
     "imagenet256_cascade/up256.py": None,  # 312 million, as its authors count
@@ -194,16 +196,72 @@ def _with_teacher(file, folder):
     """Return a config whose teacher is a run, begun and no more, of the command in its docstring."""
     config, about = _config(file), inspect.getdoc(commands.config_module(ROOT / file)).replace("\\\n", " ")
     found = re.search(rf"--config=configs/(\S+) ([^\n]*)--workdir={config.teacher.workdir}\n", about)
-    teacher = _config(found.group(1))
-    for flag in shlex.split(found.group(2)):
-        where, _, value = flag.removeprefix("--config.").partition("=")
-        *sections, name = where.split(".")
-        section = functools.reduce(getattr, sections, teacher)
-        with section.ignore_type():
-            section[name] = _literal(value)
+    teacher = _with_flags(_config(found.group(1)), shlex.split(found.group(2)))
     (folder / "config.json").write_text(teacher.to_json())
     config.teacher.workdir = str(folder)
     return config
+
+
+def _with_flags(config, flags):
+    """Return a config with the values of flags `--config.section.name=value`; others are left alone."""
+    for flag in flags:
+        where, _, value = flag.partition("=")
+        if where.startswith("--config."):
+            *sections, name = where.removeprefix("--config.").split(".")
+            section = functools.reduce(getattr, sections, config)
+            with section.ignore_type():
+                section[name] = _literal(value)
+    return config
+
+
+@functools.cache
+def _trained_by():
+    """Return {workdir: (file, flags)} of every command of training in a config's docstring."""
+    found = {}
+    for file in FILES:
+        about = inspect.getdoc(commands.config_module(ROOT / file)).replace("\\\n", " ")
+        for of, flags in re.findall(r"diffjax\.train --config=configs/(\S+)([^\n]*)", about):
+            flags = shlex.split(flags)
+            (place,) = (flag.partition("=")[2] for flag in flags if flag.startswith("--workdir="))
+            found.setdefault(place, (of, flags))
+    return found
+
+
+def _begin_runs_of(section, text_model):
+    """Write the config of every run that a config names, and of those that they name.
+
+    MiniLM's place is taken by a folder that says how wide it is: of a frozen model nothing else is asked.
+    """
+    place = section.get("workdir")
+    if isinstance(place, str) and not pathlib.Path(place).exists():
+        file, flags = _trained_by()[place]
+        run = _with_flags(_config(file), flags)
+        for part in run.get("conditions", {}).values():
+            if part.get("model") == "minilm":
+                part.model = str(text_model)
+        pathlib.Path(place).mkdir(parents=True)
+        (pathlib.Path(place) / "config.json").write_text(run.to_json())
+        _begin_runs_of(run, text_model)
+    for part in section.values():
+        if isinstance(part, ConfigDict | dict):
+            _begin_runs_of(part, text_model)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [pytest.param(f, marks=[] if f == "emoji/imagen.py" else [pytest.mark.slow]) for f in MADE_OF_RUNS],
+)
+def test_what_is_made_of_runs_builds_of_what_their_docstrings_train(file, monkeypatch, tmp_path):
+    """Of runs that are begun and no more: its stages fit each other, and there is what makes a sample."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("config.json", "tokenizer.json", "model.safetensors"):
+        (tmp_path / name).write_text('{"hidden_size": 384, "max_position_embeddings": 512}')
+    config = _config(file)
+    _begin_runs_of(config, tmp_path)
+    system = systems.build(config)
+    stages = config.get("stages", {"denoiser": None})
+    assert set(stages) <= set(system.stages) and system.passes and not system.updates
+    assert system.gives == "images" and tuple(system.example["x"].shape[1:]) == tuple(config.data.shape)
 
 
 def _literal(text):
