@@ -69,9 +69,9 @@ def exact_stage(covariance, shape, level=None, stop=None):
     return Stage(system, lambda folder: Variables(params), lambda: Variables(params))
 
 
-def both(level, truncated):
+def both(level, truncated, covariance=A @ S @ A.T):
     """Return what the second stage was told and what it made, of the first stage's exact samples."""
-    base = exact_stage(A @ S @ A.T, (2, 2, 1), stop=level if truncated else None)
+    base = exact_stage(covariance, (2, 2, 1), stop=level if truncated else None)
     stages = {"base": base, "up": exact_stage(S, (4, 4, 1), level)}
     system = cascade.cascade(stages, {"up": Augmentation(level, truncated)})
     variables, keys = Variables(frozen=system.prepare(None)[0]), per_sample(jax.random.key(1), N)
@@ -90,19 +90,53 @@ def both(level, truncated):
     return np.asarray(z).reshape(N, 4), np.asarray(x).reshape(N, 16)
 
 
-@pytest.mark.parametrize(("level", "truncated"), [(0.5, False), (0.5, True), (0.0, False)])
-def test_truncated_or_not_the_joint_law_is_that_of_the_data(level, truncated):
-    """E22: z = sqrt(1 - s^2) A x + s e and x have one joint law, both ways; s = 0 is no augmentation."""
-    z, x = both(level, truncated)
-    kept = np.sqrt(1 - level**2)
-    cross = kept * A @ S
-    law = np.block([[kept**2 * A @ S @ A.T + level**2 * np.eye(4), cross], [cross.T, S]])
+def joint(level, covariance=A @ S @ A.T):
+    """Return the covariance of z and x: z of a base of this covariance, x of the exact posterior given z."""
+    kept, noise = np.sqrt(1 - level**2), level**2 * np.eye(4)
+    right, told = (kept**2 * each + noise for each in (A @ S @ A.T, covariance))
+    gain = kept * S @ A.T @ np.linalg.inv(right)
+    return np.block([[told, told @ gain.T], [gain @ told, S + gain @ (told - right) @ gain.T]])
+
+
+def require_law(z, x, law):
     given = np.concatenate([z, x], 1)
     root = np.linalg.cholesky(law + 1e-3 * np.eye(20))  # without noise z follows from x
     white = np.linalg.solve(root, given.T + np.sqrt(1e-3) * RNG.standard_normal(given.T.shape))
     # each entry of N samples' covariance is within 5 standard errors, and the solver's own error
     np.testing.assert_allclose(white @ white.T / N, np.eye(20), atol=5 * np.sqrt(2 / N) + 0.02)
     assert np.abs(white.mean(1)).max() < 5 / np.sqrt(N)
+
+
+@pytest.mark.parametrize(("level", "truncated"), [(0.5, False), (0.5, True), (0.0, False)])
+def test_truncated_or_not_the_joint_law_is_that_of_the_data(level, truncated):
+    """E22: z = sqrt(1 - s^2) A x + s e and x have one joint law, both ways; s = 0 is no augmentation."""
+    require_law(*both(level, truncated), joint(level))
+
+
+def divergence(covariance, other):
+    """Return KL(N(0, covariance) || N(0, other)) in nats."""
+    ratio = np.linalg.solve(other, covariance)
+    return 0.5 * (np.trace(ratio) - len(ratio) - np.linalg.slogdet(ratio)[1])
+
+
+@pytest.mark.parametrize("truncated", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_the_fault_of_a_base_is_less_the_more_noise_it_is_handed_on_with(truncated):
+    """A base of the data's spectrum along other axes, below a second stage that is exact.
+
+    The joint law of z and x is off by as much as that of z, as x is made of z alone; and z with more noise is
+    made of z with less, so that it cannot be off by more: KL falls with the level, to 0.
+    """
+    axes = np.linalg.qr(np.random.default_rng(3).normal(size=(4, 4)))[0]
+    wrong = axes @ np.diag(np.linalg.eigvalsh(A @ S @ A.T)) @ axes.T
+    theory = [divergence(joint(s, wrong), joint(s)) for s in np.linspace(0.05, 0.95, 19)]
+    assert (np.diff(theory) < 0).all() and theory[-1] < 1e-4
+    levels, found = (0.1, 0.3) if not truncated else (0.1, 0.2, 0.3), []
+    for level in levels:
+        z, x = both(level, truncated, wrong)
+        require_law(z, x, joint(level, wrong))
+        found.append(divergence(np.cov(z.T), joint(level)[:4, :4]))
+        np.testing.assert_allclose(found[-1], divergence(joint(level, wrong), joint(level)), rtol=0.2)
+    assert (np.diff(found) < 0).all()
 
 
 def test_one_walk_of_the_exact_denoiser_is_the_exact_posterior():
