@@ -198,8 +198,8 @@ def _bench(task, config, names, sweep, extractor):
         if asked and lacking:
             raise ValueError(f"evaluation.evaluators: {each.name!r} needs {lacking}")
     chosen = [each for each in chosen if reference.lacks(each.needs) is None]
-    if sweep and "frechet" not in [each.name for each in chosen]:
-        raise ValueError("sweep_steps compares Fréchet distances: it needs images and labels or features")
+    if sweep and figures.distance_of([each.name for each in chosen]) is None:
+        raise ValueError("sweep_steps compares distances: it needs points, or images and labels or features")
     return Bench(chosen, reference), request
 
 
@@ -301,8 +301,7 @@ def _write(folder, name, result, drawn, gives, shown, train):
                 if path is None and each["picture"] == f"evaluation/{file}":
                     each["picture"] = None
         if "sweep" in result:
-            rows = result["sweep"]
-            figures.quality(scratch / "evaluation" / "sweep.png", rows, rows[0]["frechet_floor"])
+            figures.quality(scratch / "evaluation" / "sweep.png", result["sweep"], result["real"])
         for each in OF_DATA.values():
             each.draw(scratch / "evaluation", {**result, **drawn})
         run_folder.write(scratch / "evaluation.json", json.dumps(result, indent=2, allow_nan=False) + "\n")

@@ -1,6 +1,6 @@
 """Curves of a report as PNG: bits of the bound, quality by number of steps, classification by level."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,20 +44,33 @@ def bound_terms(path: str | Path, bounds: Mapping[str, Mapping[str, Any]]) -> Pa
     return _save(figure, path, (each, together))
 
 
-def quality(path: str | Path, rows: Sequence[Mapping[str, Any]], floor: float | None) -> Path:
-    """Draw the Fréchet distance, and the class accuracy where there is one, against network calls.
+_DISTANCES = {  # of samples: by what name, in what units, and where it is as small as it can be
+    "frechet": ("Fréchet distance (squared units of the features)", "between halves of the training set"),
+    "sliced_wasserstein": ("sliced Wasserstein distance (units of the points)", "held-out points"),
+}
+
+
+def distance_of(names: Iterable[str]) -> str | None:
+    """Return the distance by which samples are compared, of what is measured; None where there is none."""
+    return next((each for each in _DISTANCES if each in set(names)), None)
+
+
+def quality(path: str | Path, rows: Sequence[Mapping[str, Any]], real: Mapping[str, Any]) -> Path:
+    """Draw the distance to the training set, and the class accuracy if there is one, against network calls.
 
     Args:
       path: the PNG; its folder is made.
-      rows: of the sweep: each with "network_calls", "frechet", "count" and perhaps "class_accuracy", whose
-        bars are two standard errors of a share of that many samples. Those of a "teacher" are a curve of
-        their own.
-      floor: of the distance, drawn as a line, or None.
+      rows: of the sweep: each with "network_calls", "count", a distance, "frechet" or "sliced_wasserstein",
+        and perhaps "class_accuracy", whose bars are two standard errors of a share of that many samples.
+        Those of a "teacher" are a curve of their own.
+      real: the same of held-out data; the floor of the distance is drawn as a line.
 
     Returns:
       The file's path.
     """
-    conditional = "class_accuracy" in rows[0]
+    conditional, distance = "class_accuracy" in rows[0], distance_of(rows[0]) or "frechet"
+    units, lowest = _DISTANCES[distance]
+    floor = rows[0].get("frechet_floor") if distance == "frechet" else real.get(distance)
     figure = _figure(10 if conditional else 5, 4)
     axes = figure.subplots(1, 1 + conditional, squeeze=False)[0]
     own, taught = ([row for row in rows if ("teacher" in row) == which] for which in (False, True))
@@ -65,16 +78,14 @@ def quality(path: str | Path, rows: Sequence[Mapping[str, Any]], floor: float | 
         some = sorted(some, key=lambda row: row["network_calls"])
         calls = [row["network_calls"] for row in some]
         if some:
-            axes[0].loglog(calls, [row["frechet"] for row in some], "o-", color=color, label=label)
+            axes[0].loglog(calls, [row[distance] for row in some], "o-", color=color, label=label)
         if some and conditional:
             share = np.array([row["class_accuracy"] for row in some])
             error = 2 * np.sqrt(share * (1 - share) / [row.get("count", np.inf) for row in some])
             axes[1].errorbar(calls, 100 * share, 100 * error, fmt="o-", color=color, capsize=3)
     if floor is not None:
-        axes[0].axhline(floor, color="k", linestyle=":", label="floor: between halves of the training set")
-    axes[0].set(
-        ylabel="Fréchet distance (squared units of the features)", title="distance to the training set"
-    )
+        axes[0].axhline(floor, color="k", linestyle=":", label=f"floor: {lowest}")
+    axes[0].set(ylabel=units, title="distance to the training set")
     if conditional:
         axes[1].set(xscale="log", ylabel="samples of the class asked for (%)", title="class asked for")
     calls = sorted({row["network_calls"] for row in rows})

@@ -40,8 +40,8 @@ def pages(name: str, result: Mapping[str, Any]) -> Iterator[str]:
         yield table({_way(each): each for each in result["sweep"]}).rstrip()
         yield "![quality against steps](evaluation/sweep.png)"
         yield (
-            "Each point is one number of steps, at the network calls that it costs; dotted is the floor, "
-            "what chance makes between halves of the real images. Bars are two standard errors."
+            "Each point is one number of steps, at the network calls that it costs; dotted is the floor, as "
+            "near as real examples are. Bars are two standard errors."
         )
     for each in OF_DATA.values():
         yield from each.pages(result)

@@ -55,4 +55,5 @@ EVALUATOR = Evaluator(
     "sliced_wasserstein",
     _prepare,
     (Row("sliced_wasserstein", "sliced Wasserstein distance to real points", "{:.4f}"),),
+    brief=True,
 )

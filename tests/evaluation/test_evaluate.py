@@ -88,6 +88,10 @@ def test_points(tmp_path):
     again = evaluate(folder, num=50, batch_size=7, evaluators=("components",), progress=False)
     assert again["samples"][0]["weights"] == found["samples"][0]["weights"]
     assert "precision" not in again["samples"][0]
+    swept = evaluate(folder, num=50, sweep_steps=(2, 4), evaluators=("sliced_wasserstein",), progress=False)
+    assert [row["steps"] for row in swept["sweep"]] == [2, 4]
+    assert swept["sweep"][1]["sliced_wasserstein"] == untrained["sliced_wasserstein"]  # its own steps
+    assert (folder / "evaluation/sweep.png").is_file()
 
 
 def _registered(monkeypatch, **fields):
@@ -331,8 +335,8 @@ def test_mistakes(tmp_path):
         evaluate(folder, steps=21)
     with pytest.raises(ValueError, match="bound_images needs images of 8 bits, but ring8/test is float32"):
         evaluate(folder, bound_images=4)
-    with pytest.raises(ValueError, match="sweep_steps compares Fréchet distances"):
-        evaluate(folder, sweep_steps=(2, 3), progress=False)
+    with pytest.raises(ValueError, match="sweep_steps compares distances: it needs points, or images"):
+        evaluate(folder, sweep_steps=(2, 3), evaluators=("components",), progress=False)
     config = _points()
     for features, message in [
         ("inceptoin:x.pth", r"must be 'classifier' or '<name>:<path>', .* did you mean 'inception'"),

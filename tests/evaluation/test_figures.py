@@ -46,16 +46,25 @@ def test_the_bound(tmp_path, drawn):
 
 def test_a_teacher_is_a_curve_of_its_own(tmp_path, drawn):
     rows = [*ROWS, *({**row, "teacher": "its own walk"} for row in ROWS[:1])]
-    figures.quality(tmp_path / "sweep.png", rows, None)
+    figures.quality(tmp_path / "sweep.png", rows, {})
     (figure,) = drawn
     _readable(figure)
     assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [len(ROWS), 1]
 
 
+def test_points_are_compared_by_their_own_distance(tmp_path, drawn):
+    rows = [{"network_calls": n, "sliced_wasserstein": 1 / n} for n in (1, 2, 4)]
+    figures.quality(tmp_path / "sweep.png", rows, {"sliced_wasserstein": 0.1})
+    (figure,) = drawn
+    _readable(figure)
+    assert "sliced Wasserstein" in figure.axes[0].get_ylabel()
+    np.testing.assert_allclose(figure.axes[0].lines[1].get_ydata(), 0.1)
+
+
 @pytest.mark.parametrize("conditional", [True, False])
 def test_quality(tmp_path, drawn, conditional):
     rows = ROWS if conditional else [{key: row[key] for key in ("network_calls", "frechet")} for row in ROWS]
-    figures.quality(tmp_path / "sweep.png", rows, 0.1)
+    figures.quality(tmp_path / "sweep.png", rows, {})
     (figure,) = drawn
     _readable(figure)
     assert len(figure.axes) == 1 + conditional
