@@ -24,6 +24,7 @@ from diffjax.evaluation import batches, figures, pictures, report
 from diffjax.evaluation.evaluator import Bench, Task
 from diffjax.evaluation.evaluators import DEFAULTS, EVALUATORS, OF_DATA
 from diffjax.rows import spread
+from diffjax.systems import weaker
 from diffjax.systems.options import is_section
 from diffjax.systems.students import TEACHER
 from diffjax.training import workdir as run_folder
@@ -235,6 +236,8 @@ class _Drawer:
         if TEACHER in arm.about:
             variables, identity = variables.frozen[TEACHER], f"{arm.title}: {identity}"
             request = _as_asked(arm.system, request, settings["num_samples"])
+        elif weaker.NAME in arm.system.stages:  # which may guide this arm alone
+            variables = variables._replace(frozen=arm.system.prepare(self.workdir)[0])
         made = commands.sample_in_batches(
             arm.system, variables, key=jax.random.key(self.task.seed), num=settings["num_samples"],
             batch_size=settings["batch_size"], request=request, keep=self.folder / _KEPT, identity=identity,

@@ -25,9 +25,10 @@ from diffjax.likelihoods import elbo
 from diffjax.process import forward
 from diffjax.process.prediction import Reading
 from diffjax.process.schedules import Chain, Schedule
-from diffjax.systems import learned_times, networks, null_guidance, read
+from diffjax.systems import learned_times, networks, null_guidance, read, weaker
 from diffjax.systems.options import call, fill, pick, require, section
 from diffjax.systems.requests import Requests, prepared
+from diffjax.systems.stages import Stage
 from diffjax.training.system import Pass, System, Update, from_loss
 from diffjax.types import Array
 
@@ -50,6 +51,7 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
         shape=read.shape(config), gives=read.gives(config), reading=reading,
         requests=read.request(config, module, folder), loss=loss, times=read.times(config, noise),
         bound_variance=_bound_variance(config, noise, variance),
+        weak=weaker.of_config(config, sampler, folder),
     )  # fmt: skip
 
 
@@ -66,6 +68,7 @@ def ddpm(
     times: objectives.TimeSampler | None = None,
     input_perturbation: float = 0.0,
     bound_variance: forward.Variance = "fixed_small",
+    weak: Stage | None = None,
 ) -> System:
     """Make the system.
 
@@ -82,17 +85,18 @@ def ddpm(
       times: `objectives.TimeSampler` of the loss; default uniform. Its state, if it has one, is in `extra`.
       input_perturbation: gamma of DDPM-IP; 0 is none.
       bound_variance: of the transitions whose bound is measured, on a chain.
+      weak: the weaker run of autoguidance, where `sampler` has it in the place of a null.
 
     Returns:
       A System.
 
     Raises:
-      ValueError: if guidance is asked of a model without a null, or the network says nothing of x_0 where
-        sampling starts.
+      ValueError: if guidance is asked of a model without a null, the weaker run is of other data, or the
+        network says nothing of x_0 where sampling starts.
     """
     requests = Requests() if requests is None else requests
     request = requests.conditioning
-    null_guidance.check(sampler.scales, sampler.guidance_weight, request)
+    null_guidance.check(sampler, request)
     _require_start(reading, schedule, sampler.times)
     chain = schedule.num_steps is not None
     loss, times = loss or simple(), times or objectives.stateless(objectives.uniform(schedule))
@@ -127,12 +131,7 @@ def ddpm(
     def walk(v, keys, asked, made):
         del made
         n = len(keys)
-        guides = []
-        if sampler.guides:
-            cond, null = null_guidance.told(sampler.scales, request, v, asked, n)
-            guides = [sampler.guided(null)]
-        else:
-            cond = request.encode(v, asked)
+        cond, guides = null_guidance.walked(sampler, request, v, asked, n, weaker.denoiser(weak))
         denoise = guidance.chain(*guides, *sampler.cuts, *sampler.fill(keys, asked))(denoiser(v))
         x = sampler.start(keys, schedule, (n, *shape), asked)
         return samplers.walk(keys, denoise, sampler.solver, rows, x, cond=cond)
@@ -149,7 +148,7 @@ def ddpm(
     bound.how = {"variance": bound_variance}
     names = networks.served(module, *inputs) + requests.learned()
     params = tuple(name for name in names if not name.endswith("_state"))
-    return System(
+    made = System(
         example={"x": jax.ShapeDtypeStruct((1, *shape), jnp.float32), **requests.example},
         init=init,
         # the state of a network (batch statistics) is no mean over rows
@@ -157,12 +156,13 @@ def ddpm(
         serves=names,
         prepare=prepared(requests),
         request=sampler.edit.asks(request, shape, gives),
-        passes=(Pass("walk", walk, {"network": sampler.network_calls()}),),
+        passes=(Pass("walk", walk, weaker.calls(sampler)),),
         gives=gives,
         measures={"bound": bound} if chain else {},
         denoiser=denoiser,
         schedule=lambda v: schedule,
     )
+    return made if weak is None else weaker.beside(made, weak, request)
 
 
 def _require_start(reading, schedule, times):

@@ -99,7 +99,7 @@ def distribution_matching(
     """
     base = teacher.system
     checks.count("objective.fake_updates", fake_updates)
-    null_guidance.check({}, number("objective.guidance_weight", guidance_weight), base.request)
+    null_guidance.require_null({}, number("objective.guidance_weight", guidance_weight), base.request)
     own, shape = own_of(base, teacher), base.example["x"].shape[1:]
     begin = schedule(walked_times[:-1])
     fakes = tuple(f"{FAKE}_{name}" for name in base.serves)

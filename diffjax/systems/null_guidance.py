@@ -1,8 +1,9 @@
-"""How `config.sampler` guides away from nothing: which guidance, at which noise levels, rescaled or not.
+"""How `config.sampler` guides away from nothing, or from a weaker run: by what, at which levels, rescaled.
 
     config.sampler.guidance_weight = 2.0  # w; 0 is none, whatever follows says
     config.sampler.guidance_weight = {"name": "cosine", "first": 0.0, "last": 4.0}  # over the noise levels
     config.sampler.guidance = {"name": "apg", "threshold": 10.0}  # default "classifier_free"
+    config.sampler.guidance = {"name": "autoguidance", "workdir": "runs/weaker"}  # in the null's place
     config.sampler.guidance_interval = (0.2, 5.0)  # of sigma / alpha
     config.sampler.guidance_rescale = 0.7  # phi
     config.sampler.guidance_scales = {"label": 3.0, "text": 1.5}  # in the place of the weight: one a part
@@ -23,6 +24,7 @@ import numpy as np
 from diffjax import guidance, samplers
 from diffjax.guidance import Transformation
 from diffjax.guidance.interval import ends
+from diffjax.process.prediction import Denoiser
 from diffjax.process.schedules import Schedule
 from diffjax.systems.options import call, is_section, named, number, pick
 from diffjax.systems.requests import nothing
@@ -32,12 +34,15 @@ from diffjax.training.system import Conditioning, Request, Variables
 Guide = Callable[[Any], Transformation]  # of the null
 
 _OWN = ("guidance", "guidance_interval", "guidance_rescale")
+AUTO = "autoguidance"
+_OF_RUN = ("workdir", "ema", "step")  # of the weaker run
 FIELDS = (*_OWN, "guidance_scales")
 _OF_ONE = ("guidance", "guidance_rescale")  # of one condition, and its null
 _GUIDES = {
     "classifier_free": guidance.classifier_free,
     "apg": guidance.apg,
     "cfg_plus_plus": guidance.cfg_plus_plus,
+    AUTO: guidance.autoguidance,
 }
 
 
@@ -60,6 +65,26 @@ def scales(options: dict[str, Any], weight: Strength, noise: Schedule) -> dict[s
     return {part: strength(f"sampler.guidance_scales.{part}", each, noise) for part, each in given.items()}
 
 
+def weaker(options: dict[str, Any], weight: Strength) -> dict[str, Any] | None:
+    """Take the weaker run of autoguidance out of `guidance`: the section of a stage, or None.
+
+    Raises:
+      ValueError: for autoguidance without a run, or at s = 0, which is that run alone.
+    """
+    name, own = named(options.get("guidance"))
+    if name != AUTO:
+        return None
+    run = {field: own.pop(field) for field in _OF_RUN if field in own}
+    options["guidance"] = {"name": name, **own}
+    if not weight:
+        return None
+    if "workdir" not in run:
+        raise ValueError("sampler.guidance.workdir must be the folder of the weaker run of autoguidance")
+    if weight == -1:
+        raise ValueError("sampler.guidance_weight must not be -1 with autoguidance: sample the weaker run")
+    return run
+
+
 def guide(
     options: dict[str, Any], weight: Strength, noise: Schedule, kind: str | None,
     each: Mapping[str, Strength] = {},
@@ -74,7 +99,7 @@ def guide(
       each: `scales`.
 
     Returns:
-      null -> Transformation.
+      null -> Transformation; of autoguidance in the null's place the denoiser of the weaker run.
 
     Raises:
       ValueError: naming the field, also where the weight is 0.
@@ -93,7 +118,8 @@ def guide(
         how_much = {"scale": weight}
 
     def made(null):
-        found = call("sampler.guidance", make, own, **how_much, null=null)
+        away = {"weak" if name == AUTO else "null": null}
+        found = call("sampler.guidance", make, own, **how_much, **away)
         if phi is not None:
             found = call("sampler.guidance_rescale", guidance.rescale, {}, found, phi, _rescaled(kind))
         if interval is None:
@@ -103,12 +129,18 @@ def guide(
 
     if phi is not None:
         number("sampler.guidance_rescale", phi, 0, 1)
-    made(0)  # refuses now what it would refuse later
+    made(_untold if name == AUTO else 0)  # refuses now what it would refuse later
     return made
 
 
-def check(each: Mapping[str, Strength], weight: Strength, request: Conditioning) -> None:
+def check(sampler: Any, request: Conditioning) -> None:
     """Raise ValueError where guidance is asked of a model without a null, or of a part without one."""
+    if sampler.weak is None:
+        require_null(sampler.scales, sampler.guidance_weight, request)
+
+
+def require_null(each: Mapping[str, Strength], weight: Strength, request: Conditioning) -> None:
+    """Raise ValueError where scales or a weight are asked of a model without a null."""
     nulls = {name: part for name, part in request.parts.items() if part.drop > 0}
     if (weight or each) and not nulls:
         name, given = ("guidance_scales", dict(each)) if each else ("guidance_weight", weight)
@@ -130,13 +162,53 @@ def told(
     return [hide(other for other in each if other != part) for part in each], hide(each)
 
 
+def walked(
+    sampler: Any,
+    request: Conditioning,
+    variables: Variables,
+    asked: Request,
+    n: int,
+    weak: Callable[[Variables, Request], Denoiser] | None = None,
+) -> tuple[Any, list[Transformation]]:
+    """Return the condition of a walk of n samples, and what guides it: one transformation, or none.
+
+    Args:
+      sampler: `read.Sampler`.
+      request, variables: of the system that is sampled.
+      asked: its request.
+      n: samples.
+      weak: (variables, request) -> denoiser of the weaker run, for autoguidance.
+    """
+    if not sampler.guides or sampler.weak is not None:
+        cond = request.encode(variables, asked)
+        return cond, [sampler.guided(weak(variables, asked))] if sampler.guides else []
+    cond, null = told(sampler.scales, request, variables, asked, n)
+    return cond, [sampler.guided(null)]
+
+
 def network_calls(
-    solver: samplers.Solver, rows: samplers.Rows, made: Guide, each: Mapping[str, Strength] = {}
+    solver: samplers.Solver,
+    rows: samplers.Rows,
+    made: Guide,
+    each: Mapping[str, Strength] = {},
+    auto: bool = False,
 ) -> int:
-    """Return the network calls a sample, of a walk that is guided: each step of an interval by itself."""
-    of_one = made(jnp.zeros((), jnp.int32))  # a step costs what its level says, whatever the condition is
+    """Return the network calls a sample, of a walk that is guided: each step of an interval by itself.
+
+    Args:
+      solver, rows: that are walked.
+      made: `guide`.
+      each: `scales`.
+      auto: whether a weaker network is called, whose calls are counted as well.
+    """
+    null = jnp.zeros((), jnp.int32)  # a step costs what its level says, whatever the condition is
+    of_one = (lambda denoise: made(denoise)(denoise)) if auto else made(null)
     x, cond = jax.ShapeDtypeStruct((1, 1), jnp.float32), jnp.zeros(1, jnp.int32)
     return samplers.network_calls(solver, rows, of_one, x, [cond] * len(each) if each else cond)
+
+
+def _untold(x_t, level, cond=None):
+    raise AssertionError("stands for a weaker denoiser, and is not asked")
 
 
 def _ends(interval):

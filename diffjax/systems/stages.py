@@ -51,13 +51,14 @@ class Stage(NamedTuple):
     shapes: Callable[[], Variables]
 
 
-def stage(given: Mapping[str, Any], folder: str | Path | None, name: str) -> Stage:
+def stage(given: Mapping[str, Any], folder: str | Path | None, name: str, copied: str | None = None) -> Stage:
     """Make the stage that a section of a config names.
 
     Args:
       given: the section, see above.
       folder: of the run that stands on it, whose copy comes first; None reads it where it is.
-      name: of the stage, for its copy and for messages.
+      name: of the stage, for messages.
+      copied: folder of its copy; None for the name.
 
     Raises:
       ValueError: if neither a run nor a published file is named, or there is none.
@@ -67,7 +68,8 @@ def stage(given: Mapping[str, Any], folder: str | Path | None, name: str) -> Sta
     given = dict(given)
     if ("workdir" in given) == ("pretrained" in given):
         raise ValueError(f"config.{name} must have one of workdir and pretrained; got {sorted(given)}")
-    copy = None if folder is None else Path(folder) / FOLDER / name
+    copied = copied or name
+    copy = None if folder is None else Path(folder) / FOLDER / copied
     copy = copy if copy is not None and (copy / _ABOUT).is_file() else None
     if "pretrained" in given:
         return _published(given, folder, copy, name)
@@ -87,7 +89,7 @@ def stage(given: Mapping[str, Any], folder: str | Path | None, name: str) -> Sta
     def read_it(into):
         if into is None:
             return _read_run(system, home, name, **how)
-        target = Path(into) / FOLDER / name
+        target = Path(into) / FOLDER / copied
         with workdir.first_process(target) as first:
             if first and (target / _ABOUT).is_file():
                 _check_copy(system, origin, target, name, **how)

@@ -26,13 +26,16 @@ def common_schedule(stages: Mapping[str, Stage]) -> Schedule:
         if each.system.schedule is None or "schedule" in each.system.serves:
             raise ValueError(f"config.{name} must be a run with a noise schedule that is not trained")
     (name, one), (guide, other) = ((name, each.system.schedule(None)) for name, each in stages.items())
-    ends = [(each.num_steps, each.t_min, each.t_max) for each in (one, other)]
-    if ends[0] != ends[1] or not _same_levels(one, other):
+    if not same_schedule(one, other):
         raise ValueError(f"config.{guide} must be trained on the noise schedule of config.{name}")
     return one
 
 
-def _same_levels(one, other):
+def same_schedule(one: Schedule, other: Schedule) -> bool:
+    """Say whether two schedules have the same times, and the same noise at them."""
+    ends = [(each.num_steps, each.t_min, each.t_max) for each in (one, other)]
+    if ends[0] != ends[1]:
+        return False
     times = np.linspace(one.t_min, one.t_max, 100)
     levels = [np.stack(np.broadcast_arrays(*each(times)[1:3])) for each in (one, other)]  # alpha, sigma
     return np.allclose(*levels, rtol=1e-6)
