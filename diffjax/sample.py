@@ -13,7 +13,7 @@ from absl import flags
 from diffjax import commands, files
 from diffjax.commands import output, processes, values
 from diffjax.evaluation import pictures
-from diffjax.systems import read
+from diffjax.systems import measurements, read
 from diffjax.systems.options import require
 from diffjax.training.system import label_of, require_passes
 
@@ -131,7 +131,8 @@ _PARTS = {  # of requests, that have flags of their own
     "image": "File of the picture that a model is asked with: small, or blurred",
     "map": "File of a map: a grey PNG, or one with a palette, whose pixels are classes, or .npy",
     "init_image": "File or folder of pictures that are edited: begun from, or kept where a mask is white",
-    "mask": "File of a mask of init_image, as large: white is known and kept, black is made up",
+    "measured": "File or folder of pictures that sampler.measurement measured, small or blurred: restored",
+    "mask": "File of a mask of init_image or measured, as large: white is known and kept, black is made up",
 }
 
 
@@ -151,8 +152,12 @@ def _loaded(options):
     def sampled(config):
         how = options.solver, options.option, options.steps, options.grid, options.guidance_weight
         flags_of_edit = "init_image", "mask", "strength", "resamplings", "jump_length"
-        edit = edit_of(config, *(options[name].value for name in flags_of_edit))
-        return with_sampler(config, *how, edit=edit)
+        given = {name: options[name].value for name in flags_of_edit}
+        if options.measured and not given["init_image"]:
+            given["mask"] = None  # it is of what was measured
+        changed = with_sampler(config, *how, edit=edit_of(config, *given.values()))
+        measurements.require_said(changed, options.measured)
+        return changed
 
     step = values.checkpoint(options.checkpoint)
     if options.workdir is None and options.config is not None:

@@ -132,7 +132,7 @@ def ddpm(
         del made
         n = len(keys)
         cond, guides = null_guidance.walked(sampler, request, v, asked, n, weaker.denoiser(weak))
-        denoise = guidance.chain(*guides, *sampler.cuts, *sampler.fill(keys, asked))(denoiser(v))
+        denoise = guidance.chain(*guides, *sampler.changes(keys, asked))(denoiser(v))
         x = sampler.start(keys, schedule, (n, *shape), asked)
         return samplers.walk(keys, denoise, sampler.solver, rows, x, cond=cond)
 
@@ -155,7 +155,7 @@ def ddpm(
         updates=(Update("network", params, from_loss(total, params), rowwise=names == params),),
         serves=names,
         prepare=prepared(requests),
-        request=sampler.edit.asks(request, shape, gives),
+        request=sampler.asks(request, shape, gives),
         passes=(Pass("walk", walk, weaker.calls(sampler)),),
         gives=gives,
         measures={"bound": bound} if chain else {},

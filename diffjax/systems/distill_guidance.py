@@ -38,7 +38,7 @@ GUIDANCE = "guidance"  # the part of a request, and the name of its embedding's 
 def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     """Build the system of a config with sections `SECTIONS`."""
     require(config, *SECTIONS)
-    read.require_unguided(config, "edit")
+    read.require_unguided(config, "edit", "measurement")
     teacher = required_teacher(config, folder)
     noise = teacher.system.schedule(None)
     options = section(config, "objective", "times")

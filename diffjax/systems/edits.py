@@ -7,7 +7,7 @@ A request then has the part "init_image", and with a mask the part "mask": True 
 known and kept. Networks are told of neither; only the walk reads them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from diffjax.training.system import Conditioning, Part, Request
 from diffjax.types import Array
 
 IMAGE, MASK = "init_image", "mask"
+_WHY = "sampler.edit edits a picture"
 _UNKNOWN = 0.0  # grey, where a mask hides a picture
 
 
@@ -92,16 +93,16 @@ class Edit(NamedTuple):
         parts = {IMAGE: Part(shape)} | ({MASK: Part((*shape[:-1], 1), bool)} if self.mask else {})
 
         def of_user(given, n):
-            own = {part: _given(given, part) for part in parts}
+            own = {part: given_of(given, part, _WHY) for part in parts}
             rest = {part: value for part, value in given.items() if part not in parts}
-            made = {IMAGE: pictures.images(IMAGE, _files(own[IMAGE]), n, shape)}
+            made = {IMAGE: pictures.images(IMAGE, files_of(IMAGE, own[IMAGE]), n, shape)}
             if self.mask:
                 made[MASK] = pictures.masks(MASK, own[MASK], n, shape[:-1])
             return {**(request.of_user(rest, n) if rest else request.default(n)), **made}
 
         def of_batch(variables, key, batch):
             if self.mask:
-                _given({}, MASK)
+                given_of({}, MASK, _WHY)
             return {**request.of_batch(variables, key, batch), IMAGE: batch["x"]}
 
         def shown(asked):
@@ -142,15 +143,15 @@ def edit(
     return Edit(strength, mask, resamplings, jump_length)
 
 
-def _given(given: Mapping[str, Any], part: str) -> list[Any]:
-    """Return what is asked for in turn of a part that cannot be left out."""
+def given_of(given: Mapping[str, Any], part: str, why: str) -> list[Any]:
+    """Return what is asked for in turn of a part that cannot be left out, and why not."""
     value = given.get(part)
     if value is None or (isinstance(value, list | tuple) and not value):
-        raise ValueError(f"{part} must be given: sampler.edit edits a picture")
+        raise ValueError(f"{part} must be given: {why}")
     return listed(value)
 
 
-def _files(values):
+def files_of(part: str, values: Sequence[Any]) -> list[Any]:
     """Return what is given, with the image files in it where a folder is named."""
     found = []
     for each in values:
@@ -158,7 +159,7 @@ def _files(values):
             inside = sorted(Path(each).expanduser().iterdir())
             inside = [file for file in inside if file.suffix.lower() in image_files.ENDINGS]
             if not inside:
-                raise ValueError(f"{IMAGE}: folder {each} has no image ({', '.join(image_files.ENDINGS)})")
+                raise ValueError(f"{part}: folder {each} has no image ({', '.join(image_files.ENDINGS)})")
             found += inside
         else:
             found.append(each)

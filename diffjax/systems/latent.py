@@ -66,6 +66,8 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
         raise ValueError(f"data.shape must be of images for system 'latent'; got {pixels}")
     if how.inpaint and (config.get("sampler") or {}).get("edit") is not None:
         raise ValueError("sampler.edit must be left out with latents.inpaint: the network itself fills")
+    if (config.get("sampler") or {}).get("measurement") is not None:
+        raise ValueError("sampler.measurement is not for system 'latent', whose walk is in latents")
     first = stage(section(config, FIRST), folder, FIRST)
     shape = latent_shape(first, pixels)
     own = {key: value for key, value in config.to_dict().items() if key not in (FIRST, LATENTS)}

@@ -240,5 +240,7 @@ def _require_both_used(options, phi):
         )
     if (options.get("edit") or {}).get("mask"):
         raise ValueError("sampler.edit.mask must be left out with sampler.guidance='cfg_plus_plus'")
+    if options.get("measurement") is not None:
+        raise ValueError("sampler.measurement must be left out with sampler.guidance='cfg_plus_plus'")
     if phi is not None:
         raise ValueError("sampler.guidance_rescale must be left out with sampler.guidance='cfg_plus_plus'")

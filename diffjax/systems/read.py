@@ -242,8 +242,14 @@ def resampled(sampler: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[st
     Another solver begins without the options of the old, a number of steps without named levels.
     """
     if changes.get("solver", sampler.get("solver")) != sampler.get("solver"):
-        shared = ("steps", "grid", "guidance_weight", "threshold", "edit", "stop_at", *null_guidance.FIELDS)
-        shared += ("classifier_scale", "classifier_of_x0", "classifier_shift", "guides")
+        shared = ("steps", "grid", "guidance_weight", "threshold", "edit", "measurement", "stop_at")
+        shared += (
+            *null_guidance.FIELDS,
+            "classifier_scale",
+            "classifier_of_x0",
+            "classifier_shift",
+            "guides",
+        )
         sampler = {key: value for key, value in sampler.items() if key in shared}
     if changes.get("steps") is not None:
         sampler = {key: value for key, value in sampler.items() if key != "levels"}

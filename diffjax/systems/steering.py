@@ -62,7 +62,7 @@ def sampler_of(config: ConfigDict, options: Mapping[str, Any], noise: Schedule, 
     Raises:
       ValueError: for guidance away from a null.
     """
-    read.require_unguided(config, "edit")
+    read.require_unguided(config, "edit", "measurement")
     sampler = read.sampler(ConfigDict({"sampler": dict(options)}), noise)
     if sampler.guidance_weight:
         raise ValueError(f"sampler.guidance_weight is not for system {config.system!r}; {instead}")

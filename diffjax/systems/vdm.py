@@ -203,7 +203,7 @@ def vdm(
         del made
         schedule, n = schedule_of(v), len(keys)
         rows = samplers.plan(schedule, sampler.solver, sampler.times)
-        denoise = guidance.chain(*sampler.cuts, *sampler.fill(keys, asked))(denoiser(v))
+        denoise = guidance.chain(*sampler.changes(keys, asked))(denoiser(v))
         begin = trainable.start if sampler.edit.strength is None else schedule
         x = sampler.start(keys, begin, (n, *shape), asked)
         x = samplers.walk(keys, denoise, sampler.solver, rows, x, cond=request.encode(v, asked))
@@ -225,7 +225,7 @@ def vdm(
         updates=(Update("network", params, from_loss(total, params)),),
         serves=params,
         prepare=prepared(requests),
-        request=sampler.edit.asks(request, shape, gives),
+        request=sampler.asks(request, shape, gives),
         passes=(Pass("walk", walk, {"network": sampler.network_calls()}),),
         gives=gives,
         measures={"bound": bound},

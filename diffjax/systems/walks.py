@@ -9,12 +9,13 @@ from ml_collections import ConfigDict
 from diffjax import checks, guidance, samplers
 from diffjax.process import schedules
 from diffjax.samplers import listing, starts
-from diffjax.systems import edits, null_guidance, strengths
+from diffjax.systems import edits, measurements, null_guidance, strengths
 from diffjax.systems.options import call, named, optional, pick, require, section
-from diffjax.training.system import Request
+from diffjax.training.system import Conditioning, Request
 from diffjax.types import Array
 
 _THRESHOLDS = {"static": guidance.clip, "dynamic": guidance.dynamic_threshold}
+_OTHERS = ("solver", "edit", "measurement", "stop_at")  # fields that are no options of a solver
 
 
 class Sampler(NamedTuple):
@@ -30,6 +31,7 @@ class Sampler(NamedTuple):
     edit: edits.Edit = edits.Edit()
     scales: Mapping[str, strengths.Strength] = {}  # of guidance, one a part; empty: the weight, of all
     weak: Mapping[str, Any] | None = None  # the run of autoguidance, in the place of a null
+    measurement: measurements.Measurement | None = None
 
     def network_calls(self) -> int:
         """Return the network calls a sample, those of guidance counted, a weaker network's too."""
@@ -61,9 +63,18 @@ class Sampler(NamedTuple):
             return call("sampler", starts.start_of, {}, keys, schedule, shape, self.times)
         return self.edit.start(keys, schedule, asked, self.times)
 
-    def fill(self, keys: Array, asked: Request) -> list[guidance.Transformation]:
-        """Return what keeps the known part of a picture, a denoiser's last change; mostly nothing."""
-        return self.edit.fill(keys, self.solver, asked)
+    def changes(self, keys: Array, asked: Request) -> list[guidance.Transformation]:
+        """Return what changes a denoiser besides its guidance, in order.
+
+        It is steered towards what was measured, x_0 kept in its range, and what is known of a picture put in.
+        """
+        steers = [] if self.measurement is None else self.measurement.steers(asked)
+        return [*steers, *self.cuts, *self.edit.fill(keys, self.solver, asked)]
+
+    def asks(self, request: Conditioning, shape: tuple[int, ...], gives: str) -> Conditioning:
+        """Return what a system may be asked, with the pictures that its walk reads."""
+        request = self.edit.asks(request, shape, gives)
+        return request if self.measurement is None else self.measurement.asks(request, shape, gives)
 
 
 def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
@@ -88,7 +99,8 @@ def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
     weak = null_guidance.weaker(options, weight)
     scales = null_guidance.scales(options, weight, noise)
     guide = null_guidance.guide(options, weight, noise, _kind_of(config), scales)
-    options = {name: value for name, value in options.items() if name not in ("solver", "edit", "stop_at")}
+    measured = measurements.of_config(options.get("measurement"), noise)
+    options = {name: value for name, value in options.items() if name not in _OTHERS}
     threshold = optional("sampler.threshold", options.pop("threshold", None), _THRESHOLDS)
     correctors = {name: each.make for name, each in listing.CORRECTORS.items()}
     corrector = optional("sampler.corrector", options.pop("corrector", None), correctors)
@@ -103,7 +115,7 @@ def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
     auto = weak is not None
     calls = null_guidance.network_calls(solver, rows, guide, scales, auto) if traced else None
     plain = samplers.network_calls(solver, rows)
-    return Sampler(solver, grid_times, weight, threshold, plain, guide, calls, edit, scales, weak)
+    return Sampler(solver, grid_times, weight, threshold, plain, guide, calls, edit, scales, weak, measured)
 
 
 def _kind_of(config):
