@@ -79,7 +79,7 @@ class Edit(NamedTuple):
             return []
         return [guidance.inpaint(asked[IMAGE], asked[MASK], key=keys if solver.draws else None)]
 
-    def asks(self, request: Conditioning, shape: tuple[int, ...], gives: str) -> Conditioning:
+    def asks(self, request: Conditioning, shape: tuple[int, ...], gives: str | None) -> Conditioning:
         """Return what a system may be asked, with the picture that is edited and its mask.
 
         Raises:

@@ -8,7 +8,9 @@
 
 A system without updates, made of two runs: its config alone is sampled and measured. The request is that of
 both, so that a denoiser which knows no classes is asked for one, and a class-conditional one is asked for it
-twice (the paper's ADM-G). What steers is any system with a `log_prob`, asked by its own request.
+twice (the paper's ADM-G). One that was trained with a null is guided away from it as well, by
+`sampler.guidance_weight` and what goes with it, before the classifier shifts it. What steers is any system
+with a `log_prob`, asked by its own request.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +21,7 @@ from ml_collections import ConfigDict
 
 from diffjax import guidance, samplers
 from diffjax.process.schedules import Schedule
-from diffjax.systems import pipeline, read, steering
+from diffjax.systems import null_guidance, pipeline, read, steering
 from diffjax.systems.options import named, number, pick, require
 from diffjax.systems.stages import Stage
 from diffjax.systems.steering import DENOISER, told
@@ -46,7 +48,7 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
         raise ValueError(f"sampler.classifier_of_x0 must be True or False, got {of_x0!r}")
     pick("sampler.classifier_shift", shift, dict.fromkeys(_SHIFTS))
     noise = steering.common_schedule(stages)
-    sampler = steering.sampler_of(config, own, noise, "its scale is classifier_scale")
+    sampler = steering.sampler_of(config, own, stages[DENOISER].system, noise)
     shifted = _shifted_mean(own, of_x0) if shift == "mean" else None
     return guided(stages, noise, sampler, scale, of_x0=of_x0, shifted=shifted)
 
@@ -65,7 +67,7 @@ def guided(
     Args:
       stages: "denoiser", a system that has one, and "classifier", one with `log_prob`.
       schedule: of both.
-      sampler: `read.Sampler`; its threshold comes after the shift.
+      sampler: `read.Sampler`; guidance away from the denoiser's null comes before the shift, the rest after.
       scale: s of `guidance.classifier`; 0 does not call the classifier.
       of_x0: the gradient is that at the predicted x_0, which is data: of the least noise of the schedule.
       shifted: `mean_shift=gradient` -> the solver that shifts its mean by it; None shifts eps.
@@ -81,7 +83,7 @@ def guided(
     own, guide = stages[DENOISER].system, stages[CLASSIFIER].system
     _require_parts(own, guide)
     steering.require_same_examples(stages)
-    rows = samplers.plan(schedule, sampler.solver, sampler.times)
+    rows, shape = samplers.plan(schedule, sampler.solver, sampler.times), own.example["x"].shape[1:]
     least = schedule(schedule.t_min if schedule.num_steps is None else 1)
 
     def slope(variables):
@@ -97,10 +99,10 @@ def guided(
 
     solver = shifted(mean_shift=mean_shift) if shifted and scale else sampler.solver
 
-    def denoiser(v, key=None):
-        plain = own.denoiser(v.frozen[DENOISER], key)
+    def denoiser(v, key=None, guides=(), changes=tuple(sampler.cuts)):
+        plain = guidance.chain(*guides)(own.denoiser(v.frozen[DENOISER], key))
         shift = guidance.classifier(slope(v.frozen[CLASSIFIER]), scale, of_x0=of_x0)
-        return steering.steered(plain, [] if shifted or not scale else [shift], sampler)
+        return steering.steered(plain, [] if shifted or not scale else [shift], changes)
 
     def encode(variables, request, keep=None):
         return {
@@ -110,16 +112,20 @@ def guided(
 
     def walk(v, keys, asked, made):
         del made
-        x = sampler.start(keys, schedule, (len(keys), *own.example["x"].shape[1:]))
-        # not in a closure of the solver's, which outlives the trace
-        cond = {**encode(v, asked), _VARIABLES: v.frozen[CLASSIFIER]}
-        return samplers.walk(keys, denoiser(v), solver, rows, x, cond=cond)
+        x = sampler.start(keys, schedule, (len(keys), *shape), asked)
+        told_own, guides = null_guidance.walked(
+            sampler, own.request, v.frozen[DENOISER], asked[DENOISER], len(keys)
+        )
+        # the classifier's variables are not in a closure of the solver's, which outlives the trace
+        cond = {**encode(v, asked), DENOISER: told_own, _VARIABLES: v.frozen[CLASSIFIER]}
+        denoise = denoiser(v, guides=guides, changes=sampler.changes(keys, asked))
+        return samplers.walk(keys, denoise, solver, rows, x, cond=cond)
 
-    calls = {DENOISER: sampler.calls} | ({CLASSIFIER: sampler.calls} if scale else {})
+    calls = {DENOISER: sampler.network_calls()} | ({CLASSIFIER: sampler.calls} if scale else {})
     return pipeline.made_of(
         stages,
         example={**guide.example, **own.example},
-        request=pipeline.requests(stages)._replace(encode=encode),
+        request=sampler.asks(pipeline.requests(stages)._replace(encode=encode), shape, own.gives),
         passes=(Pass("walk", walk, calls),),
         gives=own.gives,
         denoiser=denoiser,

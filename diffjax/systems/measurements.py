@@ -52,7 +52,7 @@ class Measurement(NamedTuple):
             raise ValueError(f"{_FIELD} needs a system that is asked with {MEASURED}, and this one is not")
         return [guidance.linear_inverse(self._of(asked), asked[MEASURED], **self.how)]
 
-    def asks(self, request: Conditioning, shape: tuple[int, ...], gives: str) -> Conditioning:
+    def asks(self, request: Conditioning, shape: tuple[int, ...], gives: str | None) -> Conditioning:
         """Return what a system may be asked, with what was measured.
 
         Raises:

@@ -31,7 +31,7 @@ from ml_collections import ConfigDict
 from diffjax import checks, guidance, samplers
 from diffjax.pixels import to_uint8
 from diffjax.process.schedules import Schedule
-from diffjax.systems import pictures, pipeline, read, requests, steering
+from diffjax.systems import null_guidance, pictures, pipeline, read, requests, steering
 from diffjax.systems.options import call, number, pick, require
 from diffjax.systems.stages import Stage
 from diffjax.systems.steering import DENOISER, told
@@ -61,7 +61,7 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
         pick("sampler.guides", name, dict.fromkeys((TEXT, *OF_PICTURES)))
     style_maps = checks.count("sampler.style_maps", own.pop("style_maps", 1))
     intervals = _intervals(own.pop("guide_intervals", None) or {}, weights, noise)
-    sampler = steering.sampler_of(config, own, noise, "its weights are guides")
+    sampler = steering.sampler_of(config, own, stages[DENOISER].system, noise)
     return semantic(stages, noise, sampler, weights, style_maps, intervals)
 
 
@@ -79,7 +79,7 @@ def semantic(
       stages: "denoiser", a system that has one, and "encoder", one with `features` of pictures at any level:
         "image" for the guides text and image, "text" for text, "maps" for layout and style.
       schedule: of both.
-      sampler: `read.Sampler`; its threshold comes after the shift.
+      sampler: `read.Sampler`; guidance away from the denoiser's null comes before the shift, the rest after.
       weights: {guide: weight} of those that may be asked for.
       style_maps: how many of the encoder's maps, from the first, are compared in style.
       intervals: {guide: (least, most) sigma / alpha} of those that do not steer everywhere.
@@ -105,8 +105,9 @@ def semantic(
         each(guidance.chain())  # refused here, before anything compiles
     rows, shape = samplers.plan(schedule, sampler.solver, sampler.times), own.example["x"].shape[1:]
 
-    def denoiser(v, keys, own_key=None):
-        plain, features = own.denoiser(v.frozen[DENOISER], own_key), _features(encoder, v, style_maps)
+    def denoiser(v, keys, own_key=None, guides=(), changes=tuple(sampler.cuts)):
+        plain = guidance.chain(*guides)(own.denoiser(v.frozen[DENOISER], own_key))
+        features = _features(encoder, v, style_maps)
 
         def one(i, name):
             def score(x_t, level, cond):
@@ -115,25 +116,29 @@ def semantic(
 
             return weights[name], score
 
-        guides = {name: one(i, name) for i, name in enumerate(weights)}
-        everywhere = [guide for name, guide in guides.items() if name not in within]
+        by_name = {name: one(i, name) for i, name in enumerate(weights)}
+        everywhere = [guide for name, guide in by_name.items() if name not in within]
         steps = [guidance.semantic(everywhere)] if everywhere else []
-        steps += [limit(guidance.semantic([guides[name]])) for name, limit in within.items()]
-        return steering.steered(plain, steps, sampler)
+        steps += [limit(guidance.semantic([by_name[name]])) for name, limit in within.items()]
+        return steering.steered(plain, steps, changes)
 
-    request = _request(stages, weights, shape)
+    request = sampler.asks(_request(stages, weights, shape), shape, own.gives)
 
     def walk(v, keys, asked, made):
         del made
-        x = sampler.start(keys, schedule, (len(keys), *shape))
-        cond = request.encode(v, asked)
-        return samplers.walk(keys, denoiser(v, keys), sampler.solver, rows, x, cond=cond)
+        x = sampler.start(keys, schedule, (len(keys), *shape), asked)
+        told_own, guides = null_guidance.walked(
+            sampler, own.request, v.frozen[DENOISER], asked[DENOISER], len(keys)
+        )
+        cond = {**request.encode(v, asked), DENOISER: told_own}
+        denoise = denoiser(v, keys, guides=guides, changes=sampler.changes(keys, asked))
+        return samplers.walk(keys, denoise, sampler.solver, rows, x, cond=cond)
 
     return pipeline.made_of(
         stages,
         example={**encoder.example, **own.example},
         request=request,
-        passes=(Pass("walk", walk, {DENOISER: sampler.calls, ENCODER: sampler.calls}),),
+        passes=(Pass("walk", walk, {DENOISER: sampler.network_calls(), ENCODER: sampler.calls}),),
         gives=own.gives,
         denoiser=lambda v, key=None: denoiser(v, jax.random.key(0), key),
         schedule=lambda v: schedule,

@@ -1,16 +1,19 @@
 """What systems share that steer a trained denoiser by another trained system, and have nothing to learn."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from diffjax import guidance
+from diffjax.process.prediction import Denoiser
 from diffjax.process.schedules import Schedule
-from diffjax.systems import read
+from diffjax.systems import null_guidance, read
 from diffjax.systems.options import section
 from diffjax.systems.stages import Stage, stage
+from diffjax.training import workdir
+from diffjax.training.system import System
 
 DENOISER = "denoiser"  # the stage that is steered, and its part of a condition
 
@@ -50,32 +53,36 @@ def require_same_examples(stages: Mapping[str, Stage]) -> None:
         raise ValueError(f"config.{guide} is of examples {other}, and config.{name} of {one}")
 
 
-def sampler_of(config: ConfigDict, options: Mapping[str, Any], noise: Schedule, instead: str) -> read.Sampler:
+def sampler_of(config: ConfigDict, options: Mapping[str, Any], own: System, noise: Schedule) -> read.Sampler:
     """Return the sampler of what `config.sampler` says but for the guide.
 
     Args:
       config: of a run.
       options: of the section, without those of the guide.
+      own: the system that is steered.
       noise: the schedule.
-      instead: how strong guidance is said here, for the message.
 
     Raises:
-      ValueError: for guidance away from a null.
+      ValueError: for guidance away from a null that the steered model has not, or from a weaker run.
     """
-    read.require_unguided(config, "edit", "measurement")
-    sampler = read.sampler(ConfigDict({"sampler": dict(options)}), noise)
-    if sampler.guidance_weight:
-        raise ValueError(f"sampler.guidance_weight is not for system {config.system!r}; {instead}")
+    run = workdir.read_config(workdir.local(config[DENOISER]["workdir"]))  # whose output is rescaled
+    objective = run.get("objective") or {}
+    sampler = read.sampler(ConfigDict({"sampler": dict(options), "objective": objective}), noise)
+    if sampler.weak is not None:
+        raise ValueError(f"sampler.guidance='autoguidance' is not for system {config.system!r}")
+    null_guidance.check(sampler, own.request)
     return sampler
 
 
-def steered(plain: Callable, steps: Sequence[guidance.Transformation], sampler: read.Sampler) -> Callable:
-    """Return a denoiser of conditions {"denoiser": ...}, changed in steps, the sampler's threshold last."""
+def steered(
+    plain: Denoiser, steps: Sequence[guidance.Transformation], changes: Sequence[guidance.Transformation]
+) -> Denoiser:
+    """Return a denoiser of conditions {"denoiser": ...}, changed in steps, and then as a sampler says."""
 
     def unguided(x_t, level, cond=None):
         return plain(x_t, level, told(cond, DENOISER))
 
-    return guidance.chain(*steps, *sampler.cuts)(unguided)
+    return guidance.chain(*steps, *changes)(unguided)
 
 
 def told(cond: Any, name: str) -> Any:

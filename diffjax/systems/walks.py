@@ -71,7 +71,7 @@ class Sampler(NamedTuple):
         steers = [] if self.measurement is None else self.measurement.steers(asked)
         return [*steers, *self.cuts, *self.edit.fill(keys, self.solver, asked)]
 
-    def asks(self, request: Conditioning, shape: tuple[int, ...], gives: str) -> Conditioning:
+    def asks(self, request: Conditioning, shape: tuple[int, ...], gives: str | None) -> Conditioning:
         """Return what a system may be asked, with the pictures that its walk reads."""
         request = self.edit.asks(request, shape, gives)
         return request if self.measurement is None else self.measurement.asks(request, shape, gives)

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from systems import tools
 from systems.test_classifier import CHAIN, CLASSES, Bayes
 
-from diffjax import commands, evaluate, samplers, systems, train
+from diffjax import commands, evaluate, guidance, samplers, systems, train
 from diffjax.systems.classifier import classifier
 from diffjax.systems.guided import guided
 from diffjax.systems.stages import Stage
@@ -25,12 +25,13 @@ LABEL = np.array([0, 1, 1, 0])
 MEAN = {"sampler.classifier_shift": "mean", "sampler.solver": "ancestral"}
 
 
-def _exact(labelled, scale, make=samplers.ddim, **how):
+def _exact(labelled, scale, make=samplers.ddim, sampler=None, request=None, **how):
     """Guide the mixture's denoiser by its classifier."""
     own = plain_systems.denoising(
         lambda network: MODES.denoiser(), CHAIN, labelled=labelled, shape=(2,), gives="points",
         sample=lambda v, keys, asked: keys,
     )  # fmt: skip
+    own = own._replace(request=request or own.request)
     guide = classifier(Bayes(), CHAIN, shape=(2,), num_classes=CLASSES)
     variables = {"denoiser": plain_systems.variables(), "classifier": tools.variables(guide)}
     stages = {
@@ -38,7 +39,7 @@ def _exact(labelled, scale, make=samplers.ddim, **how):
         for name, each in {"denoiser": own, "classifier": guide}.items()
     }
     times = np.arange(100, -1, -10)
-    made = guided(stages, CHAIN, tools.sampler(CHAIN, make(), times), scale, **how)
+    made = guided(stages, CHAIN, sampler or tools.sampler(CHAIN, make(), times), scale, **how)
     return made, Variables(frozen=made.prepare(None)[0])
 
 
@@ -104,6 +105,26 @@ def test_the_gradient_at_x0_is_that_of_data_carried_back():
         ).eps - shift
 
     np.testing.assert_allclose(*both(x), atol=2e-4)
+
+
+def test_a_denoiser_with_a_null_is_guided_away_from_it_too():
+    """eps of the null and of the class are mixed first, and then shifted by the classifier's slope."""
+    labels = plain_systems.labels(CLASSES)
+    hidden = lambda v, request, keep=None: jnp.where(keep["label"] if keep else True, request["label"], -1)
+    parts = {"label": labels.parts["label"]._replace(drop=0.1)}
+    sampler = tools.sampler(CHAIN, samplers.ddim(), np.arange(100, -1, -10), guidance_weight=0.5)
+    made, v = _exact(True, 2.0, sampler=sampler, request=labels._replace(parts=parts, encode=hidden))
+    assert made.passes[0].calls == {"denoiser": 20, "classifier": 10}
+    keys, request = jax.random.split(jax.random.key(3), 4), {name: {"label": LABEL} for name in made.stages}
+    found = jax.jit(lambda keys: made.passes[0].run(v, keys, request, ()))(keys)
+    guides = guidance.chain(
+        guidance.classifier_free(weight=0.5, null=-1), guidance.classifier(_slope, 2.0)
+    )  # fmt: skip
+    expected = samplers.sample(
+        keys, guides(MODES.denoiser()), CHAIN, samplers.ddim(), np.arange(100, -1, -10), shape=(4, 2),
+        cond=jnp.asarray(LABEL),
+    )  # fmt: skip
+    np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 def test_a_hidden_request_steers_nothing_and_none_is_refused():
@@ -210,8 +231,11 @@ def test_what_cannot_steer_or_be_steered_is_refused(runs):
         ({"denoiser.workdir": guide}, "config.denoiser must be a run with a denoiser"),
         ({"classifier": None}, "config.classifier is missing"),
         ({"sampler.classifier_scale": "high"}, "sampler.classifier_scale must be a number, finite"),
-        ({"sampler.guidance_weight": 1.0}, "sampler.guidance_weight is not for system 'guided'"),
-        ({"sampler.guidance_scales": {"label": 1.0}}, "sampler.guidance_scales is not for system 'guided'"),
+        (
+            {"sampler.guidance_weight": 1.0},
+            r"guidance_weight needs .*got 1\.0 without",
+        ),
+        ({"sampler.guidance_scales": {"label": 1.0}}, "guidance_scales needs a class-conditional model"),
         ({"sampler.classifier_of_x0": 1}, "sampler.classifier_of_x0 must be True or False, got 1"),
         (
             {"sampler.classifier_shift": "men"},

@@ -5,10 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import plain_systems
 import pytest
+from ml_collections import ConfigDict
 from systems import tools
 
 from diffjax import exact, samplers
 from diffjax.process import schedules
+from diffjax.systems import read
 from diffjax.systems.semantic import semantic
 from diffjax.systems.stages import Stage
 from diffjax.training.system import Variables
@@ -55,13 +57,13 @@ def _features(v):
     }
 
 
-def _made(weights, intervals=None, **changes):
+def _made(weights, intervals=None, sampler=None, **changes):
     own = plain_systems.denoising(
         _denoise, CHAIN, shape=SHAPE, gives="images", sample=lambda v, keys, asked: keys
     )
     encoder = plain_systems.make(shape=SHAPE, request=_texts(), features=_features)._replace(**changes)
     stages = {"denoiser": _stage(own), "encoder": _stage(encoder)}
-    sampler = tools.sampler(CHAIN, samplers.ddim(), np.arange(100, -1, -25))
+    sampler = sampler or tools.sampler(CHAIN, samplers.ddim(), np.arange(100, -1, -25))
     made = semantic(stages, CHAIN, sampler, weights, intervals=intervals)
     return made, Variables(frozen=made.prepare(None)[0])
 
@@ -113,6 +115,28 @@ def test_a_guide_steers_within_its_interval_alone():
         np.testing.assert_allclose(found, expected, atol=1e-3)
     with pytest.raises(ValueError, match=r"must meet the schedule's sigma / alpha"):
         _made({"text": 2.0}, {"text": (1e6, 1e7)})
+
+
+@pytest.mark.parametrize("edit", [{"mask": True}, {"strength": 0.5}, {"measurement": True}])
+def test_pictures_are_edited_while_they_are_steered(edit):
+    """What is known stays, the rest goes where the text pulls; what is measured is measured again."""
+    own = {"measurement": {"operator": "mask"}} if "measurement" in edit else {"edit": edit}
+    config = ConfigDict({"sampler": {"solver": "ddim", "steps": 4, **own}})
+    made, v = _made({"text": 3.0}, sampler=read.sampler(config, CHAIN))
+    part = "measured" if "measurement" in edit else "init_image"
+    given, mask = np.array([[[0.5]], [[-1.0]]], "f"), np.array([[1], [0]])
+    asked = {part: given} | ({} if "strength" in edit else {"mask": mask})
+    keys = jax.random.split(jax.random.key(0), 2)
+    run = jax.jit(lambda request: made.passes[0].run(v, keys, request, {}))
+    draw = lambda **more: np.asarray(run(made.request.of_user(asked | more, 2)))
+    plain, steered = draw(), draw(word=["north"])
+    assert np.abs(plain - steered)[:, 1].max() > 1e-3
+    assert made.passes[0].calls == dict.fromkeys(("denoiser", "encoder"), 2 if "strength" in edit else 4)
+    if "mask" in edit:
+        np.testing.assert_allclose(steered[:, 0], given[None, 0].repeat(2, 0), atol=1e-5)
+    other = draw(**{part: -given})
+    assert np.abs(other - plain).max() > 1e-2
+    assert len(made.request.pictures(made.request.of_user(asked, 2))) == 1
 
 
 def test_a_sample_depends_on_its_own_key_alone():
