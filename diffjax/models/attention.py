@@ -12,6 +12,7 @@ from diffjax.models import splash
 from diffjax.types import Array, Bool, Float
 
 Implementation = Literal["auto", "xla", "cudnn", "splash", "plain"]
+REVERSE_ONLY = ("cudnn", "splash")  # whose own reverse rules forward mode refuses
 _XAVIER, _ZEROS = nn.initializers.xavier_uniform(), nn.initializers.zeros
 
 
@@ -45,7 +46,7 @@ def attend(
 
     Reference: Vaswani et al. 2017, equation (1).
     """
-    chosen = _chosen(implementation, q.dtype)
+    chosen = which(implementation, q.dtype)
     seen = None
     if mask is not None:
         # Zeros stand where nothing is: 0 * NaN would be NaN, and the mean of a row that is hidden is 0.
@@ -65,8 +66,8 @@ def attend(
     )
 
 
-def _chosen(implementation: Implementation, dtype: Any) -> Implementation:
-    """Return what "auto" is here, and refuse cuDNN where there is none."""
+def which(implementation: Implementation, dtype: Any) -> Implementation:
+    """Return what "auto" is here for values of a dtype, and refuse cuDNN where there is none."""
     backend = jax.default_backend()
     fused = backend == "gpu" and dtype.itemsize == 2
     if implementation == "auto":

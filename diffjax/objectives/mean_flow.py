@@ -75,7 +75,7 @@ def mean_flow(
     x_t, (t, s) = begin(x0, eps, level_t, level_s)
     told = cond if teacher_cond is None else teacher_cond
     here = jax.lax.stop_gradient(velocity(x0, eps, x_t, level_t, teacher, told))
-    tangent = jax.lax.stop_gradient(average(x_t, t, t, cond)) if improved else here
+    tangent = jax.lax.stop_gradient(average_of(average, x_t, t, t, cond)) if improved else here
     along = lambda x, t: average_of(average, x, t, s, cond)
     u, slope = jax.jvp(along, (x_t, t), (tangent.astype(x_t.dtype), jnp.ones_like(t)))
     said = u + expand(t - s, x_t) * jax.lax.stop_gradient(slope)

@@ -27,7 +27,16 @@ from diffjax.systems import read
 from diffjax.systems.consistency_rules import Ends, to_data
 from diffjax.systems.options import fill, number, pick, require, section
 from diffjax.systems.stages import Stage
-from diffjax.systems.students import TEACHER, alone, begun, few_steps, own_of, schedule_of, teacher_of
+from diffjax.systems.students import (
+    TEACHER,
+    alone,
+    begun,
+    few_steps,
+    own_of,
+    require_forward_mode,
+    schedule_of,
+    teacher_of,
+)
 from diffjax.training.system import System, Update, from_loss
 
 SECTIONS = ("data", "teacher", "schedule", "model", "conditions", "objective", "sampler")
@@ -39,6 +48,7 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     """Build the system of a config with sections `SECTIONS`: a teacher, or a schedule and a model."""
     require(config, "data", "objective", "sampler")
     teacher = teacher_of(config, folder)
+    require_forward_mode(config, teacher)
     noise = schedule_of(config, teacher).continuous()
     own = (*read.DROPS, "kind", "preconditioning") if teacher is None else ()
     options = section(config, "objective", *own)

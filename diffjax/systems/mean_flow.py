@@ -29,7 +29,7 @@ from diffjax.systems.mean_flow_rules import Rule, rule_of
 from diffjax.systems.options import call, require, section
 from diffjax.systems.requests import Requests, prepared
 from diffjax.systems.stages import Stage
-from diffjax.systems.students import TEACHER, required_teacher
+from diffjax.systems.students import TEACHER, require_forward_mode, required_teacher
 from diffjax.training import ema
 from diffjax.training.system import Pass, System, Update, from_loss
 
@@ -46,12 +46,15 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
         raise ValueError("schedule.name must be of a continuous schedule: a mean flow needs rates")
     if config.model.get("times") != 2:
         raise ValueError(f"model.times must be 2, t and t - s; got {config.model.get('times', 1)!r}")
+    rule = rule_of(config, noise)
+    if rule.forward:
+        require_forward_mode(config, None)
     module, teacher = read.network(config), None
     if config.get(TEACHER) is not None:
         teacher = required_teacher(config, folder)
         _require_its_schedule(teacher.system.schedule(None), noise)
     return mean_flow(
-        module, noise, _times(config, noise), shape=read.shape(config), rule=rule_of(config, noise),
+        module, noise, _times(config, noise), shape=read.shape(config), rule=rule,
         requests=read.request(config, module, folder), gives=read.gives(config), teacher=teacher,
     )  # fmt: skip
 

@@ -28,12 +28,14 @@ class Rule(NamedTuple):
       loss: (u, the target's u, x0, eps, levels, cond, **told) -> `[B]`.
       rate: of the moving average that the target is; None: the target is the student itself.
       smallest: gaps t - s up to it are told as 0.
+      forward: whether the network is differentiated in forward mode.
     """
 
     draw: Callable
     loss: Callable
     rate: float | None = None
     smallest: float = 0.0
+    forward: bool = True
 
 
 def rule_of(config: ConfigDict, noise: Schedule) -> Rule:
@@ -104,4 +106,4 @@ def _semigroup(draw, draw_s, share, finest: int = 128, target: Any = "stopped") 
         return objectives.shortcut(u, hops, x0, eps, level_t, level_mid, level_s, cond, **told)[0]
 
     times = partial(objectives.shortcut_times, draw=draw, finest=finest, share_equal=share)
-    return Rule(times, loss, rate, smallest=1 / finest)
+    return Rule(times, loss, rate, smallest=1 / finest, forward=False)

@@ -44,11 +44,13 @@ class Stage(NamedTuple):
       read: folder -> Variables of what it serves; a folder is that of the run that stands on it, where a copy
         is made and read, None reads it where it is.
       shapes: () -> Variables of `jax.ShapeDtypeStruct`.
+      config: of the run; None of a published file.
     """
 
     system: System
     read: Callable[[str | Path | None], Variables]
     shapes: Callable[[], Variables]
+    config: ConfigDict | None = None
 
 
 def stage(given: Mapping[str, Any], folder: str | Path | None, name: str, copied: str | None = None) -> Stage:
@@ -97,7 +99,7 @@ def stage(given: Mapping[str, Any], folder: str | Path | None, name: str, copied
                 _copy(system, origin, target, **how)
         return _read_copy(system, target, name)
 
-    return Stage(system, read_it, partial(shapes, system))
+    return Stage(system, read_it, partial(shapes, system), config)
 
 
 def prepare(stages: Mapping[str, Stage]) -> Callable:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from diffjax import objectives, samplers
+from diffjax.models import attention
 from diffjax.process.level import NoiseLevel
 from diffjax.process.prediction import Reading
 from diffjax.process.schedules import Schedule
@@ -73,6 +74,28 @@ def asked_of(request: Conditioning, own: Callable) -> Conditioning:
         of_batch=lambda v, key, batch: request.of_batch(own(v), key, batch),
         encode=lambda v, asked, keep=None: request.encode(own(v), asked, keep),
     )
+
+
+def require_forward_mode(config: ConfigDict, teacher: Stage | None) -> None:
+    """Raise a ValueError for a network that is differentiated in forward mode, and has attention without.
+
+    Args:
+      config: of the run, whose `model` it is where no teacher is given.
+      teacher: the stage that the network is of, or that this one's teacher is, and so on.
+    """
+    field = "config.model"
+    while teacher is not None and teacher.config is not None:
+        field, config = "config.teacher: its model", teacher.config
+        teacher = teacher.system.stages.get(TEACHER)
+    model = config.get("model", {})
+    for name in ("attention", "attention_implementation"):
+        given = model.get(name, "xla")
+        auto = given == "auto" and attention.which(given, jnp.dtype(model.get("dtype") or jnp.float32))
+        if given in attention.REVERSE_ONLY or auto in attention.REVERSE_ONLY:
+            raise ValueError(
+                f"{field}.{name} must be 'xla' or 'plain' where the network is differentiated in forward "
+                f"mode, which {auto or given!r} has not; got {given!r}"
+            )
 
 
 def stateless(times: objectives.TimeSampler) -> objectives.TimeSampler:

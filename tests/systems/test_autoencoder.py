@@ -4,6 +4,7 @@ import functools
 import json
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +20,7 @@ from diffjax.models.patches import PatchDiscriminator
 from diffjax.objectives import adversarial
 from diffjax.process import gaussian
 from diffjax.process.gaussian import Gaussian
+from diffjax.systems.autoencoder import Game, Regulariser, autoencoder
 from diffjax.training import optimizer, step
 from diffjax.training.state import TrainState
 
@@ -55,6 +57,80 @@ def moved(own, i=0):
 
 def close(ours, theirs, rtol=1e-4):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-6), ours, theirs)
+
+
+class Last(nn.Module):
+    @nn.compact
+    def __call__(self, z):
+        return nn.Dense(2, use_bias=False, name="out_conv")(z)
+
+
+class Linear(KLAutoencoder):
+    """z = x W without noise, y = z K."""
+
+    def setup(self):
+        self.to, self.decoder = nn.Dense(1, use_bias=False), Last()
+
+    def encode(self, x, *, train=False):
+        return self.to(x), jnp.full((*x.shape[:-1], 1), -jnp.inf)
+
+    def decode(self, z, *, train=False):
+        return self.decoder(z)
+
+
+class LinearCritic(nn.Module):
+    """D(y) = y w."""
+
+    norm: str = "none"
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        return nn.Dense(1, use_bias=False, name="out")(x)
+
+
+def test_of_linear_players_both_gradients_and_the_weight_between_are_those_by_hand():
+    """Two pictures of one pixel of two colours: z = (2, 1), y = ((1/2, 2), (1/4, 1)), D(y) = (19, 9.5) / 20.
+
+    The signs of y - x are (-1, 1), (1, -1), so that the error pulls K by (-1, 1) / 2, and W by (3, -3) / 4;
+    -D(y) pulls K by -3/2 w, and W by -(w K) (1, 1). The critic's own gradient is mean y - mean x, at the
+    network that has moved, and moves nothing of that.
+    """
+    module = Linear(latent_channels=1, image_channels=2, channels=(1,))
+    own = autoencoder(
+        module,
+        shape=(1, 1, 2),
+        game=Game(LinearCritic(), start=3, weight=0.5),
+        regulariser=Regulariser(kl=0.0),
+    )
+    x, w = np.array([[2.0, 0.0], [0.0, 2.0]]), np.array([0.3, 0.4])
+    to, last = np.array([1.0, 0.5]), np.array([0.25, 1.0])
+    tree = lambda to, last: {
+        "to": {"kernel": to.reshape(2, 1)},
+        "decoder": {"out_conv": {"kernel": last[None]}},
+    }
+    v = variables(own, network=tree(to, last), discriminator={"out": {"kernel": w.reshape(2, 1)}})
+    v = v._replace(params=jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), v.params))
+    batch = {"x": jnp.asarray(x.reshape(2, 1, 1, 2), jnp.float32)}
+    by_error, by_game = (np.array([0.75, -0.75]), np.array([-0.5, 0.5])), (-(w @ last) * np.ones(2), -1.5 * w)
+    adapt = np.sqrt(0.5) / (1.5 * 0.5 + 1e-4)
+    by_hand = tree(*(a + 0.5 * adapt * b for a, b in zip(by_error, by_game)))
+
+    run = moved(own)
+    before, _, _ = run(v, jax.random.key(0), batch, 2)
+    close(before, {"network": tree(*by_error)}, rtol=1e-5)
+    found, _, metrics = run(v, jax.random.key(0), batch, 3)
+    np.testing.assert_allclose(metrics["adaptive_weight"], adapt, rtol=1e-5)
+    close(found, {"network": by_hand}, rtol=1e-5)
+
+    after, _ = stepped(own, v, batch)
+    moved_to, moved_last = (
+        to - 0.1 * by_hand["to"]["kernel"][:, 0],
+        last - 0.1 * by_hand["decoder"]["out_conv"]["kernel"][0],
+    )
+    close(after.params["network"], tree(moved_to, moved_last), rtol=1e-5)
+    y = (x @ moved_to)[:, None] * moved_last
+    assert (x @ w < 1).all() and (y @ w > -1).all()  # within the margins, where the hinge has a slope
+    close(after.params["discriminator"]["out"]["kernel"][:, 0], w - 0.1 * (y - x).mean(0), rtol=1e-5)
 
 
 @pytest.mark.slow

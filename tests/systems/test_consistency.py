@@ -2,6 +2,7 @@
 
 import json
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,9 +11,13 @@ from ml_collections import ConfigDict
 from systems import tools
 from systems.tools import tiny
 
-from diffjax import commands, sample, systems, train
+from diffjax import commands, sample, samplers, systems, train
 from diffjax.commands import arms
+from diffjax.process import prediction, schedules
+from diffjax.systems import consistency, consistency_rules, ddpm
+from diffjax.systems.stages import Stage
 from diffjax.training import ema
+from diffjax.training.system import Variables
 
 X = jax.random.normal(jax.random.key(5), (8, 2))
 
@@ -68,6 +73,47 @@ def test_walks_go_by_the_number_of_steps_or_the_levels_that_are_named():
     assert "levels" not in fewer.sampler and systems.build(fewer).passes[0].calls == {"network": 1}
     _, sweep = arms.of(config, {"sweep_steps": (1, 4), "arms": ()}, None, None)
     assert [each.calls for each in sweep][:2] == [1, 4]
+
+
+class Dropped(nn.Module):
+    """F = w m tanh(x) with a mask m of dropout, which is told to `masks` when it trains."""
+
+    vector_features: int = 4
+    map_channels: int = 0
+    masks = []  # noqa: RUF012  # of all
+
+    @nn.compact
+    def __call__(self, x, t, cond=None, train=False):
+        weight = self.param("weight", nn.initializers.ones, ())
+        mask = nn.Dropout(0.5, deterministic=not train)(jnp.ones_like(x))
+        if train:
+            jax.debug.callback(lambda m: self.masks.append(np.asarray(m)), mask)
+        return weight * mask * jnp.tanh(x)
+
+
+@pytest.mark.parametrize("taught", [False, True])
+def test_student_and_target_have_the_same_dropout(taught):
+    """Another one each step, and the teacher none."""
+    edm = schedules.edm()
+    scales = prediction.edm_preconditioning if taught else prediction.consistency_preconditioning
+    reading, walk = prediction.reading_of(scales(0.5)), tools.sampler(edm, samplers.ddim(), [80.0, 0.002])
+    base = ddpm.ddpm(Dropped(), edm, walk, shape=(16,), gives="points", reading=reading)
+    read = lambda *_: Variables(tools.variables(base).params)
+    teacher = Stage(base, read, read) if taught else None
+    ends = consistency_rules.Ends()
+    rule = consistency_rules.rule_of({}, ends, 10, taught, None)
+    system = consistency.consistency(base, teacher, edm, ends, rule, np.array([80.0, 0.002]))
+    v, x = tools.variables(system), jnp.ones((8, 16))
+    steps = []
+    for key in (1, 2):
+        Dropped.masks.clear()
+        tools.gradients(system, v, jax.random.key(key), {"x": x})
+        jax.effects_barrier()
+        ours, target = Dropped.masks
+        np.testing.assert_array_equal(ours, target)
+        assert set(np.unique(ours)) == {0, 2}
+        steps.append(ours)
+    assert (steps[0] != steps[1]).any()
 
 
 @pytest.mark.parametrize(

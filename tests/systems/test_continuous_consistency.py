@@ -57,3 +57,22 @@ def test_it_learns_alone_too():
     config.objective.tangent = "teacher"
     with pytest.raises(ValueError, match=r"objective\.tangent='teacher' needs config\.teacher"):
         systems.build(config)
+
+
+def test_a_teacher_with_attention_that_forward_mode_does_not_pass_is_refused(tmp_path, monkeypatch):
+    """It is named, as it is when a run is built on it: the error while tracing says nothing at all."""
+    images, cosine = {"data.shape": (4, 4, 1)}, {"schedule.name": "vp_cosine", "objective.kind": "v"}
+    teacher = tiny("toys/flow", **images, **cosine, **{"objective.times": "uniform"})
+    teacher.model = {"name": "dit", "hidden_size": 8, "depth": 1, "num_heads": 2, "attention": "splash"}
+    (tmp_path / "config.json").write_text(teacher.to_json())
+    config = tiny(NAME, **images, **{"teacher.workdir": str(tmp_path)})
+    with pytest.raises(
+        ValueError, match=r"config\.teacher: its model\.attention must be 'xla' .* got 'splash'"
+    ):
+        systems.build(config)
+    teacher.model.attention = "auto"
+    (tmp_path / "config.json").write_text(teacher.to_json())
+    assert systems.build(config).updates
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    with pytest.raises(ValueError, match="which 'splash' has not; got 'auto'"):
+        systems.build(config)

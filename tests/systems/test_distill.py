@@ -102,6 +102,23 @@ def test_what_cannot_be_distilled_is_refused(runs, tmp_path):
             systems.build(_config(folder / "teacher", **changes))
 
 
+@pytest.mark.parametrize("schedule", ["vp_linear", "vp_cosine", "rectified_flow"])
+def test_a_teacher_of_eps_may_teach_unless_its_grid_begins_where_alpha_is_0(schedule, tmp_path):
+    """There eps says nothing of x_0; of a run that is begun and no more."""
+    changes = {"schedule": {"name": schedule}, "objective.kind": "eps", "objective.times": "uniform"}
+    teacher = tiny("toys/flow", **changes, sampler={"solver": "ddim", "steps": 2})
+    (tmp_path / "config.json").write_text(teacher.to_json())
+    if schedule == "vp_linear":
+        student = systems.build(_config(tmp_path))
+        start = student.schedule(None)(student.flow_map.how["times"][0])
+        assert student.updates and 0 < start.alpha < 0.01
+        return
+    with pytest.raises(
+        ValueError, match="the network says nothing of x_0 at alpha = 0, where the grid starts"
+    ):
+        systems.build(_config(tmp_path))
+
+
 def test_a_student_of_a_chain_is_no_finer_than_it(tmp_path):
     train.train(tiny("toys/ddpm", **{"schedule.num_steps": 10}), tmp_path / "chain", progress=False)
     assert systems.build(_config(tmp_path / "chain", **{"objective.steps": 5})).passes

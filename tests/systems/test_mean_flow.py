@@ -50,6 +50,19 @@ def test_map_and_denoiser_are_of_one_network():
         ),
         ({"objective": {"rule": "semigroup", "times_s": "uniform"}}, r"objective\.times_s must be left out"),
         ({"objective.times": "low_snr"}, r"objective\.times must be one of"),
+        ({"model": {"name": "refinenet", "times": 2}}, r"model\.times is not an option of RefineNet"),
+        ({"model": {"name": "prior", "times": 2}}, r"model\.times is not an option of Prior"),
+        (
+            {"model": {"name": "mlp", "times": 2, "out_features": 3}},
+            r"must be shaped like x_t, \[4, 2\]; got \[4, 3\]",
+        ),
+        *(
+            ({"model": {"name": name, "times": 2, field: given}}, rf"config\.model\.{field} must be 'xla' or")
+            for name, field, given in (
+                ("dit", "attention", "splash"),
+                ("unet", "attention_implementation", "cudnn"),
+            )
+        ),
     ],
 )
 def test_what_is_no_mean_flow_is_refused(changes, message):
@@ -57,6 +70,13 @@ def test_what_is_no_mean_flow_is_refused(changes, message):
         system = systems.build(tiny("toys/mean_flow", **changes))
         update = system.updates[0].gradients  # what an objective refuses, it refuses while it is traced
         jax.eval_shape(update, tools.variables(system), jax.random.key(0), {"x": X}, jnp.int32(0))
+
+
+def test_a_rule_without_forward_mode_takes_any_attention():
+    config = tiny("toys/mean_flow", **{"data.shape": (4, 4, 1), "objective": {"rule": "semigroup"}})
+    config.model = {"name": "dit", "hidden_size": 8, "depth": 1, "num_heads": 2, "times": 2,
+                    "attention": "splash"}  # fmt: skip
+    assert systems.build(config).updates
 
 
 def test_a_teacher_may_say_the_velocity():
