@@ -7,6 +7,7 @@ log-normal levels, N doubled from 10 to 1280, the weight of the inverse gap. Gen
 
     python -m diffjax.train --config=configs/cifar10/consistency.py --workdir=runs/cifar10_ct
     python -m diffjax.train --config=configs/cifar10/consistency.py:ict --workdir=runs/cifar10_ict
+    python -m diffjax.train --config=configs/cifar10/edm.py --workdir=runs/cifar10_edm
     python -m diffjax.train --config=configs/cifar10/consistency.py:ect --workdir=runs/cifar10_ect
     python -m diffjax.evaluate --workdir=runs/cifar10_ict --sweep_steps=1,2
 

@@ -5,6 +5,7 @@ Song et al. 2023 (arXiv:2303.01469), appendix C: consistency training ("ct", the
 et al. 2024 (arXiv:2406.14548), "ect": an EDM run as the beginning, whose gap closes in.
 
     python -m diffjax.train --config=configs/imagenet64/consistency.py --workdir=runs/imagenet64_ct
+    python -m diffjax.train --config=configs/imagenet64/edm.py --workdir=runs/imagenet64_edm
     python -m diffjax.train --config=configs/imagenet64/consistency.py:cd --workdir=runs/imagenet64_cd
     python -m diffjax.train --config=configs/imagenet64/consistency.py:ect --workdir=runs/imagenet64_ect
     python -m diffjax.evaluate --workdir=runs/imagenet64_cd --sweep_steps=1,2

