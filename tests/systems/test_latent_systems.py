@@ -36,7 +36,7 @@ INNER = {
     },
     "mean_flow": {
         "latents": {"system": "mean_flow"}, "schedule": {"name": "rectified_flow"},
-        "model": {**DIT, "times": 2}, "objective": {"improved": True}, "sampler": {"steps": 1},
+        "model": {**MLP, "times": 2}, "objective": {"improved": True}, "sampler": {"steps": 1},
     },
     "low_resolution": {
         "latents": {"system": "ddpm"}, "model": {**MLP, "map_channels": 3}, **FLOW,
