@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from diffjax import systems
 from diffjax.commands.loading import load_config, overridden
+from diffjax.evaluation import report
 from diffjax.systems import read
 from diffjax.systems.options import is_section, require
 from diffjax.systems.stages import stage
@@ -103,7 +104,7 @@ def _of_teacher(own: Arm, numbers: Sequence[int], workdir: Path | None) -> list[
     """Return the arms of the teacher of a run that is swept."""
     if not numbers or TEACHER not in own.system.stages:
         return []
-    ways = {f"{n} steps": {"sampler": {"steps": n}} for n in (*numbers, 2 * max(numbers))}
+    ways = {report.in_steps(n): {"sampler": {"steps": n}} for n in (*numbers, 2 * max(numbers))}
     ways["its own walk"] = {}
     taught = lambda more: stage({**own.config[TEACHER].to_dict(), **more}, workdir, TEACHER).system
     return [Arm({TEACHER: way}, own.config, taught(more)) for way, more in ways.items()]

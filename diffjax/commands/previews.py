@@ -17,7 +17,7 @@ from diffjax.pixels import to_model, to_uint8
 from diffjax.rows import spread
 from diffjax.training.system import System
 
-NUM = {"images": 100, "points": 2000, "embeddings": 100}
+NUM: dict[str | None, int] = {"images": 100, "points": 2000, "embeddings": 100}
 MEASURED = ("sliced_wasserstein", "sliced_wasserstein_floor")
 _SIDE = 32  # of pictures whose distance is measured
 
@@ -73,7 +73,7 @@ def report(system: System, source: Source, draw: Callable, folder: str | Path) -
         shown = to_uint8(x) if system.gives == "images" else x
         reference = source.x[:n] if system.gives == "points" else None
         said, beside = system.request.describe(asked), system.request.pictures(asked)
-        pictures.of_samples(path, system.gives, shown, said, reference, beside)
+        pictures.of_samples(path, str(system.gives), shown, said, reference, beside)
         return numbers
 
     return on_sample
@@ -99,7 +99,7 @@ def distances(source: Source, num: int) -> Callable[[np.ndarray], dict[str, floa
         real, other = (_flat(source.x[np.sort(shuffled[i * size : (i + 1) * size])]) for i in range(2))
         return real, between(other, real)
 
-    def measure(x):
+    def measure(x: np.ndarray) -> dict[str, float]:
         if not size or x.shape[1:] != source.x.shape[1:] or not np.isfinite(x).all():
             return {}
         real, floor = examples()

@@ -68,13 +68,15 @@ def quality(path: str | Path, rows: Sequence[Mapping[str, Any]], real: Mapping[s
     Returns:
       The file's path.
     """
+    from matplotlib import ticker  # needed here alone, as `Figure` is below
+
     conditional, distance = "class_accuracy" in rows[0], distance_of(rows[0]) or "frechet"
     units, lowest = _DISTANCES[distance]
     floor = rows[0].get("frechet_floor") if distance == "frechet" else real.get(distance)
     figure = _figure(10 if conditional else 5, 4)
     axes = figure.subplots(1, 1 + conditional, squeeze=False)[0]
     own, taught = ([row for row in rows if ("teacher" in row) == which] for which in (False, True))
-    for color, label, some in (("C0", "samples", own), ("C1", "its teacher's", taught)):
+    for color, label, some in (("C0", "samples", own), ("C1", "its teacher", taught)):
         some = sorted(some, key=lambda row: row["network_calls"])
         calls = [row["network_calls"] for row in some]
         if some:
@@ -89,6 +91,8 @@ def quality(path: str | Path, rows: Sequence[Mapping[str, Any]], real: Mapping[s
     if conditional:
         axes[1].set(xscale="log", ylabel="samples of the class asked for (%)", title="class asked for")
     calls = sorted({row["network_calls"] for row in rows})
+    axes[0].yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes[0].yaxis.set_major_formatter("{x:g}")
     for axis in axes:
         axis.set(xlabel="network calls a sample")
         axis.set_xticks(calls, [f"{call}" for call in calls])

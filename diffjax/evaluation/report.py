@@ -55,7 +55,12 @@ def _made(result):
 
 
 def _way(swept: Mapping[str, Any]) -> str:
-    return f"teacher, {swept['teacher']}" if "teacher" in swept else f"{swept['steps']} steps"
+    return f"teacher, {swept['teacher']}" if "teacher" in swept else in_steps(swept["steps"])
+
+
+def in_steps(n: int) -> str:
+    """Say how many steps."""
+    return f"{n} step" if n == 1 else f"{n} steps"
 
 
 def title_of(measured: Mapping[str, Any]) -> str:
