@@ -162,8 +162,8 @@ def _samples(bench, drawer, arms, sweep, shown):
     samples, left_out = [], list(left_out)
     for arm in arms:
         x, speed = drawer.draw(arm)
-        measured, some = bench.measure(x, drawer.request, arm.title)
-        shown[arm.file] = _shown(arm.system, x, drawer.request)
+        measured, some = bench.measure(x, drawer.asked(arm), arm.title)
+        shown[arm.file] = _shown(arm.system, x, drawer.asked(arm))
         samples.append({**arm.about, **measured, **speed, "picture": f"evaluation/{arm.file}"})
         left_out += some
     found = {
@@ -222,20 +222,29 @@ def _request(task):
 
 
 class _Drawer:
-    """Samples of arms, all asked for the same."""
+    """Samples of arms, all asked for the same rows."""
 
     def __init__(self, task, workdir, folder, request):
         self.task, self.workdir, self.folder, self.request = task, workdir, folder, request
 
+    def asked(self, arm):
+        """Return what an arm is asked: of the rows what it knows, and by its own config what no row has."""
+        parts = arm.system.request.parts
+        chosen = [part for part, each in parts.items() if not each.of_rows]
+        if not chosen and TEACHER not in arm.about:
+            return self.request
+        own = arm.system.request.default(self.task.settings["num_samples"])
+        known = {part: each for part, each in self.request.items() if part in own}
+        return {**own, **known, **{part: own[part] for part in chosen}}
+
     def draw(self, arm):
         """Return samples and their speed."""
         settings, variables = self.task.settings, self.task.variables
-        request, identity = self.request, arm.config.to_json()
+        request, identity = self.asked(arm), arm.config.to_json()
         if self.workdir is None:  # a pipeline's stages may be other ones
             variables = commands.load(arm.config).variables
         if TEACHER in arm.about:
             variables, identity = variables.frozen[TEACHER], f"{arm.title}: {identity}"
-            request = _as_asked(arm.system, request, settings["num_samples"])
         elif weaker.NAME in arm.system.stages:  # which may guide this arm alone
             variables = variables._replace(frozen=arm.system.prepare(self.workdir)[0])
         made = commands.sample_in_batches(
@@ -251,19 +260,13 @@ class _Drawer:
         return made.x, speed
 
 
-def _as_asked(teacher, request, num):
-    """Return the parts of a student's request that its teacher knows; a guidance weight, say, it does not."""
-    own = teacher.request.default(num)
-    return {**own, **{part: each for part, each in request.items() if part in own}}
-
-
 def _in_sweep(arm, first, samples, drawer, bench):
     if "steps" in arm.about and arm.about["steps"] == first.config.sampler.get(
         "steps"
     ):  # these samples are there
         return {**arm.about, **samples}
     x, speed = drawer.draw(arm)
-    return {**arm.about, **bench.measure(x, drawer.request, arm.title, brief=True).metrics, **speed}
+    return {**arm.about, **bench.measure(x, drawer.asked(arm), arm.title, brief=True).metrics, **speed}
 
 
 def _shown(system, x, request):

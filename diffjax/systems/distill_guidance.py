@@ -131,7 +131,7 @@ def distill_guidance(
 def _request(base: Conditioning, module, ends, default) -> Conditioning:
     """Return what a base system may be asked, and the guidance weight beside it."""
     low, high = ends
-    parts = {**base.parts, GUIDANCE: Part()}
+    parts = {**base.parts, GUIDANCE: Part(of_rows=False)}
     rest = lambda asked: {part: asked[part] for part in base.parts}
 
     def of_batch(v, key, batch):

@@ -81,12 +81,15 @@ class Part(NamedTuple):
       dtype: of its array.
       drop: probability that training hides it.
       names: what its integers stand for, or None.
+      of_rows: whether rows of data have it. What none has, such as a guidance weight, is drawn at random in
+        training, and in measuring samples is that of the sampler.
     """
 
     shape: tuple[int, ...] = ()
     dtype: Any = jnp.float32
     drop: float = 0.0
     names: Sequence[str] | None = None
+    of_rows: bool = True
 
 
 def _nothing_given(given, n):

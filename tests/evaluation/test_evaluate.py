@@ -6,6 +6,7 @@ import subprocess
 import sys
 import types
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import plain_systems
@@ -59,14 +60,7 @@ def test_digits(tmp_path, judged):
 def test_a_student_is_compared_with_its_teacher(tmp_path, judged):
     """In as many steps, in twice the most, and as it walks itself; a student that is asked for more, too."""
     teacher = run_of(tmp_path / "teacher", _digits())
-    config = _digits()
-    for section in ("schedule", "model"):
-        del config[section]
-    config.system = "distill_guidance"
-    config.teacher = ConfigDict({"workdir": str(teacher)})
-    config.objective = ConfigDict({"weights": (0.0, 2.0), "times": "uniform"})
-    config.sampler = ConfigDict({"solver": "ddim", "steps": 2, "guidance_weight": 1.0})
-    folder = run_of(tmp_path / "student", config)
+    folder = run_of(tmp_path / "student", _guided_by(teacher))
     found = evaluate(folder, sweep_steps=(2,), evaluators=("frechet", "class_accuracy"), progress=False)
     named = {row.get("teacher", row.get("steps")): row for row in found["sweep"]}
     assert list(named) == [2, "2 steps", "4 steps", "its own walk"]
@@ -75,6 +69,31 @@ def test_a_student_is_compared_with_its_teacher(tmp_path, judged):
     assert named["4 steps"]["frechet"] == pytest.approx(named["its own walk"]["frechet"], rel=1e-5)
     text = (folder / "evaluation.md").read_text()
     assert "| | 2 steps | teacher, 2 steps | teacher, 4 steps | teacher, its own walk |" in text
+
+
+def _guided_by(teacher):
+    """Return the config of a student that takes the guidance weight."""
+    config = _digits()
+    for section in ("schedule", "model"):
+        del config[section]
+    config.system = "distill_guidance"
+    config.teacher = ConfigDict({"workdir": str(teacher)})
+    config.objective = ConfigDict({"weights": (0.0, 2.0), "times": "uniform"})
+    config.sampler = ConfigDict({"solver": "ddim", "steps": 2, "guidance_weight": 1.0})
+    return config
+
+
+def test_a_student_that_takes_the_guidance_weight_is_asked_that_of_the_arm(tmp_path, judged):
+    """And not those of training, which are drawn at random."""
+    louder = lambda params: {**params, "guidance": jax.tree.map(lambda a: a + 0.5, params["guidance"])}
+    config = _guided_by(run_of(tmp_path / "teacher", _digits()))
+    folder = run_of(tmp_path / "student", config, louder)
+    how = {"evaluators": ("frechet",), "progress": False}
+    by_weight = evaluate(folder, guidance_weights=(0.0, 2.0), **how)["samples"]
+    assert by_weight[0]["frechet"] != pytest.approx(by_weight[1]["frechet"], rel=1e-3)
+    config.sampler.guidance_weight = 2.0
+    alone = evaluate(run_of(tmp_path / "of 2", config, louder), **how)["samples"][0]
+    assert alone["frechet"] == by_weight[1]["frechet"]
 
 
 def test_points(tmp_path):
