@@ -8,12 +8,17 @@ The first teacher is a class-conditional network of v on the cosine schedule, an
 
     python -m diffjax.train --config=configs/digits/teacher.py --workdir=runs/digits_teacher
     python -m diffjax.train --config=configs/digits/progressive.py --workdir=runs/digits_progressive
-    python -m diffjax.evaluate --workdir=runs/digits_progressive/steps_4
+    python -m diffjax.evaluate --workdir=runs/digits_progressive/steps_4 \\
+        --evaluators=class_accuracy,frechet
 
-Not run at this length yet. From 8 steps of the teacher, 400 steps of training a phase, three phases took 4
-minutes of two busy cores (Intel Xeon). Obtained of 1,437 samples: 98.7%, 99.1% and 99.3% of the class asked
-for in 4, 2 and 1 calls, at 1.56, 2.02 and 2.85 times the floor of the Frechet distance; the teacher's 8 steps
-are at 1.42.
+The seven phases took 5 minutes of a core shared with other programs (Intel Xeon), a minute and a half of its
+own. Obtained of 1,437 samples, share of the class asked for and Frechet distance over its floor of 0.266:
+
+    steps    64            32            16            8             4             2             1
+    student  95.8 %, 1.53  95.8 %, 1.55  95.8 %, 1.57  95.9 %, 1.60  96.3 %, 1.60  97.4 %, 1.56  97.4 %, 1.85
+
+and of 64 steps of the teacher 95.9 %, 1.45. `experiments/progressive_distillation` begins with a teacher that
+was trained longer.
 """
 
 from ml_collections import ConfigDict
@@ -28,6 +33,6 @@ def get_config() -> ConfigDict:
     config.objective = ConfigDict({"steps": 64, "grid": "uniform", "weighting": "truncated_snr"})
     config.sampler = ConfigDict({"solver": "ddim", "steps": 64, "grid": "uniform"})
     config.optimizer.update({"learning_rate": 1e-3, "schedule": "linear", "warmup_steps": 0})
-    config.training.update({"num_steps": 200, "sample_every": 200, "checkpoint_every": 200, "keep": 1})
+    config.training.update({"num_steps": 500, "sample_every": 500, "checkpoint_every": 500, "keep": 1})
     config.phases = shared.halving(64)
     return config

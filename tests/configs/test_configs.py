@@ -75,7 +75,7 @@ TAUGHT_BY_RUNS = (  # they are trained on a trained run, or on a file of weights
     *("toys/distill_guidance.py", "toys/continuous_consistency.py", "toys/distribution_matching.py"),
     *("digits/continuous_consistency.py", "digits/distribution_matching.py", "mnist/consistency.py"),
     *("mnist/progressive.py", "mnist/distill_guidance.py", "mnist/continuous_consistency.py"),
-    "mnist/distribution_matching.py",
+    *("mnist/distribution_matching.py", "digits/distill_guidance.py"),
 )
 COUNTED = (  # toys' are traced
     *(f"cifar10/{name}.py" for name in ("edm", "consistency", "mean_flow")),
