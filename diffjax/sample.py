@@ -118,7 +118,7 @@ def edit_of(config, images=(), masks=(), strength=None, resamplings=None, jump_l
         if given:
             raise ValueError(f"{next(iter(given))} needs init_image, the picture that is edited")
         return None
-    if config.get("schedule") is None:
+    if config.get("schedule") is None and config.get("denoiser") is None:
         told = f"system {config.get('system')!r} has no schedule of its own"
         raise ValueError(f"init_image must be left out: {told}")
     if not given and not (config.get("sampler") or {}).get("edit"):

@@ -23,7 +23,7 @@ from diffjax.process import learned, schedules
 from diffjax.process.level import NoiseLevel
 from diffjax.process.prediction import Reading
 from diffjax.process.schedules import Schedule
-from diffjax.systems import networks, read
+from diffjax.systems import networks, null_guidance, read
 from diffjax.systems.options import call, fill, require, section
 from diffjax.systems.requests import Requests, prepared
 from diffjax.training.system import Pass, System, Update, from_loss
@@ -31,6 +31,7 @@ from diffjax.training.system import Pass, System, Update, from_loss
 NEEDED = ("data", "schedule", "model", "objective", "sampler")
 SECTIONS = (*NEEDED, "conditions")
 IDENTITY = ("data", "schedule", "model", "conditions")
+_OF_DROP = 1  # folded into a step's key for what is hidden
 _DRAWS = 64  # of time and noise for each measured image, a network call each
 
 
@@ -41,17 +42,11 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     """
     require(config, *NEEDED, "schedule.name")
     trainable = _trainable(config)
-    start, module, options = trainable.start, read.network(config), section(config, "objective", "kind")
-    for name in read.DROPS:
-        if options.pop(name, 0.0):
-            raise ValueError(f"objective.{name} is not for system 'vdm', which is not guided")
-    requests = read.request(config, module, folder)
-    if requests.has_null:
-        raise ValueError("conditions.<part>.drop is not for system 'vdm', which is not guided")
-    sampler = read.sampler(config, start)
-    read.require_unguided(config)
-    if sampler.guidance_weight:
-        raise ValueError("sampler.guidance_weight is not for system 'vdm'")
+    start, module = trainable.start, read.network(config)
+    options = section(config, "objective", "kind", *read.DROPS)
+    requests, sampler = read.request(config, module, folder), read.sampler(config, start)
+    if sampler.weak is not None:
+        raise ValueError("sampler.guidance='autoguidance' is not for system 'vdm'")
     gives = read.gives(config)
     values = continuous_elbo.EIGHT_BITS if gives == "images" else None  # points are not discrete
     return fill(
@@ -136,6 +131,7 @@ def vdm(
       module: network `(x, gamma, Condition | None) -> output`.
       trainable: TrainableSchedule.
       sampler: `read.Sampler`. Its rows are made of the trained parameters, on device and before the scan.
+        What an interval or a weight of the noise costs is counted on the schedule before training.
       shape: of one example, e.g. (H, W, C).
       reading: of the network, asked at gamma.
       gives: "images" or "points".
@@ -149,13 +145,15 @@ def vdm(
 
     Raises:
       ValueError: for a network with batch statistics or another state, num_steps below 1, a schedule whose
-        log SNR is infinite at an end, or a solver that cannot plan a trained schedule.
+        log SNR is infinite at an end, a solver that cannot plan a trained schedule, or guidance of a model
+        without a null.
     """
     if num_steps is not None and num_steps < 1:
         raise ValueError(f"num_steps must be at least 1, or None for continuous time; got {num_steps}")
     _require_finite(trainable.start)
     _require_plan(trainable, sampler.solver, sampler.times)
     requests = Requests() if requests is None else requests
+    null_guidance.check(sampler, requests.conditioning)
     request, span = requests.conditioning, trainable.start.t_max - trainable.start.t_min
     draw_times = objectives.low_discrepancy(trainable.start)
     inputs = networks.inputs(shape, module)
@@ -172,12 +170,13 @@ def vdm(
         del step
         key_t, key_eps, key_0, key_network = jax.random.split(key, 4)
         x0, t = batch["x"], draw_times(key_t, len(batch["x"]))
+        keep = request.kept(jax.random.fold_in(key, _OF_DROP), len(x0))
         eps, eps_0 = (jax.random.normal(k, x0.shape, x0.dtype) for k in (key_eps, key_0))
 
         def losses(params, level, **steps):
             now = v._replace(params=params)
             denoise, (level_0, level_1) = denoiser(now, key_network), _ends(schedule_of(now), x0.dtype)
-            cond = request.told(now, key, batch)
+            cond = request.told(now, key, batch, keep)
             return objectives.variational(
                 denoise, x0, eps, level, cond, eps_0=eps_0, level_0=level_0, level_1=level_1, span=span,
                 prior_std=trainable.start.prior_std, values=values, **steps,
@@ -203,10 +202,11 @@ def vdm(
         del made
         schedule, n = schedule_of(v), len(keys)
         rows = samplers.plan(schedule, sampler.solver, sampler.times)
-        denoise = guidance.chain(*sampler.changes(keys, asked))(denoiser(v))
+        cond, guides = null_guidance.walked(sampler, request, v, asked, n)
+        denoise = guidance.chain(*guides, *sampler.changes(keys, asked))(denoiser(v))
         begin = trainable.start if sampler.edit.strength is None else schedule
         x = sampler.start(keys, begin, (n, *shape), asked)
-        x = samplers.walk(keys, denoise, sampler.solver, rows, x, cond=request.encode(v, asked))
+        x = samplers.walk(keys, denoise, sampler.solver, rows, x, cond=cond)
         return x / schedule(sampler.times[-1]).alpha
 
     def bound(v, key, batch):

@@ -256,7 +256,6 @@ def test_files_and_arrays_in_turn(asker, tmp_path):
         ([], {"conditions": {"label": {"encoder": "map"}}}, r"conditions\.label: class labels are said by"),
         ([], {"objective.condition_dropout": 0.1}, "condition_dropout needs a model with conditions"),
         ([], {"conditions": 3}, r"config\.conditions must be a section"),
-        (["style"], {"system": "vdm", "schedule": {"name": "log_snr_linear"}}, "drop is not for"),
     ],
 )  # fmt: skip
 def test_a_config_that_does_not_fit(names, change, message):

@@ -166,6 +166,8 @@ def test_flags_of_the_command_become_the_section():
     assert found == {"mask": True, "resamplings": 4}
     assert sample.with_sampler(config, solver="ancestral", edit=found).sampler.edit.to_dict() == found
     assert sample.edit_of(config) is None
+    steered = ConfigDict({"system": "guided", "denoiser": {"workdir": "runs/own"}, "sampler": {}})
+    assert sample.edit_of(steered, ["a.png"], strength=0.5) == {"strength": 0.5}
     inpainting = ConfigDict(
         {"latents": {"inpaint": True}, "schedule": {"name": "edm"}, "sampler": {}}
     )  # by what the network sees

@@ -6,12 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from systems import tools
+from systems.test_null_guidance import Told
 
 from diffjax import commands, exact, objectives, samplers, systems
 from diffjax.process import prediction, schedules
 from diffjax.process.level import NoiseLevel
-from diffjax.systems import vdm
+from diffjax.systems import read, requests, vdm
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 CENTRES, STD = np.array([[-0.6, 0.2], [0.6, 0.4]]), 0.2
@@ -151,6 +153,43 @@ def test_a_trained_schedule_at_its_start_samples_as_the_fixed_one():
     np.testing.assert_allclose(draws[0], draws[1], atol=1e-3)
 
 
+def _labelled(dropout, clock, **options):
+    """A system whose network says x_0 = (2, class), of no class (2, 4)."""
+    options = {"solver": "ddim", "steps": 20, **options}
+    sampler = read.sampler(ConfigDict({"sampler": options, "objective": {"kind": "x0"}}), clock.start)
+    table = {"conditions": {"embed": {"label": {"embedding": jnp.arange(5.0 if dropout else 4.0)[:, None]}}}}
+    asked = requests.labels(4, 1, dropout)._replace(init=lambda key: table)
+    return vdm.vdm(
+        Told(), clock, sampler, shape=(2,), values=None, gives="points", requests=asked,
+        reading=prediction.reading("x0", ask=lambda level: -level.log_snr),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("trainable", [False, True])
+def test_samples_are_guided_away_from_the_null(trainable):
+    clock = vdm.trained(20.0, -8.0, width=4) if trainable else vdm.fixed(schedules.log_snr_linear(20.0, -8.0))
+    label = np.array([0, 1, 2, 3])
+    late = {"name": "levels", "at": ((1.0, 1.0), (2.0, 0.0))}  # log SNR, 20 - 28 t, is above -1.4 in 15 steps
+    for weight, calls in ((1.0, 40), (late, 35)):
+        system = _labelled(0.1, clock, guidance_weight=weight)
+        x = tools.sample(system, tools.variables(system), jax.random.key(0), 4, {"label": label})
+        np.testing.assert_allclose(x[:, 1], 4 + 2.0 * (label - 4), atol=1e-3)
+        assert system.passes[0].calls == {"network": calls}
+
+
+def test_training_hides_what_is_asked_of_some_rows():
+    """Of hidden labels the loss is that of no class, whatever they are; told ones matter."""
+    clock = vdm.fixed(schedules.log_snr_linear(20.0, -8.0))
+    batch = lambda label: {"x": jnp.ones((6, 2)), "label": jnp.full(6, label)}
+    for dropout, apart in ((1.0, False), (0.0, True)):
+        system = _labelled(dropout, clock)
+        v = tools.variables(system)
+        losses = [
+            float(tools.gradients(system, v, jax.random.key(1), batch(label))[2]["loss"]) for label in (0, 3)
+        ]
+        assert (losses[0] != losses[1]) == apart
+
+
 def test_solvers_that_plan_on_the_host_are_refused_for_trained_schedules():
     with pytest.raises(ValueError, match="a trained schedule is sampled by ddim or ancestral"):
         _system(MIXTURE, TRAINED, samplers.dpm_solver_pp())
@@ -167,7 +206,15 @@ def test_solvers_that_plan_on_the_host_are_refused_for_trained_schedules():
             "needs a continuous schedule, and 'linear_beta'",
         ),
         ("sampler", {"solver": "heun", "steps": 5}, "a trained schedule is sampled by ddim or ancestral"),
-        ("sampler", {"solver": "ddim", "steps": 5, "guidance_weight": 1.0}, "is not for system 'vdm'"),
+        ("sampler", {"solver": "ddim", "steps": 5, "guidance_weight": 1.0}, "guidance_weight needs a class"),
+        (
+            "sampler",
+            {
+                **{"solver": "ddim", "steps": 5, "guidance_weight": 1.0},
+                "guidance": {"name": "autoguidance", "workdir": "a"},
+            },
+            "autoguidance' is not for system 'vdm'",
+        ),
         ("system", "ddpm", "schedule.name='learned' is trained with the network: it needs system 'vdm'"),
     ],
 )
