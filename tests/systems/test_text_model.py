@@ -19,6 +19,7 @@ from diffjax.systems import text_models
 from diffjax.training.system import Variables
 
 T5 = pathlib.Path(__file__).parents[1] / "golden" / "t5_encoder"
+CLIP = T5.with_name("clip_text")
 CAPTIONS = ["a red apple", "the sea", "", "two cats"]
 CONFIG = {
     "vocab_size": 40, "max_position_embeddings": 20, "hidden_size": 8, "num_hidden_layers": 1,
@@ -82,8 +83,53 @@ def test_a_t5_of_a_folder_says_what_was_recorded_of_it(t5, tmp_path):
         system.request.of_user({"text": texts[2] + " w1"}, 1)
     about = json.loads((place / "config.json").read_text())
     (place / "config.json").write_text(json.dumps(about | {"model_type": "gpt2"}))
-    with pytest.raises(ValueError, match=r"config\.json: model_type must be one of bert, t5; got 'gpt2'"):
+    with pytest.raises(
+        ValueError, match=r"config\.json: model_type must be one of bert, t5, clip, .*got 'gpt2'"
+    ):
         text_models.Frozen(str(place))
+
+
+def _clip(place, nested=False):
+    """The recorded text model of a CLIP in that layout: what ends a text also fills it up."""
+    golden = np.load(CLIP.with_suffix(".npz"))
+    place.mkdir()
+    config = json.loads(str(golden["_hyper_json"]))["config"]
+    shutil.copy(CLIP.with_suffix(".safetensors"), place / "model.safetensors")
+    kind = "clip" if nested else "clip_text_model"
+    about = {"model_type": kind, **({"text_config": config} if nested else config)}
+    (place / "config.json").write_text(json.dumps(about))
+    start, end = config["bos_token_id"], config["eos_token_id"]
+    ids = {"<|endoftext|>" if i == end else f"w{i}": i for i in range(config["vocab_size"])}
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel(ids, unk_token="w0"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    made.post_processor = tokenizers.processors.TemplateProcessing(
+        single=f"w{start} $A <|endoftext|>",
+        special_tokens=[(f"w{start}", start), ("<|endoftext|>", end)],
+    )
+    made.save(str(place / "tokenizer.json"))
+    texts = [" ".join(f"w{i}" for i in row if i not in (start, end)) for row in golden["in__input_ids"]]
+    return golden, texts
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_clip_of_a_folder_says_what_was_recorded_of_it(tmp_path, nested):
+    """Its end is a word of the text, though it fills up what follows; all of a text is what its end says."""
+    golden, texts = _clip(tmp_path / "clip", nested)
+    model, ids = text_models.Frozen(str(tmp_path / "clip")), golden["in__input_ids"]
+    np.testing.assert_array_equal(model.tokenizer(texts, 16), ids)
+    np.testing.assert_array_equal(model.tokenizer.said(ids), golden["in__attention_mask"] > 0)
+    expected = golden["out__masked_last_hidden_state"] * golden["in__attention_mask"][..., None]
+    np.testing.assert_allclose(model.embedded(texts, 16), expected, rtol=0, atol=1e-4 * expected.std())
+    pooled = golden["out__masked_pooler_output"]
+    pooled = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+    np.testing.assert_allclose(model.embedded(texts), pooled, rtol=0, atol=1e-4)
+    nothing = model.embedded(["", texts[0]], 16)
+    assert not nothing[0].any() and not model.embedded(["", texts[0]])[0].any()
+    np.testing.assert_allclose(nothing[1], expected[0], rtol=0, atol=1e-4 * expected.std())
+    cut = model.tokenizer([texts[2]], 8, cut=True)
+    np.testing.assert_array_equal(cut[0], [*ids[2, :7], 98])  # what is cut ends as well
+    assert model.tokenizer.said(cut).all()
+    assert model.tokenizer.decode(cut) == [" ".join(f"w{i}" for i in ids[2, :7])]
 
 
 def _config(folder, **options):
