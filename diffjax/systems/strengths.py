@@ -57,4 +57,4 @@ def strength(field: str, value: Any, noise: Schedule) -> Strength:
         return number(field, value)
     name, options = named(value)
     make, over_time = pick(field, name, _OF_LEVEL)
-    return OfLevel(value, call(field, make, options, *([noise] if over_time else [])))
+    return OfLevel(dict(value), call(field, make, options, *([noise] if over_time else [])))
