@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from diffjax import checks
@@ -96,7 +95,7 @@ class ConvGenerator(nn.Module):
         counts(self, "latent", "features")
         checks.count("doublings", self.doublings, least=0)
         _images("shape", self.shape)
-        whole_halvings(jax.ShapeDtypeStruct((1, *self.shape), z.dtype), self.doublings)
+        whole_halvings(tuple(self.shape), self.doublings)
         norm = lambda h, name: (
             nn.BatchNorm(use_running_average=not train, momentum=0.9, name=name)(h) if self.batch_norm else h
         )

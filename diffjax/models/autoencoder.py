@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from diffjax.border import checked
@@ -214,7 +213,7 @@ class Autoencoder(nn.Module):
         Raises:
           ValueError: if the factor does not divide its height and width.
         """
-        whole_halvings(jax.ShapeDtypeStruct((1, *shape), jnp.float32), len(self.channels) - 1)
+        whole_halvings(tuple(shape), len(self.channels) - 1)
         height, width, _ = shape
         return height // self.factor, width // self.factor, self.latent_channels
 
@@ -247,7 +246,7 @@ class Autoencoder(nn.Module):
         return 1
 
     def _encoded(self, x, train):
-        whole_halvings(x, len(self.channels) - 1)
+        whole_halvings(x.shape[1:], len(self.channels) - 1)
         h = self.encoder(single(x), train)
         return self.to_code(h) if self.maps[0] else h
 

@@ -81,11 +81,11 @@ def checked_times(t: ArrayLike, x: Float[Array, "batch ..."], times: int = 1) ->
     return t
 
 
-def whole_halvings(x: Float[Array, "batch height width channels"], halvings: int) -> None:
-    """Refuse images whose height and width cannot be halved so many times, by a ValueError."""
-    factor = 2**halvings
-    if x.shape[1] % factor or x.shape[2] % factor:
-        raise ValueError(f"x: height and width must be divisible by {factor}; got {x.shape[1]}x{x.shape[2]}")
+def whole_halvings(shape: tuple[int, ...], halvings: int) -> None:
+    """Refuse images (height, width, channels) that cannot be halved so many times, by a ValueError."""
+    factor, (height, width, _) = 2**halvings, shape
+    if height % factor or width % factor:
+        raise ValueError(f"x: height and width must be divisible by {factor}; got {height}x{width}")
 
 
 def single(x: Float[Array, "..."]) -> Float[Array, "..."]:

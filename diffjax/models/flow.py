@@ -71,7 +71,7 @@ class Flow(nn.Module):
         """
         total, parts = jnp.zeros(len(x)), list[Array]()
         if self.images:
-            whole_halvings(x, self.scales)
+            whole_halvings(x.shape[1:], self.scales)
         if self.ends is not None:
             x, slope = bijections.squash(x, *self.ends, self.margin)
             total = total + slope.reshape(len(x), -1).sum(1)

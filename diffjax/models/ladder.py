@@ -79,7 +79,7 @@ class Ladder(nn.Module):
           ValueError: for images that cannot be halved once a level.
         """
         if self.convolutional:
-            whole_halvings(x, len(self.latents))
+            whole_halvings(x.shape[1:], len(self.latents))
         h, seen = self.into(x if self.convolutional else x.reshape(len(x), -1)), []
         for up in self.ups:
             h = up(h)

@@ -174,7 +174,7 @@ class Levels(nn.Module):
         known, given = get_args(Implementation), self.attention_implementation
         if given not in known:
             raise ValueError(f"attention_implementation must be one of {', '.join(known)}, got {given!r}")
-        whole_halvings(x, halvings)
+        whole_halvings(x.shape[1:], halvings)
         cond = checked_condition(
             cond,
             x,

@@ -106,7 +106,7 @@ class RefineNet(nn.Module):
         """
         del train
         counts(self, "features", *(["num_levels"] if self.num_levels is not None else []))
-        whole_halvings(x, 1)
+        whole_halvings(x.shape[1:], 1)
         x = single(x)
         checked_condition(cond, x, vector_features=self.vector_features)
         t = checked_times(t, x)[:, 0]

@@ -53,7 +53,9 @@ class Stage(NamedTuple):
     config: ConfigDict | None = None
 
 
-def stage(given: Mapping[str, Any], folder: str | Path | None, name: str, copied: str | None = None) -> Stage:
+def stage(
+    given: Mapping[str, Any] | ConfigDict, folder: str | Path | None, name: str, copied: str | None = None
+) -> Stage:
     """Make the stage that a section of a config names.
 
     Args:
