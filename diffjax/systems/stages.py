@@ -30,6 +30,7 @@ from diffjax.training.system import System, Variables, nothing_to_prepare
 
 FOLDER = "stages"
 _ABOUT = "stage.json"  # what a copy is of; written last
+_NOT_COPIED = (".*", "weak_*")  # what is unfinished, and what guides sampling alone; of a run in itself, too
 _AGAIN = "; without {} it is copied again"
 _OWN = ("workdir", "ema", "step", "pretrained", "architecture", "config")  # the rest are sections
 _read: dict[Any, Variables] = {}  # by checksums
@@ -218,7 +219,7 @@ def _copy(system: System, home: Path, target: Path, ema, step) -> None:
     shutil.copy(home / "config.json", scratch / "config.json")
     for kept in (FOLDER, workdir.PREPARED):
         if (home / kept).is_dir():
-            shutil.copytree(home / kept, scratch / kept)
+            shutil.copytree(home / kept, scratch / kept, ignore=shutil.ignore_patterns(*_NOT_COPIED))
     _finish(scratch, target, {"from": str(home), "ema": ema, "step": found, "checksum": checksum(served)})
 
 

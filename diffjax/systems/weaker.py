@@ -4,8 +4,8 @@
     config.sampler.guidance_weight = 1.0  # s = 2
 
 The weaker run is a stage, copied into the run that it guides when that is sampled; one that is named with
-another step or average is a copy of its own. It has the same examples, schedule and conditions, and is asked
-the same.
+another step or average is a copy of its own, and it may be the run itself, earlier. It has the same examples,
+schedule and conditions, and is asked the same.
 """
 
 import hashlib
@@ -37,7 +37,8 @@ def of_config(config: ConfigDict, sampler: walks.Sampler, folder: str | Path | N
         raise ValueError(f"{_FIELD}='autoguidance' is not for system 'latent', whose walk is in latents")
     told = json.dumps({**sampler.weak, "workdir": str(sampler.weak["workdir"])}, sort_keys=True)
     copied = f"{NAME}_{hashlib.sha256(told.encode()).hexdigest()[:8]}"
-    return stages.stage(sampler.weak, folder, _FIELD, copied)
+    given = {**sampler.weak, "sampler": {"guidance_weight": 0.0}}  # it is not sampled, nor guided itself
+    return stages.stage(given, folder, _FIELD, copied)
 
 
 def beside(own: System, weak: Stage, request: Conditioning) -> System:

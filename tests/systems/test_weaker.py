@@ -111,11 +111,19 @@ def test_a_run_is_copied_with_its_checksum_and_needed_no_more(run, tmp_path):
     raw = {**auto, "ema": False}
     guided = _draw(run, guidance=raw, guidance_weight=2.0)
     assert np.abs(guided - own).max() > 1e-4
-    copies = sorted((run / "own/stages").iterdir())
-    about = [json.loads((copy / "stage.json").read_text()) for copy in copies]
-    assert len(copies) == 2 and {each["ema"] for each in about} == {True, False}
+    about = [json.loads(file.read_text()) for file in run.glob("own/stages/weak_*/stage.json")]
+    assert {each["ema"] for each in about if each["from"] == str(weak)} == {True, False}
     shutil.move(weak, tmp_path / "gone")
     np.testing.assert_array_equal(_draw(run, guidance=raw, guidance_weight=2.0), guided)
+
+
+def test_a_run_may_be_guided_by_itself_earlier(run):
+    """Its copies lie within it, and do not hold each other."""
+    itself = [{"name": "autoguidance", "workdir": str(run / "own"), "ema": ema} for ema in (False, True)]
+    draws = [_draw(run, guidance=each, guidance_weight=1.0) for each in itself]
+    np.testing.assert_allclose(draws[1], _draw(run), rtol=1e-4)
+    assert np.abs(draws[0] - draws[1]).max() > 1e-4
+    assert not [*run.glob("own/stages/*/stages/*")]
 
 
 def test_arms_of_an_evaluation_have_weaker_runs_of_their_own(run):
