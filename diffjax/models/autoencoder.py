@@ -302,14 +302,16 @@ class VQAutoencoder(Autoencoder):
     Attributes:
       codes: number of vectors in the table.
       averaged: the table is no parameter but the collection "codes", which `quantiser.averaged` moves.
+      restarts: of a table that is one, vectors may begin anew, see `quantiser.Codebook`.
     """
 
     codes: int = 8192
     averaged: bool = False
+    restarts: bool = False
 
     def setup(self):
         super().setup()
-        self.quantiser = quantiser.Codebook(self.codes, self.latent_channels, self.averaged)
+        self.quantiser = quantiser.Codebook(self.codes, self.latent_channels, self.averaged, self.restarts)
 
     @checked
     def encode(

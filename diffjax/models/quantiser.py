@@ -19,7 +19,7 @@ from diffjax.border import checked
 from diffjax.types import Array, Float, Int, Key
 
 Order = Literal["paper", "legacy"]
-STATE = "codes"  # the collection of a table that is no parameter
+STATE = "codes"  # the collection of a table that is no parameter, and of what is counted of one
 
 
 class Codebook(nn.Module):
@@ -29,11 +29,14 @@ class Codebook(nn.Module):
       size: number K of vectors.
       features: of each.
       averaged: the table is in the collection "codes", beside what `averaged` follows, and no parameter.
+      restarts: of a table that is one, the collection has how often each vector is taken, "count", and by how
+        much those that began anew were "moved", which gradients do not: the table is their sum.
     """
 
     size: int
     features: int
     averaged: bool = False
+    restarts: bool = False
 
     @nn.compact
     def __call__(
@@ -51,6 +54,9 @@ class Codebook(nn.Module):
             self.variable(STATE, "total", lambda: table)
         else:
             table = self.param("embedding", start)
+            if self.restarts:
+                table = table + self.variable(STATE, "moved", jnp.zeros, shape).value
+                self.variable(STATE, "count", jnp.ones, (self.size,))
         codes = nearest_codes(z, table)
         return table[codes], codes
 
@@ -132,11 +138,28 @@ def averaged(
     Reference: van den Oord et al. 2017, appendix A.1.
     """
     z, taken = z.reshape(-1, z.shape[-1]), jax.nn.one_hot(codes.reshape(-1), len(table.count))
-    follow = lambda average, value: decay * average + (1 - decay) * value
-    count, total = follow(table.count, taken.sum(0)), follow(table.total, taken.T @ z)
+    count, total = counted(table.count, codes, decay), _follow(table.total, taken.T @ z, decay)
     whole = count.sum()
     weight = (count + epsilon) / (whole + len(count) * epsilon) * whole
     return Table(total / weight[:, None], count, total)
+
+
+@checked
+def counted(
+    count: Float[Array, " codes"], codes: Int[Array, "*batch"], decay: float = 0.99
+) -> Float[Array, " codes"]:
+    """Return the average number of vectors of a batch that took each of a table, moved by one batch.
+
+    Args:
+      count: [K], before.
+      codes: which each vector took, [...].
+      decay: of the average.
+    """
+    return _follow(count, jnp.bincount(codes.reshape(-1), length=len(count)), decay)
+
+
+def _follow(average, value, decay):
+    return decay * average + (1 - decay) * value
 
 
 @checked

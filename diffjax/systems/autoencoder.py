@@ -68,7 +68,7 @@ class Regulariser(NamedTuple):
       commitment: beta of `quantiser.commitment`.
       order: of that.
       codebook: weight of that.
-      decay: of the averages that a table which is no parameter follows.
+      decay: of the averages that a table which is no parameter follows, and of how often vectors are taken.
       restart: least average count of its vectors, in vectors a batch, below which one begins anew; 0: never.
     """
 
@@ -144,7 +144,7 @@ def _game(given, shape):
 def _regulariser(config, options) -> Regulariser:
     codes = config.model.name == "vq"
     averaged = bool(config.model.get("averaged", False))
-    known = ("commitment", "restart", "decay") if averaged else ("commitment", "order", "codebook")
+    known = ("commitment", "restart", "decay") + (() if averaged else ("order", "codebook"))
     known = known if codes else ("kl",)
     for name in options:
         if name not in known:
@@ -183,8 +183,12 @@ def autoencoder(
     """
     number("objective.perceptual_weight", perceptual_weight, 0)
     x = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
-    codes, codec = isinstance(module, VQAutoencoder), codecs.of_module(module)
+    codes = isinstance(module, VQAutoencoder)
     averaged = codes and module.averaged
+    counted = codes and not averaged and regulariser.restart > 0
+    if counted:
+        module = module.clone(restarts=True)
+    codec = codecs.of_module(module)
     summed = 1 if codes else x.size  # the error, over a picture's values
 
     def init(key, batch, frozen):
@@ -237,7 +241,9 @@ def autoencoder(
             metrics |= {"adversarial": said, "adaptive_weight": adapt}
             loss = loss + weight * said
         grads = pull((by_y, jnp.ones(())))[0]
-        extra = _moved_codes(regulariser, v, key_restart, code) if averaged else v.extra
+        extra = v.extra
+        if averaged or counted:
+            extra = (_moved_codes if averaged else _begun_codes)(regulariser, v, key_restart, code)
         return {networks.NETWORK: grads}, extra, {**metrics, "loss": loss + code.cost}
 
     def judge(v, key, batch, step):
@@ -260,7 +266,7 @@ def autoencoder(
         return found
 
     reconstruction.how = {"codes": module.codes if codes else None, "values": _size(module, shape)}
-    rowwise = game is None and not averaged
+    rowwise = game is None and not averaged and not counted
     updates = (Update(networks.NETWORK, (networks.NETWORK,), generate, rowwise=rowwise),)
     if game is not None:
         rowwise = game.module.norm == "none"
@@ -321,6 +327,19 @@ def _moved_codes(regulariser, v: Variables, key, code: _Code) -> dict[str, Any]:
     if regulariser.restart:
         table = quantiser.restarted(key, table, z, regulariser.restart)
     return {**v.extra, name: {**state, quantiser.STATE: {path: table._asdict()}}}
+
+
+def _begun_codes(regulariser, v: Variables, key, code: _Code) -> dict[str, Any]:
+    """Return extra where what hardly any vector takes of a table that gradients move begins anew."""
+    name = networks.state_name()
+    state = v.extra[name]
+    ((path, held),) = state[quantiser.STATE].items()
+    z, codes = jax.lax.stop_gradient((code.before, code.codes))
+    embedding = v.params[networks.NETWORK][path]["embedding"] + held["moved"]
+    count = quantiser.counted(held["count"], codes, regulariser.decay)
+    new = quantiser.restarted(key, Table(embedding, count, embedding), z, regulariser.restart)
+    held = {"moved": held["moved"] + new.embedding - embedding, "count": new.count}
+    return {**v.extra, name: {**state, quantiser.STATE: {path: held}}}
 
 
 def _size(module, shape):

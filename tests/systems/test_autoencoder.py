@@ -245,6 +245,29 @@ def test_a_table_that_follows_averages_moves_without_an_optimizer():
     assert not np.allclose(before["embedding"], after["embedding"])
 
 
+@pytest.mark.slow
+def test_a_table_that_gradients_move_begins_anew_where_hardly_any_vector_takes_it():
+    """What is dead lands on vectors of the batch, what is alive is left to its gradient; counts follow."""
+    plain, _ = case("vq", discriminator=None)
+    own, v = case("vq", discriminator=None, restart=1.0, decay=0.9)
+    assert plain.updates[0].rowwise and not own.updates[0].rowwise
+    assert plain.serves == ("network",) and own.serves == ("network", "network_state")
+    grads, extra, _ = moved(own)(v, jax.random.key(1), {"x": X}, 0)
+    before, after = (e["network_state"]["codes"]["quantiser"] for e in (v.extra, extra))
+    table = v.params["network"]["quantiser"]["embedding"]
+    z = own.codec(v).encode(None, X).reshape(-1, 2)
+    taken = np.bincount(np.argmin(((z[:, None] - table) ** 2).sum(-1), 1), minlength=len(table))
+    dead = 0.9 + 0.1 * taken < 1
+    assert dead.any() and not dead.all() and not np.asarray(before["moved"]).any()
+    np.testing.assert_allclose(after["count"], np.where(dead, 1.0, 0.9 + 0.1 * taken), rtol=1e-5)
+    np.testing.assert_array_equal(after["moved"][~dead], 0)
+    anew = np.asarray(table + after["moved"])[dead]
+    assert all(np.isclose(np.asarray(z), row, atol=1e-5).all(1).any() for row in anew)
+    assert np.abs(np.asarray(grads["network"]["quantiser"]["embedding"])[taken > 0]).max() > 0
+    held = own.codec(v._replace(extra=extra)).decode(z.reshape(len(X), 6, 4, 2))  # rounded to what is new
+    assert np.abs(held - own.codec(v).decode(z.reshape(len(X), 6, 4, 2))).max() > 0
+
+
 @pytest.mark.parametrize("name", ["kl", pytest.param("vq", marks=pytest.mark.slow)])
 def test_the_codec_keeps_what_it_encodes_of(name):
     """What is drawn from kept moments is what encodes at once; without a key the mean."""
@@ -264,7 +287,7 @@ def test_the_codec_keeps_what_it_encodes_of(name):
         ({"restart": 1.0}, "objective.restart is not for model.name='kl'"),
         ({"kl": -1.0}, "objective.kl must be a number, finite; got -1.0"),
         ({"name": "vq", "order": "older"}, "objective.order must be one of paper, legacy; got 'older'"),
-        ({"name": "vq", "restart": 1.0}, "objective.restart is not for model.name='vq' with averaged=False"),
+        ({"name": "vq", "kl": 1.0}, "objective.kl is not for model.name='vq' with averaged=False"),
         (
             {"discriminator": {"layers": 3}},
             "objective.discriminator: layers: 3 need pictures of at least 24x24",
