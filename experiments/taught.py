@@ -4,8 +4,8 @@ A study with such arms has
 
     TEACHERS    name -> config, of what arms learn from; and of what these learn from themselves
 
-and the name in `config.teacher.workdir` in the place of a folder. Chains of students, as progressive
-distillation has them, are teachers of teachers.
+and the name in `config.teacher.workdir`, or that of `config.perceptual`, in the place of a folder. Chains of
+students, as progressive distillation has them, are teachers of teachers.
 """
 
 from collections.abc import Mapping
@@ -16,12 +16,15 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from diffjax import exact, train
+from diffjax.process.schedules import Schedule
 from diffjax.samplers import starts
 from diffjax.systems.stages import stage
 from diffjax.training.system import Variables
+from diffjax.types import ArrayLike
 from experiments import costs, study
 
 Teachers = Mapping[str, ConfigDict]
+SECTIONS = ("teacher", "perceptual")  # of a config, that name what it learns from
 NUM = 1000  # points whose exact way is found by an adaptive method, some seconds a thousand
 _done: set[Path] = set()  # folders of this process: a chain's are asked for again and again
 
@@ -38,10 +41,11 @@ def run(name: str, teachers: Teachers, seed: int, out: Path) -> Path:
 
 
 def placed(config: ConfigDict, teachers: Teachers, seed: int, out: Path) -> ConfigDict:
-    """Return a config with the folder of its trained teacher in the place of its name."""
+    """Return a config with the folders of what it learns from in the place of their names."""
     config = config.copy_and_resolve_references()
-    if config.get("teacher"):
-        config.teacher.workdir = str(run(config.teacher.workdir, teachers, seed, out))
+    for section in SECTIONS:
+        if config.get(section):
+            config[section].workdir = str(run(config[section].workdir, teachers, seed, out))
     return config
 
 
@@ -83,10 +87,27 @@ def map_error(
       The root mean square of |x - x*| over `NUM` points, in units of the data.
     """
     system = costs.system_of(config)
-    levels = [system.schedule(variables)(each) for each in ends]
-    x = starts.start_of(
-        jax.random.key(1000 + seed), system.schedule(variables), (NUM, truth.means.shape[1]), ends
-    )
-    ours = jax.jit(lambda v: system.flow_map(v)(x, *levels))(variables)
-    error = np.asarray(ours, np.float64) - np.asarray(truth.flow_map(x, *levels), np.float64)
+    schedule = system.schedule(variables)
+    x, where = exact_way(schedule, truth, ends, seed)
+    ours = jax.jit(lambda v: system.flow_map(v)(x, *map(schedule, ends)))(variables)
+    return apart(ours, where)
+
+
+def exact_way(
+    schedule: Schedule, truth: exact.GaussianMixture, ends: tuple[float, float], seed: int
+) -> tuple[jax.Array, np.ndarray]:
+    """Return noise at the first of two times, and where the exact ODE takes it until the other.
+
+    Arguments as of `map_error`.
+
+    Returns:
+      x and x* `[NUM, D]`.
+    """
+    x = starts.start_of(jax.random.key(1000 + seed), schedule, (NUM, truth.means.shape[1]), ends)
+    return x, np.asarray(truth.flow_map(x, *map(schedule, ends)), np.float64)
+
+
+def apart(x: ArrayLike, other: ArrayLike) -> float:
+    """Return the root mean square distance of points [N, D] to others."""
+    error = np.asarray(x, np.float64) - np.asarray(other, np.float64)
     return float(np.sqrt(np.mean(np.sum(error**2, axis=-1))))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from diffjax import systems
-from experiments import report, study
+from experiments import report, study, taught
 
 ROOT = pathlib.Path(__file__).parents[1]
 NAMES = sorted(path.parent.name for path in (ROOT / "experiments").glob("*/run.py"))
@@ -39,13 +39,15 @@ def test_every_arm_builds(name, tmp_path):
 
 
 def _with_runs(config, teachers, folder):
-    """Return a config whose teachers are runs of a folder that were begun, and no more."""
-    if "teacher" not in config:
-        return config
-    config, name = config.copy_and_resolve_references(), config.teacher.workdir
-    config.teacher.workdir = str(folder / name)
-    (folder / name).mkdir(exist_ok=True)
-    (folder / name / "config.json").write_text(_with_runs(teachers[name], teachers, folder).to_json())
+    """Return a config that learns from runs of a folder that were begun, and no more."""
+    config = config.copy_and_resolve_references()
+    for section in taught.SECTIONS:
+        if config.get(section):
+            name = config[section].workdir
+            config[section].workdir = str(folder / name)
+            (folder / name).mkdir(exist_ok=True)
+            own = _with_runs(teachers[name], teachers, folder)
+            (folder / name / "config.json").write_text(own.to_json())
     return config
 
 
