@@ -9,8 +9,8 @@ as often.
     python -m diffjax.evaluate --workdir=runs/digits_dmd
 
 A minute of one core (Intel Xeon), after the teacher. Obtained by `python -m experiments.one_step.run` with
-three seeds: of 1,437 samples of one call 98.4 +- 0.5% are of the class asked for (98.6% of held-out images), at
-2.4 +- 0.2 times the floor of the Frechet distance.
+three seeds: of 1,437 samples of one call 98.4 +- 0.5% are of the class asked for (98.6% of held-out images),
+at 2.4 +- 0.2 times the floor of the Frechet distance.
 """
 
 from ml_collections import ConfigDict

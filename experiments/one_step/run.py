@@ -109,7 +109,8 @@ def measure(name, config, variables, seed):
     if name == DATA:
         return digits.of_data()
     if place == "ring":
-        return ring.measure(*variables, seed)
+        own, found = variables
+        return ring.measure(own, found, seed)
     return digits.measure(arm, variables, seed)
 
 
