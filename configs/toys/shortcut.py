@@ -8,9 +8,9 @@ quarters, of long trainings); the hops are those of a moving average.
     python -m diffjax.sample --workdir=runs/ring8_shortcut --num=2000 --steps=4
     python -m diffjax.evaluate --workdir=runs/ring8_shortcut --sweep_steps=1,2,4,8
 
-Training took a minute of one core (Intel Xeon). Obtained: sliced 2-Wasserstein distance to 10,000 fresh points
-0.051, 0.040, 0.027 and 0.021 in 1, 2, 4 and 8 network calls (among fresh points 0.027), weights of the modes off
-by 0.016 in one (0.022). With three quarters and an average of rate 0.999 it was 0.30 in one call.
+Training took a minute of one core (Intel Xeon). Obtained: sliced 2-Wasserstein distance to 10,000 fresh
+points 0.051, 0.040, 0.027 and 0.021 in 1, 2, 4 and 8 network calls (among fresh points 0.027), weights of the
+modes off by 0.016 in one (0.022). With three quarters and an average of rate 0.999 it was 0.30 in one call.
 """
 
 from ml_collections import ConfigDict
