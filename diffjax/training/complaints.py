@@ -1,5 +1,6 @@
 """What orbax leaves behind besides the error that it raises: lines on stderr, threads that wait."""
 
+import logging
 import sys
 import threading
 import warnings
@@ -13,7 +14,8 @@ def silence() -> None:
     """Drop what futures of tensorstore say when the event loop that they report to is closed; once a process.
 
     Where one array of a checkpoint cannot be read or written, orbax raises and closes its loop; each of the
-    other arrays then prints a traceback, from another thread and a while later.
+    other arrays then prints a traceback, from another thread and a while later. Those that had failed before
+    the loop was closed are told by asyncio's logger.
     """
     previous = sys.unraisablehook
     if getattr(previous, "__module__", None) == __name__:
@@ -24,6 +26,13 @@ def silence() -> None:
             previous(unraisable)
 
     sys.unraisablehook = hook
+    logging.getLogger("asyncio").addFilter(_is_of_no_array)
+
+
+def _is_of_no_array(record: logging.LogRecord) -> bool:
+    """Return whether a line of asyncio's is about something else than an array of a checkpoint."""
+    said = record.getMessage()
+    return not (said.startswith("Future exception was never retrieved") and "OCDBT" in said)
 
 
 def release() -> None:

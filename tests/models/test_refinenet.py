@@ -54,6 +54,7 @@ def test_version_2_sees_no_time():
     assert same == [[True] * 3, [True, False, True]]
 
 
+@pytest.mark.slow
 def test_every_parameter_is_used():
     net = RefineNet(2, (2,), num_levels=3)
     variables = net.init(jax.random.key(0), X, T)

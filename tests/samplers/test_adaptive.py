@@ -92,7 +92,8 @@ def test_a_walk_to_clean_data_ends_with_the_predicted_data():
     np.testing.assert_allclose(default, fixed, atol=5e-3)
 
 
-@pytest.mark.parametrize("name", ["ve", pytest.param("flow", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ve", "flow"])
 def test_the_reverse_sde_has_the_law_of_the_data(name):
     """Kolmogorov's distance of 2000 samples to the exact law; 1.95 / sqrt(n) has level 1e-3."""
     schedule, n = SCHEDULES[name], 2000

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import math
 import os
 import pathlib
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 from training import toy_training
 
-from diffjax.training import checkpoints, layout, metrics, reading
+from diffjax.training import checkpoints, complaints, layout, metrics, reading
 
 SCRIPT = pathlib.Path(toy_training.__file__)
 ROOT = SCRIPT.parents[2]
@@ -152,6 +153,17 @@ def test_an_array_that_cannot_be_read_is_one_error_and_no_more(tmp_path):
     command = [sys.executable, "-c", code, str(tmp_path / "tree")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("refused\n", "")
+
+
+def test_what_failed_before_the_loop_was_closed_is_not_told_either(caplog):
+    """Nor is anything else of asyncio's hidden."""
+    complaints.silence()
+    log = logging.getLogger("asyncio")
+    for said in ("of 'OCDBT database at local file'", "of somebody else's"):
+        log.error(
+            "Future exception was never retrieved\nfuture: <Future finished exception=ValueError(%s)>", said
+        )
+    assert [record.getMessage().count("somebody else") for record in caplog.records] == [1]
 
 
 def _free(monkeypatch, free):
