@@ -119,7 +119,8 @@ def _over_time(schedule, first, last, shape) -> OfLevel:
     low, high = ends(schedule)
     for name, value in (("first", first), ("last", last)):
         checks.finite(name, value)
-    if schedule.num_steps is None and all(float(schedule(np.float64(t)).sigma) == t for t in (low, high)):
+    top = schedule(np.float64(high))
+    if schedule.num_steps is None and top.alpha == 1 and top.sigma == high:
         raise ValueError("schedule must have a time of its own, and this one's is sigma: say it by levels")
 
     def of(level):

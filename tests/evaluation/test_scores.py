@@ -38,6 +38,14 @@ def test_sliced_wasserstein_of_a_set_shifted_and_stretched(dimension):
     assert sliced_wasserstein(x, rng.permutation(x), rng) < 1e-12
 
 
+def test_sliced_wasserstein_of_more_dimensions_than_directions():
+    """A shift measures |d| / sqrt(D) on average over directions, of which there are not D."""
+    rng = np.random.default_rng(0)
+    x, shift = rng.standard_normal((50, 400)), rng.standard_normal(400)
+    squares = [sliced_wasserstein(x, x + shift, np.random.default_rng(i)) ** 2 for i in range(20)]
+    np.testing.assert_allclose(np.mean(squares), shift @ shift / 400, rtol=4 * np.sqrt(2 / (20 * 128)))
+
+
 def test_sliced_wasserstein_is_transport_not_pairing():
     """Mass moves over the least distance: of {0, 1} and {1, 2} each point by 1."""
     assert sliced_wasserstein([[0.0], [1.0]], [[2.0], [1.0]], np.random.default_rng(0)) == pytest.approx(1)
