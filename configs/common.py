@@ -77,6 +77,19 @@ def halving(most: int, least: int = 1) -> tuple[dict[str, Any], ...]:
     return tuple(phases)
 
 
+def shortcut(rate: float, share_equal: float, **more: Any) -> ConfigDict:
+    """Return the section `objective` of a shortcut model with hops down to 1 / 128 (Frans et al. 2024).
+
+    Args:
+      rate: of the moving average that says the hops.
+      share_equal: of rows that learn the velocity itself.
+      more: what else the section has.
+    """
+    rule, target = {"name": "semigroup", "finest": 128}, {"name": "constant", "rate": rate}
+    own = {"rule": rule, "target": target, "share_equal": share_equal, "times": "uniform"}
+    return ConfigDict({**own, **more})
+
+
 def autoencoder(config: ConfigDict, model: dict[str, Any], num_steps: int, **objective: Any) -> ConfigDict:
     """Return the config of an autoencoder on the data of another config, with its two players' optimizers.
 

@@ -12,19 +12,12 @@ Not run at this length yet.
 
 from ml_collections import ConfigDict
 
+from diffjax.configs import common as shared
 from diffjax.configs.mnist import common, mean_flow
 
 
 def get_config(path: str = common.FILE) -> ConfigDict:
     config = mean_flow.get_config(path)
-    config.objective = ConfigDict(
-        {
-            "rule": ConfigDict({"name": "semigroup", "finest": 128}),
-            "target": ConfigDict({"name": "constant", "rate": 0.999}),
-            "share_equal": 0.75,
-            "times": "uniform",
-            "label_dropout": 0.1,
-        }
-    )
+    config.objective = shared.shortcut(rate=0.999, share_equal=0.75, label_dropout=0.1)
     config.sampler = ConfigDict({"steps": 4})
     return config

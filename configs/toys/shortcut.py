@@ -15,17 +15,11 @@ modes off by 0.016 in one (0.022). With three quarters and an average of rate 0.
 
 from ml_collections import ConfigDict
 
+from diffjax.configs import common as shared
 from diffjax.configs.toys import mean_flow
 
 
 def get_config(name: str = "ring8") -> ConfigDict:
     config = mean_flow.get_config(name)
-    config.objective = ConfigDict(
-        {
-            "rule": ConfigDict({"name": "semigroup", "finest": 128}),
-            "target": ConfigDict({"name": "constant", "rate": 0.99}),
-            "share_equal": 0.25,
-            "times": "uniform",
-        }
-    )
+    config.objective = shared.shortcut(rate=0.99, share_equal=0.25)
     return config
