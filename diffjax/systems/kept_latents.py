@@ -47,8 +47,8 @@ def example(shape: tuple[int, ...], flip: bool) -> dict[str, jax.ShapeDtypeStruc
 
 def cached(
     folder: Path, first: Variables, codec: Callable[..., Codec] | None, source: Source, flip: bool
-) -> Source:
-    """Return the source with the moments of its pictures, made where they are not there yet.
+) -> dict[str, np.ndarray]:
+    """Return the moments of a source's pictures as arrays of a batch, made where they are not there yet.
 
     Args:
       folder: of the run.
@@ -65,7 +65,7 @@ def cached(
     found = {MOMENTS: np.load(place / "moments.npy", mmap_mode="r")}
     if flip:
         found[SIDE] = np.broadcast_to(_SIDES, (len(source), *_SIDES.shape)).copy()
-    return source.add(**found)
+    return found
 
 
 def _read_about(place: Path) -> Any:

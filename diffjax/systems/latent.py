@@ -211,12 +211,12 @@ def latent(
 
     def prepare(folder, source=None):
         folder = None if folder is None else Path(folder)
-        own, source = inner.prepare(folder, source)
+        given, (own, source) = source, inner.prepare(folder, source)  # which may add arrays: read texts, say
         variables = first.read(folder)
         if how.scale != "measured":
             shift, scale = np.zeros(shape[-1:], np.float32), np.full(shape[-1:], how.scale, np.float32)
-        if folder is not None and source is not None and how.cache and _is_training(folder, source):
-            source = kept_latents.cached(folder, variables, original, source, flip)
+        if folder is not None and source is not None and how.cache and _is_training(folder, given):
+            source = source.add(**kept_latents.cached(folder, variables, original, given, flip))
         if how.scale == "measured":
             shift, scale = kept_latents.measured(folder, variables, encode_with, source, how.per)
         if scale.shape != shape[-1:]:

@@ -114,6 +114,23 @@ def test_kept_latents_are_those_of_the_pictures_at_hand(place, tmp_path, flip):
         assert moments.read_bytes() == whole
 
 
+def test_latents_are_kept_where_a_condition_adds_arrays_to_the_data(place, tmp_path):
+    """Ids of captions say nothing of which pictures these are: those that are trained on, and no others."""
+    text = {"encoder": "tokens", "length": 4, "vocab_size": 50, "width": 4, "depth": 1, "num_heads": 1}
+    own = config(
+        place / "first", place / "x.npz", {"cache": True, "scale": 0.5}, model={**UNET, "token_features": 4}
+    )
+    own.data.arrays, own.conditions = ("caption",), ConfigDict({"text": text})
+    system, source = (
+        systems.build(own, tmp_path),
+        data.Source(X, arrays={"caption": np.array(["a cat"] * 12)}),
+    )
+    (tmp_path / "data.json").write_text(json.dumps({"fingerprint": source.fingerprint()}))
+    assert set(system.example) <= {"x", *system.prepare(tmp_path, source)[1].arrays}
+    others = system.prepare(tmp_path, source.take(np.arange(5)))[1]
+    assert "latent_moments" not in others.arrays
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("cache", [False, True])
 def test_eight_devices_make_the_numbers_of_one(place, tmp_path, cache):
