@@ -62,7 +62,8 @@ LARGE = {
 }
 MADE_OF_RUNS = (  # they train nothing
     *("digits/classifier_guided.py", "digits/semantic.py"),
-    *("emoji/cascade.py", "emoji/imagen.py", "emoji/unclip.py", "emoji/unclip_32.py"),
+    *("emoji/cascade.py", "emoji/cascade_text.py", "emoji/imagen.py"),
+    *("emoji/unclip.py", "emoji/unclip_32.py"),
     *("imagen/text_to_image.py", "unclip/text_to_image.py", "imagenet256_cascade/cascade.py"),
 )
 TAUGHT_BY_RUNS = (  # they are trained on a trained run, or on a file of weights
