@@ -58,8 +58,9 @@ def evaluate(
     distances are measured (default 10,000), `bound_variance` with which variance the bound is taken (default:
     the learned one, or "fixed_small"), and `dequantisation` how images are for the probability-flow ODE:
     "uniform" (default), or "variational", by a network fitted to the training images. `judge`, {"workdir":
-    ...} of a run of system "clip", tells the captions of pictures made of `captions` (default 200) different
-    ones, held-out and of training, which the data have as `caption_array`.
+    ...} of a run of system "clip" or {"pretrained": folder} of a published CLIP, tells the captions of
+    pictures made of `captions` (default 200) different ones, held-out and of training, which the data have as
+    `caption_array`.
 
     Args:
       workdir: the run's folder, or None for the pipeline of a config.

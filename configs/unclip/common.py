@@ -3,8 +3,10 @@
 They read one `.npz` a split and size, `captions_64_train.npz` and so on, with `image` uint8 [N, S, S, 3],
 `caption` strings [N], `clip_image` and `clip_text` float32 [N, 768] of unit norm, as ViT-L/14 has them, and
 `clip_tokens` float16 [N, 77, 768], its text model's last hidden states, zeros where a caption has ended; the
-prior reads `clip_image` as [N, 1, 1, 768]. The paper's CLIP is ViT-H/16, of 1024, and its pairs, some 650
-million, are not public.
+prior reads `clip_image` as [N, 1, 1, 768]. `systems.seen.Encoder({"pretrained": folder}, None, "clip")` of a
+published CLIP makes the first two, its `image` and `text`, and `systems.text_models.Frozen(folder)` the
+tokens, `embedded(captions, 77)`. The paper's CLIP is ViT-H/16, of 1024, and its pairs, some 650 million, are
+not public.
 
 Ramesh et al. 2022 (arXiv:2204.06125), appendix C, has the numbers of these files.
 """

@@ -48,12 +48,13 @@ def judge(given: Mapping[str, Any] | None) -> captions.Judge | None:
     """Return what tells captions from pictures, of `evaluation.judge`; None where there is none.
 
     Args:
-      given: a stage, {"workdir": ...} of a run whose system has features of pictures and of texts.
+      given: a stage, {"workdir": ...} of a run whose system has features of pictures and of texts, or
+        {"pretrained": folder} of a published CLIP.
     """
     if given is None:
         return None
     encoder = seen.Encoder(given, None, "evaluation.judge", stage="evaluation.judge")
-    return captions.Judge(str(given.get("workdir")), encoder.image, encoder.text)
+    return captions.Judge(str(given.get("workdir", given.get("pretrained"))), encoder.image, encoder.text)
 
 
 def make(

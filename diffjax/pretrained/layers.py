@@ -20,7 +20,7 @@ from diffjax.pretrained.files import check_tensors, shapes_of
 
 _POSITIONS = "positional_embedding"
 _LEAVES = {"kernel": "weight", "scale": "weight", "embedding": "weight", "bias": "bias"}
-_LEAVES |= {_POSITIONS: _POSITIONS}
+_LEAVES |= {name: name for name in (_POSITIONS, "class_embedding")}
 
 
 class Layer(NamedTuple):

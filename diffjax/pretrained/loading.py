@@ -36,6 +36,7 @@ _CONFIGURED = {
     "diffusers_autoencoder_kl": autoencoders.convert_diffusers_kl,
     "diffusers_vqmodel": autoencoders.convert_diffusers_vq,
     "bert": text.bert,
+    "clip": text.clip,
     "clip_text": text.clip_text,
     "t5_encoder": text.t5,
 }
@@ -51,6 +52,7 @@ _DESCRIBED = {
     "ldm_vqmodel": autoencoders.describe,
     "diffusers_autoencoder_kl": autoencoders.describe,
     "diffusers_vqmodel": autoencoders.describe,
+    "clip": text.describe,
     "lpips_alexnet": lpips.describe,
     "lpips_vgg16": lpips.describe,
 }
@@ -103,11 +105,13 @@ def load(
         - "inception_v3_fid": the InceptionV3 of FID; `module.apply(variables, images)`.
         - "lpips_alexnet", "lpips_vgg16": feature maps and the weights of `diffjax.evaluation.lpips`;
           `module.apply(variables, x)`.
+        - "clip": a CLIP with both towers; `module.apply(variables, x, method="image")` gives the features of
+          pictures in the space of `module.apply(variables, ids, method="text")`, neither of unit norm.
         - "bert", "clip_text", "t5_encoder": text models; `module.apply(variables, ids, mask)` gives the
           hidden states after the last normalisation.
-      config: of the U-Nets, DiTs, autoencoders and text models, the arguments the original network was built
-        with, under their original names (of a text model its `config.json`): the tensors do not say all of
-        them, such as the number of attention heads. None for the others.
+      config: of the U-Nets, DiTs, autoencoders, CLIPs and text models, the arguments the original network was
+        built with, under their original names (of the last two its `config.json`): the tensors do not say all
+        of them, such as the number of attention heads. None for the others.
 
     Returns:
       (module, variables), which on NHWC images equal the original network.

@@ -1,4 +1,4 @@
-"""Text models of Hugging Face's library and ours: configuration and parameters, one to one.
+"""Text models and CLIPs of Hugging Face's library and ours: configuration and parameters, one to one.
 
 theirs, BERT                                 theirs, CLIP                        ours
 embeddings.word_embeddings                   embeddings.token_embedding          tokens
@@ -12,6 +12,13 @@ encoder.layer.0.intermediate.dense           encoder.layers.0.mlp.fc1           
 encoder.layer.0.output.dense                 encoder.layers.0.mlp.fc2            block_0/dense_1
 encoder.layer.0.output.LayerNorm             encoder.layers.0.layer_norm2        block_0/norm_1
 
+of CLIP's vision_model                           ours
+embeddings.class_embedding                       class_embedding
+embeddings.patch_embedding                       patches
+embeddings.position_embedding                    places
+pre_layrnorm (so spelled)                        norm_in
+post_layernorm                                   norm
+
 What reads nothing here is left out: BERT's pooler, tables of positions 0, 1, 2, ...
 """
 
@@ -19,11 +26,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from diffjax import checks
 from diffjax.border import checked
+from diffjax.models.clip import CLIP, VisionTransformer
 from diffjax.models.t5 import T5Encoder
 from diffjax.models.transformer import ACTIVATIONS, TextTransformer
 from diffjax.pretrained import layers
@@ -58,6 +67,12 @@ _CLIP = {
     "dense_1": "mlp.fc2",
     "norm_1": "layer_norm2",
 }
+_VISION = _CLIP | {
+    "": "embeddings",  # of the class token, which is no layer's
+    "patches": "embeddings.patch_embedding",
+    "norm_in": "pre_layrnorm",
+    "norm": "post_layernorm",
+}
 _T5 = {
     "tokens": "shared",
     "places": "encoder.block.0.layer.0.SelfAttention.relative_attention_bias",
@@ -87,8 +102,8 @@ def bert(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> tuple[
     """
     _require(config, "position_embedding_type", "absolute")
     module = TextTransformer(
-        **_common(config, "hidden_act", "gelu", "layer_norm_eps", 1e-12),
-        norm_first=False, types=_count(config, "type_vocab_size", 2, least=0),
+        **_table(config), **_blocks(config, "gelu", 1e-12), norm_first=False,
+        types=_count(config, "type_vocab_size", 2, least=0),
     )  # fmt: skip
     unread = lambda name: name.startswith(("pooler.", "cls.")) or name.endswith("position_ids")
     return module, _converted(module, _own(tensors, "bert.", unread), _BERT)
@@ -105,14 +120,41 @@ def clip_text(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> t
     Raises:
       ValueError: for another kind of config, or tensors that are not its.
     """
-    config = config.get("text_config", config)
-    if not isinstance(config, Mapping):
-        raise ValueError(f"config: text_config must be a dict; got {config!r}")
-    common = _common(config, "hidden_act", "quick_gelu", "layer_norm_eps", 1e-5)
-    module = TextTransformer(**common, causal=True, end=_count(config, "eos_token_id", 49407, least=0))
+    module = _clip_text(_within(config, "text_config") if "text_config" in config else config)
     own = {n.removeprefix("text_model."): a for n, a in tensors.items() if not n.startswith("vision_model.")}
     unread = lambda name: name.startswith(("text_projection", "visual_projection", "logit_scale"))
     return module, _converted(module, _own(own, "", lambda n: unread(n) or n.endswith("position_ids")), _CLIP)
+
+
+@checked
+def clip(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> tuple[CLIP, dict]:
+    """Make our network and its parameters of a CLIP, whose config is its `config.json`.
+
+    Returns:
+      (module, {"params": ...}), `module.apply(variables, x, method="image")` the projected features [B, D] of
+      pictures, `module.apply(variables, ids, method="text")` those of texts, both of any norm.
+
+    Raises:
+      ValueError: for another kind of config, or tensors that are not its.
+    """
+    module = _clip(config)
+    unread = lambda name: name == "logit_scale" or name.endswith("position_ids")
+    towers = {"vision_model": _layers(_VISION), "text_model": _layers(_CLIP)}
+
+    def find(path):
+        part, _, inner = path.partition("/")
+        if part not in towers:
+            return layer(part)  # a projection, called alike
+        return layer(*(f"{part}.{name}" for name in towers[part](inner).names))
+
+    return module, layers.convert(module, _seen_and_read(module, config), _own(tensors, "", unread), find)
+
+
+def describe(architecture: str, config: Mapping[str, Any]) -> tuple[CLIP, dict[str, Any]]:
+    """Return our network of a CLIP, and the shapes of its variables."""
+    del architecture
+    module = _clip(config)
+    return module, dict(jax.eval_shape(module.init, jax.random.key(0), *_seen_and_read(module, config)))
 
 
 @checked
@@ -151,16 +193,49 @@ def _require(config, key, value):
         raise ValueError(f"config: {key} must be {value!r}; got {config[key]!r}")
 
 
-def _common(config, activation, usual, epsilon, small):
-    """Return the fields of a `TextTransformer`, which both configs call alike."""
-    name = config.get(activation, usual)
+def _within(config, key):
+    """Return a config's section of one tower."""
+    if not isinstance(config.get(key), Mapping):
+        raise ValueError(f"config: {key} must be a dict; got {config.get(key)!r}")
+    return config[key]
+
+
+def _clip(config) -> CLIP:
+    vision = _within(config, "vision_config")
+    sides = _whole(vision, {"size": "image_size", "patch": "patch_size"})
+    return CLIP(
+        VisionTransformer(**sides, **_blocks(vision, "quick_gelu", 1e-5)),
+        _clip_text(_within(config, "text_config")),
+        _count(config, "projection_dim", None),
+    )
+
+
+def _clip_text(config) -> TextTransformer:
+    end = _count(config, "eos_token_id", 49407, least=0)
+    return TextTransformer(**_table(config), **_blocks(config, "quick_gelu", 1e-5), causal=True, end=end)
+
+
+def _seen_and_read(module, config):
+    """Return the shapes of a picture and a text."""
+    size, channels = module.vision_model.size, _count(config["vision_config"], "num_channels", 3)
+    return struct(1, size, size, channels), struct(1, 2, dtype=jnp.int32)
+
+
+def _table(config):
+    return _whole(config, {"vocab_size": "vocab_size", "length": "max_position_embeddings"})
+
+
+def _blocks(config, usual, small):
+    """Return the fields of a transformer's blocks, which all but T5 call alike."""
+    name = config.get("hidden_act", usual)
     if not isinstance(name, str) or name not in ACTIVATIONS:
-        raise ValueError(f"config: {activation} must be one of {', '.join(ACTIVATIONS)}; got {name!r}")
+        raise ValueError(f"config: hidden_act must be one of {', '.join(ACTIVATIONS)}; got {name!r}")
     keys = {
-        "vocab_size": "vocab_size", "length": "max_position_embeddings", "width": "hidden_size",
-        "depth": "num_hidden_layers", "num_heads": "num_attention_heads", "hidden": "intermediate_size",
+        "width": "hidden_size", "depth": "num_hidden_layers", "num_heads": "num_attention_heads",
+        "hidden": "intermediate_size",
     }  # fmt: skip
-    return {**_whole(config, keys), "activation": name, "epsilon": _small(config, epsilon, small)}
+    epsilon = _small(config, "layer_norm_eps", small)
+    return {**_whole(config, keys), "activation": name, "epsilon": epsilon}
 
 
 def _whole(config, keys) -> dict[str, Any]:

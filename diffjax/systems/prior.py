@@ -1,6 +1,6 @@
 """unCLIP's priors: of a text, the embedding of a picture that a CLIP would see (Ramesh et al. 2022).
 
-    config.clip = {"workdir": "runs/clip"}
+    config.clip = {"workdir": "runs/clip"}  # or {"pretrained": folder}, see `systems.published_clip`
     config.conditions = {
         "text": {"encoder": "text_model", "length": 16, "to": "tokens"},
         "said": {"encoder": "clip_text", "clip": {"workdir": "runs/clip"}},
@@ -52,8 +52,7 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     encoder, of_data = None, read.shape(config)
     if config.get("clip") is not None:
         encoder = seen.Encoder(section(config, "clip"), folder, "config.clip")
-        if encoder.shape != of_data:
-            raise ValueError(f"config.clip is of pictures {encoder.shape}, and data.shape is {of_data}")
+        encoder.require(of_data)
     shape = of_data if encoder is None else (encoder.width,)
     own = ConfigDict({**config.to_dict(), "data": {**config.data.to_dict(), "shape": shape}})
     if "components" in config.objective:
@@ -153,7 +152,7 @@ def _of_pictures(inner: System, encoder, shape, of_data) -> System:
     )
 
 
-def asked_once(system: System, conditions: Mapping[str, Any]) -> System:
+def asked_once(system: System, conditions: Mapping[str, Any] | ConfigDict) -> System:
     """Return a system whose parts that a CLIP reads, too, are made of the one text that a user gives."""
     own = system.request
     read_too = [name for name, part in conditions.items() if part.encoder == seen.clip_text.__name__]

@@ -1,7 +1,8 @@
 """What a frozen CLIP sees in pictures and reads in texts, on the host, once and for all.
 
-Parts of a request that are embeddings of a trained run of system "clip": `clip_image` of the picture itself,
-which a decoder is asked with, and `clip_text` of its caption. The run is copied into what stands on it.
+Parts of a request that are embeddings of a trained run of system "clip", or of a published one:
+`clip_image` of the picture itself, which a decoder is asked with, and `clip_text` of its caption. The CLIP is
+copied into what stands on it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,20 +13,22 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from diffjax import archives, files
 from diffjax.data import Source, image_files
 from diffjax.data.squares import square
 from diffjax.models.encoders import Embedded
 from diffjax.models.prior import SeenTokens
-from diffjax.pixels import to_model
+from diffjax.pixels import to_model, to_uint8
 from diffjax.rows import in_turn
-from diffjax.systems import stages, words
+from diffjax.systems import published_clip, words
 from diffjax.systems.about import About
 from diffjax.systems.requests import NONE, Asked, of_each, rows_of
 from diffjax.training import workdir
 from diffjax.training.system import Part
 
+Section = Mapping[str, Any] | ConfigDict
 CLIP = "clip"  # the stage's name, in `<run>/stages`
 _ROWS = 128  # at a time
 
@@ -33,13 +36,19 @@ _ROWS = 128  # at a time
 class Encoder:
     """A trained encoder of pictures and texts, read when it is first asked."""
 
-    def __init__(self, given: Mapping[str, Any], folder: str | Path | None, name: str, stage: str = CLIP):
-        """Take the stage of a section {"workdir": ...}; `name` is of who asks for it, for messages.
+    def __init__(self, given: Section, folder: str | Path | None, name: str, stage: str = CLIP):
+        """Take the stage of a section, {"workdir": ...} of a run or {"pretrained": folder}.
+
+        Args:
+          given: the section.
+          folder: of the run that stands on it, or None.
+          name: of who asks for it, for messages.
+          stage: name of the stage.
 
         Raises:
-          ValueError: for a run without features of pictures and texts.
+          ValueError: for a run without features of pictures and texts, or a folder with no such CLIP.
         """
-        self.stage = stages.stage(given, folder, stage)
+        self.name, self.stage = name, published_clip.stage(given, folder, stage)
         system = self.stage.system
         features = None if system.features is None else system.features(self.stage.shapes())
         if features is None or "text" not in features or not system.request.parts:
@@ -63,18 +72,30 @@ class Encoder:
         """Of the run."""
         return self.stage.read(self._folder)
 
+    def require(self, shape: tuple[int, ...]) -> None:
+        """Raise a ValueError unless it sees examples of a shape: its own, or pictures of any size."""
+        pictures = len(shape) == len(self.shape) == 3 and shape[-1] in (1, self.shape[-1])
+        if tuple(shape) != self.shape and not pictures:
+            raise ValueError(
+                f"{self.name} is of examples {self.shape}, and cannot see those of {tuple(shape)}"
+            )
+
     def image(self, x: np.ndarray) -> np.ndarray:
-        """Return features [N, D] of unit norm of pictures [N, H, W, C], uint8 of any size or in [-1, 1]."""
-        size = self.shape[0]
+        """Return features [N, D] of unit norm of pictures [N, H, W, C], uint8 or in [-1, 1].
 
-        def rows(chosen):
-            own = x[chosen]
-            if own.dtype == np.uint8:
-                own = own if own.shape[1:] == self.shape else np.stack([square(each, size) for each in own])
-                own = to_model(own)
-            return jnp.asarray(own)
+        Those of another size are brought to the encoder's, in 8 bits, by `data.squares`; where it sees
+        colours, grey is the same in all.
+        """
+        self.require(x.shape[1:])
+        look = lambda chosen: self._look(self.variables, jnp.asarray(self._fitted(x[chosen])))
+        return _in_turn(look, len(x), self.width)
 
-        return _in_turn(lambda chosen: self._look(self.variables, rows(chosen)), len(x), self.width)
+    def _fitted(self, x):
+        if x.shape[1:] != self.shape:
+            x = x if x.dtype == np.uint8 else to_uint8(x)
+            x = np.stack([square(each, self.shape[0]) for each in x])
+            x = np.broadcast_to(x, (len(x), *self.shape))
+        return to_model(x) if x.dtype == np.uint8 else x
 
     def text(self, texts: Sequence[str], name: str = "text") -> np.ndarray:
         """Return features [N, D] of unit norm of texts, zeros of empty ones."""
@@ -127,17 +148,18 @@ def _of_texts(encoder, texts):
     return encoder.text([str(each) for each in distinct])[rows]
 
 
-def clip_image(about: About, *, clip: Mapping[str, Any], extra: int = 4) -> Asked:
+def clip_image(about: About, *, clip: Section, extra: int = 4) -> Asked:
     """Make what a frozen CLIP sees in the picture, float32 [n, D].
 
     A user gives pictures, files or uint8 arrays [h, w, C] of any size, or embeddings, arrays [D] or `.npy`.
 
     Args:
       about: see `About`.
-      clip: {"workdir": ...} of a run of system "clip".
+      clip: {"workdir": ...} of a run of system "clip", or {"pretrained": folder} of a published one.
       extra: tokens beside the vector, where the network takes tokens.
     """
     encoder, name, key = Encoder(clip, about.folder, f"{about.name}: clip"), about.name, f"{about.name}_seen"
+    encoder.require(about.shape)
     blank = lambda n: {"": np.zeros((n, encoder.width), np.float32)}
 
     def one(value):
@@ -173,12 +195,12 @@ def clip_image(about: About, *, clip: Mapping[str, Any], extra: int = 4) -> Aske
     )
 
 
-def clip_text(about: About, *, clip: Mapping[str, Any], array: str = "caption") -> Asked:
+def clip_text(about: About, *, clip: Section, array: str = "caption") -> Asked:
     """Make what a frozen CLIP reads in a text, float32 [n, D], as a vector.
 
     Args:
       about: see `About`.
-      clip: {"workdir": ...} of a run of system "clip".
+      clip: {"workdir": ...} of a run of system "clip", or {"pretrained": folder} of a published one.
       array: of the data that holds the texts.
     """
     encoder, name, key = Encoder(clip, about.folder, f"{about.name}: clip"), about.name, f"{about.name}_read"

@@ -1,7 +1,8 @@
 """Trained systems that another one stands on: read where they are, or copied into the run that needs them.
 
 A config says `{"workdir": ..., "ema": True, "step": None}` of a run, with values beside them that take the
-place of those in the run's own sections (another sampler), or `{"pretrained": file, "architecture": name}`.
+place of those in the run's own sections (another sampler), or `{"pretrained": file, "architecture": name}`;
+of a CLIP `{"pretrained": folder}`, see `systems.published_clip`.
 
 What training stands on is copied once to `<run>/stages/<name>/`: its config, what it serves, and its own
 stages; a published file as it is. Its identity is the checksum of the arrays and not a path, so the run can
@@ -12,7 +13,7 @@ checksums are held in memory once.
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -74,8 +75,7 @@ def stage(
     if ("workdir" in given) == ("pretrained" in given):
         raise ValueError(f"config.{name} must have one of workdir and pretrained; got {sorted(given)}")
     copied = copied or name
-    copy = None if folder is None else Path(folder) / FOLDER / copied
-    copy = copy if copy is not None and (copy / _ABOUT).is_file() else None
+    copy = copy_in(folder, copied)
     if "pretrained" in given:
         return _published(given, folder, copy, name)
     if not isinstance(given["workdir"], str | Path):
@@ -103,6 +103,12 @@ def stage(
         return _read_copy(system, target, name)
 
     return Stage(system, read_it, partial(shapes, system), config)
+
+
+def copy_in(folder: str | Path | None, name: str) -> Path | None:
+    """Return where the run of a folder has its copy of a stage; None where it has none yet."""
+    copy = None if folder is None else Path(folder) / FOLDER / name
+    return copy if copy is not None and (copy / _ABOUT).is_file() else None
 
 
 def prepare(stages: Mapping[str, Stage]) -> Callable:
@@ -281,10 +287,7 @@ def _identity(home: Path, told: str) -> tuple[Any, ...]:
 
 
 def _published(given: Mapping[str, Any], folder: Any, copy: Path | None, name: str) -> Stage:
-    """Return a published network as a system that only has it: `features(variables)["network"]`.
-
-    Where its architecture says all shapes and no run stands on it yet, the file need not be there.
-    """
+    """Return the stage of a published file."""
     for key in given:
         if key not in ("pretrained", "architecture", "config"):
             raise ValueError(f"config.{name} of a published file has no {key!r}")
@@ -295,10 +298,28 @@ def _published(given: Mapping[str, Any], folder: Any, copy: Path | None, name: s
     options = given.get("config")
     how = {"architecture": given["architecture"], "config": None if options is None else _plain(options)}
     file = Path(given["pretrained"]) if copy is None else copy / _about(copy, "file")["file"]
+    return network(file, how, folder, name)
+
+
+def network(
+    file: Path, how: Mapping[str, Any], folder: str | Path | None, name: str, beside: Sequence[Path] = ()
+) -> Stage:
+    """Make the stage of a published network, a system that only has it: `features(variables)["network"]`.
+
+    Where its architecture says all shapes and no run stands on it yet, the file need not be there.
+
+    Args:
+      file: of its weights, or the copy of it.
+      how: architecture and config, of `pretrained.load`.
+      folder: see `stage`.
+      name: of the stage, and of its copy.
+      beside: files that are copied with it.
+    """
     described = pretrained.describe(**how) if folder is None else None
     module, found = _loaded(file, how) if described is None else (described[0], _as_variables(described[1]))
     abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), found)
     loaded = cache(lambda: _loaded(file, how)[1])
+    told = cache(lambda: checksum(loaded()))
     system = System(
         example={},
         init=lambda key, batch, frozen: loaded()[:2],
@@ -314,8 +335,8 @@ def _published(given: Mapping[str, Any], folder: Any, copy: Path | None, name: s
             return loaded()
         with workdir.first_process(target) as first:
             if first and not (target / _ABOUT).is_file():
-                _copy_file(one_file(file), target, {**how, "checksum": checksum(loaded())})
-        if _about(target)["checksum"] != checksum(loaded()):
+                _copy_files((one_file(file), *beside), target, {**how, "checksum": told()})
+        if _about(target)["checksum"] != told():
             raise ValueError(f"config.{name} is not what was copied to {target}: its checksum is another one")
         return loaded()
 
@@ -344,10 +365,11 @@ def _as_variables(tree: Mapping[str, Any]) -> Variables:
     return Variables({networks.NETWORK: tree["params"]}, {networks.state_name(): state} if state else {})
 
 
-def _copy_file(file: Path, target: Path, about: Mapping[str, Any]) -> None:
+def _copy_files(given: Sequence[Path], target: Path, about: Mapping[str, Any]) -> None:
     scratch = _scratch(target)
-    shutil.copy(file, scratch / file.name)
-    _finish(scratch, target, {"from": str(file), "file": file.name, **about})
+    for file in given:
+        shutil.copy(file, scratch / file.name)
+    _finish(scratch, target, {"from": str(given[0]), "file": given[0].name, **about})
 
 
 def _scratch(target: Path) -> Path:

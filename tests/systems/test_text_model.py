@@ -10,6 +10,7 @@ import pytest
 import safetensors.numpy as safetensors
 import tokenizers
 from ml_collections import ConfigDict
+from systems import hub
 
 from diffjax import data, systems
 from diffjax.data import tokens
@@ -99,16 +100,8 @@ def _clip(place, nested=False):
     about = {"model_type": kind, **({"text_config": config} if nested else config)}
     (place / "config.json").write_text(json.dumps(about))
     start, end = config["bos_token_id"], config["eos_token_id"]
-    ids = {"<|endoftext|>" if i == end else f"w{i}": i for i in range(config["vocab_size"])}
-    made = tokenizers.Tokenizer(tokenizers.models.WordLevel(ids, unk_token="w0"))
-    made.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
-    made.post_processor = tokenizers.processors.TemplateProcessing(
-        single=f"w{start} $A <|endoftext|>",
-        special_tokens=[(f"w{start}", start), ("<|endoftext|>", end)],
-    )
-    made.save(str(place / "tokenizer.json"))
-    texts = [" ".join(f"w{i}" for i in row if i not in (start, end)) for row in golden["in__input_ids"]]
-    return golden, texts
+    hub.save_words(place, config["vocab_size"], start, end)
+    return golden, hub.texts_of(golden["in__input_ids"], start, end)
 
 
 @pytest.mark.parametrize("nested", [False, True])
