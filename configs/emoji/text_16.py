@@ -1,7 +1,8 @@
 """Emoji of 16x16 of a caption, the first stage of a cascade that is told one.
 
-Ho et al. 2022 (arXiv:2106.15282): as `configs/emoji/text.py`, with the network of `configs/emoji/cascade_base.py`; the other stages, which see
-the small picture alone, are those of `configs/emoji/cascade.py`.
+Ho et al. 2022 (arXiv:2106.15282): as `configs/emoji/text.py`, with the network of
+`configs/emoji/cascade_base.py`; the other stages, which see the small picture alone, are those of
+`configs/emoji/cascade.py`.
 
     python -m diffjax.train --config=configs/emoji/text_16.py --workdir=runs/emoji_text_16
     python -m diffjax.train --config=configs/emoji/cascade_up32.py --workdir=runs/emoji_16_32

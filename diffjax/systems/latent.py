@@ -215,7 +215,7 @@ def latent(
         variables = first.read(folder)
         if how.scale != "measured":
             shift, scale = np.zeros(shape[-1:], np.float32), np.full(shape[-1:], how.scale, np.float32)
-        if folder is not None and source is not None and how.cache and _is_training(folder, given):
+        if folder is not None and given is not None and how.cache and _is_training(folder, given):
             source = source.add(**kept_latents.cached(folder, variables, original, given, flip))
         if how.scale == "measured":
             shift, scale = kept_latents.measured(folder, variables, encode_with, source, how.per)
