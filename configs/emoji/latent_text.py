@@ -19,6 +19,7 @@ from diffjax.configs.emoji import common, latent_class
 def get_config(path: str = common.FILE) -> ConfigDict:
     config = latent_class.latent(path)
     text = {"encoder": "text_model", "model": "minilm", "length": 16, "to": "both", "drop": 0.1}
+    config.data.only = ("vendor", 3)
     config.conditions = ConfigDict({"text": text})
     config.model.token_features = 128
     config.evaluation.judge = ConfigDict({"workdir": "runs/emoji_clip"})

@@ -7,7 +7,17 @@ that hardly anything takes begin anew; see `configs/emoji/kl_f4.py` for the rest
     python -m diffjax.train --config=configs/emoji/vq_f4.py --workdir=runs/emoji_vq_f4
     python -m diffjax.evaluate --workdir=runs/emoji_vq_f4
 
-Not run at this length.
+8 minutes of processor time (Intel Xeon, on one core beside other work). Obtained on the 1,052 held-out emoji
+(`--features=lpips_alexnet:lpips_alexnet_fp16.npz`), beside a bicubic of as many numbers:
+
+                        given back    bicubic
+    PSNR, dB            21.07         21.35
+    SSIM                0.741         0.754
+    LPIPS               0.084         0.244
+    Frechet distance    32.1          211      in the features of LPIPS' AlexNet
+
+All 512 vectors are used by the training pictures, with a perplexity of 380. Shapes and colours are right;
+there is more grain than `kl_f4.py` leaves.
 """
 
 from ml_collections import ConfigDict
