@@ -154,6 +154,7 @@ TABLE = {
     "forward.marginal": (forward.marginal, {"x0": X, "level": LEVEL}),
     "forward.transition": (forward.transition, {"x_s": X, "level_s": LOWER, "level_t": LEVEL}),
     "forward.posterior": (forward.posterior, {"x_t": X, "x0": like(X), "level_s": LOWER, "level_t": LEVEL}),
+    "forward.rescaled": (forward.rescaled, {"x_t": X, "level": LEVEL, "schedule": schedules.edm()}),
     "forward.reverse": (forward.reverse, {"prediction": A(Prediction(X, X), X), "x_t": like(X), "level_s": LOWER, "level_t": LEVEL, "variance": "fixed_large"}),
     "prediction.row": (prediction.row, {"kind": "eps", "level": LEVEL}),
     "prediction.target": (prediction.target, {"kind": "eps", "x0": X, "eps": like(X), "level": LEVEL}),

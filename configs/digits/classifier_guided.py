@@ -9,7 +9,8 @@ steers the model of `configs/digits/unconditional.py`, which never saw a label, 
     python -m diffjax.evaluate --config=configs/digits/classifier_guided.py --out=runs/digits_guided
 
 Runs elsewhere: `--config.denoiser.workdir=... --config.classifier.workdir=...`; another scale:
-`--config.sampler.classifier_scale=10`.
+`--config.sampler.classifier_scale=10`. A run of `configs/digits/latent.py`, or on another noise schedule, is
+steered as well: `docs/guidance.md`, "What a guide sees".
 
 Evaluation took 6 minutes of two busy cores (Intel Xeon). Expected: at least 90 % of the class asked for at
 some scale up to 10, recall falling. Obtained with 500 samples an arm, 50 DDIM steps, judged by a classifier

@@ -12,7 +12,9 @@ picture shows, to where it has its strokes, or to how it is drawn. A request say
     python -m diffjax.sample --config=configs/digits/semantic.py --out=runs/digits_bold --ask=style=bold.png
 
 Weights: `--config.sampler.guides.text=200`. Those here, and the levels at which a style is looked at, are of
-`experiments/semantic_guidance`, which has smaller encoders and numbers. Not run at this length.
+`experiments/semantic_guidance`, which has smaller encoders and numbers. The clean encoder itself, by the
+predicted x_0: `--config.encoder.workdir=runs/digits_clip --config.sampler.guides_of_x0=True`, with weights of
+its own. Not run at this length.
 """
 
 from ml_collections import ConfigDict
@@ -27,7 +29,7 @@ def get_config() -> ConfigDict:
     config.denoiser = ConfigDict({"workdir": "runs/digits_unconditional"})
     config.encoder = ConfigDict({"workdir": "runs/digits_noise_aware"})
     config.sampler = ConfigDict(
-        {"solver": "ancestral", "steps": 50, "grid": "uniform", "threshold": "static"}
+        {"solver": "ancestral", "steps": 50, "grid": "uniform", "threshold": "static", "guides_of_x0": False}
     )
     config.sampler.guides = ConfigDict({"text": 60.0, "image": 200.0, "layout": 100.0, "style": 3000.0})
     config.sampler.guide_intervals = ConfigDict({"style": (0.0, 0.5)})

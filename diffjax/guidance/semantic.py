@@ -23,7 +23,9 @@ Encoder = Callable[[Array, NoiseLevel], Any]  # (x_t `[B, ...]`, level) -> `[B, 
 
 
 @checked
-def semantic(guides: Sequence[tuple[float, OfLevel]], scale: Strength = 1.0) -> Transformation:
+def semantic(
+    guides: Sequence[tuple[float, OfLevel]], scale: Strength = 1.0, *, of_x0: bool = False
+) -> Transformation:
     """Shift eps by -scale sigma grad F, F = sum_i w_i F_i: `classifier` with a weighted sum of guides.
 
     The paper moves the mean of ancestral sampling instead, by variance times grad F:
@@ -35,6 +37,7 @@ def semantic(guides: Sequence[tuple[float, OfLevel]], scale: Strength = 1.0) -> 
       guides: pairs (weight, F) of `resembles_text`, `resembles_image`, `resembles_layout`, `resembles_style`,
         or any function (x_t, level, cond) -> `[B]`.
       scale: of them all, a number, `[B]`, or a function of the noise level.
+      of_x0: see `classifier`: of encoders of clean data, as of those of pictures where x_t are latents.
 
     Raises:
       ValueError: for no guides, or a weight that is not finite.
@@ -49,7 +52,7 @@ def semantic(guides: Sequence[tuple[float, OfLevel]], scale: Strength = 1.0) -> 
       >>> guided(jnp.array([[2.0, 0.0]]), schedules.edm()(1.0)).eps.tolist()  # 1 - 0 and 0 - 4 / 2
       [[1.0, -2.0]]
     """
-    return classifier(gradient_of(weighted(guides)), scale)
+    return classifier(gradient_of(weighted(guides)), scale, of_x0=of_x0)
 
 
 @checked

@@ -163,6 +163,45 @@ def noised(
 
 
 @checked
+def rescaled(
+    x_t: Float[Array, "batch *shape"], level: NoiseLevel, schedule: Schedule
+) -> tuple[Float[Array, "batch *shape"], NoiseLevel]:
+    """Return x_t as another schedule has it, x_t alpha' / alpha, and its level there, of equal log SNR.
+
+    What x_t says of x_0 is the same in both, and so are a denoiser's x_0 and eps (Kingma et al. 2021, section
+    5.1). A chain is asked between its steps. Beyond an end of the schedule the level is that end's, and x_t
+    is made so small that neither its signal nor its noise is larger than there.
+
+    Args:
+      x_t: `[B, ...]`.
+      level: of x_t, scalars or `[B]`.
+      schedule: the other one.
+
+    Raises:
+      ValueError: for a chain of zero terminal SNR, which has nothing between its last two steps.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from diffjax.process import forward, schedules
+      >>> flow, x_t = schedules.rectified_flow(), jnp.full((1, 2), 3.0)
+      >>> x, level = forward.rescaled(x_t, flow(0.75), schedules.edm())
+      >>> x.tolist(), float(level.sigma)
+      ([[12.0, 12.0]], 3.0)
+    """
+    there = schedule.continuous()
+    with np.errstate(divide="ignore"):
+        low, high = (end.sigma / end.alpha for end in (there(there.t_min), there(there.t_max)))
+        ratio = level.sigma / level.alpha
+        found = there.at_ratio(namespace(ratio, low, high).clip(ratio, low, high))
+    scale = jnp.minimum(*(_over(getattr(found, name), getattr(level, name)) for name in ("alpha", "sigma")))
+    return expand(scale, x_t) * x_t, found
+
+
+def _over(one, other):
+    return jnp.where(other == 0, jnp.inf, one / jnp.where(other == 0, 1, other))
+
+
+@checked
 def marginal(x0: Float[Array, "batch *shape"], level: NoiseLevel) -> Gaussian:
     """Return q(x_t | x_0) = N(alpha x_0, sigma^2)."""
     xp = namespace(level.sigma)

@@ -131,7 +131,7 @@ def ddpm(
     def walk(v, keys, asked, made):
         del made
         n = len(keys)
-        cond, guides = null_guidance.walked(sampler, request, v, asked, n, weaker.denoiser(weak))
+        cond, guides = null_guidance.walked(sampler, request, v, asked, n, weaker.denoiser(weak, schedule))
         denoise = guidance.chain(*guides, *sampler.changes(keys, asked))(denoiser(v))
         x = sampler.start(keys, schedule, (n, *shape), asked)
         return samplers.walk(keys, denoise, sampler.solver, rows, x, cond=cond)

@@ -10,7 +10,12 @@ A system without updates, made of two runs: its config alone is sampled and meas
 both, so that a denoiser which knows no classes is asked for one, and a class-conditional one is asked for it
 twice (the paper's ADM-G). One that was trained with a null is guided away from it as well, by
 `sampler.guidance_weight` and what goes with it, before the classifier shifts it. What steers is any system
-with a `log_prob`, asked by its own request.
+with a `log_prob`, asked by its own request; its noise schedule may be another one.
+
+A denoiser of latents is steered by a classifier of the same latents (`config.system = "latent"`,
+`latents.system = "classifier"`), which knows noise and needs no decoding, or with `classifier_of_x0` by one
+of pictures: it is asked about the decoded x_0, and every step pays for the decoder, there and back. See
+`systems.steering`.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,11 +26,11 @@ from ml_collections import ConfigDict
 
 from diffjax import guidance, samplers
 from diffjax.process.schedules import Schedule
-from diffjax.systems import null_guidance, pipeline, read, steering
+from diffjax.systems import pipeline, read, steering
 from diffjax.systems.options import named, number, pick, require
 from diffjax.systems.stages import Stage
 from diffjax.systems.steering import DENOISER, told
-from diffjax.training.system import Pass, System
+from diffjax.training.system import System, Variables
 
 SECTIONS = ("data", "denoiser", "classifier", "sampler")
 IDENTITY = ("data",)
@@ -47,7 +52,7 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     if not isinstance(of_x0, bool):
         raise ValueError(f"sampler.classifier_of_x0 must be True or False, got {of_x0!r}")
     pick("sampler.classifier_shift", shift, dict.fromkeys(_SHIFTS))
-    noise = steering.common_schedule(stages)
+    noise = steering.schedule_of(stages)
     sampler = steering.sampler_of(config, own, stages[DENOISER].system, noise)
     shifted = _shifted_mean(own, of_x0) if shift == "mean" else None
     return guided(stages, noise, sampler, scale, of_x0=of_x0, shifted=shifted)
@@ -66,10 +71,11 @@ def guided(
 
     Args:
       stages: "denoiser", a system that has one, and "classifier", one with `log_prob`.
-      schedule: of both.
+      schedule: of the denoiser.
       sampler: `read.Sampler`; guidance away from the denoiser's null comes before the shift, the rest after.
       scale: s of `guidance.classifier`; 0 does not call the classifier.
-      of_x0: the gradient is that at the predicted x_0, which is data: of the least noise of the schedule.
+      of_x0: the gradient is that at the predicted x_0, which is data: of the least noise that the classifier
+        knows. A classifier of pictures sees that of latents decoded.
       shifted: `mean_shift=gradient` -> the solver that shifts its mean by it; None shifts eps.
 
     Returns:
@@ -78,30 +84,28 @@ def guided(
       shifted, that denoiser is not guided.
 
     Raises:
-      ValueError: if one stage cannot do its part, or their examples differ in shape.
+      ValueError: if one stage cannot do its part, or they have no space in common.
     """
     own, guide = stages[DENOISER].system, stages[CLASSIFIER].system
-    _require_parts(own, guide)
-    steering.require_same_examples(stages)
-    rows, shape = samplers.plan(schedule, sampler.solver, sampler.times), own.example["x"].shape[1:]
-    least = schedule(schedule.t_min if schedule.num_steps is None else 1)
+    steering.require_steerable(own)
+    if guide.log_prob is None:
+        raise ValueError("config.classifier must be a run of a system with log_prob, such as 'classifier'")
+    look = steering.look(stages, CLASSIFIER, schedule, of_x0, "sampler.classifier_of_x0")
+    shape = own.example["x"].shape[1:]
 
-    def slope(variables):
+    def slope(seen, variables):
         log_prob = guide.log_prob(variables)
-
-        def of_class(x, level, cond):
-            return log_prob(x, least if of_x0 else level, told(cond, CLASSIFIER))
-
-        return guidance.gradient_of(of_class)
+        return guidance.gradient_of(lambda x, level, cond: log_prob(*seen(x, level), told(cond, CLASSIFIER)))
 
     def mean_shift(x_t, level, cond):
-        return scale * slope(cond[_VARIABLES])(x_t, level, cond)
+        # the variables are not in a closure of the solver's, which outlives the trace
+        return scale * slope(look(Variables()), cond[_VARIABLES])(x_t, level, cond)
 
-    solver = shifted(mean_shift=mean_shift) if shifted and scale else sampler.solver
+    solver = shifted(mean_shift=mean_shift) if shifted and scale else None
 
     def denoiser(v, key=None, guides=(), changes=tuple(sampler.cuts)):
         plain = guidance.chain(*guides)(own.denoiser(v.frozen[DENOISER], key))
-        shift = guidance.classifier(slope(v.frozen[CLASSIFIER]), scale, of_x0=of_x0)
+        shift = guidance.classifier(slope(look(v), v.frozen[CLASSIFIER]), scale, of_x0=of_x0)
         return steering.steered(plain, [] if shifted or not scale else [shift], changes)
 
     def encode(variables, request, keep=None):
@@ -110,27 +114,18 @@ def guided(
             for name, each in stages.items()
         }
 
-    def walk(v, keys, asked, made):
-        del made
-        x = sampler.start(keys, schedule, (len(keys), *shape), asked)
-        told_own, guides = null_guidance.walked(
-            sampler, own.request, v.frozen[DENOISER], asked[DENOISER], len(keys)
-        )
-        # the classifier's variables are not in a closure of the solver's, which outlives the trace
-        cond = {**encode(v, asked), DENOISER: told_own, _VARIABLES: v.frozen[CLASSIFIER]}
-        denoise = denoiser(v, guides=guides, changes=sampler.changes(keys, asked))
-        return samplers.walk(keys, denoise, solver, rows, x, cond=cond)
-
-    calls = {DENOISER: sampler.network_calls()} | ({CLASSIFIER: sampler.calls} if scale else {})
-    return pipeline.made_of(
+    made = steering.made_of(
         stages,
+        sampler,
+        schedule,
+        tell=lambda v, asked: {**encode(v, asked), _VARIABLES: v.frozen[CLASSIFIER]},
+        denoiser=lambda v, keys, guides, changes: denoiser(v, None, guides, changes),
+        calls=steering.calls(stages, CLASSIFIER, sampler, bool(scale)),
+        solver=solver,
         example={**guide.example, **own.example},
         request=sampler.asks(pipeline.requests(stages)._replace(encode=encode), shape, own.gives),
-        passes=(Pass("walk", walk, calls),),
-        gives=own.gives,
-        denoiser=denoiser,
-        schedule=lambda v: schedule,
     )
+    return made._replace(denoiser=denoiser)
 
 
 def _shifted_mean(own, of_x0):
@@ -144,10 +139,3 @@ def _shifted_mean(own, of_x0):
     if of_x0:
         raise ValueError("sampler.classifier_of_x0 must be left out with sampler.classifier_shift='mean'")
     return partial(samplers.ancestral, **{name: own[name] for name in ("variance",) if name in own})
-
-
-def _require_parts(own, guide):
-    if own.denoiser is None or len(own.passes) != 1:
-        raise ValueError("config.denoiser must be a run with a denoiser, which samples by one walk of it")
-    if guide.log_prob is None:
-        raise ValueError("config.classifier must be a run of a system with log_prob, such as 'classifier'")

@@ -95,7 +95,7 @@ def in_latents(codec: Codec, request: Any, inpaint: bool) -> dict[str, Any]:
         return request
     image, mask = request[IMAGE], request.get(MASK)
     if inpaint:
-        return {**_beside(request), NAME: beside(codec, image, mask.astype(jnp.float32))}
+        return {**others(request), NAME: beside(codec, image, mask.astype(jnp.float32))}
     z = codec.encode(None, image)
     if mask is None:
         return {**request, IMAGE: z}
@@ -108,8 +108,8 @@ def kept(request: Any, x: jax.Array) -> jax.Array:
     return jnp.where(request[MASK], request[IMAGE], x) if MASK in (request or {}) else x
 
 
-def _beside(request):
-    """Return what else is asked."""
+def others(request: Any) -> dict[str, Any]:
+    """Return what else is asked than of a picture to begin from."""
     return {part: value for part, value in request.items() if part not in (IMAGE, MASK)}
 
 
@@ -132,7 +132,7 @@ def conditioning(request: Conditioning, shape: tuple[int, ...]) -> Conditioning:
         for part in (IMAGE, MASK):
             if part not in given:
                 raise ValueError(f"{part} must be given: the model fills what is not known of a picture")
-        rest = _beside(given)
+        rest = others(given)
         own = _without(request.of_user(rest, n) if rest else request.default(n))
         image = pictures.images(IMAGE, listed(given[IMAGE]), n, shape)
         return {**own, IMAGE: image, MASK: pictures.masks(MASK, listed(given[MASK]), n, shape[:-1])}
@@ -147,7 +147,7 @@ def conditioning(request: Conditioning, shape: tuple[int, ...]) -> Conditioning:
         known = np.where(np.asarray(asked[MASK]), np.asarray(asked[IMAGE]), _GREY)
         blank = {NAME: np.zeros((len(known), *request.parts[NAME].shape), np.float32)}
         return [
-            *request.pictures({**_beside(asked), **blank}), pictures.to_uint8(known.astype(np.float32))
+            *request.pictures({**others(asked), **blank}), pictures.to_uint8(known.astype(np.float32))
         ]  # fmt: skip
 
     return request._replace(

@@ -4,11 +4,12 @@
     config.first_stage = {"workdir": "runs/emoji_kl_f4"}  # or {"pretrained": file, "architecture": ..., ...}
     config.latents = {"system": "ddpm", "scale": "measured", "per": "model", "cache": True}
 
-`data` are the pictures; `schedule`, `model`, `objective`, `sampler` and `conditions` are those of the system
-that `latents.system` names, which sees latents in the place of pictures. A condition is made of the picture
-itself, and what lies beside the latents is made as small as they are. `latents.scale` is "measured" once over
-the training data, per "model" or per "channel", or a number such as 0.18215. With `latents.cache` the encoder
-is asked once for every picture.
+`data` are the pictures; `schedule`, `model`, `objective`, `sampler`, `conditions` and `levels` are those of
+the system that `latents.system` names, which sees latents in the place of pictures. It may be "classifier",
+which samples nothing, and steers what walks in the same latents. A condition is made of the picture itself,
+and what lies beside the latents is made as small as they are. `latents.scale` is "measured" once over the
+training data, per "model" or per "channel", or a number such as 0.18215. With `latents.cache` the encoder is
+asked once for every picture.
 """
 
 import contextlib
@@ -22,17 +23,17 @@ from ml_collections import ConfigDict
 
 from diffjax import checks, files, systems
 from diffjax.data import Source
-from diffjax.systems import kept_latents, known, read
+from diffjax.systems import kept_latents, known, read, same_latents
 from diffjax.systems.options import call, number, pick, require, section
+from diffjax.systems.same_latents import FIRST, LATENTS, WITHIN
 from diffjax.systems.stages import Stage, stage
 from diffjax.training.system import Codec, Pass, System, Variables
 
-INNER = ("schedule", "model", "objective", "sampler", "conditions")
+INNER = ("schedule", "model", "objective", "sampler", "conditions", "levels")
 SECTIONS = ("data", "first_stage", "latents", *INNER)
 _KEPT = ("system", "scale", "per", "posterior", "inpaint")  # of config.latents: what a network learned with
 IDENTITY = ("data", *(f"latents.{name}" for name in _KEPT), "schedule", "model", "conditions")
 
-FIRST, LATENTS, WITHIN = "first_stage", "latents", "within"  # of frozen
 _OF_CODE = 2**31 - 1  # folded into a step's key for the code that is drawn
 
 
@@ -75,8 +76,9 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     if how.inpaint:
         own["conditions"] = {**(own.get("conditions") or {}), known.NAME: known.section_of(shape)}
     inner = systems.build(ConfigDict(own), folder)
-    if tuple(inner.example["x"].shape[1:]) != shape or not inner.passes:
-        raise ValueError(f"latents.system must be one that samples what it learns; {name!r} does not")
+    if tuple(inner.example["x"].shape[1:]) != shape or not (inner.passes or inner.log_prob):
+        told = "samples what it learns, or tells classes"
+        raise ValueError(f"latents.system must be one that {told}; {name!r} does not")
     return latent(inner, first, how, pixels=pixels, shape=shape, flip=bool(config.data.get("flip", False)))
 
 
@@ -157,8 +159,8 @@ def latent(
       flip: whether training mirrors pictures.
 
     Returns:
-      A System that gives images. Its denoiser, schedule and measures are of latents, scaled; its `codec` is
-      between them and pictures. Its last pass is "decode".
+      A System that gives images, if the one within samples. Its denoiser, schedule and measures are of
+      latents, scaled; its `codec` is between them and pictures. Its last pass is "decode".
 
     Raises:
       ValueError: for moments of a first stage that has none.
@@ -170,7 +172,7 @@ def latent(
         raise ValueError(f"{wanted} needs a first stage that tells the moments of its code")
 
     def within(v):
-        return v._replace(frozen=v.frozen[WITHIN])
+        return None if v is None else v._replace(frozen=v.frozen[WITHIN])
 
     def encode_with(variables, key, batch):
         """Latents as the first stage makes them; of kept moments where a batch has them."""
@@ -222,7 +224,10 @@ def latent(
         if scale.shape != shape[-1:]:
             raise ValueError(f"latents.scale must be {shape[-1:]}, one a channel; {folder} has {scale.shape}")
         stats = {"shift": jnp.asarray(shift), "scale": jnp.asarray(scale)}
-        return {FIRST: variables, LATENTS: stats, WITHIN: own}, source
+        frozen = {FIRST: variables, LATENTS: stats, WITHIN: own}
+        beside = {name: each for name, each in own.items() if isinstance(each, Variables)}
+        same_latents.require({"this run": Variables(frozen=frozen), **beside})
+        return frozen, source
 
     def lifted(function):
         return None if function is None else (lambda v, *rest, **more: function(within(v), *rest, **more))
@@ -252,6 +257,7 @@ def latent(
         of_latents.how = getattr(own, "how", {})
         return of_latents
 
+    last = [Pass("decode", decode, {"decoder": 1}, how.decode_batch)] if inner.passes else []
     request = inner.request._replace(
         of_batch=lambda v, key, batch: inner.request.of_batch(
             within(v), key, {**batch, "pictures": batch["x"]}
@@ -271,8 +277,8 @@ def latent(
         frozen={FIRST: first.shapes(), LATENTS: {"shift": numbers, "scale": numbers}, WITHIN: inner.frozen},
         prepare=prepare,
         request=request,
-        passes=(*map(walk, inner.passes), Pass("decode", decode, {"decoder": 1}, how.decode_batch)),
-        gives="images",
+        passes=(*map(walk, inner.passes), *last),
+        gives="images" if last else None,
         measures={
             **{f"latent_{name}": measure(own) for name, own in inner.measures.items()},
             "latents": lambda v, key, batch: {
@@ -280,6 +286,7 @@ def latent(
             },
         },
         denoiser=lifted(inner.denoiser),
+        space=shape,
         schedule=lifted(inner.schedule),
         codec=codec,
         flow_map=lifted(inner.flow_map),

@@ -15,9 +15,10 @@ from diffjax import objectives
 from diffjax.objectives import weightings
 from diffjax.process.prediction import Reading
 from diffjax.process.schedules import Schedule
-from diffjax.systems import read
+from diffjax.systems import read, weaker
 from diffjax.systems.ddpm import ddpm
 from diffjax.systems.options import fill, require, section
+from diffjax.systems.stages import Stage
 from diffjax.training.system import System
 
 SECTIONS = ("data", "schedule", "model", "objective", "sampler")
@@ -26,18 +27,18 @@ IDENTITY = ("data", "schedule", "model")
 
 def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     """Build the system of a config with sections `SECTIONS`."""
-    del folder
     require(config, *SECTIONS)
     noise, module = read.schedule(config), read.network(config)
     reading, sampler = read.kind(config, noise, default="score"), read.sampler(config, noise)
-    read.require_unguided(config)
-    if sampler.guidance_weight or sampler.threshold:
-        raise ValueError("sampler.guidance_weight and sampler.threshold are not for system 'ncsn'")
+    if sampler.threshold or (sampler.guides and sampler.weak is None):
+        told = "but for sampler.guidance='autoguidance'"
+        raise ValueError(f"sampler.guidance_weight and sampler.threshold are not for system 'ncsn', {told}")
     read.require_unconditional(config)
     options = section(config, "objective", "kind")
     return fill(
         "objective", ncsn, options, module, noise, sampler,
         shape=read.shape(config), gives=read.gives(config), reading=reading,
+        weak=weaker.of_config(config, sampler, folder),
     )  # fmt: skip
 
 
@@ -49,6 +50,7 @@ def ncsn(
     shape: tuple[int, ...],
     reading: Reading,
     gives: str = "images",
+    weak: Stage | None = None,
 ) -> System:
     """Make the system.
 
@@ -56,7 +58,7 @@ def ncsn(
       module: unconditional network `(x, t) -> output`.
       schedule: `schedules.geometric(...)`; levels are drawn uniformly.
       sampler: `read.Sampler`, usually of `samplers.annealed_langevin(...)` from all noise to 0.
-      shape, gives: see `ddpm`.
+      shape, gives, weak: see `ddpm`.
       reading: of the score or of eps; any other kind would do.
 
     Returns:
@@ -71,5 +73,5 @@ def ncsn(
         )
         return 0.5 * losses, aux
 
-    made = ddpm(module, schedule, sampler, shape=shape, reading=reading, gives=gives, loss=loss)
+    made = ddpm(module, schedule, sampler, shape=shape, reading=reading, gives=gives, loss=loss, weak=weak)
     return made._replace(measures={})  # its levels are no chain of the data's own bound

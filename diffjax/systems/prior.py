@@ -149,6 +149,7 @@ def _of_pictures(inner: System, encoder, shape, of_data) -> System:
         updates=tuple(map(lifted, inner.updates)),
         measures={"embeddings": embeddings} if SAID in inner.request.parts else {},
         features=lambda v: {"text": lambda request: request[SAID]},
+        space=shape,
     )
 
 

@@ -249,6 +249,9 @@ def resampled(sampler: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[st
             "classifier_of_x0",
             "classifier_shift",
             "guides",
+            "guides_of_x0",
+            "guide_intervals",
+            "style_maps",
         )
         sampler = {key: value for key, value in sampler.items() if key in shared}
     if changes.get("steps") is not None:

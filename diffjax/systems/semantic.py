@@ -8,7 +8,9 @@ A system without updates, made of two runs; the encoder's has `features` of nois
 says by what it may be steered, and how much; `sampler.style_maps` how many of the encoder's maps, from the
 first, are the style, 1 by default: the deeper ones know what is drawn as well. `sampler.guide_intervals` says
 where a guide steers, {guide: (least, most) sigma / alpha}; one that is not in it steers at every level. Where
-noise is larger than the picture, styles are those of the noise.
+noise is larger than the picture, styles are those of the noise. With `sampler.guides_of_x0` the encoder sees
+the predicted x_0 in the place of x_t, and need not know noise; of a denoiser of latents it sees that decoded,
+which costs the decoder, there and back, in every step. See `systems.steering`.
 
     text     the texts that the encoder knows, under the names of its own parts
     image    a picture, what is in it
@@ -28,14 +30,14 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from diffjax import checks, guidance, samplers
+from diffjax import checks, guidance
 from diffjax.pixels import to_uint8
 from diffjax.process.schedules import Schedule
-from diffjax.systems import null_guidance, pictures, pipeline, read, requests, steering
+from diffjax.systems import pictures, read, requests, steering
 from diffjax.systems.options import call, number, pick, require
 from diffjax.systems.stages import Stage
 from diffjax.systems.steering import DENOISER, told
-from diffjax.training.system import Conditioning, Part, Pass, System, Variables
+from diffjax.training.system import Conditioning, Part, System, Variables
 
 SECTIONS = ("data", "denoiser", "encoder", "sampler")
 IDENTITY = ("data",)
@@ -54,15 +56,18 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     del folder
     require(config, *SECTIONS, "sampler.guides")
     stages = steering.stages_of(config, ENCODER)
-    noise = steering.common_schedule(stages)
+    noise = steering.schedule_of(stages)
     own = config.sampler.to_dict()
     weights = {name: number(f"sampler.guides.{name}", each) for name, each in own.pop("guides").items()}
     for name in weights:
         pick("sampler.guides", name, dict.fromkeys((TEXT, *OF_PICTURES)))
+    of_x0 = own.pop("guides_of_x0", False)
+    if not isinstance(of_x0, bool):
+        raise ValueError(f"sampler.guides_of_x0 must be True or False, got {of_x0!r}")
     style_maps = checks.count("sampler.style_maps", own.pop("style_maps", 1))
     intervals = _intervals(own.pop("guide_intervals", None) or {}, weights, noise)
     sampler = steering.sampler_of(config, own, stages[DENOISER].system, noise)
-    return semantic(stages, noise, sampler, weights, style_maps, intervals)
+    return semantic(stages, noise, sampler, weights, style_maps, intervals, of_x0)
 
 
 def semantic(
@@ -72,17 +77,19 @@ def semantic(
     weights: Mapping[str, float],
     style_maps: int = 1,
     intervals: Mapping[str, tuple[float, float]] | None = None,
+    of_x0: bool = False,
 ) -> System:
     """Make the system.
 
     Args:
       stages: "denoiser", a system that has one, and "encoder", one with `features` of pictures at any level:
         "image" for the guides text and image, "text" for text, "maps" for layout and style.
-      schedule: of both.
+      schedule: of the denoiser.
       sampler: `read.Sampler`; guidance away from the denoiser's null comes before the shift, the rest after.
       weights: {guide: weight} of those that may be asked for.
       style_maps: how many of the encoder's maps, from the first, are compared in style.
       intervals: {guide: (least, most) sigma / alpha} of those that do not steer everywhere.
+      of_x0: the encoder sees the predicted x_0, and references with the least noise that it knows.
 
     Returns:
       A System whose frozen variables are {stage: Variables}. The condition of its `denoiser`, which
@@ -92,57 +99,51 @@ def semantic(
 
     Raises:
       ValueError: without guides, for an interval that the schedule does not meet, or if a stage cannot do its
-        part, or their examples differ in shape.
+        part, or they have no space in common.
     """
     own, encoder = stages[DENOISER].system, stages[ENCODER].system
     _require_parts(own, encoder, weights)
-    steering.require_same_examples(stages)
+    look = steering.look(stages, ENCODER, schedule, of_x0, "sampler.guides_of_x0")
     within = {
         name: functools.partial(guidance.interval, lo=lo, hi=hi, schedule=schedule)
         for name, (lo, hi) in (intervals or {}).items()
     }
     for each in within.values():
         each(guidance.chain())  # refused here, before anything compiles
-    rows, shape = samplers.plan(schedule, sampler.solver, sampler.times), own.example["x"].shape[1:]
+    shape = own.example["x"].shape[1:]
 
-    def denoiser(v, keys, own_key=None, guides=(), changes=tuple(sampler.cuts)):
+    def denoiser(v, keys, guides=(), changes=tuple(sampler.cuts), own_key=None):
         plain = guidance.chain(*guides)(own.denoiser(v.frozen[DENOISER], own_key))
-        features = _features(encoder, v, style_maps)
+        features, seen = _features(encoder, v, style_maps), look(v)
 
         def one(i, name):
             def score(x_t, level, cond):
-                found = _score(name, features, told(cond, name), keys)(x_t, level, cond)
+                found = _score(name, features, told(cond, name), keys)(*seen(x_t, level), cond)
                 return cond[_SAYS][:, i] * found
 
             return weights[name], score
 
         by_name = {name: one(i, name) for i, name in enumerate(weights)}
         everywhere = [guide for name, guide in by_name.items() if name not in within]
-        steps = [guidance.semantic(everywhere)] if everywhere else []
-        steps += [limit(guidance.semantic([by_name[name]])) for name, limit in within.items()]
+        shift = functools.partial(guidance.semantic, of_x0=of_x0)
+        steps = [shift(everywhere)] if everywhere else []
+        steps += [limit(shift([by_name[name]])) for name, limit in within.items()]
         return steering.steered(plain, steps, changes)
 
     request = sampler.asks(_request(stages, weights, shape), shape, own.gives)
 
-    def walk(v, keys, asked, made):
-        del made
-        x = sampler.start(keys, schedule, (len(keys), *shape), asked)
-        told_own, guides = null_guidance.walked(
-            sampler, own.request, v.frozen[DENOISER], asked[DENOISER], len(keys)
-        )
-        cond = {**request.encode(v, asked), DENOISER: told_own}
-        denoise = denoiser(v, keys, guides=guides, changes=sampler.changes(keys, asked))
-        return samplers.walk(keys, denoise, sampler.solver, rows, x, cond=cond)
-
-    return pipeline.made_of(
+    made = steering.made_of(
         stages,
+        sampler,
+        schedule,
+        tell=request.encode,
+        denoiser=denoiser,
+        calls=steering.calls(stages, ENCODER, sampler),
         example={**encoder.example, **own.example},
         request=request,
-        passes=(Pass("walk", walk, {DENOISER: sampler.network_calls(), ENCODER: sampler.calls}),),
-        gives=own.gives,
-        denoiser=lambda v, key=None: denoiser(v, jax.random.key(0), key),
-        schedule=lambda v: schedule,
     )
+    alone = lambda v, key=None: denoiser(v, jax.random.key(0), own_key=key)
+    return made._replace(denoiser=alone)
 
 
 def _intervals(
@@ -240,8 +241,7 @@ def _request(
 
 
 def _require_parts(own: System, encoder: System, weights: Mapping[str, float]) -> None:
-    if own.denoiser is None or len(own.passes) != 1 or own.gives != "images":
-        raise ValueError("config.denoiser must be a run with a denoiser of images, which samples by one walk")
+    steering.require_steerable(own, ("images",))
     if not weights:
         raise ValueError(f"sampler.guides must be some of {', '.join((TEXT, *OF_PICTURES))}; got none")
     if encoder.features is None:

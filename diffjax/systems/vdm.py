@@ -15,6 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from ml_collections import ConfigDict
 
 from diffjax import guidance, objectives, samplers
@@ -23,9 +24,10 @@ from diffjax.process import learned, schedules
 from diffjax.process.level import NoiseLevel
 from diffjax.process.prediction import Reading
 from diffjax.process.schedules import Schedule
-from diffjax.systems import networks, null_guidance, read
+from diffjax.systems import networks, null_guidance, read, weaker
 from diffjax.systems.options import call, fill, require, section
 from diffjax.systems.requests import Requests, prepared
+from diffjax.systems.stages import Stage
 from diffjax.training.system import Pass, System, Update, from_loss
 
 NEEDED = ("data", "schedule", "model", "objective", "sampler")
@@ -45,14 +47,12 @@ def from_config(config: ConfigDict, folder: str | Path | None = None) -> System:
     start, module = trainable.start, read.network(config)
     options = section(config, "objective", "kind", *read.DROPS)
     requests, sampler = read.request(config, module, folder), read.sampler(config, start)
-    if sampler.weak is not None:
-        raise ValueError("sampler.guidance='autoguidance' is not for system 'vdm'")
     gives = read.gives(config)
     values = continuous_elbo.EIGHT_BITS if gives == "images" else None  # points are not discrete
     return fill(
         "objective", vdm, options, module, trainable, sampler, shape=read.shape(config), gives=gives,
         reading=read.kind(config, start, ask=lambda level: -level.log_snr),
-        requests=requests, values=values,
+        requests=requests, values=values, weak=weaker.of_config(config, sampler, folder),
     )  # fmt: skip
 
 
@@ -101,6 +101,8 @@ def trained(log_snr_max: float = 13.3, log_snr_min: float = -5.0, width: int = 1
 
     def schedule(params):
         made = schedules.learned(partial(learned.monotone, params))
+        if not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(params)):
+            return made
         # traced parameters have levels on device only, also at the host times of a plan
         return dataclasses.replace(made, level=lambda t: made.level(jnp.asarray(t))._replace(t=t))
 
@@ -124,6 +126,7 @@ def vdm(
     requests: Requests | None = None,
     num_steps: int | None = None,
     values: np.ndarray | None = continuous_elbo.EIGHT_BITS,
+    weak: Stage | None = None,
 ) -> System:
     """Make the system; its parameters are "network", "schedule" and those of its conditions.
 
@@ -138,6 +141,7 @@ def vdm(
       requests: what the model is asked; default nothing.
       num_steps: T of the bound in T equal steps of time; None for continuous time, its limit.
       values: that data may have, see `continuous_elbo.terms`; None for data that are not discrete.
+      weak: see `ddpm`.
 
     Returns:
       A System. The loss is one draw of the bound in bits per dimension; metrics hold the log SNR at both
@@ -202,7 +206,7 @@ def vdm(
         del made
         schedule, n = schedule_of(v), len(keys)
         rows = samplers.plan(schedule, sampler.solver, sampler.times)
-        cond, guides = null_guidance.walked(sampler, request, v, asked, n)
+        cond, guides = null_guidance.walked(sampler, request, v, asked, n, weaker.denoiser(weak))
         denoise = guidance.chain(*guides, *sampler.changes(keys, asked))(denoiser(v))
         begin = trainable.start if sampler.edit.strength is None else schedule
         x = sampler.start(keys, begin, (n, *shape), asked)
@@ -219,19 +223,20 @@ def vdm(
 
     bound.how = {"num_steps": num_steps, "draws": _DRAWS}
     params = ("network", *requests.learned(), "schedule")
-    return System(
+    made = System(
         example={"x": jax.ShapeDtypeStruct((1, *shape), jnp.float32), **requests.example},
         init=init,
         updates=(Update("network", params, from_loss(total, params)),),
         serves=params,
         prepare=prepared(requests),
         request=sampler.asks(request, shape, gives),
-        passes=(Pass("walk", walk, {"network": sampler.network_calls()}),),
+        passes=(Pass("walk", walk, weaker.calls(sampler)),),
         gives=gives,
         measures={"bound": bound},
         denoiser=denoiser,
         schedule=schedule_of,
     )
+    return made if weak is None else weaker.beside(made, weak, request)
 
 
 def _ends(schedule, dtype):

@@ -183,6 +183,7 @@ class System(NamedTuple):
         of a batch; they reduce. "bits_per_dim" among the names is a code length, and the measure's own name
         says which: "bound". What it was measured with may stand in its attribute `how`, a dict.
       denoiser: `(variables, key=None) -> Denoiser` in model space; with a key in training mode.
+      space: shape of one x_t of its denoiser, classifier or encoder, where that is not `example["x"]`.
       schedule: `variables -> schedule`.
       codec: `variables -> Codec`, of a system in latents.
       flow_map: `(variables, key=None) -> FlowMap`.
@@ -202,6 +203,7 @@ class System(NamedTuple):
     gives: str | None = None
     measures: Mapping[str, Callable[..., Mapping[str, jax.Array]]] = {}
     denoiser: Callable[..., Any] | None = None
+    space: tuple[int, ...] | None = None
     schedule: Callable[..., Any] | None = None
     codec: Callable[..., Codec] | None = None
     flow_map: Callable[..., Any] | None = None

@@ -238,3 +238,29 @@ class OnDevice(chex.TestCase):
         level = jax.jit(chex.assert_max_traces(schedule.__call__, n=1))
         for t in (_inside(schedule), _inside(schedule)[::-1]):
             level(jnp.asarray(t, jnp.float32))
+
+
+@pytest.mark.parametrize("name", HAS_INVERSE)
+def test_x_t_of_another_schedule_has_the_same_x0_and_noise(x64, name):
+    """Within the ends; beyond them neither signal nor noise is larger than there."""
+    schedule = SCHEDULES[name].schedule
+    ends = schedule.continuous()(np.array([schedule.continuous().t_min, schedule.t_max]))
+    with np.errstate(divide="ignore"):
+        low, high = ends.sigma / ends.alpha
+    ratio = np.geomspace(max(low, 1e-4) / 5, min(high, 1e4) * 5, 12)
+    other = schedules.edm().at_ratio(ratio)
+    x, level = forward.rescaled(jnp.asarray(0.7 - 0.4 * ratio)[:, None], other, schedule)
+    inside = (ratio >= low) & (ratio <= high)
+    assert inside.sum() >= 5
+    found, expected = np.asarray(x)[:, 0], 0.7 * level.alpha - 0.4 * level.sigma
+    np.testing.assert_allclose(found[inside], expected[inside], rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose((level.sigma / level.alpha)[inside], ratio[inside], rtol=1e-9)
+    scale = found / (0.7 - 0.4 * ratio)
+    assert (scale <= level.alpha * (1 + 1e-9)).all() and (scale * ratio <= level.sigma * (1 + 1e-9)).all()
+
+
+def test_x_t_that_is_noise_is_that_of_the_noisiest_level():
+    x, level = forward.rescaled(jnp.ones((1, 2)), schedules.rectified_flow()(1.0), schedules.edm())
+    assert float(level.sigma) == pytest.approx(80) and np.asarray(x) == pytest.approx(80)
+    clean, level = forward.rescaled(jnp.ones((1, 2)), schedules.edm()(0.0), schedules.cosine_beta(10))
+    assert float(level.t) == 1 and np.asarray(clean) == pytest.approx(level.alpha, rel=1e-6)

@@ -10,7 +10,7 @@ import pytest
 from ml_collections import ConfigDict
 from systems.tools import on_eight_devices
 
-from diffjax import commands, data, systems, train
+from diffjax import commands, data, evaluate, systems, train
 from diffjax.systems import known
 from diffjax.systems.stages import Stage
 from diffjax.training.system import Variables
@@ -254,6 +254,54 @@ def test_a_moved_run_samples_without_its_first_stage(place, tmp_path):
     (moved / "stages/first_stage/stage.json").write_text(json.dumps(about))
     with pytest.raises(ValueError, match="variables is not what was written: its checksum is another one"):
         commands.load(moved)
+
+
+@pytest.mark.slow
+def test_latents_are_steered_by_a_classifier_of_them_and_by_a_weaker_run(place, tmp_path):
+    """Autoguidance by itself is itself; a classifier in other latents is refused where it is read."""
+    for split in ("train", "test"):
+        np.savez(tmp_path / f"{split}.npz", image=X, label=np.arange(12) % 3)
+    path = tmp_path / "{split}.npz"
+    told = {"labels": "label", "num_classes": 3}
+    made = {"denoiser": {}, "classifier": {"system": "classifier", "scale": 2.0}, "other": {"scale": 1.5}}
+    made["other"] |= made["classifier"] | {"scale": 1.5}
+    for name, latents in made.items():
+        own = config(place / "first", path, {"scale": 2.0, **latents})
+        own.data.update(told)
+        if latents:
+            own.model.update({"out_features": 3, "whole": True})
+            own.objective = ConfigDict({})
+            del own["sampler"]
+        train.train(own, tmp_path / name, progress=False)
+    measured = evaluate.evaluate(tmp_path / "classifier", progress=False)
+    assert measured["by_level"]["latent_by_level"]["levels"]
+
+    def draw(run, own=None, **sampler):
+        own = own or commands.load_config(run)
+        own.sampler.update(sampler)
+        system, v, _ = commands.load(run or own, config=own if run else None)
+        request = system.request.default(4)
+        key = jax.random.key(0)
+        return commands.sample_in_batches(
+            system, v, key=key, num=4, batch_size=4, request=request, progress=None
+        ).x.astype(int)
+
+    plain = draw(tmp_path / "denoiser")
+    itself = {"name": "autoguidance", "workdir": str(tmp_path / "denoiser")}
+    assert np.abs(draw(tmp_path / "denoiser", guidance=itself, guidance_weight=2.0) - plain).max() <= 1
+    sections = {
+        "system": "guided", "data": {**pixels(path), **told},
+        "denoiser": {"workdir": str(tmp_path / "denoiser")}, "sampler": {"solver": "ddim", "steps": 2},
+    }  # fmt: skip
+    steered = lambda name, scale: draw(
+        None,
+        ConfigDict({**sections, "classifier": {"workdir": str(tmp_path / name)}}),
+        classifier_scale=scale,
+    )
+    assert np.abs(steered("classifier", 0.0) - plain).max() <= 1
+    assert np.abs(steered("classifier", 30.0) - plain).max() > 1
+    with pytest.raises(ValueError, match=r"config\.classifier must be in the latents of config\.denoiser"):
+        steered("other", 1.0)
 
 
 def test_a_scale_of_the_command_line_is_a_number(place, tmp_path):

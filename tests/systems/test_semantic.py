@@ -57,14 +57,16 @@ def _features(v):
     }
 
 
-def _made(weights, intervals=None, sampler=None, **changes):
+def _made(weights, intervals=None, sampler=None, of_x0=False, **changes):
     own = plain_systems.denoising(
         _denoise, CHAIN, shape=SHAPE, gives="images", sample=lambda v, keys, asked: keys
     )
-    encoder = plain_systems.make(shape=SHAPE, request=_texts(), features=_features)._replace(**changes)
+    encoder = plain_systems.make(
+        shape=SHAPE, request=_texts(), features=_features, schedule=lambda v: CHAIN
+    )._replace(**changes)
     stages = {"denoiser": _stage(own), "encoder": _stage(encoder)}
     sampler = sampler or tools.sampler(CHAIN, samplers.ddim(), np.arange(100, -1, -25))
-    made = semantic(stages, CHAIN, sampler, weights, intervals=intervals)
+    made = semantic(stages, CHAIN, sampler, weights, intervals=intervals, of_x0=of_x0)
     return made, Variables(frozen=made.prepare(None)[0])
 
 
@@ -83,6 +85,20 @@ def test_a_text_pulls_along_the_sphere_of_features():
     norm = np.linalg.norm(flat, axis=1, keepdims=True)
     expected = 3 * (said - (flat * said).sum(1, keepdims=True) * flat / norm**2) / norm
     np.testing.assert_allclose(found, expected, atol=2e-4)
+
+
+def test_an_encoder_of_clean_pictures_is_asked_about_x0():
+    """Of a normal law x_0-hat is straight in x_t, and the pull there comes back times its slope."""
+    made, v = _made({"text": 3.0}, of_x0=True, schedule=None)
+    x, level = jax.random.normal(jax.random.key(0), (3, *SHAPE)), CHAIN(40)
+    found = _shift(made, v, made.request.of_user({"word": ["east", "north"]}, 3), x, level)
+    flat = np.asarray(_denoise(None)(x, level).x0).reshape(3, 2)
+    said, norm = WORDS[[0, 1, 0]], np.linalg.norm(flat, axis=1, keepdims=True)
+    pull = 3 * (said - (flat * said).sum(1, keepdims=True) * flat / norm**2) / norm
+    back = level.alpha * 0.5 / (0.5 * level.alpha**2 + level.sigma**2)
+    np.testing.assert_allclose(found, back * pull, atol=2e-4)
+    with pytest.raises(ValueError, match=r"sampler\.guides_of_x0 must be True, as config\.encoder has no"):
+        _made({"text": 3.0}, schedule=None)
 
 
 def test_what_is_not_said_steers_nothing_and_what_is_adds_up():

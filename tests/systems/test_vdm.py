@@ -207,14 +207,6 @@ def test_solvers_that_plan_on_the_host_are_refused_for_trained_schedules():
         ),
         ("sampler", {"solver": "heun", "steps": 5}, "a trained schedule is sampled by ddim or ancestral"),
         ("sampler", {"solver": "ddim", "steps": 5, "guidance_weight": 1.0}, "guidance_weight needs a class"),
-        (
-            "sampler",
-            {
-                **{"solver": "ddim", "steps": 5, "guidance_weight": 1.0},
-                "guidance": {"name": "autoguidance", "workdir": "a"},
-            },
-            "autoguidance' is not for system 'vdm'",
-        ),
         ("system", "ddpm", "schedule.name='learned' is trained with the network: it needs system 'vdm'"),
     ],
 )

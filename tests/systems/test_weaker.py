@@ -2,8 +2,8 @@
 
 import json
 import shutil
-from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +14,7 @@ from systems import tools
 
 from diffjax import commands, evaluate, systems
 from diffjax.process import prediction, schedules
-from diffjax.systems import ddpm, read
+from diffjax.systems import ddpm, ncsn, read, vdm
 from diffjax.systems.stages import Stage
 from diffjax.training.system import Variables
 
@@ -22,39 +22,54 @@ NOISE, KEY = schedules.cosine_beta(20), jax.random.key(1)
 STRONG, WEAK = np.array([2.0, -1.0]), np.array([1.5, 1.0])
 
 
-class Said:
-    """A stand-in for a network that predicts x_0 = STRONG."""
+class Said(nn.Module):
+    """Stands for a network that predicts x_0 = STRONG."""
 
-    def init(self, key, x, t, cond=None):
-        return {"params": {"said": jnp.asarray(STRONG)}}
-
-    def apply(self, variables, x, t, cond=None, train=False, rngs=None):
-        return 0 * x + variables["params"]["said"]
+    @nn.compact
+    def __call__(self, x, t, cond=None, train=False):
+        return 0 * x + self.param("said", lambda key: jnp.asarray(STRONG, x.dtype))
 
 
-def _sampler(**options):
+def _sampler(noise=NOISE, **options):
     auto = {"solver": "ddim", "steps": 20, "guidance_weight": 0.5}
     auto |= {"guidance": {"name": "autoguidance", "workdir": "runs/weak"}}
-    return read.sampler(ConfigDict({"sampler": auto | options, "objective": {"kind": "x0"}}), NOISE)
+    return read.sampler(ConfigDict({"sampler": auto | options, "objective": {"kind": "x0"}}), noise)
 
 
-def _system(shape=(2,), noise=NOISE, labelled=False, **options):
+READING = prediction.reading("x0", ask=lambda level: -level.log_snr)
+POINTS = {"shape": (2,), "reading": READING, "gives": "points"}
+GEOMETRIC, LINEAR = schedules.geometric(10.0, 0.01, 20), schedules.log_snr_linear(30.0)
+MAKE = {
+    "ddpm": lambda own, weak, **how: ddpm.ddpm(own, NOISE, _sampler(**how), weak=weak, **POINTS),
+    "ncsn": lambda own, weak: ncsn.ncsn(own, GEOMETRIC, _sampler(GEOMETRIC), weak=weak, **POINTS),
+    "vdm": lambda own, weak: vdm.vdm(own, vdm.trained(30.0, width=4), _sampler(LINEAR), weak=weak, **POINTS),
+}
+
+
+def _system(shape=(2,), noise=NOISE, labelled=False, name="ddpm", **options):
     of_x0 = prediction.reading("x0").denoiser(lambda x, t, cond=None: 0 * x + jnp.asarray(WEAK))
     weak = plain_systems.denoising(lambda params: of_x0, noise, shape=shape, labelled=labelled)
-    variables, module = plain_systems.variables(), Said()
-    network: Any = module
-    return ddpm.ddpm(
-        network, NOISE, _sampler(**options), shape=(2,), reading=prediction.reading("x0"), gives="points",
-        weak=Stage(weak, lambda folder: variables, lambda: variables),
-    )  # fmt: skip
+    variables = plain_systems.variables()
+    return MAKE[name](Said(), Stage(weak, lambda folder: variables, lambda: variables), **options)
 
 
-def test_a_sample_goes_on_from_the_weaker_through_the_own():
-    for weight in (0.5, {"name": "linear", "first": 0.0, "last": 0.5}):
-        system = _system(guidance_weight=weight)
-        v = Variables(*system.init(KEY, system.example, {}), system.prepare(None)[0])
-        x = np.asarray(jax.jit(system.sample, static_argnums=3)(v, KEY, {}, 3))
-        np.testing.assert_allclose(x, np.tile(WEAK + 1.5 * (STRONG - WEAK), (3, 1)), atol=1e-5)
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"guidance_weight": 0.5},
+        {"guidance_weight": {"name": "linear", "first": 0.0, "last": 0.5}},
+        {"noise": schedules.linear_beta(30)},
+        {"noise": schedules.edm(), "name": "vdm"},
+        {"name": "ncsn"},
+    ],
+    ids=("number", "linear", "another chain", "vdm", "ncsn"),
+)
+def test_a_sample_goes_on_from_the_weaker_through_the_own(how):
+    """Whatever the system is, and the noise schedule of the weaker one."""
+    system = _system(**how)
+    v = Variables(*system.init(KEY, system.example, {}), system.prepare(None)[0])
+    x = np.asarray(jax.jit(system.sample, static_argnums=3)(v, KEY, {}, 3))
+    np.testing.assert_allclose(x, np.tile(WEAK + 1.5 * (STRONG - WEAK), (3, 1)), atol=1e-5)
 
 
 def test_both_networks_are_counted():
@@ -69,8 +84,6 @@ def test_both_networks_are_counted():
     ("changes", "message"),
     [
         ({"shape": (3,)}, r"sampler\.guidance\.workdir is of examples \(3,\), and this run of \(2,\)"),
-        ({"noise": schedules.cosine_beta(30)}, "must be trained on the noise schedule of this run"),
-        ({"noise": schedules.linear_beta(20)}, "must be trained on the noise schedule of this run"),
         ({"labelled": True}, "must be asked as this run is, and 'label' differs"),
         ({"guidance": "autoguidance"}, r"sampler\.guidance\.workdir must be the folder of the weaker run"),
         ({"guidance_weight": -1.0}, "guidance_weight must not be -1 with autoguidance"),
