@@ -1,6 +1,7 @@
 """What the studies on emoji share: held-out captions, and what a CLIP of pictures and captions says of them.
 
-They need the runs of `configs/emoji` whose folders they name, and their data, `emoji64.npz`.
+They need the runs of `configs/emoji` whose folders they name, and their data, `emoji64.npz`. Pictures are of
+the size that a config has, of 32x32 where nothing is said.
 """
 
 import functools
@@ -9,18 +10,20 @@ from typing import Any, cast
 
 import numpy as np
 
-from diffjax import commands, systems
+from diffjax import systems
 from diffjax.commands import references
 from diffjax.evaluation import captions, kid, retrieval
 from diffjax.pixels import to_model, to_uint8
+from experiments import study
 
 CLIP, MODEL = "runs/emoji_clip", "runs/emoji_text"
+_TEXT = "emoji/text.py"  # the config of the model, and of the data
 
 
 @functools.cache
-def held_out(count: int) -> tuple[list[str], np.ndarray]:
-    """Return held-out captions, spread over the alphabet, and a picture [32, 32, 3] in [-1, 1] of each."""
-    source = systems.load_data(commands.load_config(MODEL), "test")
+def held_out(count: int, file: str = _TEXT) -> tuple[list[str], np.ndarray]:
+    """Return held-out captions, spread over the alphabet, and a picture [H, W, 3] in [-1, 1] of each."""
+    source = systems.load_data(study.config_of(file), "test")
     picked = source.take(captions.chosen(np.asarray(source["caption"]), count))
     return [str(each) for each in picked["caption"]], to_model(np.asarray(picked.x))
 
@@ -38,9 +41,9 @@ def texts(count: int) -> np.ndarray:
 
 
 @functools.cache
-def training() -> np.ndarray:
-    """Return its features of the pictures that the model was trained on."""
-    source = systems.load_data(commands.load_config(MODEL), "train")
+def training(file: str = _TEXT) -> np.ndarray:
+    """Return its features of the pictures that a model of a config is trained on."""
+    source = systems.load_data(study.config_of(file), "train")
     return judge().image(np.asarray(source.x))
 
 
@@ -50,14 +53,19 @@ def told(features: np.ndarray, among: np.ndarray) -> dict[str, float]:
     return {f"R@{k}": 100 * found[f"recall_{k}"] for k in retrieval.AT}
 
 
-def of_pictures(x: np.ndarray) -> dict[str, float]:
-    """Return R@1 and R@10 of pictures x [N, 32, 32, 3], one of each caption, and their distance to training.
+def of_pictures(x: np.ndarray, file: str = _TEXT) -> dict[str, float]:
+    """Return R@1 and R@10 of pictures x [N, H, W, 3], one of each caption, and their distance to training.
 
     The distance is the kernel distance in the CLIP's features, times 100.
     """
     seen = judge().image(to_uint8(x))
+    return {**told(seen, texts(len(x))), "distance": distance(seen, training(file))}
+
+
+def distance(seen: np.ndarray, real: np.ndarray) -> float:
+    """Return the kernel distance of features [N, D] of unit norm to those of real pictures, times 100."""
     scale = np.sqrt(seen.shape[1])  # so that numbers are about 1, as the kernel expects
-    return {**told(seen, texts(len(x))), "distance": 100 * kid.squared_mmd(scale * seen, scale * training())}
+    return 100 * kid.squared_mmd(scale * seen, scale * real)
 
 
 def asked(system: Any, said: Sequence[str], **more: Any) -> Any:

@@ -4,7 +4,9 @@ Ho et al. 2022 (arXiv:2106.15282), with captions in the place of classes; see `c
 
     python -m diffjax.sample --config=configs/emoji/cascade_text.py --out=runs/emoji_grown --text="a cat"
 
-Its stages are trained first, as `configs/emoji/text_16.py` says. Not run at this length yet.
+Its stages are trained first, as `configs/emoji/text_16.py` says. Obtained after 13 minutes of
+processor time for all stages, 1,300, 400 and 400 steps (Intel Xeon, beside other work): 83 % of the pictures
+of held-out captions are told theirs, R@10 among 40, by chance 25 %: `experiments/text_to_emoji`.
 """
 
 from ml_collections import ConfigDict

@@ -7,7 +7,8 @@ levels, of which `configs/emoji/cascade.py` chooses one.
     python -m diffjax.train --config=configs/emoji/cascade_up32.py --workdir=runs/emoji_16_32
     python -m diffjax.sample --workdir=runs/emoji_16_32 --image=small.png --ask=image_level=0.1 --num=16
 
-Not run at this length.
+2.9 minutes of processor time (Intel Xeon). Obtained of real pictures of 16x16: no farther from real ones of
+32x32, in the features of a CLIP, than these among themselves: `experiments/cascade_augmentation`.
 """
 
 from ml_collections import ConfigDict

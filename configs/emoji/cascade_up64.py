@@ -6,7 +6,8 @@ pictures blurred by 0.4 to 0.6 of their pixels, in training alone.
     python -m diffjax.train --config=configs/emoji/cascade_up64.py --workdir=runs/emoji_32_64
     python -m diffjax.sample --workdir=runs/emoji_32_64 --image=small.png --num=16
 
-Not run at this length.
+3 minutes of processor time (Intel Xeon). Obtained: 5 to 8 % more grain than real pictures have without noise
+in the small ones: `experiments/cascade_augmentation`.
 """
 
 from ml_collections import ConfigDict

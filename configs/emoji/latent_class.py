@@ -9,7 +9,8 @@ classifier-free guidance (Ho & Salimans 2022).
     python -m diffjax.train --config=configs/emoji/latent_class.py --workdir=runs/emoji_latent_class
     python -m diffjax.sample --workdir=runs/emoji_latent_class --num=50
 
-Not run at this length.
+The first 1,000 steps took 8 minutes of one busy core (Intel Xeon). Obtained: colours and outlines of emoji on
+white, of which none can be named yet; outlines and shading differ by vendor.
 """
 
 from ml_collections import ConfigDict

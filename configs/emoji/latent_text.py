@@ -8,7 +8,9 @@ train a transformer on BERT's tokens with the network; here MiniLM, a package, i
     python -m diffjax.train --config=configs/emoji/latent_text.py --workdir=runs/emoji_latent_text
     python -m diffjax.sample --workdir=runs/emoji_latent_text --text="a red apple" --num=16
 
-Not run at this length.
+16 minutes of processor time for 1,500 steps (Intel Xeon, beside other work), after the 8 of the autoencoder.
+Obtained: 87 % of the pictures of held-out captions are told theirs, R@10 among 40, real pictures 70 %, by
+chance 25 %: `experiments/text_to_emoji`.
 """
 
 from ml_collections import ConfigDict
