@@ -68,6 +68,11 @@ def distance(seen: np.ndarray, real: np.ndarray) -> float:
     return 100 * kid.squared_mmd(scale * seen, scale * real)
 
 
+def grain(x: np.ndarray) -> float:
+    """Return the root of the mean squared difference of pixels side by side of pictures [N, H, W, C]."""
+    return float(np.sqrt(np.mean(np.diff(x, axis=1) ** 2) + np.mean(np.diff(x, axis=2) ** 2)))
+
+
 def asked(system: Any, said: Sequence[str], **more: Any) -> Any:
     """Return a request of captions, and of other parts."""
     return system.request.of_user({"text": list(said), **more}, len(said))

@@ -11,10 +11,14 @@ once, the last two for all levels up to 0.6; seeds are of the noise. The base is
 of 16x16, what super-resolution does alone. Both hand-ons have the same s; DDIM takes 20, 16 and 12 steps.
 
 "32" and "64" are the kernel distance of 80 pictures of this size to the 1,433 training pictures in the
-features of the CLIP of `configs/emoji/clip.py`, which sees 32x32, times 100; "grain" that of the square root
-of the mean squared difference of neighbouring pixels, at 64x64, over real pictures' less one, in %; "colour"
-the distance of the mean of a colour channel to the training pictures', the mean over the three, in grey
-levels of 255. It needs the run `runs/emoji_clip`.
+features of the CLIP of `configs/emoji/clip.py`, which sees 32x32, times 100. "grain" is how much more pixels
+side by side differ than in real pictures, at 64x64, root mean square, in %; "colour" how far the mean of a
+colour channel is from that of the training pictures, the mean over the three, in grey levels of 255.
+
+It needs the runs `runs/emoji_clip`, those that `configs/emoji/cascade_base.py` names, and
+
+    python -m diffjax.train --config=configs/emoji/cascade_base.py --workdir=runs/emoji_16_few \\
+        --config.training.num_steps=60 --config.optimizer.warmup_steps=20
 """
 
 import functools
@@ -161,14 +165,9 @@ def _found(x):
             str(size): emoji.distance(emoji.judge().image(to_uint8(each)), _seen(size))
             for size, each in x.items()
         },
-        "grain": 100 * (_grain(x[64]) / _grain(real[64]) - 1),
+        "grain": 100 * (emoji.grain(x[64]) / emoji.grain(real[64]) - 1),
         "colour": float(127.5 * np.abs(colour).mean()),
     }
-
-
-def _grain(x):
-    """Return the root of the mean squared difference of pixels side by side."""
-    return float(np.sqrt(np.mean(np.diff(x, axis=1) ** 2) + np.mean(np.diff(x, axis=2) ** 2)))
 
 
 def figure(path, results):

@@ -259,6 +259,26 @@ def test_x_t_of_another_schedule_has_the_same_x0_and_noise(x64, name):
     assert (scale <= level.alpha * (1 + 1e-9)).all() and (scale * ratio <= level.sigma * (1 + 1e-9)).all()
 
 
+@pytest.mark.parametrize("name", HAS_INVERSE)
+def test_x_t_goes_to_another_schedule_and_back_in_float32(name):
+    """Traced, at levels that both have."""
+    schedule, there = SCHEDULES[name].schedule.continuous(), schedules.edm()
+    level = schedule(jnp.asarray(_inside(schedule), jnp.float32))
+    x = jnp.ones((len(level.alpha), 2))
+
+    @jax.jit
+    def there_and_back(level):
+        y, found = forward.rescaled(x, level, there)
+        return y, forward.rescaled(y, found, schedule)
+
+    y, (back, again) = there_and_back(level)
+    assert y.dtype == back.dtype == jnp.float32
+    both = np.asarray((level.sigma / level.alpha >= 0.002) & (level.sigma / level.alpha <= 80))
+    np.testing.assert_allclose(back[both], x[both], rtol=1e-4)
+    np.testing.assert_allclose(again.sigma[both], level.sigma[both], rtol=1e-4)
+    np.testing.assert_allclose(y[:, 0][both], (1 / level.alpha)[both], rtol=1e-4)
+
+
 def test_x_t_that_is_noise_is_that_of_the_noisiest_level():
     x, level = forward.rescaled(jnp.ones((1, 2)), schedules.rectified_flow()(1.0), schedules.edm())
     assert float(level.sigma) == pytest.approx(80) and np.asarray(x) == pytest.approx(80)
