@@ -11,7 +11,6 @@ import pathlib
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import compiling
 
-os.environ["JAX_TRACEBACK_IN_LOCATIONS_LIMIT"] = compiling.LOCATIONS
 os.environ["XLA_FLAGS"] = " ".join(
     (os.environ.get("XLA_FLAGS", ""), compiling.FLAGS, "--xla_force_host_platform_device_count=8")
 )

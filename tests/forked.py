@@ -15,7 +15,6 @@ import compiling
 ROOT = pathlib.Path(__file__).parents[1]
 ENVIRONMENT = os.environ | {
     "XLA_FLAGS": compiling.FLAGS,
-    "JAX_TRACEBACK_IN_LOCATIONS_LIMIT": compiling.LOCATIONS,
     "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PLATFORMS": "cpu",

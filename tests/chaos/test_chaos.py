@@ -13,7 +13,6 @@ ROOT = pathlib.Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {
     "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests"))),
     "XLA_FLAGS": compiling.FLAGS,
-    "JAX_TRACEBACK_IN_LOCATIONS_LIMIT": compiling.LOCATIONS,
     "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
 }

@@ -22,7 +22,6 @@ from diffjax.training import checkpoints, metrics
 ROOT = pathlib.Path(__file__).parents[2]
 ENVIRONMENT = os.environ | {
     "XLA_FLAGS": compiling.FLAGS,
-    "JAX_TRACEBACK_IN_LOCATIONS_LIMIT": compiling.LOCATIONS,
     "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
     "JAX_PLATFORMS": "cpu",
 }
