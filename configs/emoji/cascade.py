@@ -6,9 +6,9 @@ in it ("truncated"), and the third what the second made, noised anew.
 
     python -m diffjax.sample --config=configs/emoji/cascade.py --out=runs/emoji_cascade --num=64
 
-Its stages are trained first, as `configs/emoji/cascade_base.py` says. Obtained:
-`experiments/cascade_augmentation`, where no level was found that helps; each stage takes 3 minutes
-of processor time (Intel Xeon).
+Its stages are trained first, as `configs/emoji/cascade_base.py` says. Not run at this length: the stages were
+trained for 400 to 500 steps (3 minutes of processor time each, Intel Xeon) in
+`experiments/cascade_augmentation`, where no level was found that helps.
 """
 
 from ml_collections import ConfigDict
