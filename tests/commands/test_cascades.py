@@ -54,6 +54,7 @@ def _draw(system, variables, request, keep, **how):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_it_goes_on_at_the_stage_where_it_was_killed(config, tmp_path):
     system, variables, _ = commands.load(config)
     assert [(each.name, each.batch_size) for each in system.passes] == [("base/walk", None), ("up/walk", 2)]

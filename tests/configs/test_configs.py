@@ -98,10 +98,10 @@ def _composed_of(config):
     One that agrees in each part with some other, not the same one in all, holds nothing new.
     """
     get = lambda path: functools.reduce(lambda at, key: (at or {}).get(key), path.split("."), config)
-    parts = sorted(part.encoder for part in (config.get("conditions") or {}).values())
     learned, asked = ("schedule.name", "objective.kind"), ("sampler.solver", "sampler.corrector")
-    kinds = (*map(get, learned),), (*map(get, asked),), (get("model.name"), *parts)
-    return [str((config.system, number, *kind)) for number, kind in enumerate(kinds)]
+    kinds = (config.system, *map(get, learned)), (config.system, "asked", *map(get, asked))
+    parts = (part.encoder for part in (config.get("conditions") or {}).values())
+    return [str(each) for each in (*kinds, get("model.name"), *parts)]
 
 
 def _cases():

@@ -22,6 +22,7 @@ def test_accurate_on_held_out_digits(judge, digits):
     assert judge.accuracy == np.mean(judge.predict(test.x) == test.label)
 
 
+@pytest.mark.slow
 def test_same_seed_same_parameters(digits):
     source = data.Source(digits[0].x[:200], digits[0].label[:200], 10)
     first, again, other = (classifier.fit(source, seed=seed, num_steps=5) for seed in (3, 3, 4))

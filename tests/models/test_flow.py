@@ -36,7 +36,9 @@ def _double(name):
     return module, *jax.tree.map(np.float64, rest)
 
 
-@pytest.mark.parametrize("name", FLOWS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "images")) for name in FLOWS]
+)
 def test_the_inverse_and_the_log_determinant(x64, name):
     module, params, x = _double(name)
     z, log_det = jax.jit(module.apply)(params, x)

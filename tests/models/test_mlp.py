@@ -37,6 +37,7 @@ def test_bad_input_is_named(net, args, message):
         jax.eval_shape(net.init, jax.random.key(0), *args)
 
 
+@pytest.mark.slow
 def test_learns_the_optimal_noise_prediction_of_two_gaussians():
     # Class c is N(m_c, 0.5^2 I) and x_t = x_0 + t eps, so E[eps | x_t] = t (x_t - m_c) / (0.25 + t^2).
     means = jnp.array([[1.0, -1.0], [-0.5, 2.0]])

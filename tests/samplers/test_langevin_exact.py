@@ -133,6 +133,7 @@ def _share_of_the_first_mode(solver, times, key):
     return float((x.sum(1) < 0).mean())
 
 
+@pytest.mark.slow
 def test_annealing_finds_the_weights_of_the_modes_and_plain_dynamics_do_not():
     annealed = samplers.annealed_langevin(step_size=0.2 * 0.3**2, steps=100)
     share = _share_of_the_first_mode(annealed, np.append(np.geomspace(20, 0.3, 20), 0), KEY)

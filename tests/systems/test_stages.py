@@ -271,6 +271,7 @@ def test_the_label_table_of_before_stands_beside_the_network():
     assert older.named(new) is new
 
 
+@pytest.mark.slow
 def test_a_published_network_is_a_stage():
     """The recorded output of guided-diffusion's own network, through a stage."""
     recorded = np.load(GOLDEN / "gd_unet_plain.npz")

@@ -101,6 +101,7 @@ def test_a_schedule_in_steps_is_trained_by_the_bound_itself():
     np.testing.assert_allclose(run(v.params)[0]["schedule"]["w2"].sum(), slope, rtol=3e-2)
 
 
+@pytest.mark.slow
 def test_what_is_between_the_ends_learns_to_lower_the_variance():
     """The gradient is the plain one of the mean through the ends, that of the mean of loss^2 between them.
 
