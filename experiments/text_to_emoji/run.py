@@ -32,9 +32,9 @@ from experiments import drawing, emoji, study
 from experiments.text_to_emoji import stages
 
 NUM, BATCH = 40, 20
-_FILE = "emoji/text_64.py"
+FILE = "emoji/text_64.py"
 _READS = {"steps": 25, "guidance_weight": 2.0}
-_WAYS = {
+WAYS = {
     "one stage": "text_64",
     "latents": "latent_text",
     "cascade": "cascade_text",
@@ -42,7 +42,7 @@ _WAYS = {
     "Imagen": "imagen",
 }
 _REAL = "real pictures"
-ARMS = dict.fromkeys([*_WAYS, _REAL])
+ARMS = dict.fromkeys([*WAYS, _REAL])
 
 
 def _claim(text, paper, metric, less, more):
@@ -78,31 +78,34 @@ look at: what is highest on the left and least on the right, beside real picture
 
 def measure(name, config, variables, seed):
     del config, variables
-    captions, x = emoji.held_out(NUM, _FILE)
+    captions, x = emoji.held_out(NUM, FILE)
     if name == _REAL:
         return _found(x)
+    made, calls = sampled(name, captions, seed)
+    return _found(to_model(made.x)) | {"calls": calls, "seconds": made.seconds / NUM}
+
+
+def sampled(name, captions, seed):
+    """Return what a way makes of captions, and its network calls for a picture."""
     system, variables = _loaded(name)
     made = commands.sample_in_batches(
         system,
         variables,
         key=jax.random.key(1000 + seed),
-        num=NUM,
+        num=len(captions),
         batch_size=BATCH,
         request=emoji.asked(system, captions),
         progress=f"{name}, seed {seed}",
     )
-    return _found(to_model(made.x)) | {
-        "calls": sum(sum(each.calls.values()) for each in system.passes),
-        "seconds": made.seconds / NUM,
-    }
+    return made, sum(sum(each.calls.values()) for each in system.passes)
 
 
 @functools.cache
 def _loaded(name):
     """Return the system of a way, all of whose passes have batches of one size, and its variables."""
-    run = f"{stages.FOLDER}/{_WAYS[name]}"
+    run = f"{stages.FOLDER}/{WAYS[name]}"
     if name in stages.PIPELINES:
-        config = study.config_of(f"emoji/{_WAYS[name]}.py")
+        config = study.config_of(f"emoji/{WAYS[name]}.py")
         for part, own in stages.PIPELINES[name].items():
             config.stages[part].workdir = f"{stages.FOLDER}/{own}"
         system, variables, _ = commands.load(config)
@@ -114,8 +117,8 @@ def _loaded(name):
 
 
 def _found(x):
-    real = emoji.held_out(NUM, _FILE)[1]
-    return {**emoji.of_pictures(x, _FILE), "grain": 100 * (emoji.grain(x) / emoji.grain(real) - 1)}
+    real = emoji.held_out(NUM, FILE)[1]
+    return {**emoji.of_pictures(x, FILE), "grain": 100 * (emoji.grain(x) / emoji.grain(real) - 1)}
 
 
 def figure(path, results):
