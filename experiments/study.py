@@ -107,9 +107,9 @@ def train(
     return with_served(Variables(state.params, state.extra, given[1]), state.ema[ema.TRACK])
 
 
-def seconds_a_step(config: ConfigDict, seed: int) -> float:
+def seconds_a_step(config: ConfigDict, seed: int, source: Source | None = None) -> float:
     """Return the processor time of a step of `train`, over some hundred once they are compiled."""
-    _, one, state, given = _begun(config, seed)
+    _, one, state, given = _begun(config, seed, source)
     seconds = []
     for _ in range(2):
         begin = time.process_time()

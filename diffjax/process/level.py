@@ -93,8 +93,8 @@ def namespace(*values: ArrayLike | None) -> ModuleType:
     return jnp if any(isinstance(value, jax.Array) for value in values) else np
 
 
-def host_times(t: ArrayLike | Sequence[float], lowest: float, highest: float) -> ArrayLike | Sequence[float]:
-    """Return times; ValueError for one outside [lowest, highest] that the host knows.
+def host_times(t: ArrayLike | Sequence[float], lowest: float, highest: float) -> ArrayLike:
+    """Return times, a sequence as float64; ValueError for one outside [lowest, highest] that the host knows.
 
     What rounding alone put outside, as a schedule's inverse may at its own ends, is taken as the end: this is
     the one place where ends are compared, and it compares with a tolerance.
@@ -105,6 +105,7 @@ def host_times(t: ArrayLike | Sequence[float], lowest: float, highest: float) ->
         values = np.asarray(t, np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"t must be a number or an array of numbers, got {t!r}") from None
+    t = values if isinstance(t, Sequence) else t
     single = getattr(t, "dtype", None) in (np.float32, np.float16, jnp.bfloat16)
     slack = (1e-6 if single else 1e-12) * (highest if np.isfinite(highest) else 1.0)
     bad = ~((values >= lowest - slack) & (values <= highest + slack))

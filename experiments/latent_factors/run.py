@@ -1,10 +1,11 @@
 """Latents of which size, and held how (latent diffusion, figure 6 and table 8)
 
 Rombach et al. 2022 (arXiv:2112.10752) on the 8x8 digits instead of ImageNet: diffusion in the latents of
-autoencoders that make a digit f = 2 or 4 times smaller, 4x4x2 or 2x2x4, with a KL of weight 1e-6 or a table
-of 256 vectors that follows averages, and in the pixels themselves (f = 1). Each autoencoder is trained for
-300 steps of 64 images, on the error of pixels alone; each diffusion model, an MLP of 3 x 256 units on cosine
-betas that predicts v, for 1,500 steps of 128, whatever f.
+autoencoders that make a digit f = 2, 4 or 8 times smaller, 4x4x2, 2x2x4 or 1x1x8, with a KL of weight 1e-6 or
+a table of 256 vectors that follows averages, and in the pixels themselves (f = 1). At f = 2 the KL weighs
+1e-3 and 1e-1, too. Each autoencoder is trained for 300 steps of 64 images, on the error of pixels alone; each
+diffusion model, an MLP of 3 x 256 units on cosine betas that predicts v, for 1,500 steps of 128, whatever f:
+"ms" is the processor time of one, so that these are budgets of equal time.
 
 "rFD" is the Frechet distance between the 360 held-out digits and what the autoencoder gives back of them,
 "gFD" that of 1,437 samples of 50 DDIM steps to the training set, both in the features of a small classifier;
@@ -25,7 +26,8 @@ from diffjax.evaluation import frechet, similarity
 from diffjax.pixels import to_model, to_uint8
 from experiments import digits, drawing, study
 
-_FACTORS, _TABLES = (2, 4), (2,)  # of codes with a KL, and with a table
+_FACTORS, _TABLES = (2, 4, 8), (2, 4)  # of codes with a KL, and with a table
+_WEIGHTS = ("1e-3", "1e-1")  # of the KL at f = 2, beside 1e-6
 _CODES, _PIXELS = 256, (8, 8, 1)
 _STEPS, _DIFFUSION_STEPS = 300, 1500
 
@@ -34,7 +36,7 @@ def _autoencoder(factor, name="kl", **objective):
     levels = factor.bit_length()
     table = {"codes": _CODES, "averaged": True} if name == "vq" else {}
     config = study.config_of("digits/kl_f2.py", training={"num_steps": _STEPS})
-    config.model.update({"name": name, "channels": (8, 16, 16)[:levels], "middle_attention": False})
+    config.model.update({"name": name, "channels": (8, 16, 16, 16)[:levels], "middle_attention": False})
     config.model.update({"latent_channels": factor, **table})
     config.objective = {"discriminator": None, **objective}
     del config.optimizer["discriminator"]
@@ -51,8 +53,10 @@ def _vq(factor):
 
 ARMS = {"pixels": None}
 ARMS |= {f"KL, f {f}": _kl(f) for f in _FACTORS}
-ARMS |= {f"VQ, f {f}": _vq(f) for f in _TABLES}
 _UNSCALED = [name for name in ARMS if name.startswith("KL")]
+ARMS |= {f"VQ, f {f}": _vq(f) for f in _TABLES}
+_WEIGHED = {weight: f"KL of {weight}, f 2" for weight in _WEIGHTS}
+ARMS |= {name: _kl(2, float(weight)) for weight, name in _WEIGHED.items()}
 
 
 CLAIMS = [
@@ -60,9 +64,19 @@ CLAIMS = [
         "KL: f = 2 gives back better than 4", "rFID 0.086 < 0.27", ("KL, f 2", "rFD"), ("KL, f 4", "rFD")
     ),
     study.Claim(
+        "KL: f = 4 gives back better than 8", "rFID 0.27 < 0.90", ("KL, f 4", "rFD"), ("KL, f 8", "rFD")
+    ),
+    study.Claim(
         "f = 2: KL gives back better than VQ", "rFID 0.086 < 0.16", ("KL, f 2", "rFD"), ("VQ, f 2", "rFD")
     ),
     study.Claim("f = 2: VQ samples beat KL's", "slightly", ("VQ, f 2", "gFD"), ("KL, f 2", "gFD")),
+    study.Claim("KL: samples at f = 4 beat f = 8", "U-shaped in f", ("KL, f 4", "gFD"), ("KL, f 8", "gFD")),
+    study.Claim(
+        "f = 2: a KL of 1e-1 gives back worse",
+        "only a slight KL",
+        ("KL, f 2", "rFD"),
+        (_WEIGHED["1e-1"], "rFD"),
+    ),
 ]
 CLAIMS += [
     study.Claim(f"{name}: latents beat pixels", "f = 8: FID lower by 38", (name, "gFD"), ("pixels", "gFD"))
@@ -84,7 +98,8 @@ REMARKS = """
 REMARKS_OF = "29cb32363d92"
 CAPTION = """
 Left: distances by the factor, of samples (solid) and of what autoencoders give back (dashed), with a KL and
-with a table. Right: distances of samples in latents as they are and divided by their standard deviation.
+with a table. Right: distances of samples in latents as they are and divided by their standard deviation,
+and with a KL of other weights.
 """
 
 
@@ -112,6 +127,11 @@ def _distance(z, decode, seed):
     return digits.distance(to_uint8(np.clip(made, -1, 1)))
 
 
+def _cost(z, seed):
+    """Return the milliseconds of a step of diffusion."""
+    return 1000 * study.seconds_a_step(_diffusion(z.shape[1:])[0], seed, Source(z))
+
+
 def trained(config, seed, out):
     return study.train(config, seed, progress=f"autoencoder, seed {seed}", looped=False)
 
@@ -120,13 +140,13 @@ def measure(name, config, variables, seed):
     train, held_out = (data.load("digits", split) for split in ("train", "test"))
     x = to_model(train.x)
     if config is None:
-        return {"gFD": _distance(x, np.asarray, seed)}
+        return {"gFD": _distance(x, np.asarray, seed), "ms": _cost(x, seed)}
     system = systems.build(config)
     decode = jax.jit(lambda z: system.codec(variables).decode(z))
     z = np.asarray(jax.jit(system.codec(variables).encode)(jax.random.key(seed), x))
     std = float(z.std())
     found = _given_back(system, variables, to_model(held_out.x))
-    found |= {"std": std, "gFD": _distance(z / std, lambda z: decode(z * std), seed)}
+    found |= {"std": std, "gFD": _distance(z / std, lambda z: decode(z * std), seed), "ms": _cost(z, seed)}
     if name in _UNSCALED:
         found["unscaled"] = _distance(z, decode, seed)
     if system.measures["reconstruction"].how["codes"]:
@@ -163,11 +183,12 @@ def figure(path, results):
     left.set(
         xlabel="f: pixels to a place, each way (1: no autoencoder)", ylabel="Fréchet distance", ylim=(0, None)
     )
-    rows = range(len(_UNSCALED))
-    for i, (metric, label) in enumerate((("gFD", "divided by their std"), ("unscaled", "as they are"))):
-        y = drawing.values(results, _UNSCALED, [metric])
-        drawing.dots(right, rows, y, f"latents {label}", ("C2", "C3")[i], "oX"[i])
-    drawing.titled_rows([right], _UNSCALED)
+    of = [*_UNSCALED, *_WEIGHED.values()]
+    divided = drawing.values(results, of, ["gFD"])
+    drawing.dots(right, range(len(of)), divided, "latents divided by their std", "C2", "o")
+    unscaled = drawing.values(results, _UNSCALED, ["unscaled"])
+    drawing.dots(right, range(len(_UNSCALED)), unscaled, "latents as they are", "C3", "X")
+    drawing.titled_rows([right], of)
     right.set(xlabel="Fréchet distance of samples")
     drawing.save(drawn, path, 3, f"{drawing.SPREAD}. {drawing.SEEDS}")
 
