@@ -64,17 +64,24 @@ def of_denoiser(
 
 
 class _Ends:
-    """Stands for a schedule of two levels."""
+    """Stands for a schedule of two levels; of what lies between or beyond it knows nothing."""
+
+    num_steps = None
+    prior_std = float("nan")
 
     def __init__(self, levels):
         self._levels = levels
+        self.t_min, self.t_max = levels.t.min(), levels.t.max()
 
     def __call__(self, times):
-        del times
+        if np.shape(times) != np.shape(self._levels.t):
+            self._unknown()
         return self._levels
 
-    def __getattr__(self, name):
+    def _unknown(self, *_):
         raise ValueError("schedule must be given: this solver needs levels between")
+
+    inv_sigma = inv_log_snr = at_ratio = continuous = step_before = draw = spread = _unknown
 
 
 def _stacked(xp, *levels):
