@@ -7,8 +7,8 @@ Rombach et al. 2022 (arXiv:2112.10752), sections 3.1 and G.1; see `configs/mnist
     python -m diffjax.evaluate --workdir=runs/mnist_kl_f4
 
 13 minutes of processor time (Intel Xeon, beside other work). Obtained on the 10,000 held-out images: 27.4 dB,
-SSIM 0.976 and a Frechet distance of 0.0035, where a bicubic of as many numbers has 18.5 dB, 0.774 and 1.48; by
-a classifier that is right on 99.2 %.
+SSIM 0.976 and a Frechet distance of 0.0035, where a bicubic of as many numbers has 18.5 dB, 0.774 and 1.48;
+by a classifier that is right on 99.2 %.
 """
 
 from ml_collections import ConfigDict

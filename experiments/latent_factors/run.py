@@ -92,10 +92,10 @@ REMARKS = """
   in f, with a KL and with a table: f = 2 is best, pixels and f = 4 are no better, f = 8 is lost.
 - What autoencoders give back is worse the larger f is, and caps what is sampled: at f = 4 samples are as far
   as what is given back. So little training leaves no room for the paper's gain over pixels at f = 4.
-- At f = 8 the autoencoder gives back the mean digit, and its code, of deviation 1, is the KL's noise alone. Of
-  8x8 pixels one place is left there, and a GroupNorm over two channels of one place keeps hardly more than
-  their order: with one group for all channels as many steps reach 13.4 dB. A limit of so small pictures; emoji
-  of 64x64 at f = 8 are given back at 18.4 dB (`configs/emoji/kl_f8.py`).
+- At f = 8 the autoencoder gives back the mean digit, and its code, of deviation 1, is the KL's noise alone.
+  Of 8x8 pixels one place is left there, and a GroupNorm over two channels of one place keeps hardly more
+  than their order: with one group for all channels as many steps reach 13.4 dB. A limit of so small
+  pictures; emoji of 64x64 at f = 8 are given back at 18.4 dB (`configs/emoji/kl_f8.py`).
 - A KL of 1e-3 changes nothing. One of 1e-1 costs 0.6 dB, and makes latents whose deviation is 1 as they are.
 - A table of 256 vectors, all of them used, costs nothing here against a KL, within the spread.
 - That latents must be divided by their standard deviation does not show: at f = 2 those that were left as
