@@ -17,7 +17,7 @@ that hardly anything takes begin anew; see `configs/emoji/kl_f4.py` for the rest
     Frechet distance    32.1          211      in the features of LPIPS' AlexNet
 
 All 512 vectors are used by the training pictures, with a perplexity of 380. Shapes and colours are right;
-there is more grain than `kl_f4.py` leaves.
+there is more grain than `kl_f4.py` leaves. By PSNR and SSIM the blurred bicubic is the nearer one.
 """
 
 from ml_collections import ConfigDict

@@ -56,6 +56,10 @@ def schedule_of(config: ConfigDict, teacher: Stage | None) -> Schedule:
 
 def _require_denoiser(base: System, shape: tuple[int, ...]) -> None:
     """Raise a ValueError for a run that has no denoiser, no fixed schedule, or examples of another shape."""
+    if base.codec is not None:
+        raise ValueError(
+            "config.teacher must be a run that denoises the data themselves, and not their latents"
+        )
     if base.denoiser is None or not base.passes:
         raise ValueError("config.teacher must be a run with a denoiser, which is sampled by walks of it")
     if base.schedule is None or "schedule" in base.serves:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
-from systems.tools import on_eight_devices
+from systems.tools import CONFIGS, on_eight_devices
 
 from diffjax import commands, data, evaluate, systems, train
 from diffjax.systems import known
@@ -380,3 +380,14 @@ def test_a_published_first_stage_needs_no_file_to_be_described():
     with pytest.raises(ValueError, match=r"config\.first_stage must be a run of a system with a codec"):
         systems.build(own)
     assert jnp.float32 == first.shapes().params["network"]["decoder"]["out_conv"]["kernel"].dtype
+
+
+@pytest.mark.parametrize("name", ["consistency", "progressive"])
+def test_a_run_in_latents_teaches_no_pixels(place, tmp_path, name):
+    """Its denoiser is of latents, whose shape may well be that of a network for pictures."""
+    teacher = config(place / "first", place / "x.npz", schedule={"name": "cosine_beta", "num_steps": 64})
+    (tmp_path / "config.json").write_text(teacher.to_json())
+    student = commands.config_module(CONFIGS / "toys" / f"{name}.py").get_config()
+    student.data, student.teacher.workdir = ConfigDict(pixels(place / "x.npz")), str(tmp_path)
+    with pytest.raises(ValueError, match=r"config\.teacher must be a run that denoises the data themselves"):
+        systems.build(student)
