@@ -19,6 +19,7 @@ import time
 from absl import flags
 
 from diffjax import commands
+from diffjax.commands import devices
 
 _GRACE = 60.0  # seconds for a process to save a checkpoint
 
@@ -60,8 +61,8 @@ def launch(command: list[str], processes: int, restarts: int = 10, grace: float 
 
 def _run(command, processes, wished, grace):
     """Start all, and return 0 when all are done, or the status of the first that failed, the rest stopped."""
-    where, cores = f"localhost:{_free_port()}", len(os.sched_getaffinity(0))
-    environment = {"JAX_NUM_CPU_DEVICES": str(max(1, cores // processes)), **os.environ}
+    where = f"localhost:{_free_port()}"
+    environment = {"JAX_NUM_CPU_DEVICES": str(max(1, devices.cores() // processes)), **os.environ}
     running = []
     try:
         for number in range(processes):

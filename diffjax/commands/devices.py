@@ -17,11 +17,17 @@ def use_every_core(count: int | None = None) -> None:
     told = told or "JAX_NUM_CPU_DEVICES" in os.environ
     if told and count is None:
         return
-    count = len(os.sched_getaffinity(0)) if count is None else count
+    count = cores() if count is None else count
     try:
         jax.config.update("jax_num_cpu_devices", count)
     except RuntimeError:  # it runs
         return
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)  # macOS has none
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def that_divide(rows: int, devices: int) -> int:

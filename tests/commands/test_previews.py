@@ -2,12 +2,15 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
-from diffjax import commands, train
+from diffjax import commands, systems, train
 from diffjax.commands import previews
 from diffjax.data import Source
+from diffjax.training.system import Variables
 
 RNG = np.random.default_rng(0)
 
@@ -45,3 +48,15 @@ def test_a_training_logs_how_far_its_samples_are(tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
     told = [(row["sample/sliced_wasserstein"], row["sample/sliced_wasserstein_floor"]) for row in rows[-2:]]
     assert all(distance > floor > 0 for distance, floor in told)
+
+
+def test_a_preview_of_a_thousand_classes_is_no_larger_batch():
+    config = commands.config_module("configs/digits/ddpm.py").get_config()
+    config.data.num_classes = 1000
+    config.model = ConfigDict({"name": "mlp", "width": 8, "depth": 1, "num_classes": 1001})
+    config.sampler.steps = 2
+    system = systems.build(config)
+    variables = jax.eval_shape(system.init, jax.random.key(0), system.example, system.frozen)
+    draw = previews.drawn(system, config.training)
+    x, asked = jax.eval_shape(draw, Variables(*variables, system.frozen), {})
+    assert len(x) == len(asked["label"]) == previews.NUM["images"]

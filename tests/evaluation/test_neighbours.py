@@ -1,5 +1,7 @@
 """Nearest neighbours against brute force; copies are found and fresh data are not called copies."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -45,3 +47,16 @@ def test_memorisation():
     np.testing.assert_allclose(honest.median, honest.held_out_median, rtol=0.05)
     half = neighbours.memorisation(np.concatenate([train, fresh[:500]]), train, held_out)
     np.testing.assert_allclose(half.copies, 0.5, atol=0.01)
+
+
+def test_a_larger_set_of_pixels_is_never_whole_in_floats():
+    """At most one byte more for each of its values, whatever a block takes."""
+    rng = np.random.default_rng(0)
+    train = rng.integers(0, 256, (8000, 32, 32, 3), np.uint8)
+    few, peaks = rng.integers(0, 256, (2, 20, 32, 32, 3), np.uint8), []
+    for size in (4000, 8000):
+        tracemalloc.start()
+        neighbours.memorisation(few[0], train[:size], few[1])
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] < train[4000:].size

@@ -354,3 +354,14 @@ def test_a_schedule_of_ones_own_whose_alpha_only_nearly_ends_at_0():
     with pytest.raises(ValueError, match="strictly monotone") as error:
         samplers.log_likelihood(None, mixture.denoiser(), mine, x, times=[0.5] * 300)
     assert len(str(error.value)) < 200
+
+
+def test_a_batch_that_is_split_by_shard_map():
+    """As docs/conventions.md says, without the check of what varies over devices."""
+    vp, x = schedules.vp_linear(), _data(8)
+    how = {"times": samplers.likelihood_grid(8, vp)}
+    run = lambda x: samplers.log_likelihood(None, MIXTURE.denoiser(), vp, x, **how)
+    split = jax.sharding.PartitionSpec("batch")
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:2]), ("batch",))
+    shared = jax.shard_map(run, mesh=mesh, in_specs=split, out_specs=split, check_vma=False)
+    np.testing.assert_allclose(jax.jit(shared)(x), run(x), rtol=1e-5)

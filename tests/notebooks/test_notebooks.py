@@ -6,6 +6,8 @@ They are executed with few training steps, so what depends on a trained network 
 import json
 import os
 import pathlib
+import subprocess
+import sys
 
 import nbclient
 import nbformat
@@ -159,3 +161,12 @@ def test_is_committed_small_and_as_executed(name):
     assert any("image/png" in output.get("data", {}) for output in outputs)
     text = " ".join(output.get("text", "") for output in outputs)
     assert "Warning" not in text and str(pathlib.Path.home()) not in text and "/tmp" not in text
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "find_spec" in _read(name).cells[1].source])
+def test_where_it_is_installed_the_first_cell_installs_nothing(name, tmp_path):
+    """Outside a checkout too, as in Colab."""
+    code = next(cell.source for cell in _read(name).cells if cell.cell_type == "code")
+    nothing_runs = "import subprocess\nsubprocess.run = None\n"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", nothing_runs + code], cwd=tmp_path, env=environment, check=True)
