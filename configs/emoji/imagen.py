@@ -9,7 +9,8 @@ grey, `experiments/imagen_threshold`.
 Everything here is chosen when sampling, so `evaluate` sweeps it as arms, which are in `config.evaluation`.
 Its stages are trained first, as `configs/emoji/imagen_base.py` says. 1 minute of processor time for 40
 pictures (Intel Xeon). Obtained: of held-out captions a blue heart, an orange square, a red circle and a cat
-can be named, in the grain that the second stage leaves after 400 steps. Not evaluated.
+can be named, in the grain that the second stage leaves after 400 steps. With a base of 700 steps
+76 % of 40 held-out captions are told, R@10, by chance 25 %: `experiments/text_to_emoji`.
 """
 
 from ml_collections import ConfigDict

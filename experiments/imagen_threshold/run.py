@@ -67,7 +67,7 @@ CLAIMS = [
 REMARKS = """
 - What the paper says of saturation shows: alone, x_0 leaves its range, by a seventh of its numbers without
   any guidance and by two thirds at s = 15, where the largest is 12; static leaves more and more at the ends
-  (15 to 28 %), dynamic half a percent. None diverges.
+  (15 to 28 %), dynamic half a percent. No walk ends in what is not finite.
 - What it says of quality does not: dynamic thresholding harms emoji at s = 3 and ruins them from 7 on. More
   than half of their numbers are the white ground, 1 by right; wherever something overshoots, all is divided
   by it, step after step, and the ground turns grey. At s = 7 the judge tells 44 % of the captions that way,

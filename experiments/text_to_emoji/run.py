@@ -50,7 +50,7 @@ def _claim(text, paper, metric, less, more):
 
 
 CLAIMS = [
-    _claim("latents: fewer seconds than one stage", "2.7 times, table 18", "seconds", "latents", "one stage"),
+    _claim("latents: fewer seconds than one stage", "2.7 times, sec. 4.5", "seconds", "latents", "one stage"),
     _claim("latents are no farther than pixels", "FID better, figure 6", "distance", "latents", "one stage"),
     _claim("a cascade is nearer than one stage", "FID 4.88 < 12.3", "distance", "cascade", "one stage"),
     _claim("Imagen tells captions better than unCLIP", "CLIP score better", "R@10", "unCLIP", "Imagen"),

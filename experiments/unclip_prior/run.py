@@ -50,6 +50,10 @@ CLAIMS = [
     _more("diffusion prior", "autoregressive prior", "FID 10.39 < 10.63, at less computation"),
     *(_more(f"diffusion prior{_TOO}", f"{less}{_TOO}", "better, figure 8") for less in (_TEXT, _NONE)),
     _more("diffusion prior", _TEXT, "finds the real picture", "finds"),
+    *(
+        _more(more, less, "better, figure 8", "R@1")
+        for more, less in (("diffusion prior", _TEXT), (_TEXT, _NONE), ("diffusion prior", _NONE))
+    ),
 ]
 REMARKS = """
 - What the decoder is told matters: with an embedding of either kind four times as many pictures are told
