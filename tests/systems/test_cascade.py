@@ -212,3 +212,16 @@ def test_stages_that_do_not_fit_are_refused():
 def test_values_of_a_config_are_refused(given, message):
     with pytest.raises(ValueError, match=message):
         cascade.augmentations(ConfigDict({"augmentation": given}), ["base", "up"])
+
+
+def test_a_share_of_the_pictures_is_blurred_each_by_a_width_of_its_own():
+    """Nothing but training blurs: half of them, between the least width and the most."""
+    x = jnp.zeros((400, 5, 5, 1)).at[:, 2, 2].set(1.0)
+    y = np.asarray(small_pictures._blur((0.4, 0.6), 0.5)(jax.random.key(0), x))[:, 2, 2, 0]
+    least, most = (float(small_pictures.softened(x[:1], jnp.array([w]))[0, 2, 2, 0]) for w in (0.6, 0.4))
+    hit = y < 1
+    assert abs(hit.mean() - 0.5) < 0.1 and least <= y[hit].min() and y[hit].max() <= most
+    assert len(np.unique(y[hit])) > 0.9 * hit.sum()
+    for width, share, told in (((0.6, 0.4), 0.5, "blur must be"), ((0.4, 0.6), 2.0, "blur_share must be")):
+        with pytest.raises(ValueError, match=told):
+            small_pictures._blur(width, share)
