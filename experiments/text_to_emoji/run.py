@@ -89,7 +89,7 @@ def measure(name, config, variables, seed):
 
 def sampled(name, captions, seed):
     """Return what a way makes of captions, and its network calls for a picture."""
-    system, variables = _loaded(name)
+    system, variables = loaded(name)
     made = commands.sample_in_batches(
         system,
         variables,
@@ -103,7 +103,7 @@ def sampled(name, captions, seed):
 
 
 @functools.cache
-def _loaded(name):
+def loaded(name):
     """Return the system of a way, all of whose passes have batches of one size, and its variables."""
     run = f"{stages.FOLDER}/{WAYS[name]}"
     if name in stages.PIPELINES:

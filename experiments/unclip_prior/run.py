@@ -71,6 +71,10 @@ REMARKS = """
   that of a longer run, which was stopped at 738 steps, was 2.6. Its cosine to the caption is 0.17, where the
   diffusion prior's is 0.61 and real pictures' 0.31.
 - Cosine alone would rank the caption's embedding first and real pictures next to last.
+- Variations of 60 held-out pictures, three each, by `python -m experiments.unclip_prior.variations` (64x64,
+  the runs of `text_to_emoji`): the judge finds 36 % of them in their picture's category of ten, the pictures
+  themselves in 52 %, and 7 % where sources are exchanged. Two variations of a picture differ by 0.43 (root
+  mean square in [-1, 1]), those of two pictures by 0.68: the category is mostly kept, and they do differ.
 """
 REMARKS_OF = "974448fabd7a"
 CAPTION = """
