@@ -138,7 +138,7 @@ def rule_of(
 
 def _metric(value, look):
     """Return variables -> metric of `objective.metric`, the only one with variables that of a `look`."""
-    seen = named(value)[0] == perceptual.NAME
+    seen = named(value, "objective.metric")[0] == perceptual.NAME
     if seen and look is None:
         raise ValueError("objective.metric='perceptual' needs config.perceptual")
     if look is not None and not seen:
@@ -153,7 +153,8 @@ def _metric(value, look):
 
 def _pairs(levels, pairs, ends, num_steps):
     """Return (key, n, step) -> (t, s, N) of `objective.levels` and `objective.pairs`."""
-    (name, how), (drawn, odds) = named(levels), named(pairs)
+    name, how = named(levels, "objective.levels")
+    drawn, odds = named(pairs, "objective.pairs")
     pick("objective.levels", name, {**_LEVELS, "closing": None})
     pick("objective.pairs", drawn, dict.fromkeys(("uniform", "log_normal")))
     if drawn == "uniform" and odds:
@@ -202,7 +203,7 @@ def _closing(how, odds, ends):
 
 def _rate(value):
     """Return N -> the decay of the target, None where it is the student itself."""
-    name, options = named(value)
+    name, options = named(value, "objective.target")
     how = pick("objective.target", name, {"stopped": None, "constant": _constant, "adaptive": _adaptive})
     if how is None:
         return None
@@ -223,7 +224,7 @@ def _adaptive(mu0: float = 0.9, s0: int = 2) -> Callable:
 
 def _weight(value):
     """Return (level_t, level_s) -> weight `[B]`."""
-    name, options = named(value)
+    name, options = named(value, "objective.weighting")
     if name is None:
         return lambda t, s: 1.0
     if name == "inverse_gap":  # 1 / (t - s), in sigma / alpha

@@ -198,7 +198,7 @@ def _split(keys, n):
 
 def _critic(config: ConfigDict, value: Any) -> Critic | None:
     """Read `objective.adversarial`, {"name": a game, "weight": ...}, and the network of `config.critic`."""
-    name, options = named(value)
+    name, options = named(value, "objective.adversarial")
     if name is None:
         if config.get("critic") is not None:
             raise ValueError("config.critic must be left out without objective.adversarial")

@@ -130,7 +130,7 @@ def guided(
 
 def _shifted_mean(own, of_x0):
     """Return `mean_shift=gradient` -> ancestral sampling with it, of the options of `config.sampler`."""
-    corrector = named(own.get("corrector"))[0]
+    corrector = named(own.get("corrector"), "sampler.corrector")[0]
     if own["solver"] != "ancestral" or corrector is not None:
         raise ValueError(
             "sampler.classifier_shift='mean' needs sampler.solver='ancestral' without a corrector, got "

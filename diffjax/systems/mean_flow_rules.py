@@ -45,7 +45,7 @@ def rule_of(config: ConfigDict, noise: Schedule) -> Rule:
       ValueError: naming the field.
     """
     options = {key: each for key, each in config.objective.items() if key not in read.DROPS}
-    name, own = named(options.pop("rule", "eulerian"))
+    name, own = named(options.pop("rule", "eulerian"), "objective.rule")
     rules = {"eulerian": _eulerian, "lagrangian": _lagrangian, "semigroup": _semigroup}
     make = pick("objective.rule", name, rules)
     share = number("objective.share_equal", options.pop("share_equal", 0.75), 0, 1)
@@ -93,7 +93,7 @@ def _lagrangian(draw, draw_s, share) -> Rule:
 
 def _semigroup(draw, draw_s, share, finest: int = 128, target: Any = "stopped") -> Rule:
     del draw_s
-    made, options = named(target)
+    made, options = named(target, "objective.target")
     rate = pick("objective.target", made, {"stopped": lambda: None, "constant": lambda rate=0.999: rate})
     rate = call("objective.target", rate, options)
     if rate is not None:

@@ -71,7 +71,7 @@ def weaker(options: dict[str, Any], weight: Strength) -> dict[str, Any] | None:
     Raises:
       ValueError: for autoguidance without a run, or at s = 0, which is that run alone.
     """
-    name, own = named(options.get("guidance"))
+    name, own = named(options.get("guidance"), "sampler.guidance")
     if name != AUTO:
         return None
     run = {field: own.pop(field) for field in _OF_RUN if field in own}
@@ -105,7 +105,7 @@ def guide(
       ValueError: naming the field, also where the weight is 0.
     """
     asked, interval, phi = (options.pop(field, None) for field in _OWN)
-    name, own = named("classifier_free" if asked is None else asked)
+    name, own = named("classifier_free" if asked is None else asked, "sampler.guidance")
     make = pick("sampler.guidance", "none" if name is None else name, _GUIDES)
     how_much: dict[str, Any] = {"weight": weight}
     if each:
@@ -232,7 +232,7 @@ def _require_both_used(options, phi):
             "sampler.guidance='cfg_plus_plus' needs sampler.solver='ddim', which steps by x_0 and by eps; "
             f"got {options['solver']!r}"
         )
-    threshold, how = named(options.get("threshold"))
+    threshold, how = named(options.get("threshold"), "sampler.threshold")
     if threshold is not None and not how.get("keep_eps"):
         raise ValueError(
             "sampler.threshold must keep the eps of sampler.guidance='cfg_plus_plus': give "

@@ -23,19 +23,26 @@ def require(config: ConfigDict, *fields: str) -> None:
 
 def optional(field: str, value: Any, table: Mapping[str, Callable]) -> Any:
     """Make what a name, or {"name": ..., options}, stands for; None for "none"."""
-    return None if named(value)[0] is None else chosen(field, value, table)
+    return None if named(value, field)[0] is None else chosen(field, value, table)
 
 
 def chosen(field: str, value: Any, table: Mapping[str, Callable]) -> Any:
     """Make what a name, or {"name": ..., options}, stands for; "none" is refused."""
-    name, options = named(value)
+    name, options = named(value, field)
     return call(field, pick(field, "none" if name is None else name, table), options)
 
 
-def named(value: Any) -> tuple[Any, dict[str, Any]]:
-    """Return the name, None for "none", and the options of what a config gives as either."""
+def named(value: Any, field: str) -> tuple[Any, dict[str, Any]]:
+    """Return the name, None for "none", and the options of what a config gives as either.
+
+    Raises:
+      ValueError: naming the field, for options of nothing.
+    """
     options = dict(value) if is_section(value) else {"name": value}
     name = options.pop("name", None)
+    if options and (name is None or name == "none"):
+        told = ", ".join(map(str, options))
+        raise ValueError(f"{field} must have a 'name' that its options are of, got {told} alone")
     return None if name == "none" else name, options
 
 

@@ -162,7 +162,7 @@ def reading(config: ConfigDict, noise: schedules.Schedule) -> prediction.Reading
 
     "vp" and "iddpm" preconditionings tell the network the time of a schedule, which is the run's own.
     """
-    name, options = named(config.objective.get("preconditioning"))
+    name, options = named(config.objective.get("preconditioning"), "objective.preconditioning")
     if name is None:
         return kind(config, noise)
     if "kind" in config.objective:
@@ -197,8 +197,8 @@ def weighting(value: Any) -> Callable | None:
 
 def times(config: ConfigDict, noise: schedules.Schedule, field: str = "times") -> objectives.TimeSampler:
     """Build the TimeSampler of `objective.times`, or of another field of it."""
-    name, options = named(config.objective.get(field, "uniform"))
     where = f"objective.{field}"
+    name, options = named(config.objective.get(field, "uniform"), where)
     make = pick(where, "none" if name is None else name, _TIMES)
     if name not in _OWN_TIMES:
         made = call(where, make, options, noise)

@@ -55,6 +55,6 @@ def strength(field: str, value: Any, noise: Schedule) -> Strength:
     """
     if not is_section(value):
         return number(field, value)
-    name, options = named(value)
+    name, options = named(value, field)
     make, over_time = pick(field, name, _OF_LEVEL)
     return OfLevel(dict(value), call(field, make, options, *([noise] if over_time else [])))

@@ -121,7 +121,11 @@ def sampler(config: ConfigDict, noise: schedules.Schedule) -> Sampler:
 def _kind_of(config):
     """Return the kind of the network's output, None where it is preconditioned."""
     objective = config.get("objective") or {}
-    return None if named(objective.get("preconditioning"))[0] else objective.get("kind", "eps")
+    return (
+        None
+        if named(objective.get("preconditioning"), "objective.preconditioning")[0]
+        else objective.get("kind", "eps")
+    )
 
 
 def time_grid(noise: schedules.Schedule, steps: Any, kind: str, section: str = "sampler") -> np.ndarray:

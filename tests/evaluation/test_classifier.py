@@ -113,6 +113,7 @@ def test_a_file_holds_the_same_classifier_in_the_same_bytes(tmp_path, digits, ju
         classifier.load(tmp_path / "none.npz")
 
 
+@pytest.mark.slow
 def test_the_command_trains_and_writes_the_same_file_twice(tmp_path):
     config = commands.config_module(ROOT / "configs/digits/ddpm.py").get_config()
     first, again = (train(config, tmp_path / name / "judge.npz", num_steps=20) for name in ("a", "b"))

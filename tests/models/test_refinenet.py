@@ -40,6 +40,7 @@ def _same(net, args, others):
     return [np.isclose(each, out, atol=1e-6).all((1, 2, 3)).tolist() for each in found], found
 
 
+@pytest.mark.slow
 def test_version_1_sees_the_level_of_its_own_sample_only():
     others = [(X, T + MIDDLE), (X + MIDDLE[:, None, None, None], T)]
     others += [(X, np.array([1.0, outside, 3.0], "f")) for outside in (0.0, 4.0)]

@@ -74,7 +74,7 @@ def test_score_matching_finds_the_bowl_of_the_data(loss, variance):
     config.objective = {"loss": loss, "start": (-2.0, 2.0)}
     built = systems.build(config)
     assert jax.eval_shape(built.init, jax.random.key(0), built.example, {})[1] == {}
-    name, options = named(loss)
+    name, options = named(loss, "objective.loss")
     matching = getattr(ebm, name)(**options)
     system = ebm.score_matched(Bowl(), matching, SAMPLER, shape=(2,), gives="points")
     x = np.sqrt(2) * jax.random.normal(jax.random.key(2), (200_000, 2))
