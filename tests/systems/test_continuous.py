@@ -46,7 +46,7 @@ class Exact:
     def __init__(self, config, mixture):
         self.mixture, self.schedule = mixture, read.schedule(config)
         self.kind = config.objective.get("kind")
-        name, given = options.named(config.objective.get("preconditioning"))
+        name, given = options.named(config.objective.get("preconditioning"), "objective.preconditioning")
         of = {"vp": (self.schedule,), "iddpm": (self.schedule,)}.get(name, ())
         self.scales = name and read._PRECONDITIONINGS[name](*of, **given)
         self.time = {  # c_noise -> t
