@@ -96,9 +96,8 @@ REMARKS = """
   as what is given back. So little training leaves no room for the paper's gain over pixels at f = 4.
 - At f = 8 the KL's autoencoder gives back the mean digit, and its code, of deviation 1, is the KL's noise
   alone; of the table an eighth is used. Of 8x8 pixels one place is left there, and a GroupNorm over two
-  channels of one place keeps hardly more than their order: with one group for all channels
-  (`model.num_groups`, one seed) as many steps of the KL's reach 13.4 dB. A limit of so small pictures; emoji
-  of 64x64 at f = 8 are given back at 18.4 dB (`emoji/kl_f8.py`).
+  channels of one place keeps hardly more than their order. A limit of so small pictures; emoji of 64x64 at
+  f = 8 are given back at 18.4 dB (`emoji/kl_f8.py`).
 - A KL of 1e-3 changes nothing. One of 1e-1 costs 0.6 dB, and makes latents whose deviation is 1 as they are.
 - A table of 256 vectors, all of them used at f = 2 and 4, costs nothing here against a KL, within the spread.
 - That latents must be divided by their standard deviation does not show. A KL's at f = 2, 1.4 to 3.4 times

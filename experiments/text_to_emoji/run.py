@@ -64,8 +64,8 @@ REMARKS = """
   reads captions by the text model that they read. At first sight (R@1) real ones beat one stage and Imagen.
 - Latents take as long a picture as one stage: the efficient U-Net has no block at 64x64, 16 channels at 32x32
   and 32 at 16x16, where the network of the latents has 48: 0.25 billion operations a call and 0.31, as XLA
-  counts them. On the pixels themselves the network of the latents would take 6.8, 22 times as many: that is
-  what the paper compares with.
+  counts them (`python -m experiments.text_to_emoji.operations`). On the pixels themselves the network of the
+  latents would take 6.85, 22 times as many: that is what the paper compares with.
 - What comes out of the autoencoder has less grain than real pictures, what was made larger by a stage of 400
   steps more: a longer training takes that away.
 - Imagen is behind unCLIP by this judge, which is the CLIP whose embeddings unCLIP's decoder is told. It takes

@@ -50,12 +50,13 @@ def test_copies_of_the_training_set(against, digits):
 def test_one_class_only(against, digits):
     """Zeros alone are precise but cover a tenth; asked for ones, no image is of its class.
 
-    The judge is trained here, by the kernels of this CPU: with those of SSE4.2 recall was 0.151.
+    Recall is bound by twice their share: the judge is trained here, and each CPU's kernels make another.
     """
     train = digits[0]
     zeros = train.x[train.label == 0]
+    share = len(zeros) / len(train.x)
     found = _measure(zeros, np.ones(len(zeros), int), against)
-    assert found["precision"] > 0.9 and found["recall"] < 0.2 and found["coverage"] < 0.4
+    assert found["precision"] > 0.9 and found["recall"] < 2 * share and found["coverage"] < 0.4
     assert found["frechet_ratio"] > 10 and found["inception_score"] < 1.2 and found["class_accuracy"] < 0.01
 
 

@@ -8,6 +8,7 @@ from systems import tools
 
 from diffjax import systems, train
 from diffjax.commands import entry, phases
+from diffjax.files import one_line
 
 NAN = float("nan")
 FINE = [("model.frequencies", [1, 2])]  # a list of octaves
@@ -78,7 +79,7 @@ def refused(tmp_path_factory):
                 train._trace(run, None)
             told[name, path, repr(wrong)] = None
         except ValueError as error:
-            told[name, path, repr(wrong)] = " ".join(str(error).split())  # as the commands say it
+            told[name, path, repr(wrong)] = one_line(error, None)  # as the commands say it
         except Exception as error:
             told[name, path, repr(wrong)] = f"{type(error).__name__}\n"
     assert not folder.exists()
@@ -89,7 +90,9 @@ def test_every_wrong_value_is_one_line_that_names_its_field(refused):
     def named(path, said):
         *section, name = path.split(".")
         names = {name, section[-1]} if name == "name" else {name}  # an entry of a table: by its section, too
-        return said is not None and "\n" not in said and any(each in said for each in names)
+        return (
+            said is not None and "\n" not in said and len(said) < 400 and any(each in said for each in names)
+        )
 
     assert len(refused) > 400
     assert {key: said for key, said in refused.items() if not named(key[1], said)} == {}
