@@ -7,7 +7,6 @@ files, `make typed` for all).
 import gc
 import os
 import pathlib
-import threading
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import compiling
@@ -19,7 +18,6 @@ os.environ["XLA_FLAGS"] = " ".join(
 import jax
 import jaxtyping
 import pytest
-from jax._src.interpreters import mlir
 
 if os.environ.get("DIFFJAX_TYPECHECK", "0") != "0":
     jaxtyping.install_import_hook("diffjax", "typechecker.check")
@@ -38,21 +36,6 @@ _CACHE = pathlib.Path(__file__).parents[1] / ".jax_cache"
 jax.config.update("jax_compilation_cache_dir", str(_CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # thousands of small programs recur
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-
-def _kept(make):
-    """Return what makes an object once a thread: an MLIR context takes as long as a small program in it."""
-    kept = threading.local()
-
-    def of_thread():
-        if not hasattr(kept, "value"):
-            kept.value = make()
-        return kept.value
-
-    return of_thread
-
-
-mlir.make_ir_context = _kept(mlir.make_ir_context)
 
 
 # Begun first, so that of two processes neither waits long for the other at the end.
